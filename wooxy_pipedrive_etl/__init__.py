@@ -1,0 +1,1 @@
+"""Keeps the Default Contact List of a Wooxy domain equal to the persons of a Pipedrive account."""
