@@ -1,0 +1,220 @@
+"""The tables of our own state, in one place. Migrations create them; a test holds that both say the same.
+
+All names begin with `sync_`, because the database may hold other things as well. The Default Contact Lists are
+not here: their columns are the user's, and `contact_list` looks after them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only for a column of exactly this type.
+_serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _connection_key() -> Column[int]:
+    return Column(
+        "connection_id",
+        _serial,
+        ForeignKey("sync_connections.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+
+
+# A Wooxy domain and where its Default Contact List lies. It outlives the connection, as the list does.
+domains = Table(
+    "sync_domains",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("list_schema", Text),
+    Column("list_table", Text, nullable=False),
+)
+
+# The custom variables that the sync created in a list: only these may be renamed by it.
+created_variables = Table(
+    "sync_created_variables",
+    metadata,
+    Column("domain_id", _serial, ForeignKey("sync_domains.id"), primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+)
+
+connections = Table(
+    "sync_connections",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False, unique=True),
+    # One connection a domain: two would see each other's contacts.
+    Column("domain_id", _serial, ForeignKey("sync_domains.id"), nullable=False, unique=True),
+    Column("state", Text, nullable=False),  # draft, active
+    Column("api_url", Text, nullable=False),
+    Column("encrypted_api_token", Text, nullable=False),
+    Column("company_id", BigInteger, nullable=False),
+    Column("default_region", Text),  # ISO 3166-1 alpha-2, or null
+    Column("consent", Text, nullable=False),  # respect, require, ignore
+    Column("on_delete", Text, nullable=False),  # delete, deactivate, keep
+    # The newest update_time (epoch microseconds) that a committed run has seen.
+    Column("watermark", BigInteger),
+    # The matching that the list was last mapped with; another confirmed one means a re-map is due.
+    Column("applied_revision", Integer),
+    # The daily token budget as Pipedrive's headers told it last.
+    Column("daily_token_limit", BigInteger),
+    Column("daily_tokens_left", BigInteger),
+    Column("created_at", DateTime, nullable=False),
+)
+
+# Each change of a matching is a new revision; the newest confirmed one is in force, a newer one is a draft.
+matchings = Table(
+    "sync_matchings",
+    metadata,
+    _connection_key(),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("ignore_empty_values", Boolean, nullable=False),
+    Column("variables", Text, nullable=False),  # JSON: [{pipedrive, label, wooxy, format}]
+    Column("confirmed_at", DateTime),
+)
+
+# The field catalogue as last read, with what has gone from it: labels are still needed for old values.
+fields = Table(
+    "sync_fields",
+    metadata,
+    _connection_key(),
+    Column("field_code", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("field_name", Text, nullable=False),
+    Column("field_type", Text, nullable=False),
+    Column("is_custom_field", Boolean, nullable=False),
+    Column("is_optional_response_field", Boolean, nullable=False),
+    Column("options", Text),  # JSON: [{id, label, gone?}] in the field's own order
+    Column("gone", Boolean, nullable=False),
+)
+
+# What changed in the catalogue from one run to the next.
+schema_changes = Table(
+    "sync_schema_changes",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column(
+        "connection_id",
+        _serial,
+        ForeignKey("sync_connections.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("recorded_at", DateTime, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("field_code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+# The last known state of every live person, raw, as Pipedrive gave it.
+snapshot = Table(
+    "sync_snapshot",
+    metadata,
+    _connection_key(),
+    Column("person_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),  # epoch microseconds of update_time, else add_time, else 0
+    Column("raw", Text, nullable=False),
+)
+
+# Names of organisations, users and persons that persons refer to.
+names = Table(
+    "sync_names",
+    metadata,
+    _connection_key(),
+    Column("kind", Text, primary_key=True),  # org, user, person
+    Column("entity_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+)
+
+# Which contact a person owns. `adopted`: the contact was in the list before. `phone_filled`: its channels had
+# their one moment of automatic subscription. `deactivated`: `on_delete` switched it off, and a return switches it on.
+links = Table(
+    "sync_links",
+    metadata,
+    _connection_key(),
+    Column("person_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("contact_id", BigInteger, nullable=False),
+    Column("adopted", Boolean, nullable=False),
+    Column("phone_filled", Boolean, nullable=False),
+    Column("deactivated", Boolean, nullable=False),
+    UniqueConstraint("connection_id", "contact_id"),
+)
+
+# Opted-out channels, by a keyed hash of the phone number.
+opt_outs = Table(
+    "sync_opt_outs",
+    metadata,
+    _connection_key(),
+    Column("phone_hash", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+)
+
+# All that stays of a deleted person.
+tombstones = Table(
+    "sync_tombstones",
+    metadata,
+    _connection_key(),
+    Column("person_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("deleted_at", DateTime, nullable=False),
+)
+
+# What was not written, and why, as of the last run.
+issues = Table(
+    "sync_issues",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("connection_id", _serial, ForeignKey("sync_connections.id", ondelete="CASCADE"), nullable=False),
+    Column("person_id", BigInteger),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("variable", Text),
+    Column("message", Text, nullable=False),
+    Index("ix_sync_issues_connection_id_person_id", "connection_id", "person_id"),
+)
+
+# One row a run: what it was, what it did, what it cost.
+runs = Table(
+    "sync_runs",
+    metadata,
+    _connection_key(),
+    Column("run_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # changes, full, re-map
+    Column("state", Text, nullable=False),  # started, success, failed, dry_run
+    Column("started_at", DateTime, nullable=False),
+    Column("finished_at", DateTime),
+    Column("fetched", BigInteger, nullable=False, default=0),
+    Column("created", BigInteger, nullable=False, default=0),
+    Column("updated", BigInteger, nullable=False, default=0),
+    Column("unchanged", BigInteger, nullable=False, default=0),
+    Column("deleted", BigInteger, nullable=False, default=0),
+    Column("rejected", BigInteger, nullable=False, default=0),
+    Column("duplicates", BigInteger, nullable=False, default=0),
+    Column("conflicts", BigInteger, nullable=False, default=0),
+    Column("dropped_values", BigInteger, nullable=False, default=0),
+    Column("tokens_used", BigInteger, nullable=False, default=0),
+    Column("requests", BigInteger, nullable=False, default=0),
+    Column("message", Text),
+)
