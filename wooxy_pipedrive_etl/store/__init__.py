@@ -1,0 +1,27 @@
+"""Our own state beside the list: connections, matchings, snapshot, links, issues, run reports; and its database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from .database import open_database
+from .home import database_url, home
+from .migrations import upgrade
+from .secrets import SecretBox, open_secret_box
+
+
+@dataclass(frozen=True)
+class Store:
+    """The database, brought up to date, and the key to its secrets."""
+
+    engine: Engine
+    secrets: SecretBox
+
+    @classmethod
+    def open(cls, url: str | None = None) -> Store:
+        """Opens `url`, or the database that the environment names. Raises StoreError."""
+        engine = open_database(url or database_url())
+        upgrade(engine)
+        return cls(engine, open_secret_box(home))

@@ -1,4 +1,4 @@
-"""Opens the database that holds the state and the lists: an embedded SQLite file, or PostgreSQL in production."""
+"""Opens the database of the state and the lists: an embedded SQLite file, or PostgreSQL in production."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class DatabaseUnavailable(StoreError):
 def open_database(url: str) -> Engine:
     """An engine for a SQLAlchemy URL, checked by connecting once.
 
-    Raises DatabaseUnavailable if the URL can't be read, names another database than SQLite or PostgreSQL, or if
-    nothing answers there.
+    Raises DatabaseUnavailable if the URL can't be read, names another database than SQLite or PostgreSQL, or
+    if nothing answers there.
     """
     parsed = _parse(url)
     shown = parsed.render_as_string(hide_password=True)
@@ -52,8 +52,8 @@ def _parse(url: str) -> URL:
         parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise DatabaseUnavailable(
-            "WOOXY_PIPEDRIVE_DATABASE_URL is not a SQLAlchemy URL; use for example sqlite:////folder/list.db or "
-            "postgresql://user:password@host/database."
+            "WOOXY_PIPEDRIVE_DATABASE_URL is not a SQLAlchemy URL; use for example sqlite:////folder/list.db "
+            "or postgresql://user:password@host/database."
         ) from None
     backend = parsed.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
@@ -62,7 +62,8 @@ def _parse(url: str) -> URL:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.database in (None, "", ":memory:"):
         raise DatabaseUnavailable(
-            "WOOXY_PIPEDRIVE_DATABASE_URL names a SQLite database in memory; name a file, since the list must outlive the run."
+            "WOOXY_PIPEDRIVE_DATABASE_URL names a SQLite database in memory; name a file, "
+            "since the list must outlive the run."
         )
     return parsed
 
@@ -81,8 +82,14 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A reader that turns writer halfway can't wait for another writer: it fails at once. So writers say so first.
+        # A reader that turns writer halfway can't wait for another writer, it fails at once: so writers say
+        # so first.
         immediate = connection.get_execution_options().get("read_only") is not True
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def reading(engine: Engine) -> Connection:
+    """A connection that only reads: on SQLite it waits for no writer. For use in `with`."""
+    return engine.connect().execution_options(read_only=True)

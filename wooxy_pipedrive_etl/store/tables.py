@@ -1,7 +1,7 @@
 """The tables of our own state, in one place. Migrations create them; a test holds that both say the same.
 
-All names begin with `sync_`, because the database may hold other things as well. The Default Contact Lists are
-not here: their columns are the user's, and `contact_list` looks after them.
+All names begin with `sync_`, because the database may hold other things as well. The Default Contact Lists
+are not here: their columns are the user's, and `contact_list` looks after them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -137,6 +138,8 @@ snapshot = Table(
     Column("person_id", BigInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),  # epoch microseconds of update_time, else add_time, else 0
     Column("raw", Text, nullable=False),
+    # Found gone by a complete walk and a second look; leaves with the contact, when the plan is applied.
+    Column("gone", Boolean, nullable=False, server_default=false()),
 )
 
 # Names of organisations, users and persons that persons refer to.
@@ -150,7 +153,7 @@ names = Table(
 )
 
 # Which contact a person owns. `adopted`: the contact was in the list before. `phone_filled`: its channels had
-# their one moment of automatic subscription. `deactivated`: `on_delete` switched it off, and a return switches it on.
+# their one moment of automatic subscription. `deactivated`: `on_delete` switched it off, a return switches it on.
 links = Table(
     "sync_links",
     metadata,
@@ -192,6 +195,8 @@ issues = Table(
     Column("reason", Text, nullable=False),
     Column("variable", Text),
     Column("message", Text, nullable=False),
+    # Found by a run that is not applied yet.
+    Column("pending", Boolean, nullable=False),
     Index("ix_sync_issues_connection_id_person_id", "connection_id", "person_id"),
 )
 

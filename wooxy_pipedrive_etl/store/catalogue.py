@@ -1,0 +1,210 @@
+"""The field catalogue as last read, what changed in it, and the names that persons refer to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pandas as pd
+import sqlalchemy as sa
+
+from . import tables
+
+FIELD_COLUMNS = [
+    "field_code",
+    "field_name",
+    "field_type",
+    "is_custom_field",
+    "is_optional_response_field",
+    "options",
+]
+
+
+class SchemaChange(NamedTuple):
+    """`kind`: new_field, renamed_field, retyped_field, gone_field, returned_field, new_option, renamed_option or
+    gone_option. `message` is a sentence for people."""
+
+    kind: str
+    field_code: str
+    message: str
+
+
+def read_fields(connection: sa.Connection, connection_id: int, *, gone: bool = False) -> pd.DataFrame:
+    """The catalogue in its own order: field_code, field_name, field_type (str), is_custom_field,
+    is_optional_response_field (bool), options (object: list of {id, label, gone?} or None).
+
+    `gone`: the fields that have gone from the catalogue instead of those that are in it.
+    """
+    table = tables.fields
+    rows = connection.execute(
+        sa.select(*(table.c[name] for name in FIELD_COLUMNS))
+        .where(table.c.connection_id == connection_id, table.c.gone == gone)
+        .order_by(table.c.position)
+    ).all()
+    frame = pd.DataFrame([tuple(row) for row in rows], columns=FIELD_COLUMNS, dtype=object)
+    frame["options"] = pd.Series(
+        [None if text is None else json.loads(text) for text in frame["options"]], dtype=object
+    )
+    return frame.astype({"is_custom_field": bool, "is_optional_response_field": bool})
+
+
+def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFrame) -> list[SchemaChange]:
+    """Stores the catalogue just read, keeps what has gone from it, and records and returns what changed.
+
+    The first catalogue of a connection is no change.
+    """
+    known = _by_code(read_fields(connection, connection_id))
+    gone = _by_code(read_fields(connection, connection_id, gone=True))
+    current = _by_code(fields)
+    changes: list[SchemaChange] = []
+    for code, row in current.items():
+        before = known.get(code) or gone.get(code)
+        if before is None:
+            changes.append(SchemaChange("new_field", code, f"The field {row['field_name']} is new."))
+            continue
+        changes += _compare(code, before, row, returned=code not in known)
+        row["options"] = _with_gone_options(before["options"], row["options"])
+    for code, row in known.items():
+        if code not in current:
+            changes.append(
+                SchemaChange("gone_field", code, f"The field {row['field_name']} is gone from Pipedrive.")
+            )
+    vanished = [row for code, row in {**gone, **known}.items() if code not in current]
+    _replace(connection, connection_id, list(current.values()), vanished)
+    if not known and not gone:
+        return []
+    _record(connection, connection_id, changes)
+    return changes
+
+
+def recent_schema_changes(
+    connection: sa.Connection, connection_id: int, limit: int = 50
+) -> list[dict[str, Any]]:
+    """The newest first: recorded_at (datetime, UTC), kind, field_code, message."""
+    table = tables.schema_changes
+    rows = connection.execute(
+        sa.select(table.c.recorded_at, table.c.kind, table.c.field_code, table.c.message)
+        .where(table.c.connection_id == connection_id)
+        .order_by(table.c.id.desc())
+        .limit(limit)
+    ).mappings()
+    return [dict(row) for row in rows]
+
+
+def save_names(connection: sa.Connection, connection_id: int, kind: str, names: Mapping[int, str]) -> None:
+    """Stores the names of organisations (`org`), users (`user`) or persons (`person`); others stay as they are."""
+    if not names:
+        return
+    table = tables.names
+    known = read_names(connection, connection_id).get(kind, {})
+    changed = {entity_id: name for entity_id, name in names.items() if known.get(entity_id) != name}
+    stale = [entity_id for entity_id in changed if entity_id in known]
+    for start in range(0, len(stale), 1_000):
+        connection.execute(
+            table.delete().where(
+                table.c.connection_id == connection_id,
+                table.c.kind == kind,
+                table.c.entity_id.in_(stale[start : start + 1_000]),
+            )
+        )
+    if changed:
+        connection.execute(
+            table.insert(),
+            [
+                {"connection_id": connection_id, "kind": kind, "entity_id": entity_id, "name": name}
+                for entity_id, name in changed.items()
+            ],
+        )
+
+
+def read_names(connection: sa.Connection, connection_id: int) -> dict[str, dict[int, str]]:
+    """Names by kind and id, as last read from Pipedrive."""
+    table = tables.names
+    names: dict[str, dict[int, str]] = {"org": {}, "user": {}, "person": {}}
+    for kind, entity_id, name in connection.execute(
+        sa.select(table.c.kind, table.c.entity_id, table.c.name).where(table.c.connection_id == connection_id)
+    ):
+        names[kind][entity_id] = name
+    return names
+
+
+def _by_code(fields: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        dict(zip(FIELD_COLUMNS, row, strict=True)) for row in fields[FIELD_COLUMNS].itertuples(index=False)
+    ]
+    return {row["field_code"]: row for row in rows}
+
+
+def _compare(code: str, before: dict[str, Any], now: dict[str, Any], *, returned: bool) -> list[SchemaChange]:
+    changes = []
+    name = now["field_name"]
+    if returned:
+        changes.append(SchemaChange("returned_field", code, f"The field {name} is back."))
+    if before["field_name"] != name:
+        changes.append(
+            SchemaChange("renamed_field", code, f"The field {before['field_name']} is now called {name}.")
+        )
+    if before["field_type"] != now["field_type"]:
+        changes.append(
+            SchemaChange(
+                "retyped_field",
+                code,
+                f"The field {name} changed its type from {before['field_type']} to {now['field_type']}.",
+            )
+        )
+    old_labels = {str(o["id"]): o["label"] for o in before["options"] or [] if not o.get("gone")}
+    new_labels = {str(o["id"]): o["label"] for o in now["options"] or []}
+    for option_id, label in new_labels.items():
+        if option_id not in old_labels:
+            changes.append(SchemaChange("new_option", code, f"The field {name} has a new option, {label}."))
+        elif old_labels[option_id] != label:
+            message = f"The option {old_labels[option_id]} of the field {name} is now called {label}."
+            changes.append(SchemaChange("renamed_option", code, message))
+    for option_id, label in old_labels.items():
+        if option_id not in new_labels:
+            changes.append(
+                SchemaChange("gone_option", code, f"The option {label} of the field {name} is gone.")
+            )
+    return changes
+
+
+def _with_gone_options(
+    before: list[dict[str, Any]] | None, now: list[dict[str, Any]] | None
+) -> list[dict[str, Any]] | None:
+    """Persons may hold the id of an option that has gone from the catalogue: its last label is kept at the end."""
+    present = {str(option["id"]) for option in now or []}
+    vanished = [{**option, "gone": True} for option in before or [] if str(option["id"]) not in present]
+    return [*(now or []), *vanished] if vanished else now
+
+
+def _replace(
+    connection: sa.Connection,
+    connection_id: int,
+    current: list[dict[str, Any]],
+    vanished: list[dict[str, Any]],
+) -> None:
+    table = tables.fields
+    connection.execute(table.delete().where(table.c.connection_id == connection_id))
+    rows = [
+        {
+            **row,
+            "connection_id": connection_id,
+            "position": position,
+            "options": None if row["options"] is None else json.dumps(row["options"], ensure_ascii=False),
+            "gone": position >= len(current),
+        }
+        for position, row in enumerate([*current, *vanished])
+    ]
+    if rows:
+        connection.execute(table.insert(), rows)
+
+
+def _record(connection: sa.Connection, connection_id: int, changes: list[SchemaChange]) -> None:
+    if changes:
+        now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+        connection.execute(
+            tables.schema_changes.insert(),
+            [{"connection_id": connection_id, "recorded_at": now, **change._asdict()} for change in changes],
+        )

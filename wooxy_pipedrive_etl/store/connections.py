@@ -1,0 +1,133 @@
+"""Connections: one Pipedrive account synced into one Wooxy domain, with its credentials and settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from . import tables
+from .errors import StoreError
+
+CONSENT = ("respect", "require", "ignore")
+ON_DELETE = ("delete", "deactivate", "keep")
+
+
+class UnknownConnection(StoreError):
+    """No connection has that name."""
+
+
+class ConnectionExists(StoreError):
+    """The name, or the domain, is taken."""
+
+
+@dataclass(frozen=True)
+class ConnectionRecord:
+    """One row of `sync_connections`. `state` is draft until the first Import, then active."""
+
+    id: int
+    name: str
+    domain_id: int
+    domain: str
+    list_schema: str | None
+    list_table: str
+    state: str
+    api_url: str
+    encrypted_api_token: str = field(repr=False)
+    company_id: int
+    default_region: str | None
+    consent: str
+    on_delete: str
+    watermark: int | None
+    applied_revision: int | None
+    daily_token_limit: int | None
+    daily_tokens_left: int | None
+    created_at: datetime
+
+    @property
+    def qualified_list_table(self) -> str:
+        """The list's table as a person would write it in SQL."""
+        return f"{self.list_schema}.{self.list_table}" if self.list_schema else self.list_table
+
+
+def add_connection(
+    connection: sa.Connection,
+    *,
+    name: str,
+    domain_id: int,
+    api_url: str,
+    encrypted_api_token: str,
+    company_id: int,
+    default_region: str | None = None,
+    consent: str = "respect",
+    on_delete: str = "delete",
+) -> ConnectionRecord:
+    """Stores a new connection, in state draft. Raises ConnectionExists if its name or its domain is taken."""
+    table = tables.connections
+    taken = connection.execute(
+        sa.select(table.c.name).where(sa.or_(table.c.name == name, table.c.domain_id == domain_id))
+    ).scalar()
+    if taken == name:
+        raise ConnectionExists(
+            f"A connection named {name} exists already; choose another name or disconnect it first."
+        )
+    if taken is not None:
+        raise ConnectionExists(
+            f"That domain's list is fed by the connection {taken} already; "
+            "choose another domain or disconnect it first."
+        )
+    connection.execute(
+        table.insert().values(
+            name=name,
+            domain_id=domain_id,
+            state="draft",
+            api_url=api_url,
+            encrypted_api_token=encrypted_api_token,
+            company_id=company_id,
+            default_region=default_region,
+            consent=consent,
+            on_delete=on_delete,
+            created_at=datetime.now(UTC).replace(tzinfo=None),
+        )
+    )
+    return get_connection(connection, name)
+
+
+def get_connection(connection: sa.Connection, name: str) -> ConnectionRecord:
+    """Raises UnknownConnection, which names those that exist."""
+    row = connection.execute(_select().where(tables.connections.c.name == name)).mappings().one_or_none()
+    if row is None:
+        names = [record.name for record in list_connections(connection)]
+        known = f"there are: {', '.join(names)}" if names else "there is none yet"
+        raise UnknownConnection(f"There is no connection named {name} ({known}).")
+    return ConnectionRecord(**row)
+
+
+def list_connections(connection: sa.Connection) -> list[ConnectionRecord]:
+    """All connections by name."""
+    rows = connection.execute(_select().order_by(tables.connections.c.name)).mappings()
+    return [ConnectionRecord(**row) for row in rows]
+
+
+def update_connection(connection: sa.Connection, connection_id: int, **values: Any) -> None:
+    connection.execute(
+        tables.connections.update().where(tables.connections.c.id == connection_id).values(**values)
+    )
+
+
+def remove_connection(connection: sa.Connection, connection_id: int) -> None:
+    """Removes the connection with all that is known of it; the list and its domain stay."""
+    for table in reversed(tables.metadata.sorted_tables):
+        if "connection_id" in table.c:
+            connection.execute(table.delete().where(table.c.connection_id == connection_id))
+    connection.execute(tables.connections.delete().where(tables.connections.c.id == connection_id))
+
+
+def _select() -> sa.Select[Any]:
+    own = list(tables.connections.c)
+    domain = tables.domains
+    return sa.select(
+        *own, domain.c.name.label("domain"), domain.c.list_schema, domain.c.list_table
+    ).join_from(tables.connections, domain, tables.connections.c.domain_id == domain.c.id)

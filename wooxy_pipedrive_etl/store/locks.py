@@ -1,0 +1,48 @@
+"""One writer a connection: a lock that the system itself lets go when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+
+from .connections import ConnectionRecord
+from .errors import StoreError
+
+# The first half of the key of PostgreSQL's advisory locks; the second is the connection's id.
+_LOCK_SPACE = 1_870_034
+
+
+class ConnectionBusy(StoreError):
+    """Another run is at work on the connection."""
+
+
+@contextmanager
+def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
+    """Holds the connection for one run. Raises ConnectionBusy at once if another run has it."""
+    busy = ConnectionBusy(
+        f"Another run of the connection {record.name} is at work; wait until it has ended, then start again."
+    )
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            key = (sa.cast(_LOCK_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
+            if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(*key))):
+                raise busy
+            try:
+                yield
+            finally:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
+    else:
+        database = Path(str(engine.url.database))
+        lock = FileLock(database.with_name(f"{database.name}.connection-{record.id}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise busy from None
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,170 @@
+"""What the runs of a connection did and cost, and what they could not write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from . import tables
+from .bulk import copy_into
+
+COUNTS = (
+    "fetched",
+    "created",
+    "updated",
+    "unchanged",
+    "deleted",
+    "rejected",
+    "duplicates",
+    "conflicts",
+    "dropped_values",
+    "tokens_used",
+    "requests",
+)
+ISSUE_COLUMNS = ["person_id", "kind", "reason", "variable", "message"]
+
+
+def begin_run(connection: sa.Connection, connection_id: int, run_id: str, kind: str) -> None:
+    """Opens the report of a run. `kind`: changes, full or re-map."""
+    _forget_old_runs(connection, connection_id)
+    connection.execute(
+        tables.runs.delete().where(
+            tables.runs.c.connection_id == connection_id, tables.runs.c.run_id == run_id
+        )
+    )
+    connection.execute(
+        tables.runs.insert().values(
+            connection_id=connection_id, run_id=run_id, kind=kind, state="started", started_at=_now()
+        )
+    )
+
+
+def update_run(connection: sa.Connection, connection_id: int, run_id: str, **values: Any) -> None:
+    connection.execute(
+        tables.runs.update()
+        .where(tables.runs.c.connection_id == connection_id, tables.runs.c.run_id == run_id)
+        .values(**values)
+    )
+
+
+def finish_run(
+    connection: sa.Connection,
+    connection_id: int,
+    run_id: str,
+    state: str,
+    message: str | None = None,
+    counts: Mapping[str, int] | None = None,
+) -> None:
+    """`state`: success, failed or dry_run."""
+    update_run(
+        connection,
+        connection_id,
+        run_id,
+        state=state,
+        finished_at=_now(),
+        message=message,
+        **(counts or {}),
+    )
+
+
+def last_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | None:
+    """The newest finished run, dry ones apart: kind, state, started_at, finished_at, message and COUNTS."""
+    table = tables.runs
+    row = (
+        connection.execute(
+            sa.select(table)
+            .where(table.c.connection_id == connection_id, table.c.state.in_(["success", "failed"]))
+            .order_by(table.c.started_at.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return dict(row) if row is not None else None
+
+
+def get_run(connection: sa.Connection, connection_id: int, run_id: str) -> dict[str, Any] | None:
+    table = tables.runs
+    row = (
+        connection.execute(
+            sa.select(table).where(table.c.connection_id == connection_id, table.c.run_id == run_id)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return dict(row) if row is not None else None
+
+
+def drop_pending_issues(connection: sa.Connection, connection_id: int) -> None:
+    """Forgets what a run found that was never applied."""
+    table = tables.issues
+    connection.execute(table.delete().where(table.c.connection_id == connection_id, table.c.pending))
+
+
+def add_pending_issues(connection: sa.Connection, connection_id: int, issues: pd.DataFrame) -> None:
+    """`issues`: person_id (Int64, may be NA), kind, reason, variable (str or None), message (str)."""
+    if issues.empty:
+        return
+    rows = issues[ISSUE_COLUMNS].astype(object)
+    rows = rows.where(rows.notna(), None)
+    rows.insert(0, "connection_id", connection_id)
+    rows["pending"] = True
+    copy_into(connection, tables.issues.name, rows)
+
+
+def settle_issues(connection: sa.Connection, connection_id: int) -> None:
+    """What the run found replaces what an earlier one had."""
+    table = tables.issues
+    connection.execute(table.delete().where(table.c.connection_id == connection_id, ~table.c.pending))
+    connection.execute(table.update().where(table.c.connection_id == connection_id).values(pending=False))
+
+
+def read_issues(
+    connection: sa.Connection, connection_id: int, *, pending: bool = False
+) -> list[dict[str, Any]]:
+    """By person, then in the order in which they were found: person_id, kind, reason, variable, message.
+
+    `pending`: those of a run that is not applied instead of those that stand.
+    """
+    table = tables.issues
+    rows = connection.execute(
+        sa.select(*(table.c[name] for name in ISSUE_COLUMNS))
+        .where(table.c.connection_id == connection_id, table.c.pending == pending)
+        .order_by(sa.nulls_last(table.c.person_id), table.c.id)
+    ).mappings()
+    return [dict(row) for row in rows]
+
+
+def issues_by_reason(
+    connection: sa.Connection, connection_id: int, *, pending: bool = False
+) -> dict[tuple[str, str], int]:
+    """How many issues there are of each (kind, reason)."""
+    table = tables.issues
+    rows = connection.execute(
+        sa.select(table.c.kind, table.c.reason, sa.func.count())
+        .where(table.c.connection_id == connection_id, table.c.pending == pending)
+        .group_by(table.c.kind, table.c.reason)
+        .order_by(table.c.kind, table.c.reason)
+    )
+    return {(kind, reason): count for kind, reason, count in rows}
+
+
+# Privacy, product.md section 6: run reports older than this go.
+KEEP_DAYS = 90
+
+
+def _forget_old_runs(connection: sa.Connection, connection_id: int) -> None:
+    oldest = _now() - timedelta(days=KEEP_DAYS)
+    for table, column in (
+        (tables.runs, tables.runs.c.started_at),
+        (tables.schema_changes, tables.schema_changes.c.recorded_at),
+    ):
+        connection.execute(table.delete().where(table.c.connection_id == connection_id, column < oldest))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,95 @@
+"""The key that protects credentials at rest and makes hashes of opted-out phone numbers unguessable."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from .errors import StoreError
+
+KEY_VARIABLE = "WOOXY_PIPEDRIVE_KEY"
+
+
+class KeyUnusable(StoreError):
+    """The key is missing, malformed, readable by others, or not the one that the credentials were stored with."""
+
+
+class SecretBox:
+    """Encrypts credentials (Fernet) and hashes phone numbers (HMAC-SHA-256), each with a key of its own
+    derived from one master key of 32 bytes."""
+
+    def __init__(self, key: str) -> None:
+        """`key`: 32 bytes in URL-safe base64. Raises KeyUnusable for anything else."""
+        try:
+            master = base64.b64decode(key.strip(), altchars=b"-_", validate=True)
+        except ValueError:
+            master = b""
+        if len(master) != 32:
+            raise KeyUnusable(
+                f"The key is not 32 bytes in URL-safe base64; check {KEY_VARIABLE} or the key file."
+            )
+        self._fernet = Fernet(base64.urlsafe_b64encode(_derive(master, b"credentials")))
+        self._hash_key = _derive(master, b"phone numbers")
+
+    def __repr__(self) -> str:
+        return "SecretBox(***)"
+
+    def encrypt(self, secret: str) -> str:
+        return self._fernet.encrypt(secret.encode()).decode()
+
+    def decrypt(self, encrypted: str) -> str:
+        """Raises KeyUnusable if this is not the key that the secret was encrypted with."""
+        try:
+            return self._fernet.decrypt(encrypted.encode()).decode()
+        except InvalidToken:
+            raise KeyUnusable(
+                "The stored credentials can't be read with this key; "
+                f"set {KEY_VARIABLE} or restore the key file that they were stored with."
+            ) from None
+
+    def hash_phone(self, phone_number: str) -> str:
+        return hmac.new(self._hash_key, phone_number.encode(), hashlib.sha256).hexdigest()
+
+
+def open_secret_box(home: Callable[[], Path]) -> SecretBox:
+    """The box with the key from `WOOXY_PIPEDRIVE_KEY`, else from the file `key` in the home folder, made if need be."""
+    from_environment = os.environ.get(KEY_VARIABLE)
+    if from_environment:
+        return SecretBox(from_environment)
+    path = home() / "key"
+    if not path.exists():
+        _write_new_key(path)
+    if path.stat().st_mode & 0o077:
+        raise KeyUnusable(f"The key file {path} can be read by others; run: chmod 600 {path}")
+    return SecretBox(path.read_text())
+
+
+def _write_new_key(path: Path) -> None:
+    # Written aside and linked in: of two programs that start at once, both end up with the one complete key.
+    aside = path.with_name(f"key.{os.getpid()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, Fernet.generate_key() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        pass
+    finally:
+        aside.unlink()
+
+
+def _derive(master: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"wooxy_pipedrive_etl " + purpose).derive(
+        master
+    )
