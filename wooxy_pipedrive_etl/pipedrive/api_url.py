@@ -1,0 +1,46 @@
+"""Where an account's API may be: https, or http on this machine, and nothing but a host."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from .errors import InvalidApiUrl
+
+_EXAMPLE = "give the root of the account's host, as in https://acme.pipedrive.com"
+_HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]+")
+
+
+def checked_api_url(api_url: str) -> str:
+    """The normal form of ``api_url`` (scheme, host, port if given; no slash at the end).
+
+    Raises ``InvalidApiUrl``. The message names the host at most: the rest of a wrong address may hold a secret.
+    """
+    try:
+        parts = urlsplit(api_url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise InvalidApiUrl(f"The API URL cannot be read; {_EXAMPLE}.") from None
+    if parts.scheme not in ("https", "http"):
+        raise InvalidApiUrl(f"The API URL does not begin with https://; {_EXAMPLE}.")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidApiUrl(f"The API URL has a user name or a password in it; {_EXAMPLE}.")
+    if not _HOST.fullmatch(host) or any(character.isspace() for character in api_url):
+        raise InvalidApiUrl(f"The API URL has no valid host name; {_EXAMPLE}.")
+    if parts.path not in ("", "/") or "?" in api_url or "#" in api_url:
+        raise InvalidApiUrl(f"The API URL goes on after the host {host}; {_EXAMPLE}.")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise InvalidApiUrl(
+            f"The API URL of {host} is http, which would send the token in the clear; use https://{host}."
+        )
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port is not None else ''}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

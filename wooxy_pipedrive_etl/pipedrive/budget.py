@@ -1,0 +1,159 @@
+"""What a credential may still send: the burst window, the waits that Pipedrive asked for, the tokens of the day.
+
+One ``Budget`` is shared by all that use one credential in the process, because Pipedrive counts them together.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from .clock import Clock
+from .credentials import ApiToken
+from .errors import CloudflareBlocked, DailyBudgetSpent
+
+# Pipedrive counts requests in a rolling window of two seconds; the smallest plan has 20 for an API token. The plan is
+# not readable, so this is the pace until a header names another limit.
+WINDOW_SECONDS = 2.0
+SMALLEST_LIMIT = 20
+# A wait beyond this is not about the burst limit and is not believed.
+LONGEST_TOLD_WAIT = 60.0
+# Refusals that last longer than the burst window ever does mean that the day's tokens are gone.
+REFUSALS_MEAN_DAILY_AFTER = 60.0
+# How long an edge block lasts is not documented; a process that lives on may look again after this.
+BLOCK_SECONDS = 3600.0
+
+
+class Budget:
+    """The shared state of one credential at one host. All methods may be called from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._limit = SMALLEST_LIMIT
+        self._in_flight = 0
+        self._finished: deque[float] = deque()
+        self._told_remaining: int | None = None
+        self._told_until = 0.0
+        self._not_before = 0.0
+        self._blocked: str | None = None
+        self._blocked_until = 0.0
+        self.daily_limit: int | None = None
+        self.daily_remaining: int | None = None
+
+    @contextmanager
+    def turn(self, stop: threading.Event) -> Iterator[None]:
+        """Holds one place in the burst window; waits for it first.
+
+        Raises ``CloudflareBlocked`` if any user of the credential was blocked.
+        """
+        while (seconds := self._take()) > 0:
+            self._clock.wait(seconds, stop)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+                # Pipedrive counted the request when it arrived, which was earlier than now: counting from here on
+                # can only be too careful.
+                self._finished.append(self._clock.now())
+
+    def _take(self) -> float:
+        """Takes a place and returns 0, or returns the seconds after which to ask again."""
+        with self._lock:
+            now = self._clock.now()
+            if self._blocked is not None and now < self._blocked_until:
+                raise CloudflareBlocked(self._blocked)
+            while self._finished and self._finished[0] + WINDOW_SECONDS <= now:
+                self._finished.popleft()
+            if now >= self._told_until:
+                self._told_remaining = None
+            free_at = self._not_before
+            if self._told_remaining is not None and self._told_remaining <= 0:
+                free_at = max(free_at, self._told_until)
+            if self._in_flight + len(self._finished) >= self._limit:
+                # With all of them still in flight there is no time to wait for: look again soon.
+                free_at = max(free_at, self._finished[0] + WINDOW_SECONDS if self._finished else now + 0.05)
+            if free_at > now:
+                return max(free_at - now, 0.001)
+            self._in_flight += 1
+            if self._told_remaining is not None:
+                self._told_remaining -= 1
+            return 0.0
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Takes the limits from an answer's headers (which may be absent or nonsense). Call it within ``turn``."""
+        limit = _number(headers, "x-ratelimit-limit")
+        remaining = _number(headers, "x-ratelimit-remaining")
+        reset = _number(headers, "x-ratelimit-reset")
+        daily_limit = _number(headers, "x-daily-ratelimit-token-limit")
+        daily_remaining = _number(headers, "x-daily-ratelimit-token-remaining")
+        with self._lock:
+            if limit is not None and limit >= 1:
+                self._limit = int(limit)
+            if remaining is not None and reset is not None and reset <= LONGEST_TOLD_WAIT:
+                # Requests of others that are under way may not be in Pipedrive's number yet.
+                self._told_remaining = int(remaining) - (self._in_flight - 1)
+                self._told_until = self._clock.now() + reset
+            if daily_limit is not None:
+                self.daily_limit = int(daily_limit)
+            if daily_remaining is not None:
+                self.daily_remaining = int(daily_remaining)
+
+    def refused(self, headers: Mapping[str, str], first_refusal: float, refusals: int) -> float:
+        """Notes a 429 for all users of the credential and returns the seconds that all wait.
+
+        ``first_refusal`` is when the request was first refused, ``refusals`` how often it was since. Raises
+        ``DailyBudgetSpent`` where the headers say so, or where the refusals have lasted too long for a burst.
+        """
+        now = self._clock.now()
+        if (
+            _number(headers, "x-daily-ratelimit-token-remaining") == 0
+            or now - first_refusal > REFUSALS_MEAN_DAILY_AFTER
+        ):
+            of_how_many = f" of {self.daily_limit} tokens" if self.daily_limit else ""
+            raise DailyBudgetSpent(
+                f"Pipedrive's daily budget{of_how_many} is spent (all integrations of the company share it); "
+                "run again after midnight of Pipedrive's server, in a time zone that it does not name."
+            )
+        told = _number(headers, "retry-after")
+        if told is None or told > LONGEST_TOLD_WAIT:
+            told = _number(headers, "x-ratelimit-reset")
+        if told is None or told > LONGEST_TOLD_WAIT:
+            told = 0.0
+        # Ignored 429s end in a block of all traffic, so a wait that did not help is followed by a longer one.
+        seconds = max(told, min(2.0 ** (refusals - 1), 16.0)) + random.uniform(0.0, 0.5)
+        with self._lock:
+            self._not_before = max(self._not_before, now + seconds)
+        return seconds
+
+    def block(self, reason: str) -> None:
+        """Stops every user of the credential: their next request raises ``CloudflareBlocked(reason)`` unsent."""
+        with self._lock:
+            self._blocked = reason
+            self._blocked_until = self._clock.now() + BLOCK_SECONDS
+
+
+class Budgets:
+    """The budgets of a process, by host and credential."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self._lock = threading.Lock()
+        self._budgets: dict[tuple[str, str], Budget] = {}
+
+    def of(self, api_url: str, credentials: ApiToken) -> Budget:
+        with self._lock:
+            return self._budgets.setdefault((api_url, credentials.fingerprint), Budget(self.clock))
+
+
+PROCESS_BUDGETS = Budgets()
+
+
+def _number(headers: Mapping[str, str], name: str) -> float | None:
+    text = headers.get(name, "").strip()
+    # No plan has a number of more digits, and int() of a very long one is slow or fails.
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None

@@ -1,0 +1,85 @@
+"""The one thing that the rest of the program uses: an account's API, as dataframes and plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Literal
+
+import httpx
+import pandas as pd
+
+from . import account, names, person_fields, persons
+from .budget import PROCESS_BUDGETS, Budgets
+from .credentials import ApiToken
+from .session import Retries, Session, Usage
+
+
+class PipedriveClient:
+    """Reads one Pipedrive account. A context manager; safe to use from several threads.
+
+    ``api_url``: the root of the account's host, https (http on loopback only); raises ``InvalidApiUrl``.
+    ``timeout``: seconds without a byte before a request counts as failed. Users of one credential share their pace
+    through ``budgets``. Every method raises ``PipedriveError`` only (see ``errors``).
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        credentials: ApiToken,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        retries: Retries | None = None,
+        timeout: float = 60.0,
+        budgets: Budgets = PROCESS_BUDGETS,
+    ) -> None:
+        self._session = Session(
+            api_url, credentials, transport=transport, retries=retries, timeout=timeout, budgets=budgets
+        )
+
+    def __enter__(self) -> PipedriveClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._session.close()
+
+    @property
+    def usage(self) -> Usage:
+        return self._session.usage
+
+    def account(self) -> account.Account:
+        return account.account(self._session)
+
+    def person_fields(self) -> pd.DataFrame:
+        """The field catalogue; columns as ``person_fields.person_fields`` says."""
+        return person_fields.person_fields(self._session)
+
+    def walk_persons(
+        self,
+        *,
+        include_fields: Sequence[str] = (),
+        updated_since: datetime | None = None,
+        sort_by: Literal["id", "update_time"] = "id",
+    ) -> Iterator[persons.PersonsPage]:
+        """All persons, or all updated since; complete if the iterator ends without an error."""
+        return persons.walk_persons(
+            self._session, include_fields=include_fields, updated_since=updated_since, sort_by=sort_by
+        )
+
+    def persons_by_ids(
+        self, ids: Iterable[int], *, include_fields: Sequence[str] = ()
+    ) -> Iterator[persons.PersonsPage]:
+        """Those of these persons that exist and are visible; 10 tokens for each 100 ids."""
+        return persons.persons_by_ids(self._session, ids, include_fields=include_fields)
+
+    def organization_names(self, ids: Iterable[int]) -> dict[int, str]:
+        return names.organization_names(self._session, ids)
+
+    def user_names(self) -> dict[int, str]:
+        return names.user_names(self._session)

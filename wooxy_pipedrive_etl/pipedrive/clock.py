@@ -1,0 +1,21 @@
+"""Time as the client sees it, in one place, so that tests need no real waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+
+class Stopped(Exception):
+    """A wait ended because nobody wants its result any more. Stays inside this package."""
+
+
+class Clock:
+    def now(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+        return time.monotonic()
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """Waits; raises ``Stopped`` as soon as ``stop`` is set."""
+        if stop.wait(seconds):
+            raise Stopped

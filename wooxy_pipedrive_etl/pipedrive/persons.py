@@ -1,0 +1,212 @@
+"""Persons, a page at a time, each kept as the JSON text that Pipedrive sent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+import pandas as pd
+
+from .endpoints import IDS_LIMIT, PERSONS
+from .envelope import ListPage
+from .errors import BadRequest, Forbidden
+from .session import NEVER, Session
+from .walk import one_ahead, pages
+
+logger = logging.getLogger(__name__)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class PersonsPage:
+    """One page of persons.
+
+    ``persons``: person_id (int64), version (int64: epoch microseconds of update_time, else of add_time, else 0), raw
+    (object: str, the person's JSON text as sent). A person can be on two pages of a walk: keep the larger version.
+    ``odd``: what could not be taken for a person, as issues: person_id (Int64, nullable), kind ("rejected"), reason
+    ("odd_shape"), variable (None), message (str).
+    ``deleted``: ids that came with is_deleted true; they are not in ``persons``.
+    ``left_out_fields``: names of ``include_fields`` that Pipedrive refused, so that no person of this walk has them.
+    """
+
+    persons: pd.DataFrame
+    odd: pd.DataFrame
+    deleted: tuple[int, ...]
+    left_out_fields: tuple[str, ...]
+
+
+class _Head(msgspec.Struct):
+    """What is read of a person here. Only the id has to be right for a person to count as one."""
+
+    id: int
+    update_time: Any = None
+    add_time: Any = None
+    is_deleted: Any = False
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def walk_persons(
+    session: Session,
+    *,
+    include_fields: Sequence[str] = (),
+    updated_since: datetime | None = None,
+    sort_by: Literal["id", "update_time"] = "id",
+) -> Iterator[PersonsPage]:
+    """Every person (or every one updated since, inclusive to the second), ascending, 500 a page.
+
+    The walk was complete if, and only if, the iterator ended without an error. The next page is fetched while the
+    consumer works on the last one.
+    """
+    params = {"sort_by": sort_by, "sort_direction": "asc"}
+    if updated_since is not None:
+        params["updated_since"] = _rfc3339(updated_since)
+    stop = threading.Event()
+    return one_ahead(_person_pages(session, params, tuple(include_fields), stop), stop)
+
+
+def persons_by_ids(
+    session: Session, ids: Iterable[int], *, include_fields: Sequence[str] = ()
+) -> Iterator[PersonsPage]:
+    """The persons of these ids that exist and that the token can see; no other ones, whatever the server sends."""
+    wanted = list(dict.fromkeys(ids))
+    left_out: tuple[str, ...] = ()
+    for start in range(0, len(wanted), IDS_LIMIT):
+        chunk = wanted[start : start + IDS_LIMIT]
+        fields = tuple(field for field in include_fields if field not in left_out)
+        for page in _person_pages(session, {"ids": ",".join(map(str, chunk))}, fields, NEVER):
+            left_out = (*left_out, *(field for field in page.left_out_fields if field not in left_out))
+            asked = page.persons["person_id"].isin(chunk)
+            yield replace(page, persons=page.persons[asked].reset_index(drop=True), left_out_fields=left_out)
+
+
+def _person_pages(
+    session: Session, params: dict[str, str], include_fields: tuple[str, ...], stop: threading.Event
+) -> Iterator[PersonsPage]:
+    fields = include_fields
+    left_out: tuple[str, ...] = ()
+    while True:
+        with_fields = {**params, "include_fields": ",".join(fields)} if fields else params
+        walk = pages(session, PERSONS, with_fields, stop)
+        try:
+            first = next(walk)
+            break
+        except (BadRequest, Forbidden) as error:
+            # A plan may lack the feature behind a field that the catalogue has (marketing_status, say).
+            refused = tuple(name for name in fields if re.search(rf"\b{re.escape(name)}\b", str(error)))
+            if not refused:
+                raise
+            logger.warning(
+                "Pipedrive refuses the optional fields %s, going on without them", ", ".join(refused)
+            )
+            left_out = (*left_out, *refused)
+            fields = tuple(name for name in fields if name not in refused)
+    yield _persons_page(first, left_out)
+    for page in walk:
+        yield _persons_page(page, left_out)
+
+
+def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPage:
+    ids: list[int] = []
+    versions: list[int] = []
+    raws: list[str] = []
+    odd: list[tuple[int | None, str]] = []
+    deleted: list[int] = []
+    for element in page.elements:
+        head = _head(element)
+        if isinstance(head, str):
+            odd.append((None, head))
+            continue
+        try:
+            raw = bytes(element).decode()
+        except UnicodeDecodeError:
+            odd.append((head.id, "a person whose text is not UTF-8"))
+            continue
+        if head.is_deleted is True:
+            deleted.append(head.id)
+            continue
+        ids.append(head.id)
+        versions.append(_version(head))
+        raws.append(raw)
+    persons = pd.DataFrame(
+        {
+            "person_id": pd.Series(ids, dtype="int64"),
+            "version": pd.Series(versions, dtype="int64"),
+            "raw": pd.Series(raws, dtype=object),
+        }
+    )
+    return PersonsPage(persons, _odd_frame(odd), tuple(deleted), left_out_fields)
+
+
+def _head(element: bytes | msgspec.Raw) -> _Head | str:
+    """The head of a person, or in words what the element is instead."""
+    try:
+        head = _head_decoder.decode(element)
+    except (msgspec.DecodeError, RecursionError):
+        loose = _head_by_stdlib(bytes(element))
+        if loose is None:
+            return "an element that is not a person"
+        head = loose
+    if not 1 <= head.id <= _LARGEST_ID:
+        return "a person without a usable id"
+    return head
+
+
+def _head_by_stdlib(element: bytes) -> _Head | None:
+    """For a person with text that msgspec refuses, such as half of a surrogate pair."""
+    try:
+        person = json.loads(element)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(person, dict) or type(person.get("id")) is not int:
+        return None
+    return _Head(
+        person["id"], person.get("update_time"), person.get("add_time"), person.get("is_deleted", False)
+    )
+
+
+def _version(head: _Head) -> int:
+    for time in (head.update_time, head.add_time):
+        if isinstance(time, str):
+            try:
+                moment = datetime.fromisoformat(time)
+            except ValueError:
+                continue
+            # Pipedrive's times are UTC also where an older form leaves the zone out.
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return (moment - _EPOCH) // _MICROSECOND
+    return 0
+
+
+def _odd_frame(odd: list[tuple[int | None, str]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "person_id": pd.Series([person_id for person_id, _ in odd], dtype="Int64"),
+            "kind": pd.Series(["rejected"] * len(odd), dtype=object),
+            "reason": pd.Series(["odd_shape"] * len(odd), dtype=object),
+            "variable": pd.Series([None] * len(odd), dtype=object),
+            "message": pd.Series(
+                [f"Pipedrive sent {what} in its list of persons; it was left out." for _, what in odd],
+                dtype=object,
+            ),
+        }
+    )
+
+
+def _rfc3339(moment: datetime) -> str:
+    """Whole seconds and Z: every other form is a 400. Rounded down, so that nothing is missed."""
+    if moment.tzinfo is None:
+        raise ValueError("updated_since needs a time zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,275 @@
+"""One request: to the account's own host only, paced, retried where that can help, its outcome typed."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+import httpx
+import tenacity
+
+from .api_url import checked_api_url
+from .budget import PROCESS_BUDGETS, Budgets
+from .credentials import ApiToken
+from .endpoints import Endpoint
+from .envelope import Unreadable, words_of
+from .errors import (
+    AccountClosed,
+    BadRequest,
+    BrokenAnswer,
+    CloudflareBlocked,
+    EndpointGone,
+    Forbidden,
+    InvalidToken,
+    MissingScope,
+    NotPipedrive,
+    PipedriveError,
+    RedirectRefused,
+    ServerError,
+    TransientError,
+    Unreachable,
+)
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+NEVER = threading.Event()
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a request is sent at most, and the seconds between, which double and are jittered."""
+
+    attempts: int = 6
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """``requests`` sent and ``tokens_used`` by one client; ``daily_*``: what Pipedrive last said about the company.
+
+    A request that was refused with 401 or 429 costs nothing; whether another failed one does is not documented, so it
+    is counted. ``daily_*`` are None until an answer has the (undocumented) headers.
+    """
+
+    requests: int
+    tokens_used: int
+    daily_limit: int | None
+    daily_remaining: int | None
+
+
+class _Failed(Exception):
+    """One attempt failed in a way that another may not."""
+
+    def __init__(self, kind: type[PipedriveError], what: str) -> None:
+        super().__init__(what)
+        self.kind = kind
+
+
+class Session:
+    """Sends requests with one credential to one account. Safe to use from several threads; close it after use."""
+
+    def __init__(
+        self,
+        api_url: str,
+        credentials: ApiToken,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        retries: Retries | None = None,
+        timeout: float = 60.0,
+        budgets: Budgets = PROCESS_BUDGETS,
+    ) -> None:
+        self.api_url = checked_api_url(api_url)
+        self._credentials = credentials
+        self._retries = retries or Retries()
+        self._clock = budgets.clock
+        self._budget = budgets.of(self.api_url, credentials)
+        self._longest_answer = 5 * timeout
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._tokens_used = 0
+        self._answered = False
+        self._http = httpx.Client(
+            base_url=self.api_url,
+            auth=credentials,
+            headers={"accept": "application/json"},
+            timeout=httpx.Timeout(timeout, connect=min(10.0, timeout)),
+            follow_redirects=False,
+            # A proxy named in the environment sees https only as an opaque tunnel, but would read http.
+            trust_env=self.api_url.startswith("https:"),
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    @property
+    def usage(self) -> Usage:
+        with self._lock:
+            return Usage(
+                self._requests, self._tokens_used, self._budget.daily_limit, self._budget.daily_remaining
+            )
+
+    def get(
+        self,
+        endpoint: Endpoint,
+        read: Callable[[bytes], T],
+        params: Mapping[str, str] | None = None,
+        stop: threading.Event = NEVER,
+    ) -> T:
+        """What ``read`` makes of the body of a 200.
+
+        Raises any ``PipedriveError``; ``Stopped`` if ``stop`` is set while it waits.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Failed),
+            stop=tenacity.stop_after_attempt(self._retries.attempts),
+            wait=tenacity.wait_exponential_jitter(
+                initial=self._retries.first_wait,
+                max=self._retries.longest_wait,
+                jitter=self._retries.first_wait,
+            ),
+            sleep=lambda seconds: self._clock.wait(seconds, stop),
+            before_sleep=lambda state: logger.warning(
+                "GET %s: %s; trying again", endpoint.path, _cause(state)
+            ),
+            retry_error_callback=lambda state: self._give_up(endpoint, state),
+        )
+        result: T = retrying(self._attempt, endpoint, read, params or {}, stop)
+        return result
+
+    def _attempt(
+        self, endpoint: Endpoint, read: Callable[[bytes], T], params: Mapping[str, str], stop: threading.Event
+    ) -> T:
+        response, content = self._answer(endpoint, params, stop)
+        if not response.is_success:
+            raise self._failure(endpoint, response, content)
+        try:
+            result = read(content)
+        except Unreadable as error:
+            # A host that has answered well before is Pipedrive on a bad day; another may not be Pipedrive at all.
+            kind = BrokenAnswer if self._answered or not _is_html(content) else NotPipedrive
+            what = f"Pipedrive answered {response.status_code} with {self._clean(str(error))}{_id(response)}"
+            raise _Failed(kind, what) from error
+        self._answered = True
+        return result
+
+    def _answer(
+        self, endpoint: Endpoint, params: Mapping[str, str], stop: threading.Event
+    ) -> tuple[httpx.Response, bytes]:
+        """The first answer that is not a 429, after the waits that those asked for."""
+        first_refusal, refusals = self._clock.now(), 0
+        while True:
+            with self._budget.turn(stop):
+                response, content = self._exchange(endpoint, params)
+            logger.debug("GET %s -> %d%s", endpoint.path, response.status_code, _id(response))
+            with self._lock:
+                self._requests += 1
+                if response.status_code not in (401, 429):
+                    self._tokens_used += endpoint.token_cost
+            if response.status_code != 429:
+                return response, content
+            if refusals == 0:
+                first_refusal = self._clock.now()
+            refusals += 1
+            seconds = self._budget.refused(response.headers, first_refusal, refusals)
+            logger.warning("GET %s: 429; going on in %.1f s%s", endpoint.path, seconds, _id(response))
+
+    def _exchange(self, endpoint: Endpoint, params: Mapping[str, str]) -> tuple[httpx.Response, bytes]:
+        deadline = self._clock.now() + self._longest_answer
+        content = bytearray()
+        try:
+            with self._http.stream("GET", endpoint.path, params=params) as response:
+                self._budget.learn(response.headers)
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    # The time-out of httpx is for each chunk: a server that drips would hold us for ever.
+                    if self._clock.now() > deadline:
+                        raise _Failed(
+                            Unreachable, f"the answer was not complete after {self._longest_answer:.0f} s"
+                        )
+        except httpx.TimeoutException as error:
+            raise _Failed(Unreachable, "no answer within the time-out") from error
+        except httpx.RequestError as error:
+            what = self._clean(str(error)) or type(error).__name__
+            raise _Failed(Unreachable, f"the connection failed ({what})") from error
+        return response, bytes(content)
+
+    def _failure(self, endpoint: Endpoint, response: httpx.Response, content: bytes) -> Exception:
+        """The error for an answer that is neither a success nor a 429."""
+        status = response.status_code
+        words = self._clean(words_of(content))
+        said = f'{status}, "{words}"' if words else f"{status}"
+        request = f"GET {endpoint.path}"
+        if status >= 500 or status == 408:
+            return _Failed(ServerError, f"Pipedrive answered {said}{_id(response)}")
+        if status == 403 and not words and _is_html(content):
+            reason = (
+                f"Cloudflare, in front of Pipedrive, blocked {request} with a 403, so all traffic of this API "
+                f"token has stopped; leave Pipedrive alone for an hour, then run again{_id(response)}."
+            )
+            self._budget.block(reason)
+            return CloudflareBlocked(reason)
+        kind: type[PipedriveError]
+        if response.has_redirect_location or 300 <= status < 400:
+            kind, to_do = RedirectRefused, "redirects are not followed; check the API URL"
+        elif status == 401:
+            kind, to_do = (
+                InvalidToken,
+                "give this connection a valid API token, and see that API use is allowed",
+            )
+        elif status == 402:
+            kind, to_do = AccountClosed, "open the Pipedrive account again (billing or trial)"
+        elif status == 403 and "scope" in words.lower():
+            kind, to_do = MissingScope, f"the credential needs the scope {endpoint.scope}"
+        elif status == 403:
+            kind, to_do = Forbidden, "use the token of an admin, and see that the plan has this feature"
+        elif status in (404, 410) and not self._answered and not _is_json(response):
+            kind, to_do = NotPipedrive, "nothing at this host answers like Pipedrive; check the API URL"
+        elif status in (404, 410):
+            kind, to_do = (
+                EndpointGone,
+                "the endpoint is no longer there; look for a newer release of this program",
+            )
+        else:
+            kind, to_do = (
+                BadRequest,
+                "this is a fault of the program or a change of Pipedrive's API; report it",
+            )
+        return kind(f"Pipedrive answered {request} with {said}: {to_do}{_id(response)}.")
+
+    def _give_up(self, endpoint: Endpoint, state: tenacity.RetryCallState) -> NoReturn:
+        cause = _cause(state)
+        times = "once" if state.attempt_number == 1 else f"{state.attempt_number} times"
+        if issubclass(cause.kind, TransientError):
+            to_do = "run again later"
+        else:
+            to_do = "check the API URL, for this host does not answer like Pipedrive"
+        raise cause.kind(f"GET {endpoint.path} failed {times}, at last because {cause}; {to_do}.") from cause
+
+    def _clean(self, text: str) -> str:
+        return self._credentials.hide_in(text)
+
+
+def _cause(state: tenacity.RetryCallState) -> _Failed:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, _Failed)
+    return error
+
+
+def _id(response: httpx.Response) -> str:
+    """The id by which Pipedrive's support finds a request, for the end of a message."""
+    correlation = re.sub(r"[^\w.:-]", "", response.headers.get("x-correlation-id", ""))[:64]
+    return f" [{correlation}]" if correlation else ""
+
+
+def _is_html(content: bytes) -> bool:
+    return content.lstrip()[:1] == b"<"
+
+
+def _is_json(response: httpx.Response) -> bool:
+    return "json" in response.headers.get("content-type", "")

@@ -1,0 +1,54 @@
+"""The pages of a v2 list, one after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from .endpoints import PAGE_LIMIT, Endpoint
+from .envelope import ListPage, read_list
+from .errors import BrokenAnswer
+from .session import NEVER, Session
+
+T = TypeVar("T")
+
+
+def pages(
+    session: Session, endpoint: Endpoint, params: Mapping[str, str], stop: threading.Event = NEVER
+) -> Iterator[ListPage]:
+    """Every page of the list. That it ends without an error means that the list was complete.
+
+    Raises ``BrokenAnswer`` if a cursor comes twice, and what ``Session.get`` raises.
+    """
+    request = {**params, "limit": str(PAGE_LIMIT)}
+    seen: set[str] = set()
+    while True:
+        page = session.get(endpoint, read_list, request, stop)
+        yield page
+        # The end is the missing cursor alone: an empty page may have pages after it.
+        if page.next_cursor is None:
+            return
+        if page.next_cursor in seen:
+            raise BrokenAnswer(
+                f"The pages of GET {endpoint.path} lead back to an earlier one; run again later."
+            )
+        seen.add(page.next_cursor)
+        request["cursor"] = page.next_cursor
+
+
+def one_ahead(items: Iterator[T], stop: threading.Event) -> Iterator[T]:
+    """The same items; while the consumer works on one, a thread gets the next.
+
+    What ``items`` raises is raised here. Closing this iterator (or dropping it) sets ``stop`` and waits for the
+    thread, at most for the request that it is in.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="pipedrive-walk") as pool:
+        try:
+            following = pool.submit(next, items, None)
+            while (item := following.result()) is not None:
+                following = pool.submit(next, items, None)
+                yield item
+        finally:
+            stop.set()
