@@ -1,0 +1,30 @@
+"""A Pipedrive account on this machine, served over HTTP as strictly and as oddly as the real one."""
+
+from .account import Account, Organization, User
+from .behaviours import Behaviours, Limits
+from .errors import InvalidValueError, PortTakenError, SandboxError, UnknownRecordError
+from .faults import FAULT_KINDS, Fault, FaultKind, Faults
+from .gateway import RequestRecord
+from .json_text import RawJson
+from .server import DEFAULT_PORT, SandboxServer, run_sandbox
+
+__all__ = [
+    "DEFAULT_PORT",
+    "FAULT_KINDS",
+    "Account",
+    "Behaviours",
+    "Fault",
+    "FaultKind",
+    "Faults",
+    "InvalidValueError",
+    "Limits",
+    "Organization",
+    "PortTakenError",
+    "RawJson",
+    "RequestRecord",
+    "SandboxError",
+    "SandboxServer",
+    "UnknownRecordError",
+    "User",
+    "run_sandbox",
+]

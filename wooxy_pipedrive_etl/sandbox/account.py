@@ -1,0 +1,585 @@
+"""One Pipedrive account in memory: its persons, fields, organisations, users and labels, and every change to them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from . import json_text
+from .behaviours import Behaviours
+from .errors import InvalidValueError, SandboxError, UnknownRecordError
+from .fields import CUSTOM_FIELD_TYPES, CustomField, Option, catalogue_rows
+from .json_text import NULL, encode
+from .keyset import KeysetIndex, Position, RowTimes, Window
+from .rendering import Layout, Person, View, person_json
+from .values import PersonValues, read_person_values
+
+DAYS_KEPT_AFTER_DELETION = 30
+
+
+class PersonSource(Protocol):
+    """Persons that exist without being stored one by one; an edited one is taken over by the account."""
+
+    def __contains__(self, person_id: object) -> bool: ...
+    def ids(self) -> Iterable[int]: ...
+    def times(self, person_id: int) -> RowTimes: ...
+    def related_id(self, person_id: int, key: str) -> int | None: ...
+    def person(self, person_id: int) -> Person: ...
+    def plain_json(self, person_id: int, layout: Layout, optional: tuple[str, ...]) -> bytes: ...
+
+
+@dataclass
+class Organization:
+    """Times are epoch seconds."""
+
+    id: int
+    name: str
+    owner_id: int
+    add_time: int
+    update_time: int
+    deleted_at: int | None = None
+    hidden: bool = False
+
+
+@dataclass
+class User:
+    id: int
+    name: str
+    email: str
+    admin: bool = False
+    active: bool = True
+
+
+class Account:
+    """A Pipedrive account. Safe to change from any thread while a server serves it.
+
+    `clock` gives the present moment as an aware datetime and may be replaced; stored times are whole seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        company_id: int = 777,
+        company_name: str = "Example Oy",
+        token: str | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.company_id = company_id
+        self.company_name = company_name
+        self.company_domain = "example"
+        self.token = token or hashlib.sha1(f"sandbox account {company_id}".encode()).hexdigest()
+        self.clock: Callable[[], datetime] = clock or (lambda: datetime.now(UTC))
+        self.users: dict[int, User] = {}
+        self.organizations: dict[int, Organization] = {}
+        self.custom_fields: dict[str, CustomField] = {}
+        self.labels: list[Option] = []
+        self._persons: dict[int, Person] = {}
+        self._source: PersonSource | None = None
+        self._person_index = KeysetIndex()
+        self._organization_index = KeysetIndex()
+        self._next = {"person": 1, "organization": 1, "user": 9001, "option": 1, "label": 1, "field": 1}
+        self._behaviours = Behaviours()
+        self._contact_sync = False
+        self._marketing = False
+        self._revision = 0
+        self._layout: Layout | None = None
+        self.token_owner_id = self.add_user("Sync Bot", admin=True)
+
+    # Accounts to start from
+
+    @classmethod
+    def empty(cls, *, token: str | None = None) -> Account:
+        """One user, who is an admin and owns the token; system fields only."""
+        return cls(token=token)
+
+    @classmethod
+    def seeded(cls, persons: int = 300, seed: int = 1, *, token: str | None = None) -> Account:
+        """A realistic small account: `persons` visible persons of many countries, every field type, awkward values."""
+        from .seeding import seed_account
+
+        account = cls(token=token)
+        seed_account(account, persons=persons, seed=seed)
+        return account
+
+    @classmethod
+    def large(
+        cls, persons: int = 100_000, custom_fields: int = 30, seed: int = 1, *, token: str | None = None
+    ) -> Account:
+        """An account of any size that takes seconds to start: its persons are made up when they are asked for."""
+        from .generated import fill_account
+
+        account = cls(token=token)
+        fill_account(account, persons=persons, custom_fields=custom_fields, seed=seed)
+        return account
+
+    # Settings
+
+    @property
+    def contact_sync(self) -> bool:
+        """Whether persons have postal_address, notes, im, birthday and job_title."""
+        return self._contact_sync
+
+    @contact_sync.setter
+    def contact_sync(self, on: bool) -> None:
+        with self.lock:
+            self._contact_sync = on
+            self._changed_layout()
+
+    @property
+    def marketing(self) -> bool:
+        """Whether the Campaigns app is there: marketing_status and doi_status."""
+        return self._marketing
+
+    @marketing.setter
+    def marketing(self, on: bool) -> None:
+        with self.lock:
+            self._marketing = on
+            self._changed_layout()
+
+    @property
+    def behaviours(self) -> Behaviours:
+        return self._behaviours
+
+    @behaviours.setter
+    def behaviours(self, behaviours: Behaviours) -> None:
+        with self.lock:
+            self._behaviours = behaviours
+            self._changed_layout()
+
+    # Persons
+
+    def create_person(self, *, validate: bool = True, **values: Any) -> int:
+        """Values are those of a v2 person's JSON; numbers may be Decimal or RawJson to keep their digits.
+
+        `add_time` and `update_time` may be given as aware datetimes (`update_time=None` for null).
+        Raises InvalidValueError; `validate=False` takes anything.
+        """
+        with self.lock:
+            now = self.now()
+            add_time = _moment(values.pop("add_time", None), now)
+            default = None if self._behaviours.update_time_on_create == "null" else add_time
+            update_time = _moment(values.pop("update_time"), None) if "update_time" in values else default
+            read = self._read(values, validate)
+            defaults = {"owner_id": encode(self.token_owner_id)}
+            person = Person(
+                self._take("person"), add_time, update_time, {**defaults, **read.members}, read.custom, read.optional
+            )
+            self._persons[person.id] = person
+            self._person_index.add(person.id, RowTimes(add_time, update_time))
+            return person.id
+
+    def edit_person(self, person_id: int, *, validate: bool = True, **values: Any) -> None:
+        """Set the given values and nothing else; custom fields one by one. Advances update_time, or sets the given one."""
+        with self.lock:
+            person = self._existing(person_id)
+            if person.deleted_at is not None:
+                raise SandboxError(f"Person {person_id} is deleted and can't be edited; restore it first.")
+            given_time = "update_time" in values
+            moment = _moment(values.pop("update_time", None), None)
+            read = self._read(values, validate)
+            person.members.update(read.members)
+            person.custom.update(read.custom)
+            person.optional.update(read.optional)
+            self._touch(person, moment if given_time else self.now())
+
+    def delete_person(self, person_id: int) -> None:
+        """Soft deletion: the person leaves the lists at once, and is gone for good after 30 days."""
+        with self.lock:
+            person = self._existing(person_id)
+            if person.deleted_at is not None:
+                raise SandboxError(f"Person {person_id} is deleted already.")
+            self._unlist(person)
+            person.deleted_at = person.update_time = self.now()
+            person.rendered.clear()
+
+    def restore_person(self, person_id: int) -> None:
+        """Undo a deletion within 30 days; advances update_time."""
+        with self.lock:
+            person = self._existing(person_id)
+            if person.deleted_at is None or self.is_purged(person):
+                raise SandboxError(f"Person {person_id} is not a deleted person of the last 30 days.")
+            person.deleted_at = person.merged_into = None
+            person.update_time = self.now()
+            person.rendered.clear()
+            self._list(person)
+
+    def merge_persons(self, winner_id: int, loser_id: int) -> None:
+        """The loser is deleted; the winner gains its e-mails, phones and the values that it had not, and is touched."""
+        with self.lock:
+            winner, loser = self._existing(winner_id), self._existing(loser_id)
+            if winner_id == loser_id or winner.deleted_at is not None or loser.deleted_at is not None:
+                raise SandboxError(f"Persons {winner_id} and {loser_id} can't be merged: both must exist and differ.")
+            for key in ("emails", "phones"):
+                winner.members[key] = _joined(winner.members.get(key, b"[]"), loser.members.get(key, b"[]"))
+            for mine, other in ((winner.members, loser.members), (winner.custom, loser.custom)):
+                for key, text in other.items():
+                    if mine.get(key, NULL) in (NULL, b"[]"):
+                        mine[key] = text
+            self.delete_person(loser_id)
+            loser.merged_into = winner_id
+            self._touch(winner, self.now())
+
+    def hide_person(self, person_id: int) -> None:
+        """The token's owner loses sight of the person; the person itself does not change."""
+        with self.lock:
+            person = self._existing(person_id)
+            self._unlist(person)
+            person.hidden = True
+
+    def show_person(self, person_id: int) -> None:
+        """Undo `hide_person`."""
+        with self.lock:
+            person = self._existing(person_id)
+            person.hidden = False
+            self._list(person)
+
+    def put_raw_person(self, person_id: int, json_text_of_person: str) -> None:
+        """Serve this text, whatever it is, as the person of that id; creates the person if it is new."""
+        with self.lock:
+            raw = json_text.encode_text(json_text_of_person)
+            if not self.has_person(person_id):
+                self._persons[person_id] = Person(person_id, self.now(), self.now(), {})
+                self._person_index.add(person_id, RowTimes(self.now(), self.now()))
+                self._next["person"] = max(self._next["person"], person_id + 1)
+            person = self._existing(person_id)
+            person.raw = raw
+            self._touch(person, self.now())
+
+    def person_state(self, person_id: int) -> dict[str, Any]:
+        """Everything about one person, deleted and hidden ones too, for people and tests to look at."""
+        with self.lock:
+            person = self._look_up(person_id)
+            text = person_json(person, self.layout(), View())
+            return {
+                "id": person.id,
+                "is_hidden": person.hidden,
+                "is_deleted": person.deleted_at is not None,
+                "merged_into": person.merged_into,
+                "person": json_text.RawJson(text.decode("utf-8", "surrogatepass")),
+            }
+
+    def visible_person_ids(self) -> list[int]:
+        """Ids that a complete walk must show."""
+        with self.lock:
+            return list(self._person_index)
+
+    # Fields and labels
+
+    def add_field(
+        self, name: str, field_type: str, options: Iterable[str] = (), *, code: str | None = None
+    ) -> str:
+        """A new custom field; its code is a random-looking 40-hex text unless given."""
+        with self.lock:
+            if field_type not in CUSTOM_FIELD_TYPES:
+                raise InvalidValueError(f"Custom person fields can't be of type {field_type!r}.")
+            number = self._take("field")
+            code = code or hashlib.sha1(f"{self.company_id} field {number}".encode()).hexdigest()
+            if code in self.custom_fields:
+                raise InvalidValueError(f"The account has a custom field {code!r} already.")
+            self.custom_fields[code] = CustomField(number, code, name, field_type)
+            for label in options:
+                self.add_option(code, label)
+            self._changed_layout()
+            return code
+
+    def rename_field(self, code: str, name: str) -> None:
+        with self.lock:
+            self.custom_field(code).name = name
+            self._changed_layout()
+
+    def delete_field(self, code: str) -> None:
+        """The field leaves the catalogue and the persons' custom_fields; no person's update_time moves."""
+        with self.lock:
+            self.custom_field(code)
+            del self.custom_fields[code]
+            self._changed_layout()
+
+    def add_option(self, code: str, label: str) -> int:
+        with self.lock:
+            custom = self.custom_field(code)
+            if custom.field_type not in ("enum", "set"):
+                raise InvalidValueError(f"Field {custom.name!r} ({custom.field_type}) has no options.")
+            option = Option(self._take("option"), label)
+            custom.options.append(option)
+            self._changed_layout()
+            return option.id
+
+    def rename_option(self, code: str, option_id: int, label: str) -> None:
+        with self.lock:
+            self._option(code, option_id).label = label
+            self._changed_layout()
+
+    def delete_option(self, code: str, option_id: int) -> None:
+        """The option leaves the catalogue; persons that hold it keep its id."""
+        with self.lock:
+            self.custom_field(code).options.remove(self._option(code, option_id))
+            self._changed_layout()
+
+    def add_label(self, name: str, color: str = "green") -> int:
+        """A label of persons, for `label_ids`."""
+        with self.lock:
+            label = Option(self._take("label"), name, color)
+            self.labels.append(label)
+            self._changed_layout()
+            return label.id
+
+    def rename_label(self, label_id: int, name: str) -> None:
+        with self.lock:
+            self._label(label_id).label = name
+            self._changed_layout()
+
+    def delete_label(self, label_id: int) -> None:
+        """The label leaves the catalogue; persons that hold it keep its id."""
+        with self.lock:
+            self.labels.remove(self._label(label_id))
+            self._changed_layout()
+
+    def custom_field(self, code: str) -> CustomField:
+        """Raises UnknownRecordError."""
+        if code not in self.custom_fields:
+            raise UnknownRecordError(f"The account has no custom person field {code!r}.")
+        return self.custom_fields[code]
+
+    # Organisations and users
+
+    def add_organization(self, name: str, *, owner_id: int | None = None) -> int:
+        with self.lock:
+            now = self.now()
+            organization = Organization(
+                self._take("organization"), name, owner_id or self.token_owner_id, now, now
+            )
+            self.organizations[organization.id] = organization
+            self._organization_index.add(organization.id, RowTimes(now, now))
+            return organization.id
+
+    def rename_organization(self, organization_id: int, name: str) -> None:
+        """Advances the organisation's update_time, not its persons'."""
+        with self.lock:
+            organization = self.organization(organization_id)
+            organization.name = name
+            listed = organization_id in self._organization_index
+            self._unlist_organization(organization)
+            organization.update_time = self.now()
+            if listed:
+                self._organization_index.add(organization_id, _times(organization))
+
+    def delete_organization(self, organization_id: int) -> None:
+        """Soft deletion; persons keep its id."""
+        with self.lock:
+            organization = self.organization(organization_id)
+            self._unlist_organization(organization)
+            organization.deleted_at = organization.update_time = self.now()
+
+    def hide_organization(self, organization_id: int) -> None:
+        with self.lock:
+            organization = self.organization(organization_id)
+            self._unlist_organization(organization)
+            organization.hidden = True
+
+    def show_organization(self, organization_id: int) -> None:
+        with self.lock:
+            organization = self.organization(organization_id)
+            organization.hidden = False
+            if organization.deleted_at is None and organization_id not in self._organization_index:
+                self._organization_index.add(organization_id, _times(organization))
+
+    def organization(self, organization_id: int) -> Organization:
+        """Raises UnknownRecordError."""
+        if organization_id not in self.organizations:
+            raise UnknownRecordError(f"The account has no organisation {organization_id}.")
+        return self.organizations[organization_id]
+
+    def add_user(self, name: str, *, admin: bool = False, active: bool = True) -> int:
+        with self.lock:
+            user_id = self._take("user")
+            self.users[user_id] = User(user_id, name, f"user{user_id}@example.fi", admin, active)
+            return user_id
+
+    def rename_user(self, user_id: int, name: str) -> None:
+        with self.lock:
+            if user_id not in self.users:
+                raise UnknownRecordError(f"The account has no user {user_id}.")
+            self.users[user_id].name = name
+
+    # What the API asks
+
+    def now(self) -> int:
+        """The clock's moment in epoch seconds."""
+        return json_text.epoch(self.clock())
+
+    def layout(self) -> Layout:
+        if self._layout is None:
+            self._layout = Layout(
+                self._revision,
+                list(self.custom_fields.values()),
+                self.labels,
+                self._behaviours,
+                self._contact_sync,
+                self._marketing,
+                f"{self.company_domain}@pipedrivemail.com",
+            )
+        return self._layout
+
+    def catalogue(self) -> list[tuple[int, dict[str, Any]]]:
+        """Rows of `personFields`, each with the number that its cursor goes by."""
+        return catalogue_rows(
+            list(self.custom_fields.values()),
+            self.labels,
+            self._behaviours,
+            contact_sync=self._contact_sync,
+            marketing=self._marketing,
+        )
+
+    def persons_page(
+        self, window: Window, view: View, *, owner_id: int | None = None, org_id: int | None = None
+    ) -> tuple[list[bytes], Position | None]:
+        """Persons of one page as JSON, and the position of the one after it."""
+        wanted = {key: value for key, value in (("owner_id", owner_id), ("org_id", org_id)) if value is not None}
+
+        def accept(person_id: int) -> bool:
+            return all(self._related_id(person_id, key) == value for key, value in wanted.items())
+
+        with self.lock:
+            ids, following = self._person_index.page(window, self._person_times, accept if wanted else None)
+            layout = self.layout()
+            persons, source = self._persons, self._source
+            if source is None or not view.is_plain:
+                return [person_json(self._look_up(each), layout, view) for each in ids], following
+            optional = view.optional
+            rows = [
+                person_json(persons[each], layout, view)
+                if each in persons
+                else source.plain_json(each, layout, optional)
+                for each in ids
+            ]
+            return rows, following
+
+    def organizations_page(
+        self, window: Window, *, owner_id: int | None = None
+    ) -> tuple[list[Organization], Position | None]:
+        """Organisations of one page, and the position of the one after it."""
+
+        def accept(organization_id: int) -> bool:
+            return self.organizations[organization_id].owner_id == owner_id
+
+        with self.lock:
+            ids, following = self._organization_index.page(
+                window, lambda each: _times(self.organizations[each]), None if owner_id is None else accept
+            )
+            return [self.organizations[each] for each in ids], following
+
+    def has_person(self, person_id: int) -> bool:
+        """Whether the id was ever given out."""
+        return person_id in self._persons or (self._source is not None and person_id in self._source)
+
+    def find_person(self, person_id: int) -> Person | None:
+        """The person in whatever state, None when the id was never given out."""
+        return self._look_up(person_id) if self.has_person(person_id) else None
+
+    def is_purged(self, record: Person | Organization) -> bool:
+        """Whether a deletion is more than 30 days old."""
+        deleted = record.deleted_at
+        return deleted is not None and self.now() - deleted > DAYS_KEPT_AFTER_DELETION * 86_400
+
+    def adopt_source(self, source: PersonSource) -> None:
+        """Take over persons that are made up on demand; for an account that has none yet."""
+        with self.lock:
+            self._source = source
+            self._person_index.load((person_id, source.times(person_id)) for person_id in source.ids())
+            self._next["person"] = max(source.ids(), default=0) + 1
+
+    # Inside
+
+    def _take(self, kind: str) -> int:
+        number = self._next[kind]
+        self._next[kind] += 1
+        return number
+
+    def _changed_layout(self) -> None:
+        self._revision += 1
+        self._layout = None
+
+    def _read(self, values: dict[str, Any], validate: bool) -> PersonValues:
+        return read_person_values(values, self.custom_fields.get, validate=validate)
+
+    def _existing(self, person_id: int) -> Person:
+        """For changing: a made-up person is taken over."""
+        person = self._persons[person_id] = self._look_up(person_id)
+        return person
+
+    def _look_up(self, person_id: int) -> Person:
+        """For reading only: a made-up person is not kept, so that a walk over a large account stays small."""
+        person = self._persons.get(person_id)
+        if person is None:
+            if self._source is None or person_id not in self._source:
+                raise UnknownRecordError(f"The account has no person {person_id}.")
+            return self._source.person(person_id)
+        return person
+
+    def _person_times(self, person_id: int) -> RowTimes:
+        person = self._persons.get(person_id)
+        if person is not None:
+            return _times(person)
+        assert self._source is not None
+        return self._source.times(person_id)
+
+    def _related_id(self, person_id: int, key: str) -> int | None:
+        person = self._persons.get(person_id)
+        if person is not None:
+            return person.related_id(key)
+        assert self._source is not None
+        return self._source.related_id(person_id, key)
+
+    def _touch(self, person: Person, update_time: int | None) -> None:
+        listed = person.id in self._person_index
+        self._unlist(person)
+        person.update_time = update_time
+        person.rendered.clear()
+        if listed:
+            self._list(person)
+
+    def _list(self, person: Person) -> None:
+        if person.deleted_at is None and not person.hidden and person.id not in self._person_index:
+            self._person_index.add(person.id, _times(person))
+
+    def _unlist(self, person: Person) -> None:
+        self._person_index.remove(person.id, _times(person))
+
+    def _unlist_organization(self, organization: Organization) -> None:
+        self._organization_index.remove(organization.id, _times(organization))
+
+    def _option(self, code: str, option_id: int) -> Option:
+        custom = self.custom_field(code)
+        for option in custom.options:
+            if option.id == option_id:
+                return option
+        raise UnknownRecordError(f"Field {custom.name!r} has no option {option_id}.")
+
+    def _label(self, label_id: int) -> Option:
+        for label in self.labels:
+            if label.id == label_id:
+                return label
+        raise UnknownRecordError(f"The account has no label {label_id}.")
+
+
+def _times(record: Person | Organization) -> RowTimes:
+    return RowTimes(record.add_time, record.update_time)
+
+
+def _moment(moment: datetime | None, default: Any) -> Any:
+    return default if moment is None else json_text.epoch(moment)
+
+
+def _joined(mine: bytes, other: bytes) -> bytes:
+    """E-mails or phones of both, the winner's first and its primary one kept."""
+    joined = list(json_text.decode(mine) or [])
+    values = [each.get("value") for each in joined]
+    for each in json_text.decode(other) or []:
+        if each.get("value") not in values:
+            joined.append({**each, "primary": not joined})
+    return encode(joined)

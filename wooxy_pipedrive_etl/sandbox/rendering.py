@@ -1,0 +1,165 @@
+"""Persons as JSON: what one person holds, and how it looks under the parameters of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from . import json_text
+from .behaviours import Behaviours
+from .fields import CONTACT_SYNC_FIELDS, MARKETING_FIELDS, CustomField, Option
+from .json_text import NULL, encode, encode_object
+
+OPTIONAL_DEFAULTS: Final[dict[str, bytes]] = {
+    "marketing_status": b'"no_consent"',
+    "doi_status": b'"not_sent"',
+    "next_activity_id": NULL,
+    "last_activity_id": NULL,
+    "last_incoming_mail_time": NULL,
+    "last_outgoing_mail_time": NULL,
+}
+"""Values of optional fields that nobody set; those missing here are counts, and 0."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The parameters that change how a person looks. `custom_fields` None means all."""
+
+    optional: tuple[str, ...] = ()
+    custom_fields: frozenset[str] | None = None
+    option_labels: bool = False
+    labels: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing but optional fields differs from a call without parameters."""
+        return self.custom_fields is None and not self.option_labels and not self.labels
+
+
+@dataclass
+class Person:
+    """One person; every value is JSON bytes, so that what was given is what is served.
+
+    `members` are the fields at the root of the record, `custom` those by field code, `optional` those that only
+    `include_fields` shows. Times are epoch seconds. `raw` replaces the whole person.
+    """
+
+    id: int
+    add_time: int
+    update_time: int | None
+    members: dict[str, bytes]
+    custom: dict[str, bytes] = field(default_factory=dict)
+    optional: dict[str, bytes] = field(default_factory=dict)
+    deleted_at: int | None = None
+    merged_into: int | None = None
+    hidden: bool = False
+    raw: bytes | None = None
+    rendered: dict[View, tuple[int, bytes]] = field(default_factory=dict, repr=False)
+
+    def related_id(self, key: str) -> int | None:
+        """The owner's or organisation's id, None when it has none or an odd one."""
+        text = self.members.get(key, NULL)
+        return int(text) if text.isdigit() else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that the look of a person depends on besides the person; a change of it has a new `revision`."""
+
+    revision: int
+    custom_fields: Sequence[CustomField]
+    labels: Sequence[Option]
+    behaviours: Behaviours
+    contact_sync: bool
+    marketing: bool
+    smart_bcc_email: str
+
+    @property
+    def no_custom_fields(self) -> bytes:
+        """`custom_fields` of an account without any."""
+        return NULL if self.behaviours.custom_fields_when_none == "null" else b"{}"
+
+    def timestamp(self, seconds: int | None) -> bytes:
+        if seconds is None:
+            return NULL
+        return b'"' + json_text.timestamp(seconds, self.behaviours.milliseconds).encode() + b'"'
+
+    def optional_members(self, values: dict[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
+        """The asked-for optional fields that this account has."""
+        shown = {}
+        for name in names:
+            if name in MARKETING_FIELDS and not self.marketing:
+                continue
+            if name == "smart_bcc_email" and name not in values:
+                shown[name] = encode(self.smart_bcc_email)
+            else:
+                shown[name] = values.get(name, OPTIONAL_DEFAULTS.get(name, b"0"))
+        return shown
+
+
+def person_json(person: Person, layout: Layout, view: View) -> bytes:
+    """The person as list element or as `data` of a single answer; kept until the person or the layout changes."""
+    if person.raw is not None:
+        return person.raw
+    kept = person.rendered.get(view)
+    if kept is not None and kept[0] == layout.revision:
+        return kept[1]
+    text = _render(person, layout, view)
+    person.rendered[view] = (layout.revision, text)
+    return text
+
+
+def _render(person: Person, layout: Layout, view: View) -> bytes:
+    members = {
+        "id": encode(person.id),
+        "name": NULL,
+        "first_name": NULL,
+        "last_name": NULL,
+        "add_time": layout.timestamp(person.add_time),
+        "update_time": layout.timestamp(person.update_time),
+        "visible_to": b"3",
+        "owner_id": NULL,
+        "label_ids": b"[]",
+        "org_id": NULL,
+        "is_deleted": b"true" if person.deleted_at is not None else b"false",
+        "picture_id": NULL,
+        "phones": b"[]",
+        "emails": b"[]",
+    }
+    members.update({key: text for key, text in person.members.items() if key not in CONTACT_SYNC_FIELDS})
+    if layout.contact_sync:
+        for key in CONTACT_SYNC_FIELDS:
+            unset = b"[]" if key == "im" else NULL
+            members[layout.behaviours.im_key if key == "im" else key] = person.members.get(key, unset)
+    if "custom_fields" not in person.members:
+        members["custom_fields"] = _custom_fields(person, layout, view)
+    members.update(layout.optional_members(person.optional, view.optional))
+    if view.labels:
+        ids = json_text.decode(members["label_ids"])
+        members["labels"] = encode([_labelled(each, layout.labels) for each in ids or []])
+    return encode_object(members)
+
+
+def _custom_fields(person: Person, layout: Layout, view: View) -> bytes:
+    if not layout.custom_fields:
+        return layout.no_custom_fields
+    shown = {}
+    for each in layout.custom_fields:
+        if view.custom_fields is None or each.code in view.custom_fields:
+            text = person.custom.get(each.code, NULL)
+            if view.option_labels and each.field_type in ("enum", "set"):
+                text = _with_labels(text, each)
+            shown[each.code] = text
+    return encode_object(shown)
+
+
+def _with_labels(text: bytes, custom: CustomField) -> bytes:
+    value = json_text.decode(text)
+    if isinstance(value, list):
+        return encode([_labelled(each, custom.options) for each in value])
+    return text if value is None else encode(_labelled(value, custom.options))
+
+
+def _labelled(option_id: object, options: Sequence[Option]) -> dict[str, Any]:
+    return {"id": option_id, "label": next((each.label for each in options if each.id == option_id), None)}

@@ -1,0 +1,210 @@
+"""Serves an account on 127.0.0.1: in a thread for tests and the demo, in the foreground for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from .account import Account
+from .api import ENDPOINTS
+from .behaviours import Behaviours, Limits
+from .control import control_routes
+from .errors import PortTakenError, SandboxError
+from .faults import Faults
+from .gateway import Gateway, RequestRecord
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8765
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def build_app(gateway: Gateway) -> Starlette:
+    """The API, and the control surface under `/sandbox`."""
+    # Every method reaches the gateway, which answers 405 itself, in Pipedrive's form.
+    api = [Route(each.path, gateway.endpoint(each), methods=_METHODS) for each in ENDPOINTS]
+    # users/me must be found before a path of one user would be.
+    rest = Route("/{path:path}", gateway.unknown, methods=_METHODS)
+    return Starlette(routes=[*control_routes(gateway), *api, rest])
+
+
+class SandboxServer:
+    """An account served over HTTP from a thread of its own.
+
+    Use it as a context manager, or `start` and `stop` it. `port` 0 takes any free one. Raises PortTakenError when it
+    starts on a port that is in use.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        port: int = 0,
+        behaviours: Behaviours | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        if behaviours is not None:
+            account.behaviours = behaviours
+        self.account = account
+        self.gateway = Gateway(account, limits or Limits())
+        self.port = port
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The root of the account's host, such as ``http://127.0.0.1:8765``."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The calls of the API so far, in order."""
+        return self.gateway.log.records()
+
+    def clear_requests(self) -> None:
+        self.gateway.log.clear()
+
+    @property
+    def faults(self) -> Faults:
+        return self.gateway.faults
+
+    @property
+    def limits(self) -> Limits:
+        return self.gateway.budget.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self.gateway.budget.limits = limits
+
+    @property
+    def tokens_used(self) -> int:
+        """API tokens spent today."""
+        return self.gateway.budget.tokens_used
+
+    def reset(self) -> None:
+        """Forget faults, spent tokens and requests, not the account."""
+        self.gateway.faults.clear()
+        self.gateway.budget.reset()
+        self.gateway.log.clear()
+
+    def start(self) -> SandboxServer:
+        """Returns when the server answers."""
+        listener = _listen(self.port)
+        self.port = listener.getsockname()[1]
+        self._server = server = _Server(self.gateway)
+        self._thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="pipedrive-sandbox", daemon=True
+        )
+        self._thread.start()
+        if not server.answers.wait(timeout=30):
+            raise SandboxError(f"The sandbox on port {self.port} did not start within 30 seconds.")
+        return self
+
+    def stop(self) -> None:
+        """Ends open calls and frees the port."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join(timeout=30)
+            self._server = self._thread = None
+
+    def __enter__(self) -> SandboxServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def run_sandbox(
+    account: Account,
+    port: int = DEFAULT_PORT,
+    *,
+    behaviours: Behaviours | None = None,
+    limits: Limits | None = None,
+    announce: Callable[[str], object] | None = None,
+) -> None:
+    """Serve in the foreground until Ctrl+C or SIGTERM. `announce` gets the URL once the port is ours.
+
+    Raises PortTakenError.
+    """
+    if behaviours is not None:
+        account.behaviours = behaviours
+    listener = _listen(port)
+    if announce is not None:
+        announce(f"http://{HOST}:{listener.getsockname()[1]}")
+    # uvicorn raises the signal again once it has shut down; for a server that is the ordinary end.
+    with contextlib.suppress(KeyboardInterrupt):
+        _Server(Gateway(account, limits or Limits())).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but it starts and stops at once where the original polls ten times a second."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(
+            uvicorn.Config(
+                build_app(gateway),
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+            )
+        )
+        self.answers = threading.Event()
+        self._gateway = gateway
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """From another thread."""
+        self.should_exit = True
+        loop, stopping = self._loop, self._gateway.stopping
+        if loop is not None and stopping is not None:
+            loop.call_soon_threadsafe(stopping.set)
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._gateway.stopping = stopping = asyncio.Event()
+        self.answers.set()
+        while not await self.on_tick(0):
+            # A signal only sets a flag, so look at it now and then; `stop` wakes this at once.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), timeout=0.5)
+        stopping.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            await asyncio.wait(list(self.server_state.tasks), timeout=5)
+        for _ in range(100):
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(0)
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise PortTakenError(
+            f"Port {port} of {HOST} can't be used ({reason.lower()}); stop what uses it or choose another port."
+        ) from None
+    return listener
