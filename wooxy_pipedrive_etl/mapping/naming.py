@@ -1,0 +1,44 @@
+"""Names of custom Wooxy variables: which are allowed, and which are suggested for a label."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from anyascii import anyascii
+
+MAX_LENGTH = 60
+
+# PostgreSQL's system columns can't be columns of a table; the others are the columns of mapped contacts
+# that say whose row it is.
+RESERVED_NAMES = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "version"})
+
+_NAME = re.compile(r"[a-z][A-Za-z0-9]*")
+_APOSTROPHES = re.compile("['`’ʼ\"]")
+_WORDS = re.compile("[A-Za-z0-9]+")
+
+
+def is_valid_name(name: str) -> bool:
+    return len(name) <= MAX_LENGTH and _NAME.fullmatch(name) is not None
+
+
+def lower_camel_case(label: str) -> str:
+    """`Budget/Currency` → `budgetCurrency`, `ДАТА` → `data`; "" where nothing of the label can be written so."""
+    words = _WORDS.findall(_APOSTROPHES.sub("", anyascii(label)))
+    if not words:
+        return ""
+    # Words all in capitals are shouted or abbreviations; inner capitals of others are the user's own.
+    words = [word.lower() if word.isupper() else word for word in words]
+    return words[0][0].lower() + words[0][1:] + "".join(word[0].upper() + word[1:] for word in words[1:])
+
+
+def suggest_name(label: str, taken: Collection[str]) -> str:
+    """A valid name for a label that is not among `taken` (names in lower case) and not reserved."""
+    name = lower_camel_case(label)
+    if not name or not name[0].isalpha():
+        name = "field" + name
+    candidate, number = name[:MAX_LENGTH], 1
+    while candidate.lower() in taken or candidate.lower() in RESERVED_NAMES:
+        number += 1
+        candidate = name[: MAX_LENGTH - len(str(number))] + str(number)
+    return candidate

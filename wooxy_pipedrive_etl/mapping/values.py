@@ -1,0 +1,385 @@
+"""From a raw value of Pipedrive to text, by kind (product rules: one table of field types).
+
+A reader takes one decoded value that is not None and gives its text, None for an empty one, or a `Dropped` with
+the reason. No shape makes a reader raise: what Pipedrive sends is not ours to trust.
+Shapes: API facts, sections 1.4 and 2.3. Numbers arrive as int or Decimal, so that no digit is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from wooxy_pipedrive_etl.mapping.formats import Dropped, is_zero_date, to_datetime, to_email, to_phone
+
+Value = str | None | Dropped
+Reader = Callable[[Any], Value]
+
+ODD_SHAPE = Dropped("odd_shape", "has a shape that this type of field does not have")
+UNKNOWN_OPTION = Dropped("unknown_option", "has an option that Pipedrive's list of options never had")
+INVALID_NUMBER = Dropped("invalid_value", "is not a number, or one with more than 400 digits")
+INVALID_TIME = Dropped("invalid_value", "is not a time of the day")
+INVALID_TEXT = Dropped("invalid_value", "has characters that cannot be stored (NUL or half a character)")
+UNSEEN = {
+    "user": Dropped("invalid_value", "names a user that could not be seen"),
+    "org": Dropped("invalid_value", "names an organisation that could not be seen"),
+    "person": Dropped("invalid_value", "names a person that could not be seen"),
+}
+
+MAX_DIGITS = 400
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,6})?")
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9])(?:\.[0-9]+)?)?")
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
+
+def reader(
+    kind: str,
+    part: str | None,
+    options: Sequence[Mapping[str, Any]] | None,
+    names: Mapping[str, Mapping[int, str]],
+    default_region: str | None,
+) -> Reader:
+    """The function that reads the values of a variable. `names` is "user", "org", "person" -> id -> name."""
+    if kind == "enum":
+        return _option_reader(options or ())
+    if kind == "set":
+        return _set_reader(options or ())
+    if kind in UNSEEN:
+        return _name_reader(kind, names.get(kind, {}))
+    if kind == "emails":
+        return _point_reader(part, to_email)
+    if kind == "phones":
+        return _point_reader(part, lambda value: to_phone(value, default_region))
+    if kind == "im":
+        return _point_reader(None, None)
+    if kind in _PART_READERS:
+        return _part_reader(
+            _RECORD_PARTS.get(part, part or "value"), _PART_READERS[kind].get(part, read_text)
+        )
+    return _READERS[kind]
+
+
+# Plain kinds ---------------------------------------------------------------------------------------------
+
+
+def read_text(raw: Any) -> Value:
+    if raw.__class__ is str:
+        return raw.strip() or None
+    if raw is True or raw is False:
+        return "true" if raw else "false"
+    if isinstance(raw, int | Decimal):
+        return read_number(raw)
+    return ODD_SHAPE if raw else None
+
+
+def read_number(raw: Any) -> Value:
+    """The digits that Pipedrive wrote, exponents written out."""
+    if raw.__class__ is int:
+        return str(raw) if -(10**MAX_DIGITS) < raw < 10**MAX_DIGITS else INVALID_NUMBER
+    if isinstance(raw, Decimal):
+        text = str(raw)
+        return text if "E" not in text and len(text) <= MAX_DIGITS else _written_out(raw)
+    if isinstance(raw, str):
+        text = raw.strip()
+        if not text:
+            return None
+        return _written_out(Decimal(text)) if _NUMBER.fullmatch(text) else INVALID_NUMBER
+    return None if raw == [] or raw == {} else ODD_SHAPE
+
+
+def _written_out(number: Decimal) -> Value:
+    if not number.is_finite():
+        return INVALID_NUMBER
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    # Looked at before the digits are written: 1e999999999 would fill the memory.
+    if max(number.adjusted() + 1, 1) + max(-exponent, 0) > MAX_DIGITS:
+        return INVALID_NUMBER
+    return format(number, "f")
+
+
+def read_boolean(raw: Any) -> Value:
+    if raw is True or raw is False:
+        return "true" if raw else "false"
+    if raw.__class__ is int and raw in (0, 1):
+        return "true" if raw else "false"
+    if isinstance(raw, str):
+        text = raw.strip().lower()
+        if not text:
+            return None
+        return {"true": "true", "1": "true", "false": "false", "0": "false"}.get(
+            text, Dropped("invalid_value", "is neither true nor false")
+        )
+    return None if raw == [] or raw == {} else ODD_SHAPE
+
+
+def read_date(raw: Any) -> Value:
+    """A date as Pipedrive has it, even one that no calendar has; a date-time as `YYYY-MM-DD HH:MM:SS` in UTC.
+
+    Content decides, not the type: system fields named `*_time` are typed `date` in the catalogue.
+    """
+    if raw.__class__ is not str:
+        return ODD_SHAPE if raw or isinstance(raw, int | Decimal) else None
+    text = raw.strip()
+    if len(text) > 10:
+        moment = to_datetime(text)
+        return text if isinstance(moment, Dropped) else moment
+    return text or None
+
+
+def read_time(raw: Any) -> Value:
+    """`HH:MM:SS`, the local time on the wall."""
+    if raw.__class__ is not str:
+        return ODD_SHAPE if raw or isinstance(raw, int | Decimal) else None
+    text = raw.strip()
+    if not text:
+        return None
+    match = _TIME.fullmatch(text)
+    return f"{match[1]:0>2}:{match[2]}:{match[3] or '00'}" if match else INVALID_TIME
+
+
+def read_json(raw: Any) -> Value:
+    """Texts and numbers as they are, anything else as compact JSON."""
+    if isinstance(raw, str | int | Decimal):
+        return read_text(raw)
+    if not raw:
+        return None
+    try:
+        return _JSON.encode(raw).decode()
+    except (UnicodeError, ValueError, RecursionError):
+        return INVALID_TEXT
+
+
+_READERS: dict[str, Reader] = {
+    "text": read_text,
+    "number": read_number,
+    "boolean": read_boolean,
+    "date": read_date,
+    "json": read_json,
+}
+
+# Kinds with parts ----------------------------------------------------------------------------------------
+
+# Parts of the key whose names differ from those inside the record.
+_RECORD_PARTS: dict[str | None, str] = {"start": "value", "end": "until", "timezone": "timezone_name"}
+
+_PART_READERS: dict[str, dict[str | None, Reader]] = {
+    "monetary": {None: read_number},
+    "daterange": {"start": read_date, "end": read_date},
+    "time": {None: read_time},
+    "timerange": {"start": read_time, "end": read_time},
+    "address": {},
+}
+
+
+def _part_reader(name: str, read: Reader) -> Reader:
+    """Reads one part of an object; system fields may have the main part alone, without the object."""
+
+    def read_part(raw: Any) -> Value:
+        if raw.__class__ is dict:
+            value = raw.get(name)
+            return None if value is None else read(value)
+        if raw.__class__ is list:
+            return ODD_SHAPE if raw else None
+        return read(raw) if name == "value" else None
+
+    return read_part
+
+
+# E-mails, phones and messengers of the person ------------------------------------------------------------
+
+
+def _point_reader(part: str | None, parse: Callable[[str], str | Dropped] | None) -> Reader:
+    """Of the primary value and then the others in order, the first that is valid; if none is, the first."""
+
+    def read_points(raw: Any) -> Value:
+        if raw.__class__ is not list:
+            raw = [raw]
+        found: list[tuple[bool, str]] = []
+        odd = False
+        for item in raw:
+            value, label, primary = item, None, False
+            if item.__class__ is dict:
+                value, label, primary = item.get("value"), item.get("label"), item.get("primary") is True
+            if part is not None and (label.__class__ is not str or label.strip().lower() != part):
+                odd = odd or not isinstance(item, str | dict | int | None)
+                continue
+            text = None if value is None else read_text(value)
+            if text.__class__ is str:
+                found.append((not primary, text))
+            else:
+                odd = odd or isinstance(text, Dropped)
+        best = _best(found, parse)
+        return Dropped(ODD_SHAPE.reason, ODD_SHAPE.message, best) if odd else best
+
+    return read_points
+
+
+def _best(found: list[tuple[bool, str]], parse: Callable[[str], str | Dropped] | None) -> str | None:
+    if not found:
+        return None
+    if len(found) == 1:
+        return found[0][1]
+    found.sort(key=lambda point: point[0])
+    if parse is None:
+        return found[0][1]
+    return next((text for _, text in found if not isinstance(parse(text), Dropped)), found[0][1])
+
+
+# Options -------------------------------------------------------------------------------------------------
+
+
+def _option_key(option_id: Any) -> str | None:
+    """Ids are integers for custom fields, texts or booleans for built-in ones, and compare alike."""
+    if option_id is True or option_id is False:
+        return "true" if option_id else "false"
+    if isinstance(option_id, int | str):
+        return str(option_id).strip()
+    return str(int(option_id)) if isinstance(option_id, Decimal) and option_id in range(2**31) else None
+
+
+def _catalogue(options: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, int], list[str]]:
+    """Option id -> position, and label by position. The ids are there as they are and as texts."""
+    positions: dict[Any, int] = {}
+    labels: list[str] = []
+    for option in options:
+        key, label = _option_key(option.get("id")), option.get("label")
+        if key is None or key in positions or not isinstance(label, str):
+            continue
+        positions[key] = len(labels)
+        if option["id"].__class__ is int:
+            positions[option["id"]] = len(labels)
+        labels.append(label.strip())
+    return positions, labels
+
+
+def _option_reader(options: Sequence[Mapping[str, Any]]) -> Reader:
+    positions, labels = _catalogue(options)
+    by_id = {option_id: labels[position] or None for option_id, position in positions.items()}
+
+    def read_option(raw: Any) -> Value:
+        if raw.__class__ is int and raw in by_id:
+            return by_id[raw]
+        label = None
+        if raw.__class__ is dict:
+            raw, label = raw.get("id"), raw.get("label")
+            if raw is None:
+                return ODD_SHAPE if label is not None else None
+        key = _option_key(raw)
+        if key is None:
+            return ODD_SHAPE if raw else None
+        if not key:
+            return None
+        if key in by_id:
+            return by_id[key]
+        # Answers with labels inside, and built-in fields whose values are the labels themselves.
+        if isinstance(label, str) and label.strip():
+            return label.strip()
+        return key if key in labels else UNKNOWN_OPTION
+
+    return read_option
+
+
+def _set_reader(options: Sequence[Mapping[str, Any]]) -> Reader:
+    """Labels in the field's own option order; those that only the value itself names come last."""
+    positions, labels = _catalogue(options)
+
+    def read_set(raw: Any) -> Value:
+        if raw.__class__ is str:
+            raw = raw.split(",")
+        elif raw.__class__ is not list:
+            raw = [raw]
+        known: set[int] = set()
+        others: list[str] = []
+        problem: Dropped | None = None
+        for entry in raw:
+            is_object = entry.__class__ is dict
+            item, label = (entry.get("id"), entry.get("label")) if is_object else (entry, None)
+            if item.__class__ is int and item in positions:
+                known.add(positions[item])
+                continue
+            key = _option_key(item)
+            if key is None:
+                problem = problem or (None if item is None and label is None else ODD_SHAPE)
+            elif key in positions:
+                known.add(positions[key])
+            elif isinstance(label, str) and label.strip():
+                others.append(label.strip())
+            elif key:
+                problem = UNKNOWN_OPTION
+        text = (
+            ", ".join([labels[position] for position in sorted(known) if labels[position]] + others) or None
+        )
+        return text if problem is None else Dropped(problem.reason, problem.message, text)
+
+    return read_set
+
+
+# Users, organisations and persons ------------------------------------------------------------------------
+
+
+def reference_id(raw: Any) -> int | None:
+    """The id that a value of a user, organisation or person field refers to, or None."""
+    if raw.__class__ is dict:
+        raw = raw.get("id", raw.get("value"))
+    if raw.__class__ is int:
+        return int(raw)
+    if isinstance(raw, str) and re.fullmatch(r"[0-9]{1,18}", raw.strip()):
+        return int(raw)
+    return None
+
+
+def _name_reader(kind: str, names: Mapping[int, str]) -> Reader:
+    unseen = UNSEEN[kind]
+
+    def read_name(raw: Any) -> Value:
+        target = reference_id(raw)
+        if target is None:
+            blank = raw.strip() == "" if isinstance(raw, str) else not raw and raw is not False
+            return None if blank else ODD_SHAPE
+        name = names.get(target)
+        if name is None and raw.__class__ is dict:
+            name = raw.get("name")
+        return (name.strip() or None) if isinstance(name, str) else unseen
+
+    return read_name
+
+
+# Columns -------------------------------------------------------------------------------------------------
+
+
+def read_column(raws: list[Any], read: Reader) -> list[Value]:
+    """A column of raw values as texts that every database can store, zero dates and blanks as None."""
+    values = [None if raw is None else read(raw) for raw in raws]
+    # One look at all of them together: single values are looked at only where there is something to find.
+    joined = "\n".join([value for value in values if value.__class__ is str])
+    if "\0" in joined or "0000-00-00" in joined or "-0001-11-30" in joined or not _is_encodable(joined):
+        values = [_storable(value) if value.__class__ is str else value for value in values]
+    return values
+
+
+def kept(dropped: Dropped) -> str | None:
+    """What of a dropped value can still be stored."""
+    value = None if dropped.kept is None else _storable(dropped.kept)
+    return value if isinstance(value, str) else None
+
+
+def _storable(text: str) -> Value:
+    if is_zero_date(text):
+        return None
+    return INVALID_TEXT if "\0" in text or not _is_encodable(text) else text
+
+
+def _is_encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,148 @@
+"""Which Pipedrive variables the fields of a person yield: their keys, labels, parts and kinds.
+
+A kind says how a raw value is read (`values.py`); several of Pipedrive's field types share one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+# The catalogue and the docs spell some system fields in other ways than the record does
+# (API facts, sections 1.4 and 2.1); the record's name is the key.
+RECORD_NAMES = {
+    "email": "emails",
+    "phone": "phones",
+    "label": "label_ids",
+    "labels": "label_ids",
+    "ims": "im",
+}
+
+ADDRESS_PARTS = (
+    "street_number",
+    "route",
+    "subpremise",
+    "sublocality",
+    "locality",
+    "admin_area_level_1",
+    "admin_area_level_2",
+    "country",
+    "postal_code",
+    "formatted_address",
+)
+POINT_LABELS = ("work", "home", "mobile", "other")
+
+# The kinds of system fields, whatever type the catalogue gives them: decided by the shape of the record.
+_SYSTEM_KINDS = {
+    "emails": "emails",
+    "phones": "phones",
+    "im": "im",
+    "label_ids": "set",
+    "owner_id": "user",
+    "org_id": "org",
+    "postal_address": "address",
+}
+
+_KINDS = {
+    "varchar": "text",
+    "varchar_auto": "text",
+    "text": "text",
+    "phone": "text",
+    "status": "text",
+    "varchar_options": "text",
+    "int": "number",
+    "double": "number",
+    "boolean": "boolean",
+    "monetary": "monetary",
+    "date": "date",
+    "daterange": "daterange",
+    "time": "time",
+    "timerange": "timerange",
+    "enum": "enum",
+    "set": "set",
+    "labels": "set",
+    "address": "address",
+    "user": "user",
+    "org": "org",
+    "people": "person",
+    "person": "person",
+}
+
+# None is the variable that carries the field's own name.
+_PARTS: dict[str, tuple[str | None, ...]] = {
+    "monetary": (None, "currency"),
+    "daterange": ("start", "end"),
+    "time": (None, "timezone"),
+    "timerange": ("start", "end", "timezone"),
+    "address": (None, *ADDRESS_PARTS),
+    "emails": (None, *POINT_LABELS),
+    "phones": (None, *POINT_LABELS),
+}
+
+# Labels go into messages and files, which can't hold these.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]+")
+
+_COLUMNS = ("key", "label", "field_code", "part", "field_type", "kind", "is_custom_field", "options")
+
+
+def pipedrive_variables(fields: pd.DataFrame) -> pd.DataFrame:
+    """The variables that a field catalogue yields, in the catalogue's order.
+
+    `fields` has the columns field_code, field_name, field_type, is_custom_field and options (a list of
+    {"id", "label"} or None). The result has, all but `is_custom_field` (bool) of dtype object:
+
+    * key: `<field_code>` or `<field_code>/<part>`, unique; never depends on names
+    * label: `<field name>` or `<field name>/<Part>`
+    * field_code: the name under which the record carries the field
+    * part: None or the part's name in the key
+    * field_type: as in the catalogue; kind: how its values are read
+    * options: list or None
+    """
+    rows: list[tuple[Any, ...]] = []
+    seen: set[str] = set()
+    columns = (
+        fields[name] for name in ("field_code", "field_name", "field_type", "is_custom_field", "options")
+    )
+    for code, name, field_type, is_custom, raw_options in zip(*columns, strict=True):
+        field_code = code if is_custom else RECORD_NAMES.get(code, code)
+        if field_code in seen or _is_left_out(field_code, field_type, bool(is_custom)):
+            continue
+        seen.add(field_code)
+        options = raw_options if isinstance(raw_options, list) and raw_options else None
+        kind = _kind(field_code, field_type, bool(is_custom), options)
+        field_name = _UNPRINTABLE.sub(" ", str(name)).strip() or field_code
+        for part in _PARTS.get(kind, (None,)):
+            key = field_code if part is None else f"{field_code}/{part}"
+            label = field_name if part is None else f"{field_name}/{_part_label(part)}"
+            rows.append((key, label, field_code, part, field_type, kind, bool(is_custom), options))
+    return pd.DataFrame(
+        {
+            name: pd.Series([row[i] for row in rows], dtype=bool if name == "is_custom_field" else object)
+            for i, name in enumerate(_COLUMNS)
+        }
+    )
+
+
+def _is_left_out(field_code: str, field_type: str, is_custom: bool) -> bool:
+    """Pictures and visibility are not a person's data."""
+    if is_custom:
+        return False
+    return (
+        field_type in ("picture", "visible_to")
+        or field_code == "visible_to"
+        or field_code.startswith("picture")
+    )
+
+
+def _kind(field_code: str, field_type: str, is_custom: bool, options: list[Any] | None) -> str:
+    if not is_custom and field_code in _SYSTEM_KINDS:
+        return _SYSTEM_KINDS[field_code]
+    kind = _KINDS.get(field_type, "json")
+    return "enum" if kind == "text" and options else kind
+
+
+def _part_label(part: str) -> str:
+    """`admin_area_level_1` → `Admin area level 1`."""
+    return part.replace("_", " ").capitalize()
