@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from .errors import InvalidApiUrl
 
 _EXAMPLE = "give the root of the account's host, as in https://acme.pipedrive.com"
-_HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]+")
+_NAME = re.compile(r"(?=.{1,253}$)(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
 
 def checked_api_url(api_url: str) -> str:
@@ -26,21 +26,20 @@ def checked_api_url(api_url: str) -> str:
         raise InvalidApiUrl(f"The API URL does not begin with https://; {_EXAMPLE}.")
     if parts.username is not None or parts.password is not None:
         raise InvalidApiUrl(f"The API URL has a user name or a password in it; {_EXAMPLE}.")
-    if not _HOST.fullmatch(host) or any(character.isspace() for character in api_url):
+    address = _ip_address(host)
+    if not (address or _NAME.fullmatch(host)) or any(character.isspace() for character in api_url):
         raise InvalidApiUrl(f"The API URL has no valid host name; {_EXAMPLE}.")
     if parts.path not in ("", "/") or "?" in api_url or "#" in api_url:
         raise InvalidApiUrl(f"The API URL goes on after the host {host}; {_EXAMPLE}.")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not (address.is_loopback if address else host == "localhost"):
         raise InvalidApiUrl(
             f"The API URL of {host} is http, which would send the token in the clear; use https://{host}."
         )
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port is not None else ''}"
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None

@@ -128,11 +128,8 @@ class Session:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Failed),
             stop=tenacity.stop_after_attempt(self._retries.attempts),
-            wait=tenacity.wait_exponential_jitter(
-                initial=self._retries.first_wait,
-                max=self._retries.longest_wait,
-                jitter=self._retries.first_wait,
-            ),
+            wait=tenacity.wait_exponential(self._retries.first_wait, max=self._retries.longest_wait)
+            + tenacity.wait_random(0, self._retries.first_wait),
             sleep=lambda seconds: self._clock.wait(seconds, stop),
             before_sleep=lambda state: logger.warning(
                 "GET %s: %s; trying again", endpoint.path, _cause(state)
