@@ -1,0 +1,278 @@
+"""The client against a whole account: what arrives, what it costs, and every fault in the middle of a walk."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import pytest
+
+from wooxy_pipedrive_etl.pipedrive import PersonsPage, Retries, optional_fields
+from wooxy_pipedrive_etl.pipedrive import errors as e
+from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.budget import Budget as SandboxBudget
+
+from .conftest import Connect, FakeClock
+
+PERSONS = "/api/v2/persons"
+TYPES = "varchar varchar_auto text double monetary date set enum user org people phone time timerange daterange address"
+
+
+@pytest.fixture
+def large() -> Iterator[SandboxServer]:
+    """1,200 persons: three pages."""
+    with SandboxServer(Account.large(1200, custom_fields=5)) as server:
+        yield server
+
+
+@pytest.fixture
+def small() -> Iterator[SandboxServer]:
+    with SandboxServer(Account.empty()) as server:
+        yield server
+
+
+def ids(pages: Iterator[PersonsPage]) -> list[int]:
+    return [person_id for page in pages for person_id in page.persons["person_id"]]
+
+
+def test_the_account(connect: Connect, small: SandboxServer) -> None:
+    client = connect(small.url, small.account.token)
+    account = client.account()
+    assert (account.company_id, account.company_name) == (777, "Example Oy")
+    assert (account.user_id, account.user_name, account.is_admin) == (9001, "Sync Bot", True)
+    assert client.usage.tokens_used == small.tokens_used == 2
+
+
+def test_a_wrong_token(connect: Connect, small: SandboxServer) -> None:
+    with pytest.raises(e.InvalidToken, match="unauthorized access") as failure:
+        connect(small.url, "wrong-token").account()
+    assert "wrong-token" not in str(failure.value)
+
+
+@pytest.mark.parametrize("last_page", ["null_cursor", "no_cursor", "no_additional_data"])
+def test_a_walk_brings_every_person_once_and_counts_its_cost(
+    connect: Connect,
+    large: SandboxServer,
+    last_page: Literal["null_cursor", "no_cursor", "no_additional_data"],
+) -> None:
+    large.account.behaviours = Behaviours(last_page=last_page)
+    client = connect(large.url, large.account.token)
+    assert ids(client.walk_persons()) == large.account.visible_person_ids()
+    assert len(large.requests) == client.usage.requests == 3
+    assert client.usage.tokens_used == large.tokens_used == 30
+    assert client.usage.daily_limit == 150_000
+    assert client.usage.daily_remaining == 150_000 - 30
+
+
+def test_without_the_undocumented_headers_the_daily_budget_is_unknown(
+    connect: Connect, large: SandboxServer
+) -> None:
+    large.account.behaviours = Behaviours(daily_headers=False)
+    client = connect(large.url, large.account.token)
+    assert len(ids(client.walk_persons())) == 1200
+    assert client.usage.daily_limit is None
+    assert client.usage.daily_remaining is None
+
+
+def test_the_catalogue_of_every_creatable_type(connect: Connect, small: SandboxServer) -> None:
+    codes = [
+        small.account.add_field(f"A {kind}", kind, ["Gold", "Ag, \u94f6"] if kind in ("set", "enum") else [])
+        for kind in TYPES.split()
+    ]
+    fields = connect(small.url, small.account.token).person_fields().set_index("field_code")
+    custom = fields[fields["is_custom_field"]]
+    assert custom.index.tolist() == codes
+    assert custom["field_type"].tolist() == TYPES.split()
+    assert custom["field_name"].tolist() == [f"A {kind}" for kind in TYPES.split()]
+    for kind, options in zip(TYPES.split(), custom["options"], strict=True):
+        labels = None if options is None else [option["label"] for option in options]
+        assert labels == (["Gold", "Ag, \u94f6"] if kind in ("set", "enum") else None)
+    assert {"name", "emails", "phones", "label_ids", "update_time"} <= set(
+        fields.index[~fields["is_custom_field"]]
+    )
+
+
+@pytest.mark.parametrize("marketing", [True, False])
+def test_every_optional_field_of_the_catalogue_arrives(
+    connect: Connect, small: SandboxServer, marketing: bool
+) -> None:
+    small.account.marketing = marketing
+    small.account.create_person(name="A")
+    client = connect(small.url, small.account.token)
+    optional = optional_fields(client.person_fields())
+    assert ("marketing_status" in optional) == marketing
+    assert "open_deals_count" in optional
+    (page,) = client.walk_persons(include_fields=optional)
+    assert set(optional) <= set(json.loads(page.persons["raw"][0]))
+    assert page.left_out_fields == ()
+
+
+def test_changes_since_a_moment_include_that_moment(connect: Connect, small: SandboxServer) -> None:
+    moment = datetime(2026, 11, 2, 12, 0, 0, tzinfo=UTC)
+    for seconds in (-1, 0, 1):
+        small.account.clock = lambda seconds=seconds: moment + timedelta(seconds=seconds)  # type: ignore[misc]
+        small.account.create_person(name="A")
+    client = connect(small.url, small.account.token)
+    (page,) = client.walk_persons(updated_since=moment, sort_by="update_time")
+    assert page.persons["person_id"].tolist() == [2, 3]
+    assert page.persons["version"].tolist() == [1793620800_000000, 1793620801_000000]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *[Fault("status", PERSONS, status=status) for status in (500, 502, 503, 504, 524)],
+        Fault("timeout", PERSONS),
+        Fault("reset", PERSONS),
+        Fault("truncated_json", PERSONS),
+        Fault("success_false_200", PERSONS),
+        Fault("empty_200", PERSONS),
+        Fault("rate_429", PERSONS, times=3),
+        Fault("rate_429", PERSONS, headers=False),
+        Fault("rate_429", PERSONS, retry_after="3"),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+def test_a_walk_survives_what_passes(connect: Connect, large: SandboxServer, fault: Fault) -> None:
+    fault.after = 1
+    large.faults.add(fault)
+    # Only a time-out is waited for, and no other answer takes near as long.
+    timeout = 0.5 if fault.kind == "timeout" else 30.0
+    client = connect(large.url, large.account.token, timeout=timeout)
+    assert ids(client.walk_persons()) == large.account.visible_person_ids()
+    assert large.faults.pending() == []
+    assert len(large.requests) == 3 + (fault.times or 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("unauthorized_401", e.InvalidToken),
+        ("payment_402", e.AccountClosed),
+        ("scope_403", e.MissingScope),
+        ("html_403", e.CloudflareBlocked),
+        ("redirect_302", e.RedirectRefused),
+        ("daily_429", e.DailyBudgetSpent),
+    ],
+)
+def test_a_walk_ends_at_once_with_what_does_not_pass(
+    connect: Connect, clock: FakeClock, large: SandboxServer, kind: FaultKind, error: type[e.PipedriveError]
+) -> None:
+    large.faults.add(Fault(kind, PERSONS, times=None, after=1))
+    walk = connect(large.url, large.account.token).walk_persons()
+    assert len(next(walk).persons) == 500
+    with pytest.raises(error):
+        next(walk)
+    assert len(large.requests) == 2
+    assert clock.waits == []
+
+
+def test_a_walk_gives_up_on_what_does_not_end(connect: Connect, large: SandboxServer) -> None:
+    large.faults.add(Fault("status", PERSONS, times=None, status=502))
+    with pytest.raises(e.ServerError, match="failed 3 times"):
+        list(connect(large.url, large.account.token, retries=Retries(attempts=3)).walk_persons())
+    assert len(large.requests) == 3
+
+
+def test_a_daily_budget_that_ends_within_the_walk(connect: Connect, large: SandboxServer) -> None:
+    large.limits = Limits(daily_tokens=25)
+    client = connect(large.url, large.account.token)
+    with pytest.raises(e.DailyBudgetSpent, match="25 tokens"):
+        list(client.walk_persons())
+    assert [request.status for request in large.requests] == [200, 200, 429]
+    assert client.usage.tokens_used == 20
+
+
+def test_many_users_of_one_credential_are_never_refused(
+    connect: Connect, clock: FakeClock, large: SandboxServer
+) -> None:
+    # The sandbox counts its window on the same clock on which the clients wait.
+    limits = Limits(burst_per_2s=4)
+    large.gateway.budget = SandboxBudget(limits, large.account.now, monotonic=clock.now)
+    clients = [connect(large.url, large.account.token) for _ in range(6)]
+    found: list[list[int]] = []
+    # The first answer tells the limit; before it, the smallest plan's is assumed.
+    clients[0].account()
+    threads = [
+        threading.Thread(target=lambda c=client: found.append(ids(c.walk_persons()))) for client in clients
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [large.account.visible_person_ids()] * 6
+    assert {request.status for request in large.requests} == {200}
+    assert clock.waits != []
+
+
+def test_edits_and_deletions_during_a_walk_cost_no_other_person(
+    connect: Connect, large: SandboxServer
+) -> None:
+    def change(account: Account) -> None:
+        account.delete_person(100)
+        account.delete_person(501)
+        account.edit_person(700, name="Edited")
+        account.create_person(name="New")
+
+    before = large.account.visible_person_ids()
+    large.faults.add(Fault("on_page", PERSONS, after=1, on_page=change))
+    client = connect(large.url, large.account.token)
+    assert ids(client.walk_persons()) == [i for i in before if i != 501] + [1201]
+
+
+def test_a_person_may_be_twice_on_a_page(connect: Connect, large: SandboxServer) -> None:
+    large.faults.add(Fault("duplicated_rows", PERSONS))
+    found = ids(connect(large.url, large.account.token).walk_persons())
+    assert len(found) == 1201
+    assert sorted(set(found)) == large.account.visible_person_ids()
+
+
+def test_a_second_look_misses_the_deleted_and_the_invisible(connect: Connect, large: SandboxServer) -> None:
+    large.account.delete_person(7)
+    large.account.hide_person(8)
+    large.account.merge_persons(9, 10)
+    client = connect(large.url, large.account.token)
+    assert ids(client.persons_by_ids([6, 7, 8, 9, 10, 5000])) == [6, 9]
+    assert client.usage.tokens_used == 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id": 1, "name": "\\ud83d half", "update_time": "2026-11-02T12:00:00Z"}',
+        '{"id": 1, "update_time": "2026-11-02T12:00:00Z", "n": 0.30000000000000004, "m": 12345678901234567890.50}',
+        '{"id": 1, "update_time": "2026-11-02T12:00:00Z", "deep": ' + "[" * 200 + "]" * 200 + "}",
+    ],
+)
+def test_an_odd_person_comes_as_it_is(connect: Connect, small: SandboxServer, text: str) -> None:
+    for name in "AB":
+        small.account.create_person(name=name)
+    small.account.put_raw_person(1, text)
+    (page,) = connect(small.url, small.account.token).walk_persons()
+    assert page.persons["person_id"].tolist() == [1, 2]
+    assert json.loads(page.persons["raw"][0]) == json.loads(text)
+    assert page.persons["version"][0] == 1793620800_000000
+    assert page.odd.empty
+
+
+def test_a_person_without_an_id_is_listed(connect: Connect, small: SandboxServer) -> None:
+    for name in "AB":
+        small.account.create_person(name=name)
+    small.account.put_raw_person(1, '{"name": "A"}')
+    (page,) = connect(small.url, small.account.token).walk_persons()
+    assert page.persons["person_id"].tolist() == [2]
+    assert page.odd["reason"].tolist() == ["odd_shape"]
+
+
+def test_names_of_organisations_and_users(connect: Connect, small: SandboxServer) -> None:
+    organizations = {small.account.add_organization(f"Org {number}"): f"Org {number}" for number in range(3)}
+    gone, *alive = organizations
+    small.account.delete_organization(gone)
+    small.account.add_user("Former", active=False)
+    client = connect(small.url, small.account.token)
+    assert client.organization_names([*organizations, 99]) == {
+        number: organizations[number] for number in alive
+    }
+    assert client.user_names() == {9001: "Sync Bot", 9002: "Former"}
+    assert client.usage.tokens_used == small.tokens_used == 30
