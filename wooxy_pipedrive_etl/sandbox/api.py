@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .account import Account, Organization, User
-from .answers import Answer, application_error, invalid_parameter, success
+from .answers import Answer, application_error, invalid_parameter, success, success_list
 from .behaviours import Behaviours
 from .cursors import read_cursor, write_cursor
 from .fields import FIELD_NAMESPACES, MARKETING_FIELDS, OPTIONAL_FIELDS
@@ -203,10 +203,10 @@ def _page_answer(rows: list[bytes], following: Position | None, window: Window, 
 
 
 def _list_answer(rows: list[bytes], cursor: str | None, behaviours: Behaviours) -> Answer:
-    data = b"[" + b",".join(rows) + b"]"
+    additional = encode({"next_cursor": cursor})
     if cursor is None and behaviours.last_page != "null_cursor":
-        return success(data, b"{}" if behaviours.last_page == "no_cursor" else NULL)
-    return success(data, encode({"next_cursor": cursor}))
+        additional = b"{}" if behaviours.last_page == "no_cursor" else NULL
+    return success_list(rows, additional)
 
 
 def _organization_json(organization: Organization, given: dict[str, Any], account: Account) -> bytes:
