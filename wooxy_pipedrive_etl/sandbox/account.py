@@ -167,14 +167,19 @@ class Account:
             read = self._read(values, validate)
             defaults = {"owner_id": encode(self.token_owner_id)}
             person = Person(
-                self._take("person"), add_time, update_time, {**defaults, **read.members}, read.custom, read.optional
+                self._take("person"),
+                add_time,
+                update_time,
+                {**defaults, **read.members},
+                read.custom,
+                read.optional,
             )
             self._persons[person.id] = person
             self._person_index.add(person.id, RowTimes(add_time, update_time))
             return person.id
 
     def edit_person(self, person_id: int, *, validate: bool = True, **values: Any) -> None:
-        """Set the given values and nothing else; custom fields one by one. Advances update_time, or sets the given one."""
+        """Set the given values and nothing else, custom fields one by one; advances update_time or sets the given one."""
         with self.lock:
             person = self._existing(person_id)
             if person.deleted_at is not None:
@@ -213,7 +218,9 @@ class Account:
         with self.lock:
             winner, loser = self._existing(winner_id), self._existing(loser_id)
             if winner_id == loser_id or winner.deleted_at is not None or loser.deleted_at is not None:
-                raise SandboxError(f"Persons {winner_id} and {loser_id} can't be merged: both must exist and differ.")
+                raise SandboxError(
+                    f"Persons {winner_id} and {loser_id} can't be merged: both must exist and differ."
+                )
             for key in ("emails", "phones"):
                 winner.members[key] = _joined(winner.members.get(key, b"[]"), loser.members.get(key, b"[]"))
             for mine, other in ((winner.members, loser.members), (winner.custom, loser.custom)):
@@ -439,7 +446,9 @@ class Account:
         self, window: Window, view: View, *, owner_id: int | None = None, org_id: int | None = None
     ) -> tuple[list[bytes], Position | None]:
         """Persons of one page as JSON, and the position of the one after it."""
-        wanted = {key: value for key, value in (("owner_id", owner_id), ("org_id", org_id)) if value is not None}
+        wanted = {
+            key: value for key, value in (("owner_id", owner_id), ("org_id", org_id)) if value is not None
+        }
 
         def accept(person_id: int) -> bool:
             return all(self._related_id(person_id, key) == value for key, value in wanted.items())

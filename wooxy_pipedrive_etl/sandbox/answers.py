@@ -62,7 +62,11 @@ def _envelope_end(additional: bytes) -> bytes:
 
 def application_error(status: int, error: str) -> ApiError:
     """Not found, forbidden: errors of the application behind the gateway."""
-    body = {"success": False, "error": error, "error_info": f"{_SEE} for more information about Pipedrive API."}
+    body = {
+        "success": False,
+        "error": error,
+        "error_info": f"{_SEE} for more information about Pipedrive API.",
+    }
     return ApiError(json_answer(status, {**body, "data": None, "additional_data": None}))
 
 

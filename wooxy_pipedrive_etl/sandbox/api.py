@@ -33,7 +33,11 @@ MAX_IDS: Final = 100
 MAX_CUSTOM_FIELDS: Final = 15
 
 _ORGANIZATION_OPTIONAL: Final = (
-    *(name for name in OPTIONAL_FIELDS if not name.startswith(("participant_", "last_incoming", "last_outgoing"))),
+    *(
+        name
+        for name in OPTIONAL_FIELDS
+        if not name.startswith(("participant_", "last_incoming", "last_outgoing"))
+    ),
     "people_count",
 )
 
@@ -178,7 +182,9 @@ def _window(given: dict[str, Any], behaviours: Behaviours) -> Window:
 def _check_custom_fields(given: dict[str, Any]) -> frozenset[str] | None:
     codes = given.get("custom_fields")
     if codes is not None and len(codes) > MAX_CUSTOM_FIELDS:
-        raise invalid_parameter(f"Validation failed: custom_fields: must have at most {MAX_CUSTOM_FIELDS} keys")
+        raise invalid_parameter(
+            f"Validation failed: custom_fields: must have at most {MAX_CUSTOM_FIELDS} keys"
+        )
     return None if codes is None else frozenset(codes)
 
 
@@ -254,7 +260,11 @@ def _user(user: User, account: Account) -> dict[str, Any]:
         "modified": "2025-01-10 10:00:00",
         "has_created_company": False,
         "access": [
-            {"app": "global", "admin": user.admin, "permission_set_id": "62cc4d7f-0000-4352-abf3-a8c1c822b631"}
+            {
+                "app": "global",
+                "admin": user.admin,
+                "permission_set_id": "62cc4d7f-0000-4352-abf3-a8c1c822b631",
+            }
         ],
         "active_flag": user.active,
         "timezone_name": "Europe/Helsinki",
@@ -291,9 +301,7 @@ _ORGANIZATION_LOOK: Final[dict[str, Parser]] = {**_LOOK, "include_fields": choic
 _FIELD_LOOK: Final[dict[str, Parser]] = {"include_fields": choices(FIELD_NAMESPACES)}
 
 ENDPOINTS: Final = (
-    Endpoint(
-        "/api/v2/persons", 10, list_persons, {**_LIST, **_LOOK, "org_id": integer, "deal_id": integer}
-    ),
+    Endpoint("/api/v2/persons", 10, list_persons, {**_LIST, **_LOOK, "org_id": integer, "deal_id": integer}),
     Endpoint("/api/v2/persons/{id}", 1, get_person, _LOOK),
     Endpoint("/api/v2/organizations", 10, list_organizations, {**_LIST, **_ORGANIZATION_LOOK}),
     Endpoint("/api/v2/organizations/{id}", 1, get_organization, _ORGANIZATION_LOOK),

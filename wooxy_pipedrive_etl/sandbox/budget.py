@@ -15,7 +15,10 @@ BAN_SECONDS = 60.0
 
 
 class Budget:
-    """Counts what a token has spent. The day is that of `now` (epoch seconds) in UTC; the window runs on `monotonic`."""
+    """Counts what a token has spent.
+
+    The day is that of `now` (epoch seconds) in UTC; the window runs on `monotonic`.
+    """
 
     def __init__(
         self, limits: Limits, now: Callable[[], int], monotonic: Callable[[], float] = time.monotonic
@@ -57,7 +60,9 @@ class Budget:
 
     def tokens_left(self) -> int | None:
         """None without a budget."""
-        return None if self.limits.daily_tokens is None else max(0, self.limits.daily_tokens - self.tokens_used)
+        return (
+            None if self.limits.daily_tokens is None else max(0, self.limits.daily_tokens - self.tokens_used)
+        )
 
     def headers(self, behaviours: Behaviours) -> dict[str, str]:
         """The rate headers of an answer; reset is in seconds from now."""

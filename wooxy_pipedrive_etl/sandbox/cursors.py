@@ -18,14 +18,21 @@ def write_cursor(position: Position, sort_by: SortField, descending: bool) -> st
     value: int | str | None = position.value
     if sort_by != "id" and position.value is not None:
         value = json_text.timestamp(position.value)
-    marker = {"field": sort_by, "fieldValue": value, "sortDirection": _direction(descending), "id": position.id}
+    marker = {
+        "field": sort_by,
+        "fieldValue": value,
+        "sortDirection": _direction(descending),
+        "id": position.id,
+    }
     return base64.urlsafe_b64encode(json_text.encode(marker)).rstrip(b"=").decode()
 
 
 def read_cursor(text: str, sort_by: SortField, descending: bool) -> Position:
     """Raises ApiError (400) unless it is a cursor of a call with the same order."""
     try:
-        marker: Any = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        marker: Any = json.loads(
+            base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        )
         same_order = marker["field"] == sort_by and marker["sortDirection"] == _direction(descending)
         value, row_id = marker["fieldValue"], marker["id"]
         if sort_by != "id" and value is not None:

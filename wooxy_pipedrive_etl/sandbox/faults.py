@@ -129,7 +129,9 @@ def fault_answer(fault: Fault) -> Answer | None:
     if fault.kind == "html_403":
         return cloudflare_forbidden()
     if fault.kind in ("rate_429", "daily_429"):
-        return over_limit().with_headers({} if fault.retry_after is None else {"retry-after": fault.retry_after})
+        return over_limit().with_headers(
+            {} if fault.retry_after is None else {"retry-after": fault.retry_after}
+        )
     if fault.kind == "unauthorized_401":
         return unauthorized()
     if fault.kind == "scope_403":

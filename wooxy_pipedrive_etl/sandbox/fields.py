@@ -67,7 +67,12 @@ _CONTACT_SYNC: Final[dict[str, tuple[str, str, bool]]] = {
     "job_title": ("Job title", "varchar", True),
 }
 _V1_CODES: Final = {"emails": "email", "phones": "phone", "label_ids": "label"}
-_VISIBLE_TO: Final = {1: "Owner only", 3: "Owner's visibility group", 5: "Group and sub-groups", 7: "Entire company"}
+_VISIBLE_TO: Final = {
+    1: "Owner only",
+    3: "Owner's visibility group",
+    5: "Group and sub-groups",
+    7: "Entire company",
+}
 _STATUS_OPTIONS: Final[dict[str, dict[str, str]]] = {
     "marketing_status": {
         "no_consent": "No consent",
@@ -119,10 +124,14 @@ def catalogue_rows(
     builtin: list[dict[str, Any]] = []
     system = {**_SYSTEM_FIELDS, **(_CONTACT_SYNC if contact_sync else {})}
     for code, (name, field_type, writable) in system.items():
-        builtin.append(_builtin_row(code, name, field_type, labels, behaviours, writable=writable, optional=False))
+        builtin.append(
+            _builtin_row(code, name, field_type, labels, behaviours, writable=writable, optional=False)
+        )
     for code, (name, field_type) in OPTIONAL_FIELDS.items():
         if marketing or code not in MARKETING_FIELDS:
-            builtin.append(_builtin_row(code, name, field_type, labels, behaviours, writable=False, optional=True))
+            builtin.append(
+                _builtin_row(code, name, field_type, labels, behaviours, writable=False, optional=True)
+            )
     # Custom fields start above every number that a built-in row can have, so that a cursor survives a switch.
     return [*enumerate(builtin, 1), *((1000 + each.number, _custom_row(each)) for each in custom_fields)]
 
@@ -187,7 +196,11 @@ def subfields(name: str, field_type: str) -> list[dict[str, str]] | None:
         ]
     if field_type == "address":
         return [
-            {"field_code": part, "field_name": f"{part.replace('_', ' ').capitalize()} of {name}", "field_type": "varchar"}
+            {
+                "field_code": part,
+                "field_name": f"{part.replace('_', ' ').capitalize()} of {name}",
+                "field_type": "varchar",
+            }
             for part in ("value", *ADDRESS_PARTS)
         ]
     return None

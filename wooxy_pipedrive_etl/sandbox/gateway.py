@@ -1,4 +1,4 @@
-"""What stands before the endpoints: faults, authentication, rate limits, the headers of every answer, the request log."""
+"""What stands before the endpoints: faults, authentication, rate limits, rate headers and the request log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -109,7 +109,9 @@ class Gateway:
             return self._finish(request, whole.with_headers(headers))
         if fault is not None and fault.on_page is not None:
             fault.on_page(self.account)
-        answer, tokens = self._answer(request, endpoint, duplicate=fault is not None and fault.kind == "duplicated_rows")
+        answer, tokens = self._answer(
+            request, endpoint, duplicate=fault is not None and fault.kind == "duplicated_rows"
+        )
         if fault is not None and fault.kind == "truncated_json":
             answer = replace(answer, body=answer.body[: len(answer.body) // 2])
         return self._finish(request, answer.with_headers(self._headers()), tokens)
@@ -130,8 +132,12 @@ class Gateway:
             return cloudflare_forbidden(), 0
         if verdict == "over_limit":
             wait = self._headers()["x-ratelimit-reset"]
-            return over_limit().with_headers({"retry-after": wait} if self.account.behaviours.retry_after else {}), 0
-        call = Call(self.account, request.path_params.get("id"), request.query_params.multi_items(), duplicate)
+            return over_limit().with_headers(
+                {"retry-after": wait} if self.account.behaviours.retry_after else {}
+            ), 0
+        call = Call(
+            self.account, request.path_params.get("id"), request.query_params.multi_items(), duplicate
+        )
         try:
             return endpoint.answer(call), endpoint.cost
         except ApiError as error:
@@ -149,12 +155,14 @@ class Gateway:
         return Response(answer.body, answer.status, headers, answer.content_type)
 
     def _record(self, request: Request, status: int, tokens: int) -> None:
-        self.log.add(RequestRecord(request.method, request.url.path, dict(request.query_params), status, tokens))
+        self.log.add(
+            RequestRecord(request.method, request.url.path, dict(request.query_params), status, tokens)
+        )
 
     async def _hang(self, request: Request, seconds: float) -> None:
         """Until the client gives up, the server stops, or the time is over."""
         await request.body()
-        waits = [asyncio.ensure_future(request.receive())]
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(request.receive())]
         if self.stopping is not None:
             waits.append(asyncio.ensure_future(self.stopping.wait()))
         _, pending = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

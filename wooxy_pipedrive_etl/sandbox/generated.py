@@ -213,7 +213,9 @@ class GeneratedPersons:
         opening = b""
         if layout.contact_sync:
             messenger = layout.behaviours.im_key.encode()
-            opening = b',"postal_address":null,"notes":null,"%b":[],"birthday":null,"job_title":null' % messenger
+            opening = (
+                b',"postal_address":null,"notes":null,"%b":[],"birthday":null,"job_title":null' % messenger
+            )
         if not codes:
             opening += b',"custom_fields":' + layout.no_custom_fields
             return _Prepared(layout, opening, b"", [[b""] * size for size in _VARIANTS], b"")
@@ -221,7 +223,10 @@ class GeneratedPersons:
         if self._number_code in own:
             number = b',"%b":"C-%%07d"' % self._number_code.encode()
         groups = [
-            [b"".join([b',"%b":%b' % (code.encode(), variant[code]) for code in own if code in variant]) for variant in group]
+            [
+                b"".join([b',"%b":%b' % (code.encode(), variant[code]) for code in own if code in variant])
+                for variant in group
+            ]
             for group in self._groups
         ]
         later = b"".join(b',"%b":null' % code.encode() for code in codes if code not in self._known)

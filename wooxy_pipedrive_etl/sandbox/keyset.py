@@ -1,4 +1,4 @@
-"""Sorted indexes over the rows that a list call shows, so that a page costs what it holds, not what the account holds."""
+"""Sorted indexes over the rows that a list shows, so that a page costs what it holds, not what the account holds."""
 
 from __future__ import annotations
 

@@ -16,7 +16,12 @@ _WORDS = (
     "見積り", "calls back", "key account", "très intéressé", "on hold",
 )  # fmt: skip
 _CURRENCIES = ("EUR", "USD", "GBP", "UAH", "JPY", "SEK")
-_TIMEZONES = ((318, "Europe/London"), (311, "Europe/Helsinki"), (374, "Asia/Tokyo"), (147, "America/New_York"))
+_TIMEZONES = (
+    (318, "Europe/London"),
+    (311, "Europe/Helsinki"),
+    (374, "Asia/Tokyo"),
+    (147, "America/New_York"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,14 @@ def sample_value(custom: CustomField, locale: Locale, related: Related, rng: ran
     if kind == "text":
         return "\n".join(rng.choices(_WORDS, k=rng.randint(1, 5)))
     if kind == "double":
-        return rng.choice((rng.randrange(1000), Decimal(rng.randrange(100_000)) / 100, Decimal("0.30000000000000004")))
+        return rng.choice(
+            (rng.randrange(1000), Decimal(rng.randrange(100_000)) / 100, Decimal("0.30000000000000004"))
+        )
     if kind == "monetary":
-        return {"value": rng.choice((1200, rng.randrange(100_000), Decimal("99.90"))), "currency": rng.choice(_CURRENCIES)}
+        return {
+            "value": rng.choice((1200, rng.randrange(100_000), Decimal("99.90"))),
+            "currency": rng.choice(_CURRENCIES),
+        }
     if kind == "date":
         return sample_date(rng)
     if kind == "daterange":
@@ -49,7 +59,12 @@ def sample_value(custom: CustomField, locale: Locale, related: Related, rng: ran
         return {"value": _time(rng, 8, 12), "timezone_id": zone_id, "timezone_name": zone}
     if kind == "timerange":
         zone_id, zone = rng.choice(_TIMEZONES)
-        return {"value": _time(rng, 8, 12), "until": _time(rng, 13, 20), "timezone_id": zone_id, "timezone_name": zone}
+        return {
+            "value": _time(rng, 8, 12),
+            "until": _time(rng, 13, 20),
+            "timezone_id": zone_id,
+            "timezone_name": zone,
+        }
     if kind == "enum":
         return rng.choice(custom.options).id if custom.options else None
     if kind == "set":

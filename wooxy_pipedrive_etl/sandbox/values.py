@@ -96,7 +96,9 @@ def _check_custom(code: str, custom: CustomField | None, value: Any) -> None:
     if value is None or isinstance(value, RawJson):
         return
     if not _fits(custom, value):
-        raise InvalidValueError(f"Field {custom.name!r} ({custom.field_type}) can't hold this {type(value).__name__}.")
+        raise InvalidValueError(
+            f"Field {custom.name!r} ({custom.field_type}) can't hold this {type(value).__name__}."
+        )
 
 
 def _fits(custom: CustomField, value: Any) -> bool:
