@@ -56,20 +56,19 @@ def is_zero_date(text: str) -> bool:
 
 def to_datetime(text: str) -> str | Dropped:
     """`YYYY-MM-DD HH:MM:SS` in UTC out of an ISO date (its midnight) or date-time (UTC unless it says otherwise)."""
+    length = len(text)
     try:
-        if len(text) == 10 and text[4] == text[7] == "-":
+        if length == 10 and text[4:8:3] == "--":
             date.fromisoformat(text)
             return text + " 00:00:00"
+        # The usual spellings, checked at the places of their separators; newer Pythons would read 24:00 as well.
         if (
-            len(text) in (19, 20)
-            and text[4] == text[7] == "-"
-            and text[10] in "T "
-            and text[13] == text[16] == ":"
-            and text[11:13] != "24"  # newer Pythons read 24:00 as the next day
-            and text[19:] in ("", "Z")
+            (length == 19 or (length == 20 and text[19] == "Z"))
+            and text[4:17:3] in ("--T::", "-- ::")
+            and text[11:13] != "24"
         ):
-            datetime.fromisoformat(text[:19])
-            return f"{text[:10]} {text[11:19]}"
+            datetime.fromisoformat(text)
+            return text if length == 19 and text[10] == " " else f"{text[:10]} {text[11:19]}"
         return _any_datetime(text)
     except (ValueError, OverflowError):
         return INVALID_DATETIME
@@ -96,8 +95,7 @@ def to_date(text: str) -> str | Dropped:
 # Identifiers ---------------------------------------------------------------------------------------------
 
 _PLAIN_EMAIL = re.compile(
-    r"(?=[^@]{1,64}@)[a-z0-9_+](?:[a-z0-9_+]|[.-](?=[a-z0-9_+]))*"
-    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+    r"[a-z0-9_+]+(?:[.-][a-z0-9_+]+)*@(?:[a-z0-9]+(?:-+[a-z0-9]+)*\.)+[a-z][a-z0-9]*(?:-+[a-z0-9]+)*"
 )
 _LOCAL_SYMBOLS = frozenset("!#$%&'*+-/=?^_`{|}~.")
 
@@ -105,7 +103,8 @@ _LOCAL_SYMBOLS = frozenset("!#$%&'*+-/=?^_`{|}~.")
 def to_email(text: str) -> str | Dropped:
     """The address in lower case: one @, local part ≤ 64, labels ≤ 63, no spaces, no dot or hyphen at an end."""
     email = text.strip().lower()
-    if _PLAIN_EMAIL.fullmatch(email) and len(email) <= 254:
+    # As short as this, no part of it can be too long.
+    if len(email) <= 64 and _PLAIN_EMAIL.fullmatch(email):
         return email
     # One address can be typed in composed and in decomposed letters.
     email = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower()).strip()
@@ -145,6 +144,7 @@ def _is_visible(character: str) -> bool:
 
 
 _PLAIN_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+_SPACES = dict.fromkeys(map(ord, " -.\u00a0"))
 _BRACKETED_ZERO = re.compile(r"\(0\)|\[0\]")
 
 
@@ -154,8 +154,9 @@ def to_phone(text: str, default_region: str | None = None) -> str | Dropped:
     Spaces, brackets, dots, hyphens, a leading `00` and a trunk zero in brackets are understood; anything else
     (letters, extensions, slashes) is not a number.
     """
-    if _PLAIN_PHONE.fullmatch(text):
-        return _settle_trunk_zero(text)
+    spaceless = text.translate(_SPACES)
+    if _PLAIN_PHONE.fullmatch(spaceless):
+        return _settle_trunk_zero(spaceless)
     compact = "".join(_phone_character(c) for c in text)
     bracketed_zero = _BRACKETED_ZERO.search(compact)
     number = re.sub(r"[()\[\]]", "", compact)
@@ -194,6 +195,8 @@ def _without_bracketed_zero(compact: str, number: str) -> str:
 
 def _settle_trunk_zero(number: str) -> str | Dropped:
     """`+44020…` is `+4420…` with the trunk zero left in by mistake, where only the latter is a valid number."""
+    if "0" not in number[2:5]:
+        return number
     while (at := _zero_after_country_code(number)) and not _is_valid(number):
         without = number[:at] + number[at + 1 :]
         if not _is_valid(without):

@@ -61,10 +61,15 @@ class Matching:
 
 @dataclass(frozen=True)
 class MatchingError:
-    """Why a row cannot be imported: its key, and a sentence that names it."""
+    """Why a row cannot be imported: its key and label, and a sentence about what is wrong with it."""
 
     pipedrive: str
-    message: str
+    label: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"“{self.label}” ({self.pipedrive}): {self.problem}"
 
 
 def empty_matching(ignore_empty_values: bool = True) -> Matching:
@@ -125,7 +130,7 @@ def check_matching(
     rows = _rows(matching)
     problems = rules.problems(rows)
     return [
-        MatchingError(row.pipedrive, f"“{row.label}” ({row.pipedrive}): {problems[row.pipedrive]}")
+        MatchingError(row.pipedrive, row.label, problems[row.pipedrive])
         for row in rows
         if row.pipedrive in problems and row.pipedrive in rules.variables
     ]

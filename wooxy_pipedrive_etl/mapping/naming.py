@@ -24,7 +24,7 @@ def is_valid_name(name: str) -> bool:
 
 def lower_camel_case(label: str) -> str:
     """`Budget/Currency` → `budgetCurrency`, `ДАТА` → `data`; "" where nothing of the label can be written so."""
-    words = _WORDS.findall(_APOSTROPHES.sub("", anyascii(label)))
+    words: list[str] = _WORDS.findall(_APOSTROPHES.sub("", anyascii(label)))
     if not words:
         return ""
     # Words all in capitals are shouted or abbreviations; inner capitals of others are the user's own.

@@ -238,15 +238,16 @@ def feed_column(batch: Batch, feed: Feed, names: Names) -> tuple[list[Any], list
     return _without_dropped(formatted, dropped), dropped
 
 
-def _without_dropped(values: Sequence[Value | Formatted], dropped: list[tuple[int, Dropped]]) -> list[Any]:
-    found = [(i, value) for i, value in enumerate(values) if value.__class__ is Dropped]
-    if not found:
-        return list(values)
-    kept_values: list[Any] = list(values)
-    for i, drop in found:
-        assert isinstance(drop, Dropped)
-        kept_values[i] = kept(drop)
-        dropped.append((i, drop))
+def _without_dropped(values: list[Any], dropped: list[tuple[int, Dropped]]) -> list[Any]:
+    if Dropped not in set(map(type, values)):
+        return values
+    kept_values: list[Any] = []
+    for i, value in enumerate(values):
+        if isinstance(value, Dropped):
+            dropped.append((i, value))
+            kept_values.append(kept(value))
+        else:
+            kept_values.append(value)
     return kept_values
 
 

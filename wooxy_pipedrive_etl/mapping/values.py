@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ UNSEEN = {
 }
 
 MAX_DIGITS = 400
+_TOO_LARGE = 10**MAX_DIGITS
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,6})?")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9])(?:\.[0-9]+)?)?")
@@ -80,7 +82,7 @@ def read_text(raw: Any) -> Value:
 def read_number(raw: Any) -> Value:
     """The digits that Pipedrive wrote, exponents written out."""
     if raw.__class__ is int:
-        return str(raw) if -(10**MAX_DIGITS) < raw < 10**MAX_DIGITS else INVALID_NUMBER
+        return str(raw) if -_TOO_LARGE < raw < _TOO_LARGE else INVALID_NUMBER
     if isinstance(raw, Decimal):
         text = str(raw)
         return text if "E" not in text and len(text) <= MAX_DIGITS else _written_out(raw)
@@ -136,6 +138,11 @@ def read_time(raw: Any) -> Value:
     """`HH:MM:SS`, the local time on the wall."""
     if raw.__class__ is not str:
         return ODD_SHAPE if raw or isinstance(raw, int | Decimal) else None
+    return _time_of_day(raw)
+
+
+@lru_cache(maxsize=2048)
+def _time_of_day(raw: str) -> Value:
     text = raw.strip()
     if not text:
         return None
@@ -200,6 +207,8 @@ def _point_reader(part: str | None, parse: Callable[[str], str | Dropped] | None
     def read_points(raw: Any) -> Value:
         if raw.__class__ is not list:
             raw = [raw]
+        elif not raw:
+            return None
         found: list[tuple[bool, str]] = []
         odd = False
         for item in raw:
@@ -290,6 +299,14 @@ def _set_reader(options: Sequence[Mapping[str, Any]]) -> Reader:
     positions, labels = _catalogue(options)
 
     def read_set(raw: Any) -> Value:
+        if raw.__class__ is list:
+            try:
+                return ", ".join([labels[i] for i in sorted({positions[item] for item in raw})]) or None
+            except (KeyError, TypeError):
+                pass
+        return read_odd_set(raw)
+
+    def read_odd_set(raw: Any) -> Value:
         if raw.__class__ is str:
             raw = raw.split(",")
         elif raw.__class__ is not list:
@@ -355,11 +372,20 @@ def _name_reader(kind: str, names: Mapping[int, str]) -> Reader:
 
 def read_column(raws: list[Any], read: Reader) -> list[Value]:
     """A column of raw values as texts that every database can store, zero dates and blanks as None."""
-    values = [None if raw is None else read(raw) for raw in raws]
+    values: list[Value]
+    if read is read_text:
+        # The most frequent kind, without a call for each value.
+        values = [
+            (raw.strip() or None) if raw.__class__ is str else None if raw is None else read_text(raw)
+            for raw in raws
+        ]
+    else:
+        values = [None if raw is None else read(raw) for raw in raws]
     # One look at all of them together: single values are looked at only where there is something to find.
-    joined = "\n".join([value for value in values if value.__class__ is str])
+    dropped = Dropped in set(map(type, values))
+    joined = "\n".join([v for v in values if isinstance(v, str)] if dropped else filter(None, values))  # type: ignore[arg-type]
     if "\0" in joined or "0000-00-00" in joined or "-0001-11-30" in joined or not _is_encodable(joined):
-        values = [_storable(value) if value.__class__ is str else value for value in values]
+        return [_storable(value) if isinstance(value, str) else value for value in values]
     return values
 
 
