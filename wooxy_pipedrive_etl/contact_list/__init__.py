@@ -1,0 +1,30 @@
+"""The Default Contact List of a Wooxy domain: its table, who owns which contact, and what a run writes.
+
+Knows nothing of Pipedrive: it is handed mapped contacts. A run goes begin_stage, load_stage (batch by batch),
+make_plan, apply_plan, drop_stage; a dry run leaves out apply_plan.
+"""
+
+from .apply import AppliedCounts, apply_plan
+from .columns import BUILT_IN, Variable
+from .contact_list import ContactList
+from .errors import ListError
+from .issues import plan_issues, plan_sample
+from .plan import ListSettings, PlanSummary, make_plan
+from .stage import begin_stage, drop_stage, load_stage
+
+__all__ = [
+    "BUILT_IN",
+    "AppliedCounts",
+    "ContactList",
+    "ListError",
+    "ListSettings",
+    "PlanSummary",
+    "Variable",
+    "apply_plan",
+    "begin_stage",
+    "drop_stage",
+    "load_stage",
+    "make_plan",
+    "plan_issues",
+    "plan_sample",
+]

@@ -1,0 +1,181 @@
+"""Channels: when a flag may change by itself, and the memory of those who opted out.
+
+A flag of the list is null as long as nobody has said anything. Nothing here turns a false into a true. The memory
+knows opted-out numbers by a keyed hash only, and outlives the contact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.store import tables
+
+from .stage import OPTED_OUT
+
+# Subscribed by a first phone number.
+AUTOMATIC = ("smsSubscribe", "viberSubscribe")
+REMEMBERED = tuple(OPTED_OUT)
+
+_BATCH = 10_000
+
+HashPhone = Callable[[str], str]
+
+
+def flags_of_new(stage: sa.Table, consent: str) -> dict[str, sa.ColumnElement[Any]]:
+    """The flags of a contact that is being created."""
+    flags: dict[str, sa.ColumnElement[Any]] = {"active": sa.true()}
+    if "phoneNumber" in stage.c:
+        subscribed = sa.and_(stage.c.phoneNumber.is_not(None), _may_subscribe(stage, consent))
+        for channel in AUTOMATIC:
+            flags[channel] = sa.case((_opted_out(stage, channel), sa.false()), (subscribed, sa.true()))
+    said = stage.c.emailSubscribe if "emailSubscribe" in stage.c else sa.null()
+    flags["emailSubscribe"] = sa.case((_opted_out(stage, "emailSubscribe"), sa.false()), else_=said)
+    return flags
+
+
+def flags_of_known(
+    stage: sa.Table, listed: sa.Table, phone_filled: sa.ColumnElement[bool], consent: str
+) -> dict[str, sa.ColumnElement[Any]]:
+    """The flags of a contact that is being updated; `phone_filled`: it had its first number before."""
+    flags: dict[str, sa.ColumnElement[Any]] = {}
+    if "phoneNumber" in stage.c:
+        opts_out = {
+            channel: sa.and_(gets_number(stage, listed), _opted_out(stage, channel)) for channel in REMEMBERED
+        }
+        first = sa.and_(
+            sa.not_(phone_filled),
+            stage.c.phoneNumber.is_not(None),
+            sa.func.nullif(listed.c.phoneNumber, "").is_(None),
+            _may_subscribe(stage, consent),
+        )
+        for channel in AUTOMATIC:
+            flag = listed.c[channel]
+            flags[channel] = sa.case(
+                (opts_out[channel], sa.false()), (sa.and_(first, flag.is_(None)), sa.true()), else_=flag
+            )
+        flags["emailSubscribe"] = sa.case(
+            (opts_out["emailSubscribe"], sa.false()), else_=listed.c.emailSubscribe
+        )
+    if "emailSubscribe" in stage.c:
+        flags["emailSubscribe"] = sa.case(
+            (unsubscribes(stage, listed), sa.false()),
+            else_=flags.get("emailSubscribe", listed.c.emailSubscribe),
+        )
+    return flags
+
+
+def unsubscribes(stage: sa.Table, listed: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether the staged `emailSubscribe` turns a known contact's flag to false: the one way it may go."""
+    return sa.and_(
+        stage.c.emailSubscribe.is_(sa.false()), listed.c.emailSubscribe.is_distinct_from(sa.false())
+    )
+
+
+def gets_number(stage: sa.Table, listed: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether a known contact gets a number that it doesn't have."""
+    return sa.and_(
+        stage.c.phoneNumber.is_not(None),
+        sa.func.nullif(listed.c.phoneNumber, "").is_distinct_from(stage.c.phoneNumber),
+    )
+
+
+def _may_subscribe(stage: sa.Table, consent: str) -> sa.ColumnElement[bool]:
+    if consent == "ignore":
+        return sa.true()
+    if consent == "require":
+        return stage.c.marketing_status.is_not_distinct_from("subscribed")
+    return stage.c.marketing_status.is_distinct_from("unsubscribed")
+
+
+def _opted_out(stage: sa.Table, channel: str) -> sa.ColumnElement[bool]:
+    return stage.c[OPTED_OUT[channel]].is_(sa.true())
+
+
+def forget(
+    connection: sa.Connection, connection_id: int, leaving: sa.Select[Any], hash_phone: HashPhone
+) -> None:
+    """Forgets an opt-out that someone took back. `leaving`: phoneNumber and REMEMBERED of the contacts that are
+    about to lose their number; as long as they have it, their flags are what counts."""
+    memory = tables.opt_outs
+    if not _remembered(connection, connection_id):
+        return
+    for rows in connection.execute(leaving.execution_options(yield_per=_BATCH)).partitions():
+        gone = [
+            {"phone_hash_": hash_phone(phone), "channel_": channel}
+            for phone, *flags in rows
+            for channel, flag in zip(REMEMBERED, flags, strict=True)
+            if flag
+        ]
+        if gone:
+            connection.execute(
+                memory.delete().where(
+                    memory.c.connection_id == connection_id,
+                    memory.c.phone_hash == sa.bindparam("phone_hash_"),
+                    memory.c.channel == sa.bindparam("channel_"),
+                ),
+                gone,
+            )
+
+
+def remember(connection: sa.Connection, connection_id: int, listed: sa.Table, hash_phone: HashPhone) -> None:
+    """Remembers the numbers of all contacts of the list with a flag that is false."""
+    flags = [listed.c[channel] for channel in REMEMBERED]
+    query = (
+        sa.select(listed.c.phoneNumber, *flags)
+        .where(listed.c.phoneNumber != "", sa.or_(*(flag.is_(sa.false()) for flag in flags)))
+        .execution_options(yield_per=_BATCH)
+    )
+    known: set[tuple[str, str]] | None = None
+    for rows in connection.execute(query).partitions():
+        if known is None:
+            known = _remembered(connection, connection_id)
+        said = {
+            (hash_phone(phone), channel)
+            for phone, *values in rows
+            for channel, flag in zip(REMEMBERED, values, strict=True)
+            if flag is False
+        }
+        new = sorted(said - known)
+        if new:
+            known.update(new)
+            connection.execute(
+                tables.opt_outs.insert(),
+                [{"connection_id": connection_id, "phone_hash": h, "channel": c} for h, c in new],
+            )
+
+
+def mark_opted_out(
+    connection: sa.Connection,
+    connection_id: int,
+    stage: sa.Table,
+    getting: sa.Select[Any],
+    hash_phone: HashPhone,
+) -> None:
+    """Marks the staged persons whose number is remembered. `getting`: person_id and phoneNumber of those whose
+    contact is about to get a number."""
+    known = _remembered(connection, connection_id)
+    if not known:
+        return
+    marks: list[dict[str, Any]] = []
+    for rows in connection.execute(getting.execution_options(yield_per=_BATCH)).partitions():
+        for person_id, phone in rows:
+            phone_hash = hash_phone(phone)
+            mark = {channel: (phone_hash, channel) in known for channel in REMEMBERED}
+            if any(mark.values()):
+                marks.append({"person_id_": person_id, **{OPTED_OUT[c]: out for c, out in mark.items()}})
+    if marks:
+        connection.execute(
+            stage.update()
+            .where(stage.c.person_id == sa.bindparam("person_id_"))
+            .values({name: sa.bindparam(name) for name in OPTED_OUT.values()}),
+            marks,
+        )
+
+
+def _remembered(connection: sa.Connection, connection_id: int) -> set[tuple[str, str]]:
+    memory = tables.opt_outs
+    query = sa.select(memory.c.phone_hash, memory.c.channel).where(memory.c.connection_id == connection_id)
+    return {(row.phone_hash, row.channel) for row in connection.execute(query)}

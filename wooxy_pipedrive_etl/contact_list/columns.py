@@ -1,0 +1,114 @@
+"""The variables of a Default Contact List: those built into Wooxy, the rules for custom names, and column types."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from .errors import ListError
+
+IDENTIFIERS = ("userId", "email", "phoneNumber")
+CHANNELS = (
+    "smsSubscribe",
+    "viberSubscribe",
+    "emailSubscribe",
+    "telegramSubscribe",
+    "desktopWebPushSubscribe",
+    "mobileWebPushSubscribe",
+)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A column of the list. `targetable`: a matching may feed it (`emailSubscribe` from `marketing_status` alone)."""
+
+    name: str
+    type: str
+    format: str
+    targetable: bool
+
+
+def _built_in(name: str, type: str = "text", *, targetable: bool = True) -> Variable:
+    return Variable(name, type, "DateTime" if type in ("date", "datetime") else "String", targetable)
+
+
+BUILT_IN: tuple[Variable, ...] = (
+    _built_in("userId"),
+    _built_in("email", "email"),
+    _built_in("phoneNumber", "phone"),
+    _built_in("name"),
+    _built_in("firstName"),
+    _built_in("lastName"),
+    _built_in("active", "flag", targetable=False),
+    *(_built_in(channel, "flag", targetable=channel == "emailSubscribe") for channel in CHANNELS),
+    _built_in("contactBirthday", "date"),
+    _built_in("contactLanguage", "language"),
+    _built_in("contactGender", "gender"),
+    _built_in("contactTimezone", "timezone"),
+    _built_in("contactScore", "integer"),
+    _built_in("avatarLink"),
+    _built_in("facebookLink"),
+    _built_in("instagramLink"),
+    _built_in("linkedInLink"),
+    _built_in("twitterLink"),
+    _built_in("tiktokLink"),
+    _built_in("sourceId"),
+    _built_in("sourceName"),
+    _built_in("customerSourceId"),
+    _built_in("cacValue"),
+    _built_in("cacCurrency"),
+    _built_in("createdAt", "datetime", targetable=False),
+    _built_in("updatedAt", "datetime", targetable=False),
+)
+
+CUSTOM_TYPES = {"String": "text", "DateTime": "datetime"}
+
+# PostgreSQL can hold 1,600 columns and SQLite 2,000; a list is never the reason that one can't move to the other.
+MAX_COLUMNS = 1500
+
+_NAME = re.compile(r"[a-z][A-Za-z0-9]*")
+_MAX_NAME_LENGTH = 60
+# Columns that every PostgreSQL table has already. They are refused on SQLite as well: same results on both.
+_SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+
+
+def check_custom_name(name: str) -> None:
+    """Raises ListError for a name that no custom variable can have."""
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_LENGTH:
+        raise ListError(
+            f"{name!r} can't be the name of a custom variable; use a small letter and then letters and digits, "
+            f"at most {_MAX_NAME_LENGTH} in all."
+        )
+    if name.lower() in _SYSTEM_COLUMNS:
+        raise ListError(f"{name} is a column that PostgreSQL keeps for itself; choose another name.")
+
+
+# Without fractions of a second, so that SQLite's text compares and sorts like PostgreSQL's timestamps.
+_DATETIME = sa.DateTime().with_variant(
+    sqlite.DATETIME(  # type: ignore[no-untyped-call]
+        storage_format="%(year)04d-%(month)02d-%(day)02d %(hour)02d:%(minute)02d:%(second)02d",
+        regexp=r"(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)",
+    ),
+    "sqlite",
+)
+
+_SQL_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "datetime": _DATETIME,
+    "date": sa.Date(),
+    "flag": sa.Boolean(),
+    "integer": sa.BigInteger(),
+    "gender": sa.SmallInteger(),
+}
+
+
+def sql_type(variable_type: str) -> sa.types.TypeEngine[Any]:
+    return _SQL_TYPES.get(variable_type, sa.Text())
+
+
+def storage(variable_type: str) -> str:
+    """What a variable's type comes down to in the database: text, datetime, date, flag or integer."""
+    return {"gender": "integer"}.get(variable_type, variable_type if variable_type in _SQL_TYPES else "text")

@@ -1,0 +1,252 @@
+"""One domain's Default Contact List: where its table lies, which variables it has, what is in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
+
+from wooxy_pipedrive_etl.store import tables
+
+from . import dialects
+from .columns import BUILT_IN, CUSTOM_TYPES, MAX_COLUMNS, check_custom_name, sql_type, storage
+from .errors import ListError
+
+_TABLE = "default_contact_list"
+_MAX_SLUG = 50
+_READ_BATCH = 2000
+
+
+@dataclass(frozen=True)
+class ContactList:
+    """The Default Contact List of a domain. It is found by name, and made when it is not there."""
+
+    domain_id: int
+    domain: str
+    schema: str | None
+    table_name: str
+
+    @classmethod
+    def of_domain(cls, connection: sa.Connection, domain: str) -> ContactList:
+        """Finds or creates the list: its `sync_domains` row, its schema (PostgreSQL), its table and indexes.
+
+        A table that is there already, filled by other means, gets the built-in variables that it lacks.
+        Raises ListError if such a table can't be a Default Contact List.
+        """
+        row = connection.execute(
+            sa.select(tables.domains).where(tables.domains.c.name == domain)
+        ).one_or_none()
+        if row is None:
+            schema, table = _place(connection, domain)
+            domain_id = connection.execute(
+                tables.domains.insert()
+                .values(name=domain, list_schema=schema, list_table=table)
+                .returning(tables.domains.c.id)
+            ).scalar_one()
+            found = cls(domain_id, domain, schema, table)
+        else:
+            found = cls(row.id, row.name, row.list_schema, row.list_table)
+        found._make_table(connection)
+        return found
+
+    @property
+    def qualified_name(self) -> str:
+        """The table as one writes it in SQL, without quotes."""
+        return f"{self.schema}.{self.table_name}" if self.schema else self.table_name
+
+    def stored(self, connection: sa.Connection) -> dict[str, str | None]:
+        """The table's columns as `dialects.real_columns` tells them."""
+        return dialects.real_columns(connection, self.schema, self.table_name)
+
+    def table(self, stored: dict[str, str | None]) -> sa.Table:
+        """The table for SQLAlchemy. Quoted names throughout: a variable may be called `order`."""
+        columns = [
+            sa.Column(
+                sa.quoted_name(name, quote=True), sql_type(stores or "text"), primary_key=name == "contact_id"
+            )
+            for name, stores in stored.items()
+        ]
+        return sa.Table(self.table_name, sa.MetaData(), *columns, schema=self.schema)
+
+    def variables(self, connection: sa.Connection) -> pd.DataFrame:
+        """`list_variables`: name, type, format (str), built_in, targetable, created_by_sync (bool); in column order,
+        as the table really is. A custom column of another type than text or timestamp is not targetable."""
+        stored = self.stored(connection)
+        created = self._created(connection)
+        rows = [
+            (variable.name, variable.type, variable.format, True, variable.targetable, False)
+            for variable in BUILT_IN
+            if variable.name in stored
+        ]
+        built_in = {variable.name for variable in BUILT_IN}
+        for name, stores in stored.items():
+            if name in built_in or name == "contact_id":
+                continue
+            targetable = stores in CUSTOM_TYPES.values()
+            format = "DateTime" if stores in ("date", "datetime") else "String"
+            rows.append((name, stores or "text", format, False, targetable, name in created))
+        names = ["name", "type", "format", "built_in", "targetable", "created_by_sync"]
+        return pd.DataFrame(rows, columns=names).astype({"name": object, "type": object, "format": object})
+
+    def add_variable(self, connection: sa.Connection, name: str, format: str) -> None:
+        """A new custom variable; format String or DateTime. Raises ListError if it can't be."""
+        check_custom_name(name)
+        stored = self.stored(connection)
+        _check_free(name, stored)
+        if len(stored) >= MAX_COLUMNS:
+            raise ListError(
+                f"The list has {MAX_COLUMNS:,} columns, and no room for {name}; match fewer fields."
+            )
+        column = sa.Column(sa.quoted_name(name, quote=True), sql_type(CUSTOM_TYPES[format]))
+        self._add_column(connection, column)
+        connection.execute(tables.created_variables.insert().values(domain_id=self.domain_id, name=name))
+
+    def rename_variable(self, connection: sa.Connection, old: str, new: str) -> None:
+        """Gives a custom variable another name; its values stay. Raises ListError if it can't be."""
+        if old not in self._created(connection):
+            raise ListError(f"The variable {old} was not created by the sync, so it keeps its name.")
+        check_custom_name(new)
+        stored = self.stored(connection)
+        _check_free(new, {name: stores for name, stores in stored.items() if name != old})
+        if old not in stored:
+            raise ListError(f"The list has no variable {old} any more, so it can't become {new}.")
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        connection.exec_driver_sql(
+            f"ALTER TABLE {self._sql_name(connection)} RENAME COLUMN {quote(old)} TO {quote(new)}"
+        )
+        created = tables.created_variables
+        connection.execute(
+            created.update()
+            .where(created.c.domain_id == self.domain_id, created.c.name == old)
+            .values(name=new)
+        )
+
+    def count(self, connection: sa.Connection) -> int:
+        """How many contacts the list has."""
+        table = self.table({"contact_id": "integer"})
+        return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+    def read(
+        self,
+        connection: sa.Connection,
+        columns: Sequence[str] | None = None,
+        limit: int | None = None,
+        after: int = 0,
+    ) -> Iterator[dict[str, Any]]:
+        """The contacts in the order of `contact_id`, those with a greater one than `after`, ready for JSON:
+        `contact_id` (int), then each variable (or those of `columns`): None, bool for a flag, else str; date-times
+        as YYYY-MM-DDTHH:MM:SSZ. Reads on in batches while it is iterated."""
+        stored = self.stored(connection)
+        table = self.table(stored)
+        names = [name for name in (stored if columns is None else columns) if name != "contact_id"]
+        flags = [name for name in names if stored[name] == "flag"]
+        values = [dialects.exported(connection, table.c[name], stored[name]).label(name) for name in names]
+        query = sa.select(table.c.contact_id, *values).order_by(table.c.contact_id)
+        left = limit
+        while left is None or left > 0:
+            size = _READ_BATCH if left is None else min(_READ_BATCH, left)
+            rows = connection.execute(query.where(table.c.contact_id > after).limit(size)).all()
+            for row in rows:
+                contact = dict(zip(("contact_id", *names), row, strict=True))
+                for flag in flags:
+                    contact[flag] = bool(contact[flag])
+                yield contact
+            if len(rows) < size:
+                return
+            after = rows[-1][0]
+            left = None if left is None else left - size
+
+    def _make_table(self, connection: sa.Connection) -> None:
+        if self.schema and not sa.inspect(connection).has_schema(self.schema):
+            connection.execute(sa.schema.CreateSchema(self.schema))
+        stored = self.stored(connection)
+        if not stored:
+            self._create_table(connection)
+            return
+        if stored.get("contact_id") != "integer":
+            raise ListError(
+                f"The table {self.qualified_name} has no whole-numbered column contact_id, so it is not a "
+                "Default Contact List; move it out of the way."
+            )
+        for variable in BUILT_IN:
+            if variable.name not in stored:
+                self._add_column(connection, sa.Column(variable.name, sql_type(variable.type)))
+            elif stored[variable.name] != storage(variable.type):
+                raise ListError(
+                    f"The column {variable.name} of {self.qualified_name} has another type than Wooxy's; "
+                    f"it must hold {storage(variable.type)}."
+                )
+
+    def _create_table(self, connection: sa.Connection) -> None:
+        key = sa.Column(
+            "contact_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.Identity(always=False),
+            primary_key=True,
+        )
+        table = sa.Table(
+            self.table_name,
+            sa.MetaData(),
+            key,
+            *(sa.Column(sa.quoted_name(v.name, quote=True), sql_type(v.type)) for v in BUILT_IN),
+            schema=self.schema,
+            sqlite_autoincrement=True,
+        )
+        table.create(connection)
+        looked_up = {
+            "email": dialects.folded(connection, table.c.email),
+            "phone_number": table.c.phoneNumber,
+            "user_id": table.c.userId,
+        }
+        for name, expression in looked_up.items():
+            sa.Index(f"ix_{self.table_name}_{name}", expression, _table=table).create(connection)
+
+    def _add_column(self, connection: sa.Connection, column: sa.Column[Any]) -> None:
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        kind = column.type.compile(dialect=connection.dialect)
+        connection.exec_driver_sql(
+            f"ALTER TABLE {self._sql_name(connection)} ADD COLUMN {quote(column.name)} {kind}"
+        )
+
+    def _sql_name(self, connection: sa.Connection) -> str:
+        return connection.dialect.identifier_preparer.format_table(self.table({"contact_id": "integer"}))
+
+    def _created(self, connection: sa.Connection) -> set[str]:
+        created = tables.created_variables
+        query = sa.select(created.c.name).where(created.c.domain_id == self.domain_id)
+        return set(connection.execute(query).scalars())
+
+
+def _check_free(name: str, stored: dict[str, str | None]) -> None:
+    taken = next((other for other in stored if other.lower() == name.lower()), None)
+    if taken is not None:
+        also = "" if taken == name else f" (small and capital letters count as the same as in {name})"
+        raise ListError(f"The list has a variable {taken} already{also}; choose another name.")
+
+
+def _place(connection: sa.Connection, domain: str) -> tuple[str | None, str]:
+    """A schema and a table name that no other domain has."""
+    slug = _slug(domain)
+    rows = connection.execute(sa.select(tables.domains.c.list_schema, tables.domains.c.list_table)).all()
+    taken = {(row.list_schema, row.list_table) for row in rows}
+    number = 1
+    while True:
+        ending = "" if number == 1 else f"_{number}"
+        unique = slug[: _MAX_SLUG - len(ending)] + ending
+        place = (unique, _TABLE) if dialects.is_postgres(connection) else (None, f"{_TABLE}_{unique}")
+        if place not in taken:
+            return place
+        number += 1
+
+
+def _slug(domain: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "_", domain.lower())[:_MAX_SLUG]
+    # So that nobody has to quote it, and PostgreSQL keeps all names with pg_ for itself.
+    if slug[:1].isdigit() or slug.startswith("pg_") or slug == "information_schema" or slug in RESERVED_WORDS:
+        return f"d_{slug}"[:_MAX_SLUG]
+    return slug

@@ -1,0 +1,92 @@
+"""What a plan has to say to people: the persons that are not written, and a few rows of each action."""
+
+from __future__ import annotations
+
+import pandas as pd
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.store import tables
+
+from .contact_list import ContactList
+from .plan import ListSettings, changes
+from .stage import staged_work, work_tables
+
+
+def plan_issues(connection: sa.Connection, connection_id: int) -> pd.DataFrame:
+    """`issues` of the persons that the plan leaves out: person_id (Int64), kind (rejected, duplicate, conflict),
+    reason, variable (None), message (str); by person."""
+    plan = work_tables(connection, connection_id, [], {}).plan
+    query = (
+        sa.select(plan.c.person_id, plan.c.action, plan.c.owner_id, plan.c.detail)
+        .where(plan.c.action.in_(["rejected", "duplicate", "conflict"]))
+        .order_by(plan.c.person_id)
+    )
+    rows = [
+        (person_id, action, *_words(person_id, action, owner_id, detail))
+        for person_id, action, owner_id, detail in connection.execute(query)
+    ]
+    names = ["person_id", "kind", "reason", "variable", "message"]
+    return pd.DataFrame(rows, columns=names, dtype=object).astype({"person_id": "Int64"})
+
+
+def _words(person_id: int, action: str, owner_id: int | None, detail: str | None) -> tuple[str, None, str]:
+    if action == "rejected":
+        return (
+            "no_identifier",
+            None,
+            f"Person {person_id} has no valid e-mail address, phone number or user id, so it is not in the list.",
+        )
+    if action == "duplicate":
+        return (
+            "duplicate_of",
+            None,
+            f"Person {person_id} shares an identifier with person {owner_id}, which was updated more recently "
+            "and owns the contact.",
+        )
+    return "identifier_conflict", None, detail or ""
+
+
+def plan_sample(
+    connection: sa.Connection,
+    contact_list: ContactList,
+    connection_id: int,
+    settings: ListSettings,
+    n: int = 5,
+) -> pd.DataFrame:
+    """The first n rows of each action, before the plan is applied: person_id, contact_id (Int64), action (str),
+    changed (the names of the variables that differ, joined with ", "; no values)."""
+    stored = contact_list.stored(connection)
+    work = staged_work(connection, connection_id, stored)
+    stage, plan, listed = work.stage, work.plan, contact_list.table(stored)
+    differs = changes(stage, listed, stored, settings)
+    rows = []
+    for action in (
+        connection.execute(sa.select(plan.c.action).distinct().order_by(plan.c.action)).scalars().all()
+    ):
+        query = (
+            sa.select(
+                sa.func.coalesce(plan.c.person_id, tables.links.c.person_id),
+                plan.c.contact_id,
+                *(differs.values() if action == "update" else ()),
+            )
+            .select_from(plan)
+            .outerjoin(stage, stage.c.person_id == plan.c.person_id)
+            .outerjoin(listed, listed.c.contact_id == plan.c.contact_id)
+            .outerjoin(
+                tables.links,
+                sa.and_(
+                    tables.links.c.connection_id == connection_id,
+                    tables.links.c.contact_id == plan.c.contact_id,
+                ),
+            )
+            .where(plan.c.action == action)
+            .order_by(plan.c.person_id, plan.c.contact_id)
+            .limit(n)
+        )
+        for person_id, contact_id, *different in connection.execute(query):
+            changed = ", ".join(name for name, differ in zip(differs, different, strict=False) if differ)
+            rows.append((person_id, contact_id, action, changed))
+    names = ["person_id", "contact_id", "action", "changed"]
+    return pd.DataFrame(rows, columns=names, dtype=object).astype(
+        {"person_id": "Int64", "contact_id": "Int64"}
+    )

@@ -1,0 +1,410 @@
+"""The plan of a run: for each staged person, and each contact that lost its person, what is to be done. Plain cases
+are told apart in SQL; only persons that share identifiers, or meet contacts of others, pass through `identity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.store import tables
+
+from . import channels, dialects
+from .contact_list import ContactList
+from .identity import Contact, Meeting, Person, Resolution, claim, resolve
+from .stage import Work, stage_variables, staged_work
+
+_BATCH = 5000
+# How many contacts a conflict's message names.
+_NAMED = 5
+
+links = tables.links
+
+
+@dataclass(frozen=True)
+class ListSettings:
+    """The settings of a connection that the list depends on."""
+
+    ignore_empty: bool = True
+    consent: Literal["respect", "require", "ignore"] = "respect"
+    on_delete: Literal["delete", "deactivate", "keep"] = "delete"
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """How many persons get what; the first six add up to the staged persons. `deleted`: contacts that are to be
+    deleted or deactivated. `adopted` and `taken_over` are counted in `updated` or `unchanged` too. `let_go`: adopted
+    contacts that lose their person and stay. `contacts_before`: the size of the list."""
+
+    created: int
+    updated: int
+    unchanged: int
+    rejected: int
+    duplicates: int
+    conflicts: int
+    deleted: int
+    adopted: int
+    taken_over: int
+    let_go: int
+    contacts_before: int
+
+    @property
+    def staged(self) -> int:
+        return self.created + self.updated + self.unchanged + self.rejected + self.duplicates + self.conflicts
+
+
+def make_plan(
+    connection: sa.Connection,
+    contact_list: ContactList,
+    connection_id: int,
+    settings: ListSettings,
+) -> PlanSummary:
+    """Plans what the staged contacts mean for the list; writes nothing but the plan, which replaces any older one.
+
+    Raises ListError if the list has lost a variable since it was staged.
+    """
+    stored = contact_list.stored(connection)
+    work = staged_work(connection, connection_id, stored)
+    planner = _Planner(connection, contact_list.table(stored), stored, connection_id, work, settings)
+    dialects.analyze(connection, work.stage, ["person_id", *work.identifiers])
+    for table in (work.plan, work.decisions, work.meetings):
+        table.drop(connection, checkfirst=True)
+        table.create(connection)
+    planner.find_duplicates()
+    planner.find_meetings()
+    planner.adopt_plain()
+    planner.resolve_rest()
+    planner.decide_persons()
+    planner.decide_left_contacts()
+    return _summary(connection, work.plan, contact_list.count(connection))
+
+
+def changes(
+    stage: sa.Table, listed: sa.Table, stored: dict[str, str | None], settings: ListSettings
+) -> dict[str, sa.ColumnElement[bool]]:
+    """For each fed variable, whether a contact differs from what is staged for it. Empty text equals null."""
+    differs: dict[str, sa.ColumnElement[bool]] = {}
+    for name in stage_variables(stage):
+        if name == "emailSubscribe":
+            differs[name] = channels.unsubscribes(stage, listed)
+            continue
+        now = sa.func.nullif(listed.c[name], "") if stored[name] == "text" else listed.c[name]
+        distinct = now.is_distinct_from(stage.c[name])
+        differs[name] = sa.and_(stage.c[name].is_not(None), distinct) if settings.ignore_empty else distinct
+    return differs
+
+
+def any_of(conditions: Iterable[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
+    """OR, in a form that SQLite takes with more than a thousand conditions."""
+    return sa.case(*((condition, sa.true()) for condition in conditions), else_=sa.false()).is_(sa.true())
+
+
+class _Planner:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        listed: sa.Table,
+        stored: dict[str, str | None],
+        connection_id: int,
+        work: Work,
+        settings: ListSettings,
+    ) -> None:
+        self.connection = connection
+        self.listed = listed
+        self.stored = stored
+        self.stage, self.meetings, self.decisions, self.plan = (
+            work.stage,
+            work.meetings,
+            work.decisions,
+            work.plan,
+        )
+        self.identifiers = work.identifiers
+        self.settings = settings
+        self.connection_id = connection_id
+        # This connection's links to contacts that are there.
+        self.owned = (
+            sa.select(links.c.person_id, links.c.contact_id, links.c.adopted)
+            .join(listed, listed.c.contact_id == links.c.contact_id)
+            .where(links.c.connection_id == connection_id)
+            .subquery("owned")
+        )
+
+    def find_duplicates(self) -> None:
+        stage = self.stage
+        if not self.identifiers:
+            return
+        shared = []
+        for name in self.identifiers:
+            value = stage.c[name]
+            contested = sa.select(value).where(value.is_not(None)).group_by(value).having(sa.func.count() > 1)
+            shared.append(value.in_(contested))
+        query = sa.select(
+            stage.c.person_id, stage.c.person_version, *(stage.c[name] for name in self.identifiers)
+        ).where(sa.or_(*shared))
+        duplicates = claim(
+            (
+                person_id,
+                version,
+                [
+                    (kind, value)
+                    for kind, value in zip(self.identifiers, values, strict=True)
+                    if value is not None
+                ],
+            )
+            for person_id, version, *values in self.connection.execute(query)
+        )
+        self._decide([_decision(person, "duplicate", owner_id=owner) for person, owner in duplicates.items()])
+
+    def find_meetings(self) -> None:
+        """Who holds which identifier of whom; duplicates claim nothing, so they meet nobody."""
+        stage, listed, decisions = self.stage, self.listed, self.decisions
+        for name in self.identifiers:
+            held = dialects.folded(self.connection, listed.c.email) if name == "email" else listed.c[name]
+            met = (
+                sa.select(stage.c.person_id, listed.c.contact_id, sa.literal(name))
+                .join(listed, held == stage.c[name])
+                .outerjoin(
+                    links,
+                    sa.and_(
+                        links.c.connection_id == self.connection_id, links.c.person_id == stage.c.person_id
+                    ),
+                )
+                .outerjoin(decisions, decisions.c.person_id == stage.c.person_id)
+                .where(
+                    links.c.contact_id.is_distinct_from(listed.c.contact_id), decisions.c.person_id.is_(None)
+                )
+            )
+            self.connection.execute(
+                self.meetings.insert().from_select(["person_id", "contact_id", "identifier"], met)
+            )
+
+    def adopt_plain(self) -> None:
+        """A person without a contact that meets one contact only, which is nobody's and meets nobody else."""
+        met = self.meetings
+        person = (
+            sa.select(met.c.person_id, sa.func.min(met.c.contact_id).label("contact_id"))
+            .group_by(met.c.person_id)
+            .having(sa.func.min(met.c.contact_id) == sa.func.max(met.c.contact_id))
+            .subquery()
+        )
+        contact = (
+            sa.select(met.c.contact_id)
+            .group_by(met.c.contact_id)
+            .having(sa.func.min(met.c.person_id) == sa.func.max(met.c.person_id))
+            .subquery()
+        )
+        by_person, by_contact = self.owned.alias(), self.owned.alias()
+        plain = (
+            sa.select(person.c.person_id, sa.literal("write"), person.c.contact_id, sa.true(), sa.false())
+            .join(contact, contact.c.contact_id == person.c.contact_id)
+            .outerjoin(by_person, by_person.c.person_id == person.c.person_id)
+            .outerjoin(by_contact, by_contact.c.contact_id == person.c.contact_id)
+            .where(by_person.c.person_id.is_(None), by_contact.c.person_id.is_(None))
+        )
+        names = ["person_id", "state", "contact_id", "adopts", "takes_over"]
+        self.connection.execute(self.decisions.insert().from_select(names, plain))
+
+    def resolve_rest(self) -> None:
+        met, decisions = self.meetings, self.decisions
+        rows = self.connection.execute(
+            sa.select(
+                met.c.person_id,
+                met.c.contact_id,
+                met.c.identifier,
+                self.owned.c.person_id,
+                self.owned.c.adopted,
+            )
+            .outerjoin(decisions, decisions.c.person_id == met.c.person_id)
+            .outerjoin(self.owned, self.owned.c.contact_id == met.c.contact_id)
+            .where(decisions.c.person_id.is_(None))
+        ).all()
+        if not rows:
+            return
+        taking_part = self._persons({row[0] for row in rows} | {row[3] for row in rows if row[3] is not None})
+        persons = {row[0]: taking_part[row[0]] for row in rows}
+        meetings = [Meeting(person_id, contact_id, kind) for person_id, contact_id, kind, *_ in rows]
+        linked_to = {contact_id: (holder, adopted) for _, contact_id, _, holder, adopted in rows}
+        contacts = {
+            contact_id: Contact(contact_id, taking_part.get(holder), foreign=holder is None or adopted)
+            for contact_id, (holder, adopted) in linked_to.items()
+        }
+        resolution = resolve(persons.values(), meetings, contacts, ignore_empty=self.settings.ignore_empty)
+        decided = []
+        for person_id, person in persons.items():
+            if person_id in resolution.conflicts:
+                detail = _conflict(resolution, person, contacts)
+                decided.append(_decision(person_id, "conflict", detail=detail))
+            elif person_id in resolution.contacts:
+                contact_id = resolution.contacts[person_id]
+                decided.append(
+                    _decision(
+                        person_id,
+                        "write",
+                        contact_id=contact_id,
+                        adopts=contacts[contact_id].foreign,
+                        takes_over=linked_to[contact_id][0] is not None,
+                    )
+                )
+        self._decide(decided)
+
+    def _persons(self, person_ids: set[int]) -> dict[int, Person]:
+        """Those of the persons that take part: staged, no duplicate, and not rejected."""
+        stage, decisions, owned = self.stage, self.decisions, self.owned
+        query = (
+            sa.select(
+                stage.c.person_id,
+                stage.c.person_version,
+                owned.c.contact_id,
+                *(stage.c[name].is_not(None) for name in self.identifiers),
+            )
+            .outerjoin(owned, owned.c.person_id == stage.c.person_id)
+            .outerjoin(decisions, decisions.c.person_id == stage.c.person_id)
+            .where(sa.or_(decisions.c.state.is_(None), decisions.c.state != "duplicate"))
+        )
+        found: dict[int, Person] = {}
+        wanted = sorted(person_ids)
+        for start in range(0, len(wanted), _BATCH):
+            some = query.where(stage.c.person_id.in_(wanted[start : start + _BATCH]))
+            for person_id, version, contact_id, *has in self.connection.execute(some):
+                kinds = frozenset(name for name, there in zip(self.identifiers, has, strict=True) if there)
+                if kinds or self.settings.ignore_empty:
+                    found[person_id] = Person(person_id, version, contact_id, kinds)
+        return found
+
+    def decide_persons(self) -> None:
+        stage, listed, decisions = self.stage, self.listed, self.decisions
+        own = (
+            sa.select(links.c.person_id, links.c.contact_id)
+            .where(links.c.connection_id == self.connection_id)
+            .subquery("own")
+        )
+        switched_off = (
+            sa.select(links.c.contact_id)
+            .where(links.c.connection_id == self.connection_id, links.c.deactivated)
+            .subquery("switched_off")
+        )
+        changed = any_of(
+            [
+                *changes(stage, listed, self.stored, self.settings).values(),
+                sa.and_(switched_off.c.contact_id.is_not(None), listed.c.active.is_not(sa.true())),
+            ]
+        )
+        anonymous = sa.and_(*(stage.c[name].is_(None) for name in self.identifiers))
+        if self.settings.ignore_empty:
+            anonymous = sa.and_(anonymous, listed.c.contact_id.is_(None))
+        action = sa.case(
+            (decisions.c.state.in_(["duplicate", "conflict"]), decisions.c.state),
+            (anonymous, "rejected"),
+            (listed.c.contact_id.is_(None), "create"),
+            (changed, "update"),
+            else_="unchanged",
+        )
+        contact_id = sa.func.coalesce(decisions.c.contact_id, own.c.contact_id)
+        writes_nothing = sa.or_(decisions.c.state.is_not_distinct_from("duplicate"), anonymous)
+        query = (
+            sa.select(
+                stage.c.person_id,
+                sa.case((writes_nothing, sa.null()), else_=listed.c.contact_id),
+                action,
+                sa.func.coalesce(decisions.c.adopts, sa.false()),
+                sa.func.coalesce(decisions.c.takes_over, sa.false()),
+                decisions.c.owner_id,
+                decisions.c.detail,
+            )
+            .outerjoin(own, own.c.person_id == stage.c.person_id)
+            .outerjoin(decisions, decisions.c.person_id == stage.c.person_id)
+            .outerjoin(listed, listed.c.contact_id == contact_id)
+            .outerjoin(switched_off, switched_off.c.contact_id == listed.c.contact_id)
+        )
+        self.connection.execute(self.plan.insert().from_select(_names(self.plan), query))
+
+    def decide_left_contacts(self) -> None:
+        """The contacts of this connection that nobody has in the plan."""
+        listed, plan = self.listed, self.plan
+        let_go = (links.c.adopted, "let_go")
+        if self.settings.on_delete == "delete":
+            action = sa.case(let_go, else_="delete")
+        elif self.settings.on_delete == "deactivate":
+            off = sa.or_(links.c.deactivated, listed.c.active.is_(sa.false()))
+            action = sa.case(let_go, (sa.not_(off), "deactivate"))
+        else:
+            action = sa.case(let_go)
+        query = (
+            sa.select(sa.null(), links.c.contact_id, action.label("action"), sa.false(), sa.false())
+            .join(listed, listed.c.contact_id == links.c.contact_id)
+            .outerjoin(plan, plan.c.contact_id == links.c.contact_id)
+            .where(
+                links.c.connection_id == self.connection_id, plan.c.contact_id.is_(None), action.is_not(None)
+            )
+        )
+        self.connection.execute(self.plan.insert().from_select(_names(plan)[:5], query))
+
+    def _decide(self, decisions: list[dict[str, Any]]) -> None:
+        if decisions:
+            self.connection.execute(self.decisions.insert(), decisions)
+
+
+def _names(table: sa.Table) -> list[str]:
+    return [column.name for column in table.c]
+
+
+def _decision(
+    person_id: int,
+    state: str,
+    *,
+    contact_id: int | None = None,
+    adopts: bool = False,
+    takes_over: bool = False,
+    owner_id: int | None = None,
+    detail: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "person_id": person_id,
+        "state": state,
+        "contact_id": contact_id,
+        "adopts": adopts,
+        "takes_over": takes_over,
+        "owner_id": owner_id,
+        "detail": detail,
+    }
+
+
+def _conflict(resolution: Resolution, person: Person, contacts: dict[int, Contact]) -> str:
+    against = resolution.conflicts[person.person_id]
+    named = []
+    for contact_id in against[:_NAMED]:
+        holder = contacts[contact_id].holder
+        named.append(f"{contact_id} (of person {holder.person_id})" if holder else str(contact_id))
+    if len(against) > _NAMED:
+        named.append(f"{len(against) - _NAMED} more")
+    own = f", and has contact {person.contact_id}" if person.contact_id is not None else ""
+    several = "contacts" if len(against) > 1 else "contact"
+    return (
+        f"Person {person.person_id} has identifiers of {several} {', '.join(named)}{own}; contacts are never merged, "
+        "so nothing was written: put the identifiers right in Pipedrive or in the list."
+    )
+
+
+def _summary(connection: sa.Connection, plan: sa.Table, contacts_before: int) -> PlanSummary:
+    columns = (plan.c.action, plan.c.adopts, plan.c.takes_over)
+    rows = connection.execute(sa.select(*columns, sa.func.count()).group_by(*columns)).all()
+
+    def count(*actions: str) -> int:
+        return sum(number for action, _, _, number in rows if action in actions)
+
+    return PlanSummary(
+        created=count("create"),
+        updated=count("update"),
+        unchanged=count("unchanged"),
+        rejected=count("rejected"),
+        duplicates=count("duplicate"),
+        conflicts=count("conflict"),
+        deleted=count("delete", "deactivate"),
+        adopted=sum(number for _, adopts, _, number in rows if adopts),
+        taken_over=sum(number for _, adopts, takes_over, number in rows if takes_over and not adopts),
+        let_go=count("let_go"),
+        contacts_before=contacts_before,
+    )

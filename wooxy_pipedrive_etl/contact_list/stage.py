@@ -1,0 +1,140 @@
+"""The stage of a connection: the mapped contacts of all its live persons, on their way into the list.
+
+The tables are named after the connection and made anew for each run. Their own columns have an underscore in
+their names, which no variable of a list has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.store.bulk import copy_into
+
+from . import dialects
+from .columns import IDENTIFIERS, sql_type
+from .contact_list import ContactList
+from .errors import ListError
+
+# What comes before the fed variables in a `contacts` dataframe, and what it is called here.
+_LEADING = {"person_id": "person_id", "version": "person_version", "marketing_status": "marketing_status"}
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# Whether the memory of opt-outs knows the staged number, by channel; apply fills it in.
+OPTED_OUT = {
+    "smsSubscribe": "sms_opted_out",
+    "viberSubscribe": "viber_opted_out",
+    "emailSubscribe": "email_opted_out",
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """The tables of one run of a connection.
+
+    `stage`: the mapped contacts. `meetings`: which person meets which contact that is not its own, by a stored
+    identifier. `decisions`: persons that are not as simple as "own contact or a new one". `plan`: what to do.
+    """
+
+    stage: sa.Table
+    meetings: sa.Table
+    decisions: sa.Table
+    plan: sa.Table
+
+    @property
+    def identifiers(self) -> list[str]:
+        """The identifiers that are fed."""
+        return [name for name in IDENTIFIERS if name in self.stage.c]
+
+
+def work_tables(
+    connection: sa.Connection, connection_id: int, fed: Sequence[str], stored: dict[str, str | None]
+) -> Work:
+    """The tables for SQLAlchemy; `stored` are the list's columns. Raises ListError if a fed one isn't there."""
+    missing = [name for name in fed if stored.get(name) is None]
+    if missing:
+        raise ListError(
+            f"The list has no column {missing[0]} that can be filled; set its row of the matching to another variable."
+        )
+    stage = dialects.scratch_table(
+        connection,
+        f"sync_stage_{connection_id}",
+        [
+            sa.Column("person_id", _ID, primary_key=True, autoincrement=False),
+            sa.Column("person_version", sa.BigInteger, nullable=False),
+            sa.Column("marketing_status", sa.Text),
+            *(sa.Column(name, sa.Boolean) for name in OPTED_OUT.values()),
+            *(sa.Column(sa.quoted_name(name, quote=True), sql_type(stored[name] or "text")) for name in fed),
+        ],
+    )
+    meetings = dialects.scratch_table(
+        connection,
+        f"sync_meetings_{connection_id}",
+        [sa.Column("person_id", _ID), sa.Column("contact_id", _ID), sa.Column("identifier", sa.Text)],
+    )
+    decisions = dialects.scratch_table(
+        connection,
+        f"sync_decisions_{connection_id}",
+        [
+            sa.Column("person_id", _ID, primary_key=True, autoincrement=False),
+            sa.Column("state", sa.Text, nullable=False),  # write, duplicate, conflict
+            sa.Column("contact_id", _ID),  # whose contact it becomes, if not its own or a new one
+            sa.Column("adopts", sa.Boolean, nullable=False),
+            sa.Column("takes_over", sa.Boolean, nullable=False),
+            sa.Column("owner_id", _ID),  # the person it is a duplicate of
+            sa.Column("detail", sa.Text),  # what a conflict is about
+        ],
+    )
+    plan = dialects.scratch_table(
+        connection,
+        f"sync_plan_{connection_id}",
+        [
+            sa.Column("person_id", _ID),  # null: a contact that lost its person
+            sa.Column("contact_id", _ID),  # null: none yet, or none at all
+            sa.Column("action", sa.Text, nullable=False),
+            sa.Column("adopts", sa.Boolean, nullable=False),
+            sa.Column("takes_over", sa.Boolean, nullable=False),
+            sa.Column("owner_id", _ID),
+            sa.Column("detail", sa.Text),
+        ],
+    )
+    return Work(stage, meetings, decisions, plan)
+
+
+def staged_work(connection: sa.Connection, connection_id: int, stored: dict[str, str | None]) -> Work:
+    """The tables of a stage that is there, with the variables that it has."""
+    columns = dialects.real_columns(connection, None, f"sync_stage_{connection_id}")
+    return work_tables(connection, connection_id, _variables(columns), stored)
+
+
+def stage_variables(stage: sa.Table) -> list[str]:
+    """The fed variables of a stage."""
+    return _variables(column.name for column in stage.c)
+
+
+def _variables(columns: Iterable[str]) -> list[str]:
+    return [name for name in columns if "_" not in name]
+
+
+def begin_stage(
+    connection: sa.Connection, contact_list: ContactList, connection_id: int, fed: Sequence[str]
+) -> None:
+    """Makes an empty stage for the fed variables. Raises ListError if the list lacks one of them."""
+    drop_stage(connection, connection_id)
+    work_tables(connection, connection_id, fed, contact_list.stored(connection)).stage.create(connection)
+
+
+def load_stage(connection: sa.Connection, connection_id: int, contacts: pd.DataFrame) -> None:
+    """Appends a batch. `contacts`: person_id, version (int64), marketing_status, and then an object column for each
+    fed variable. A person comes once. The first three go by their place, since a variable may be called `version`."""
+    names = [*_LEADING.values(), *contacts.columns[len(_LEADING) :]]
+    copy_into(connection, f"sync_stage_{connection_id}", contacts.set_axis(names, axis="columns"))
+
+
+def drop_stage(connection: sa.Connection, connection_id: int) -> None:
+    """Removes the stage and the plan, if there are any."""
+    for kind in ("stage", "meetings", "decisions", "plan"):
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS sync_{kind}_{connection_id:d}")
