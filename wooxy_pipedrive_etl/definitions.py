@@ -1,0 +1,25 @@
+"""Everything that Dagster loads, assembled in one place; tests and tools override, they never patch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from .orchestration.assets import ASSETS
+from .orchestration.jobs import full_sync, remap
+from .orchestration.resources import SyncRunResource
+from .orchestration.schedules import nightly_full_sync
+
+
+def build_defs(**resources: Any) -> dg.Definitions:
+    """The definitions; a keyword replaces the resource of that name."""
+    return dg.Definitions(
+        assets=ASSETS,
+        jobs=[full_sync, remap],
+        schedules=[nightly_full_sync],
+        resources={"sync": SyncRunResource(), **resources},
+    )
+
+
+defs = build_defs()

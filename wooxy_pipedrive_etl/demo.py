@@ -1,0 +1,117 @@
+"""The demo: a sandbox account connected, imported and synced, with the Dagster UI open; and the sandbox alone."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from wooxy_pipedrive_etl.orchestration.launch import prepare_dagster_home, run_sync
+from wooxy_pipedrive_etl.sandbox import Account, SandboxServer, run_sandbox
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync import accounts, matching
+from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
+from wooxy_pipedrive_etl.sync.errors import SyncError
+
+NAME = "demo"
+DOMAIN = "demo.example.com"
+# From here on, persons are made up as they are asked for, so that any number starts in seconds.
+_LARGE = 5_000
+
+Say = Callable[[str], None]
+
+
+def serve_sandbox(port: int, persons: int, say: Say) -> None:
+    """Serves a Pipedrive account until it is stopped. Raises PortTakenError."""
+    account = _account(persons)
+
+    def announce(url: str) -> None:
+        say(f"A Pipedrive account with {persons} persons at {url}; its API token is {account.token}")
+        say(f"Play with it at {url}/sandbox; stop it with Ctrl+C.")
+
+    run_sandbox(account, port, announce=announce)
+
+
+def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
+    """Connects a sandbox account, imports all suggestions, runs a full sync, and shows what came of it; unless
+    `once`, the Dagster UI and the account then stay up until they are stopped."""
+    if not once:
+        _check_port(port)
+    account = _account(persons)
+    with SandboxServer(account) as server:
+        say(f"A Pipedrive account with {persons} persons is at {server.url}.")
+        store = Store.open()
+        _connect(store, server.url, account.token)
+        matching.suggest_matching(store, NAME)
+        imported = matching.import_matching(store, NAME, matching.export_matching(store, NAME))
+        say(f"Connected it as {NAME} and matched {imported.matched} variables.")
+        report = run_sync(store, NAME)
+        say(
+            f"Synced {report['fetched']} persons: {report['created']} created, {report['updated']} updated, "
+            f"{report['unchanged']} unchanged, {report['deleted']} deleted, {report['rejected']} rejected, "
+            f"{report['duplicates']} duplicates, {report['conflicts']} conflicts."
+        )
+        write_contacts(store, NAME, "table", sys.stdout)
+        if not once:
+            with _dagster(port):
+                say(f"The Dagster UI: http://127.0.0.1:{port}  The account's controls: {server.url}/sandbox")
+                say("Stop with Ctrl+C.")
+                _wait_for_stop()
+
+
+def _account(persons: int) -> Account:
+    token = secrets.token_hex(20)
+    if persons >= _LARGE:
+        return Account.large(persons, token=token)
+    return Account.seeded(persons, token=token)
+
+
+def _connect(store: Store, url: str, token: str) -> None:
+    with reading(store.engine) as connection:
+        known = {record.name: record for record in connections.list_connections(connection)}.get(NAME)
+    if known is not None and known.state != "disconnected":
+        # An earlier demo's account had another port and another token.
+        accounts.disconnect(store, NAME, forget=False)
+    accounts.connect(store, name=NAME, domain=DOMAIN, api_url=url, api_token=token, default_region="FI")
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise SyncError(f"The port {port} is taken; choose another one with --port.") from None
+
+
+@contextmanager
+def _dagster(port: int) -> Iterator[None]:
+    """The Dagster UI and its daemon, which runs schedules, as processes of their own."""
+    prepare_dagster_home()
+    definitions = ["-m", "wooxy_pipedrive_etl.definitions"]
+    commands = [
+        ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *definitions],
+        ["dagster.daemon", "run", *definitions],
+    ]
+    processes = []
+    try:
+        for command in commands:
+            process = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
+            processes.append(process)
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def _wait_for_stop() -> None:
+    stopping = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    signal.sigwait(stopping)

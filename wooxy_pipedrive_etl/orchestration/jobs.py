@@ -1,0 +1,21 @@
+"""The kinds of run, each a selection of the assets; the steps of a run share one process."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from .assets import ASSETS, pipedrive_persons
+
+full_sync = dg.define_asset_job(
+    "full_sync",
+    selection=dg.AssetSelection.assets(*ASSETS),
+    executor_def=dg.in_process_executor,
+    description="Every person, by id: finds deletions, repairs everything.",
+)
+
+remap = dg.define_asset_job(
+    "remap",
+    selection=dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.assets(pipedrive_persons),
+    executor_def=dg.in_process_executor,
+    description="Applies the matching to the stored snapshot; asks Pipedrive for no persons.",
+)

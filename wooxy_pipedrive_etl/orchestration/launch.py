@@ -1,0 +1,84 @@
+"""Runs a job here and now, in this process, as the command line does: the same job that the UI and the schedule run,
+recorded in the same Dagster instance."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.resources import as_file, files
+from typing import Any
+
+import dagster as dg
+
+from wooxy_pipedrive_etl.definitions import build_defs
+from wooxy_pipedrive_etl.store import Store, connections, reports
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.home import dagster_home
+from wooxy_pipedrive_etl.sync.errors import SyncError
+
+from .assets import default_contact_list
+from .jobs import full_sync, remap
+from .partitions import keep_in_step
+
+# So that the UI shows these runs on the pages of the job, as it does those that it starts itself.
+_LOCATION_TAG = {".dagster/repository": "__repository__@wooxy_pipedrive_etl.definitions"}
+
+
+def prepare_dagster_home() -> None:
+    """Sets DAGSTER_HOME, and puts our dagster.yaml there if there is none."""
+    folder = dagster_home()
+    os.environ["DAGSTER_HOME"] = str(folder)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        with as_file(files("wooxy_pipedrive_etl.orchestration") / "dagster.yaml") as shipped:
+            shutil.copyfile(shipped, settings)
+
+
+def run_sync(
+    store: Store, name: str, *, re_map: bool = False, dry_run: bool = False, allow_mass_delete: bool = False
+) -> dict[str, Any]:
+    """Runs the job on one connection and returns its run report (`store.reports`), its counts included.
+
+    Raises SyncError with the sentence of whatever made it fail.
+    """
+    with reading(store.engine) as connection:
+        record = connections.get_connection(connection, name)
+        names = [known.name for known in connections.list_connections(connection)]
+    prepare_dagster_home()
+    with dg.DagsterInstance.get() as instance:
+        keep_in_step(instance, names)
+        job = build_defs().resolve_job_def(remap.name if re_map else full_sync.name)
+        keys = set(job.asset_layer.executable_asset_keys)
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=name,
+            asset_selection=sorted(keys - {default_contact_list.key}) if dry_run else None,
+            run_config={
+                "ops": {"contact_plan": {"config": {"allow_mass_delete": allow_mass_delete}}},
+                # People read the command's own lines; Dagster's are in the UI.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            tags=_LOCATION_TAG,
+            raise_on_error=False,
+        )
+    with reading(store.engine) as connection:
+        report = reports.get_run(connection, record.id, result.run_id)
+    if not result.success:
+        raise SyncError((report or {}).get("message") or _reason(result))
+    assert report is not None
+    return report
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """The sentence of a failure that came before there was a report to put it in."""
+    for event in result.all_events:
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        failure = getattr(data, "user_failure_data", None)
+        if failure is not None and failure.description:
+            return str(failure.description)
+        while error is not None:
+            if error.cls_name == "Failure":
+                return str(error.message).split(":", 1)[-1].strip()
+            error = error.cause
+    return f"The run {result.run_id} failed; see it in the Dagster UI."

@@ -1,0 +1,137 @@
+"""What the UI shows of a step: tables, counts that plot over time, columns and where they come from.
+
+People's values are only in previews; `WOOXY_PIPEDRIVE_PREVIEW=masked` takes them out there (see `sync.matching`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from wooxy_pipedrive_etl.store import reports
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync.catalogue import CatalogueReport
+from wooxy_pipedrive_etl.sync.contacts import MappingReport, Plan
+from wooxy_pipedrive_etl.sync.matching import feed_plan_of
+from wooxy_pipedrive_etl.sync.persons import WalkReport
+from wooxy_pipedrive_etl.sync.run import SyncRun
+
+Metadata = Mapping[str, Any]
+
+DOTS = {"green": "🟢 green", "gray": "⚪ gray", "red": "🔴 red"}
+
+
+def of_catalogue(report: CatalogueReport) -> Metadata:
+    return {
+        "dagster/row_count": len(report.fields),
+        "schema_changes": len(report.changes),
+        "changes": _table([{"kind": change.kind, "change": change.message} for change in report.changes]),
+    }
+
+
+def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
+    usage = run.client.usage
+    return {
+        "dagster/row_count": report.fetched,
+        "fetched": report.fetched,
+        "changed": report.changed,
+        "gone": report.gone
+        if report.gone is not None
+        else "not known: the walk had elements that are no persons",
+        "odd": report.odd,
+        "left_out_fields": ", ".join(report.left_out_fields),
+        "requests": usage.requests,
+        "tokens_used": usage.tokens_used,
+        "daily_tokens_left": usage.daily_remaining,
+    }
+
+
+def of_matches(table: pd.DataFrame) -> Metadata:
+    dots = table["status"].value_counts()
+    return {
+        "match_variables": _table(
+            [
+                {
+                    "status": DOTS[row["status"]],
+                    "variable": row["label"],
+                    "preview": row["preview"],
+                    "wooxy_column": row["wooxy"],
+                    "format": row["format"],
+                    "why": row["reason"],
+                    "key": row["pipedrive"],
+                }
+                for row in table.to_dict("records")
+            ]
+        ),
+        **{dot: int(dots.get(dot, 0)) for dot in DOTS},
+    }
+
+
+def of_mapping(report: MappingReport) -> Metadata:
+    return {
+        "dagster/row_count": report.persons,
+        "dropped_values": report.dropped_values,
+        "fed": len(report.fed),
+    }
+
+
+def of_plan(plan: Plan, run: SyncRun) -> Metadata:
+    with reading(run.store.engine) as connection:
+        reasons = reports.issues_by_reason(connection, run.record.id, pending=True)
+    return {
+        **plan.counts,
+        "adopted": plan.summary.adopted,
+        "taken_over": plan.summary.taken_over,
+        "let_go": plan.summary.let_go,
+        "contacts_before": plan.summary.contacts_before,
+        "issues_by_reason": _table(
+            [{"kind": kind, "reason": reason, "count": count} for (kind, reason), count in reasons.items()]
+        ),
+        "sample": _table(plan.sample.to_dict("records")),
+    }
+
+
+def of_list(counts: Mapping[str, int], run: SyncRun) -> Metadata:
+    with reading(run.store.engine) as connection:
+        contact_list = run.contact_list(connection)
+        variables = contact_list.variables(connection)
+        length = contact_list.count(connection)
+        feeds = feed_plan_of(connection, run).feeds
+    return {
+        "dagster/row_count": length,
+        "dagster/table_name": contact_list.qualified_name,
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn("contact_id", "integer"),
+                *(
+                    dg.TableColumn(row["name"], row["type"], tags={} if row["built_in"] else {"custom": ""})
+                    for row in variables.to_dict("records")
+                ),
+            ]
+        ),
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {
+                feed.wooxy: [dg.TableColumnDep(asset_key="pipedrive_persons", column_name=feed.key)]
+                for feed in feeds
+            }
+        ),
+        **counts,
+    }
+
+
+def _table(rows: list[dict[Any, Any]]) -> dg.TableMetadataValue | str:
+    """A table for the UI, which takes texts and numbers only; without rows, the word none."""
+    if not rows:
+        return "none"
+    return dg.MetadataValue.table(
+        [dg.TableRecord({str(k): _cell(v) for k, v in row.items()}) for row in rows]
+    )
+
+
+def _cell(value: Any) -> str | int | None:
+    if value is None or value is pd.NA or value != value:
+        return None
+    return value if isinstance(value, int) else str(value)

@@ -1,0 +1,171 @@
+"""Connecting a Pipedrive account with a Wooxy domain, and letting it go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import phonenumbers
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES
+from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, PipedriveClient, optional_fields
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.catalogue import save_fields
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.matchings import confirmed_matching
+from wooxy_pipedrive_etl.store.snapshot import land_persons
+
+from .errors import BrokenCatalogue, InvalidSetting, WrongAccount
+
+# A name is a partition key, a part of file names and an argument of commands.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_DOMAIN = re.compile(
+    r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}|[A-Za-z0-9-]{1,63}"
+)
+
+
+def connect(
+    store: Store,
+    *,
+    name: str,
+    domain: str,
+    api_url: str,
+    api_token: str,
+    default_region: str | None = None,
+    consent: str = "respect",
+    on_delete: str = "delete",
+) -> tuple[ConnectionRecord, Account]:
+    """Checks the credentials, reads the field catalogue and some persons (for previews), and stores the connection
+    in state draft. The list's table is made, but nothing is written to it.
+
+    A connection that was disconnected takes up where it was, with these credentials and settings, if the domain and
+    the Pipedrive account are the same.
+
+    Raises InvalidSetting, ConnectionExists and PipedriveError; then nothing is stored.
+    """
+    _check_settings(name, domain, default_region, consent, on_delete)
+    with reading(store.engine) as connection:
+        known = {record.name: record for record in connections.list_connections(connection)}.get(name)
+    if known is not None and known.state != "disconnected":
+        raise connections.ConnectionExists(
+            f"A connection named {name} exists already; choose another name or disconnect it first."
+        )
+    with PipedriveClient(api_url, ApiToken(api_token)) as client:
+        account = client.account()
+        fields = client.person_fields()
+        check_catalogue(fields.field_code.tolist())
+        sample = next(client.walk_persons(include_fields=optional_fields(fields)), None)
+        usage = client.usage
+    settings: dict[str, Any] = {
+        "api_url": api_url,
+        "encrypted_api_token": store.secrets.encrypt(api_token),
+        "default_region": default_region.upper() if default_region else None,
+        "consent": consent,
+        "on_delete": on_delete,
+    }
+    with store.engine.begin() as connection:
+        if known is None:
+            domain_id = ContactList.of_domain(connection, domain).domain_id
+            record = connections.add_connection(
+                connection, name=name, domain_id=domain_id, company_id=account.company_id, **settings
+            )
+        else:
+            record = _take_up(connection, known, domain, account, settings)
+        save_fields(connection, record.id, fields)
+        if sample is not None:
+            land_persons(connection, record.id, sample.persons)
+        connections.update_connection(
+            connection,
+            record.id,
+            daily_token_limit=usage.daily_limit,
+            daily_tokens_left=usage.daily_remaining,
+        )
+        return connections.get_connection(connection, name), account
+
+
+def disconnect(store: Store, name: str, *, forget: bool) -> ConnectionRecord:
+    """Stops the syncing of a connection and forgets its credentials; the list stays. With `forget`, everything
+    that is known of the connection goes but the list."""
+    with store.engine.begin() as connection:
+        record = connections.get_connection(connection, name)
+        if forget:
+            connections.remove_connection(connection, record.id)
+        else:
+            connections.update_connection(connection, record.id, state="disconnected", encrypted_api_token="")
+    return record
+
+
+def _take_up(
+    connection: sa.Connection,
+    known: ConnectionRecord,
+    domain: str,
+    account: Account,
+    settings: dict[str, Any],
+) -> ConnectionRecord:
+    if known.domain != domain:
+        raise InvalidSetting(
+            f"The connection {known.name} was disconnected from the domain {known.domain}, not {domain}; "
+            "choose another name, or run disconnect --forget first."
+        )
+    _check_company(known, account.company_id)
+    imported = confirmed_matching(connection, known.id) is not None
+    connections.update_connection(connection, known.id, state="active" if imported else "draft", **settings)
+    return known
+
+
+@contextmanager
+def pipedrive_client(store: Store, record: ConnectionRecord) -> Iterator[PipedriveClient]:
+    """A client with the connection's credentials."""
+    token = store.secrets.decrypt(record.encrypted_api_token)
+    with PipedriveClient(record.api_url, ApiToken(token)) as client:
+        yield client
+
+
+def check_account(client: PipedriveClient, record: ConnectionRecord) -> None:
+    """Raises WrongAccount if the credentials have come to belong to another company."""
+    _check_company(record, client.account().company_id)
+
+
+def _check_company(record: ConnectionRecord, company_id: int) -> None:
+    if company_id != record.company_id:
+        raise WrongAccount(
+            f"The credentials of the connection {record.name} belong to the Pipedrive company {company_id}, "
+            f"but it was connected with {record.company_id}; nothing was read or written. "
+            "Connect the other account under another name."
+        )
+
+
+def check_catalogue(field_codes: list[str]) -> None:
+    """Raises BrokenCatalogue for a catalogue that is empty or has lost a field that every account has."""
+    present = {RECORD_NAMES.get(code, code) for code in field_codes}
+    if "name" not in present:
+        raise BrokenCatalogue(
+            "Pipedrive's field catalogue came without the name, which every account has; it was not used. "
+            "Check that the token's user may see all person fields, then run again."
+        )
+
+
+def _check_settings(name: str, domain: str, default_region: str | None, consent: str, on_delete: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidSetting(
+            f"The connection name {name!r} can't be used; take up to 63 letters, digits, dots, hyphens and underscores."
+        )
+    if not _DOMAIN.fullmatch(domain):
+        raise InvalidSetting(f"{domain!r} is not a domain; give one like shop.example.com.")
+    if default_region is not None and default_region.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise InvalidSetting(
+            f"{default_region!r} is not a region; give two letters of ISO 3166-1, like FI or DE."
+        )
+    if consent not in connections.CONSENT:
+        raise InvalidSetting(
+            f"{consent!r} is no way to treat consent; choose {', '.join(connections.CONSENT)}."
+        )
+    if on_delete not in connections.ON_DELETE:
+        raise InvalidSetting(
+            f"{on_delete!r} can't be done on deletion; choose {', '.join(connections.ON_DELETE)}."
+        )

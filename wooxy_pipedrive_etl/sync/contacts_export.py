@@ -1,0 +1,76 @@
+"""The list, printed or written to a file, contact by contact, whatever its length."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.database import reading
+
+# A table is for looking at; whoever wants all takes csv or json.
+TABLE_ROWS = 20
+TABLE_COLUMNS = 8
+
+
+def write_contacts(store: Store, name: str, format: str, file: TextIO) -> None:
+    """`format`: table (the first rows), csv or json, as product.md section 7 says. Raises UnknownConnection."""
+    with reading(store.engine) as connection:
+        record = connections.get_connection(connection, name)
+        contact_list = ContactList.of_domain(connection, record.domain)
+        contacts = contact_list.read(connection)
+        if format == "json":
+            _write_json(contacts, file)
+        elif format == "csv":
+            names = ["contact_id", *contact_list.variables(connection)["name"]]
+            _write_csv(contacts, names, file)
+        else:
+            _write_table(contacts, contact_list.count(connection), file)
+
+
+def _write_json(contacts: Iterator[dict[str, Any]], file: TextIO) -> None:
+    file.write("[")
+    separator = "\n"
+    for contact in contacts:
+        file.write(separator + json.dumps(contact, ensure_ascii=False))
+        separator = ",\n"
+    file.write("\n]\n")
+
+
+def _write_csv(contacts: Iterator[dict[str, Any]], names: list[str], file: TextIO) -> None:
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    for contact in contacts:
+        writer.writerow({key: _csv_cell(value) for key, value in contact.items()})
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value
+
+
+def _write_table(contacts: Iterator[dict[str, Any]], count: int, file: TextIO) -> None:
+    """The first rows, and of them the first columns that say something."""
+    rows = list(islice(contacts, TABLE_ROWS))
+    console = Console(file=file, highlight=False, markup=False)
+    if not rows:
+        console.print("The list is empty.")
+        return
+    filled = [name for name in rows[0] if any(row[name] not in (None, False) for row in rows)]
+    table = Table(*filled[:TABLE_COLUMNS], box=None)
+    for row in rows:
+        table.add_row(*(str(_csv_cell(row[name])) for name in filled[:TABLE_COLUMNS]))
+    console.print(table)
+    hidden = len(filled) - TABLE_COLUMNS
+    more = [f"{count - len(rows)} more contacts"] if count > len(rows) else []
+    more += [f"{hidden} more columns"] if hidden > 0 else []
+    if more:
+        console.print(f"… and {' and '.join(more)}: use --format csv or json.")

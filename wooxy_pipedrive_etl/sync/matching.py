@@ -1,0 +1,245 @@
+"""The matching of a connection: seen, suggested, exported, imported. Import is the one way into force."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+import pandas as pd
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.mapping.matching import (
+    Matching,
+    auto_match,
+    check_matching,
+    empty_matching,
+    feed_plan,
+    match_table,
+    preview_plan,
+    use_all_suggestions,
+)
+from wooxy_pipedrive_etl.mapping.matching_file import read_matching_file, write_matching_file
+from wooxy_pipedrive_etl.mapping.preview import preview
+from wooxy_pipedrive_etl.mapping.transform import FeedPlan
+from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.catalogue import read_fields, read_names
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.matchings import (
+    StoredMatching,
+    confirmed_matching,
+    latest_matching,
+    save_matching,
+)
+from wooxy_pipedrive_etl.store.snapshot import sample_persons
+
+from .errors import InvalidMatching
+from .run import SyncRun
+
+# Enough persons for nearly every variable to have a value among them.
+PREVIEW_PERSONS = 500
+PREVIEW_VARIABLE = "WOOXY_PIPEDRIVE_PREVIEW"
+
+
+@dataclass(frozen=True)
+class MatchView:
+    """What the rules of a matching look at. `confirmed`: the matching is in force."""
+
+    record: ConnectionRecord
+    variables: pd.DataFrame
+    matching: Matching
+    confirmed: bool
+    list_variables: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an Import did to the list's columns; the values follow with the next run. `matched`: rows that feed one."""
+
+    matched: int
+    added: list[str]
+    renamed: list[tuple[str, str]]
+    changed: bool
+
+
+def show_matching(store: Store, name: str) -> tuple[pd.DataFrame, Matching]:
+    """The Match variables table (columns of `mapping.match_table`) and the matching that it shows."""
+    with reading(store.engine) as connection:
+        view = _view(connection, connections.get_connection(connection, name))
+        return _table(connection, view), view.matching
+
+
+def match_table_of_run(run: SyncRun) -> pd.DataFrame:
+    """The Match variables table as it stands in a run."""
+    with reading(run.store.engine) as connection:
+        return _table(connection, _view_of_run(connection, run))
+
+
+def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
+    """What the run feeds: rows whose field is gone, or that break another rule, feed nothing."""
+    view = _view_of_run(connection, run)
+    return feed_plan(view.variables, view.matching, view.list_variables, run.record.default_region)
+
+
+def export_matching(store: Store, name: str) -> str:
+    """The latest matching, draft or confirmed, as the text of a matching file."""
+    with reading(store.engine) as connection:
+        view = _view(connection, connections.get_connection(connection, name))
+        return write_matching_file(view.variables, view.matching, view.list_variables)
+
+
+def suggest_matching(store: Store, name: str) -> int:
+    """Uses all suggestions, in a draft that Import has yet to confirm; returns how many variables it matches anew."""
+    with store.engine.begin() as connection:
+        view = _view(connection, connections.get_connection(connection, name))
+        suggested = use_all_suggestions(view.variables, view.matching, view.list_variables)
+        before = auto_match(view.variables, view.matching, view.list_variables)
+        _save(connection, view.record, suggested, confirmed=False)
+        return int(suggested.variables["wooxy"].notna().sum() - before.variables["wooxy"].notna().sum())
+
+
+def set_ignore_empty_values(store: Store, name: str, ignore: bool) -> None:
+    """Changes the setting in the latest matching, which stays as confirmed as it was."""
+    with store.engine.begin() as connection:
+        view = _view(connection, connections.get_connection(connection, name))
+        if view.matching.ignore_empty_values != ignore:
+            changed = Matching(ignore, auto_match(*_rules(view)).variables)
+            _save(connection, view.record, changed, confirmed=view.confirmed)
+
+
+def import_matching(
+    store: Store, name: str, text: str, ignore_empty_values: bool | None = None
+) -> ImportReport:
+    """Import: confirms the matching that a file describes, and brings the list's columns in line with it.
+
+    `ignore_empty_values`, if given, goes before what the file says. Raises MatchingFileError, InvalidMatching or
+    ListError; then nothing is changed.
+    """
+    with store.engine.begin() as connection:
+        view = _view(connection, connections.get_connection(connection, name))
+        matching = read_matching_file(text, view.variables, view.list_variables)
+        if ignore_empty_values is not None:
+            matching = Matching(ignore_empty_values, matching.variables)
+        return confirm_matching(connection, view.record, matching)
+
+
+def confirm_matching(connection: sa.Connection, record: ConnectionRecord, matching: Matching) -> ImportReport:
+    """Puts a matching in force; from now on the connection is active. Raises InvalidMatching, ListError."""
+    view = _view(connection, record)
+    errors = check_matching(view.variables, matching, view.list_variables)
+    if errors:
+        raise InvalidMatching([error.message for error in errors])
+    in_force = confirmed_matching(connection, record.id)
+    contact_list = ContactList.of_domain(connection, record.domain)
+    renamed = _rename_variables(connection, contact_list, in_force, matching)
+    added = _add_variables(connection, contact_list, matching)
+    changed = in_force is None or not view.confirmed or not _same(in_force, matching)
+    if changed:
+        _save(connection, record, matching, confirmed=True)
+    connections.update_connection(connection, record.id, state="active")
+    return ImportReport(int(matching.variables["wooxy"].notna().sum()), added, renamed, changed)
+
+
+def _rename_variables(
+    connection: sa.Connection, contact_list: ContactList, in_force: StoredMatching | None, matching: Matching
+) -> list[tuple[str, str]]:
+    """A row that goes from a custom variable to one that does not exist yet takes its column along (Wooxy).
+
+    Round after round, since one renaming may make room for another; the formats must agree, for a column has one.
+    """
+    if in_force is None:
+        return []
+    old = {key: (wooxy, format_) for key, _, wooxy, format_ in _rows(in_force.variables)}
+    waiting: list[tuple[str, str]] = []
+    for key, _, wooxy, format_ in _rows(matching.variables):
+        was, was_format = old.get(key, (None, None))
+        if wooxy is not None and was is not None and was != wooxy and was_format == format_:
+            waiting.append((was, wooxy))
+    renamed: list[tuple[str, str]] = []
+    while True:
+        known = contact_list.variables(connection)
+        names = set(known["name"])
+        ours = set(known.loc[known["created_by_sync"], "name"])
+        moves = [(a, b) for a, b in waiting if a in ours and b not in names]
+        if not moves:
+            return renamed
+        contact_list.rename_variable(connection, *moves[0])
+        renamed.append(moves[0])
+        waiting.remove(moves[0])
+
+
+def _add_variables(connection: sa.Connection, contact_list: ContactList, matching: Matching) -> list[str]:
+    known = set(contact_list.variables(connection)["name"])
+    added = []
+    for _, _, wooxy, format_ in _rows(matching.variables):
+        if wooxy is not None and wooxy not in known:
+            contact_list.add_variable(connection, wooxy, format_)
+            added.append(wooxy)
+    return added
+
+
+def _rows(variables: pd.DataFrame) -> Iterator[tuple[str, str, str | None, str]]:
+    return zip(*(variables[name] for name in ("pipedrive", "label", "wooxy", "format")), strict=True)
+
+
+def _same(stored: StoredMatching, matching: Matching) -> bool:
+    return stored.ignore_empty_values == matching.ignore_empty_values and stored.variables.drop(
+        columns="label"
+    ).equals(matching.variables.drop(columns="label").reset_index(drop=True))
+
+
+def _save(
+    connection: sa.Connection, record: ConnectionRecord, matching: Matching, *, confirmed: bool
+) -> None:
+    save_matching(
+        connection,
+        record.id,
+        ignore_empty_values=matching.ignore_empty_values,
+        variables=matching.variables,
+        confirmed=confirmed,
+    )
+
+
+def _view(connection: sa.Connection, record: ConnectionRecord) -> MatchView:
+    stored = latest_matching(connection, record.id)
+    if stored is None:
+        return _view_of(connection, record, empty_matching(), confirmed=False)
+    matching = Matching(stored.ignore_empty_values, stored.variables)
+    return _view_of(connection, record, matching, confirmed=stored.confirmed_at is not None)
+
+
+def _view_of_run(connection: sa.Connection, run: SyncRun) -> MatchView:
+    matching = Matching(run.matching.ignore_empty_values, run.matching.variables)
+    return _view_of(connection, run.record, matching, confirmed=True)
+
+
+def _view_of(
+    connection: sa.Connection, record: ConnectionRecord, matching: Matching, *, confirmed: bool
+) -> MatchView:
+    return MatchView(
+        record=record,
+        variables=pipedrive_variables(read_fields(connection, record.id)),
+        matching=matching,
+        confirmed=confirmed,
+        list_variables=ContactList.of_domain(connection, record.domain).variables(connection),
+    )
+
+
+def _rules(view: MatchView) -> tuple[pd.DataFrame, Matching, pd.DataFrame]:
+    return view.variables, view.matching, view.list_variables
+
+
+def _table(connection: sa.Connection, view: MatchView) -> pd.DataFrame:
+    plan = preview_plan(*_rules(view), view.record.default_region)
+    previews = preview(
+        sample_persons(connection, view.record.id, PREVIEW_PERSONS),
+        plan,
+        read_names(connection, view.record.id),
+        Random(),
+        masked=os.environ.get(PREVIEW_VARIABLE) == "masked",
+    )
+    return match_table(*_rules(view), confirmed=view.confirmed, previews=previews)

@@ -1,0 +1,118 @@
+"""One run on one connection: who holds it, what it is, what it may use, and its report from beginning to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.contact_list import ContactList, ListSettings, drop_stage
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient
+from wooxy_pipedrive_etl.store import Store, connections, matchings, reports
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.locks import sole_writer
+from wooxy_pipedrive_etl.store.matchings import StoredMatching
+
+from .accounts import check_account, pipedrive_client
+from .errors import NotImported, SyncError
+
+
+@dataclass
+class SyncRun:
+    """Held from the first step to the last. `planned`: the plan is made, and applying it is all that is left."""
+
+    store: Store
+    record: ConnectionRecord
+    matching: StoredMatching
+    run_id: str
+    planned: bool = False
+    _resources: ExitStack = field(default_factory=ExitStack, repr=False)
+    _client: PipedriveClient | None = field(default=None, repr=False)
+
+    @property
+    def client(self) -> PipedriveClient:
+        """Opened, and the account checked, when the first step needs it."""
+        if self._client is None:
+            self._client = self._resources.enter_context(pipedrive_client(self.store, self.record))
+            check_account(self._client, self.record)
+        return self._client
+
+    @property
+    def settings(self) -> ListSettings:
+        return ListSettings(
+            ignore_empty=self.matching.ignore_empty_values,
+            consent=cast(Any, self.record.consent),
+            on_delete=cast(Any, self.record.on_delete),
+        )
+
+    def contact_list(self, connection: sa.Connection) -> ContactList:
+        return ContactList.of_domain(connection, self.record.domain)
+
+    def check_hold(self, connection: sa.Connection) -> None:
+        """Raises SyncError if another run has come since, as it can when the database dropped our lock."""
+        if reports.newest_run_id(connection, self.record.id) != self.run_id:
+            raise SyncError(
+                f"Another run of the connection {self.record.name} began while this one was at work, so this one "
+                "wrote nothing; run again if the list is not up to date."
+            )
+
+    def note(self, connection: sa.Connection, **values: object) -> None:
+        """Writes counts and what the run cost so far into its report."""
+        if self._client is not None:
+            usage = self._client.usage
+            values |= {"requests": usage.requests, "tokens_used": usage.tokens_used}
+            if usage.daily_remaining is not None:
+                connections.update_connection(
+                    connection,
+                    self.record.id,
+                    daily_token_limit=usage.daily_limit,
+                    daily_tokens_left=usage.daily_remaining,
+                )
+        reports.update_run(connection, self.record.id, self.run_id, **values)
+
+
+@contextmanager
+def begin(store: Store, connection_name: str, run_id: str) -> Iterator[SyncRun]:
+    """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed.
+
+    Raises UnknownConnection, ConnectionBusy, NotImported (before anything is asked or written).
+    """
+    with ExitStack() as resources:
+        with reading(store.engine) as connection:
+            record = connections.get_connection(connection, connection_name)
+        if record.state == "disconnected":
+            raise SyncError(f"The connection {record.name} is disconnected; run connect to take it up again.")
+        resources.enter_context(sole_writer(store.engine, record))
+        with store.engine.begin() as connection:
+            # Read again: it may have changed before the lock was ours.
+            record = connections.get_connection(connection, connection_name)
+            matching = matchings.confirmed_matching(connection, record.id)
+            if matching is None:
+                raise NotImported(
+                    f"The matching of the connection {record.name} has not been imported yet, so nothing may be "
+                    f"written to its list; run: wooxy-pipedrive match {record.name} --import FILE"
+                )
+            reports.begin_run(connection, record.id, run_id, kind="re-map")
+            reports.drop_pending_issues(connection, record.id)
+        run = SyncRun(store, record, matching, run_id, _resources=resources)
+        try:
+            yield run
+        finally:
+            with store.engine.begin() as connection:
+                report = reports.get_run(connection, record.id, run_id)
+                if report is not None and report["state"] == "started":
+                    # A plan that nobody wanted applied is a dry run.
+                    drop_stage(connection, record.id)
+                    run.note(connection)
+                    reports.finish_run(connection, record.id, run_id, "dry_run" if run.planned else "failed")
+
+
+def fail(run: SyncRun, message: str) -> None:
+    """Closes the report of a run that can't go on."""
+    with run.store.engine.begin() as connection:
+        run.note(connection)
+        reports.finish_run(connection, run.record.id, run.run_id, "failed", message)

@@ -1,0 +1,77 @@
+"""What a person or a program may ask about connections: how they stand, what was not written and why."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.store import Store, connections, matchings, reports
+from wooxy_pipedrive_etl.store.catalogue import recent_schema_changes
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
+    """One object a connection, JSON-ready, with the keys of product.md section 7. Raises UnknownConnection."""
+    with reading(store.engine) as connection:
+        if name is None:
+            records = connections.list_connections(connection)
+        else:
+            records = [connections.get_connection(connection, name)]
+        result = []
+        for record in records:
+            last = reports.last_run(connection, record.id)
+            confirmed = matchings.confirmed_matching(connection, record.id)
+            result.append(
+                {
+                    "name": record.name,
+                    "domain": record.domain,
+                    "list_table": record.qualified_list_table,
+                    "state": record.state,
+                    "api_url": record.api_url,
+                    "watermark": watermark_text(record),
+                    "matching_applied": confirmed is not None
+                    and confirmed.revision == record.applied_revision,
+                    "contacts": ContactList.of_domain(connection, record.domain).count(connection),
+                    "daily_token_limit": record.daily_token_limit,
+                    "daily_tokens_left": record.daily_tokens_left,
+                    "last_run": None if last is None else _run(last),
+                    "schema_changes": [
+                        change | {"recorded_at": _instant(change["recorded_at"])}
+                        for change in recent_schema_changes(connection, record.id)
+                    ],
+                }
+            )
+        return result
+
+
+def standing_issues(store: Store, name: str) -> list[dict[str, Any]]:
+    """What was not written as of the last run: person_id, kind, reason, variable, message."""
+    with reading(store.engine) as connection:
+        record = connections.get_connection(connection, name)
+        return reports.read_issues(connection, record.id)
+
+
+def watermark_text(record: ConnectionRecord) -> str | None:
+    if record.watermark is None:
+        return None
+    return (_EPOCH + timedelta(microseconds=record.watermark)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _run(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "run_id": row["run_id"],
+        "kind": row["kind"],
+        "state": row["state"],
+        "started_at": _instant(row["started_at"]),
+        "finished_at": _instant(row["finished_at"]),
+        "message": row["message"],
+        **{count: row[count] for count in reports.COUNTS},
+    }
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
