@@ -6,11 +6,13 @@ from .errors import InvalidValueError, PortTakenError, SandboxError, UnknownReco
 from .faults import FAULT_KINDS, Fault, FaultKind, Faults
 from .gateway import RequestRecord
 from .json_text import RawJson
+from .odd import ODD_PERSONS, add_odd_persons
 from .server import DEFAULT_PORT, SandboxServer, run_sandbox
 
 __all__ = [
     "DEFAULT_PORT",
     "FAULT_KINDS",
+    "ODD_PERSONS",
     "Account",
     "Behaviours",
     "Fault",
@@ -26,5 +28,6 @@ __all__ = [
     "SandboxServer",
     "UnknownRecordError",
     "User",
+    "add_odd_persons",
     "run_sandbox",
 ]

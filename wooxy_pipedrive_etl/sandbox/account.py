@@ -179,7 +179,7 @@ class Account:
             return person.id
 
     def edit_person(self, person_id: int, *, validate: bool = True, **values: Any) -> None:
-        """Set the given values and nothing else, custom fields one by one; advances update_time or sets the given one."""
+        """Set the given values and nothing else; advances update_time, or sets the given one."""
         with self.lock:
             person = self._existing(person_id)
             if person.deleted_at is not None:

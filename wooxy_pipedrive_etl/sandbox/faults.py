@@ -5,13 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
+from .account import Account
 from .answers import Answer, cloudflare_forbidden, gateway_error, json_answer, over_limit, unauthorized
 from .errors import InvalidValueError
-
-if TYPE_CHECKING:
-    from .account import Account
 
 FaultKind = Literal[
     "status",

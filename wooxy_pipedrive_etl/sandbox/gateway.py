@@ -83,6 +83,12 @@ class Gateway:
 
         return serve
 
+    def reset(self) -> None:
+        """Forget faults, spent tokens and requests; the account stays."""
+        self.faults.clear()
+        self.budget.reset()
+        self.log.clear()
+
     async def unknown(self, request: Request) -> Response:
         """Every path that is not an endpoint."""
         return await self._serve(request, None)

@@ -30,7 +30,6 @@ def build_app(gateway: Gateway) -> Starlette:
     """The API, and the control surface under `/sandbox`."""
     # Every method reaches the gateway, which answers 405 itself, in Pipedrive's form.
     api = [Route(each.path, gateway.endpoint(each), methods=_METHODS) for each in ENDPOINTS]
-    # users/me must be found before a path of one user would be.
     rest = Route("/{path:path}", gateway.unknown, methods=_METHODS)
     return Starlette(routes=[*control_routes(gateway), *api, rest])
 
@@ -88,10 +87,8 @@ class SandboxServer:
         return self.gateway.budget.tokens_used
 
     def reset(self) -> None:
-        """Forget faults, spent tokens and requests, not the account."""
-        self.gateway.faults.clear()
-        self.gateway.budget.reset()
-        self.gateway.log.clear()
+        """Forget faults, spent tokens and requests; the account stays."""
+        self.gateway.reset()
 
     def start(self) -> SandboxServer:
         """Returns when the server answers."""
