@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
+import psycopg
 import sqlalchemy as sa
+
+from .database import hide_values
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 _SPECIAL = frozenset("\\\n\r\t")
+# No database stores the one, and neither is text in UTF-8 with the others.
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """The text with U+FFFD for each NUL and lone surrogate, which databases refuse."""
+    return _NOT_STORABLE.sub("\ufffd", text)
 
 
 def copy_into(connection: sa.Connection, table: str, rows: pd.DataFrame, schema: str | None = None) -> None:
     """Appends `rows` to a table whose columns are named like the dataframe's; None is NULL.
 
-    Values are str, int, bool or None; a str must be storable (no NUL, no lone surrogate).
+    Values are str, int, bool or None; a str must be storable (see `storable`). Raises SQLAlchemy's errors.
     """
     if rows.empty:
         return
@@ -24,9 +35,13 @@ def copy_into(connection: sa.Connection, table: str, rows: pd.DataFrame, schema:
     names = ", ".join(quote(name) for name in rows.columns)
     columns = [rows[name].tolist() for name in rows.columns]
     if connection.dialect.name == "postgresql":
-        cursor = connection.connection.cursor()
-        with cursor.copy(f"COPY {target} ({names}) FROM STDIN") as copy:
-            copy.write(_copy_text(columns))
+        statement = f"COPY {target} ({names}) FROM STDIN"
+        try:
+            with connection.connection.cursor().copy(statement) as copy:
+                copy.write(_copy_text(columns))
+        except psycopg.Error as error:
+            hide_values(error)
+            raise sa.exc.DBAPIError.instance(statement, None, error, psycopg.Error) from error
     else:
         marks = ", ".join("?" * len(columns))
         # Names are quoted and values are bound.
@@ -34,15 +49,15 @@ def copy_into(connection: sa.Connection, table: str, rows: pd.DataFrame, schema:
         connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
 
 
-def _copy_text(columns: list[list[Any]]) -> bytes:
+def _copy_text(columns: list[list[Any]]) -> str:
     """The rows in PostgreSQL's text format for COPY."""
     cells: list[Iterable[str]] = [_copy_cells(column) for column in columns]
-    return ("\n".join(map("\t".join, zip(*cells, strict=True))) + "\n").encode()
+    return "\n".join(map("\t".join, zip(*cells, strict=True))) + "\n"
 
 
 def _copy_cells(column: list[Any]) -> list[str]:
     texts = ["\\N" if value is None else value if type(value) is str else str(value) for value in column]
     # Most columns hold none of the special characters, and one look at all of their text is cheap.
-    if _SPECIAL.isdisjoint("".join(value for value in column if type(value) is str)):
+    if _SPECIAL.isdisjoint("".join(value for value in column if isinstance(value, str))):
         return texts
     return ["\\N" if value is None else str(value).translate(_ESCAPES) for value in column]

@@ -11,6 +11,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
+from .bulk import copy_into, storable
 
 FIELD_COLUMNS = [
     "field_code",
@@ -57,7 +58,7 @@ def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFr
     """
     known = _by_code(read_fields(connection, connection_id))
     gone = _by_code(read_fields(connection, connection_id, gone=True))
-    current = _by_code(fields)
+    current = {code: _storable_field(row) for code, row in _by_code(fields).items()}
     changes: list[SchemaChange] = []
     for code, row in current.items():
         before = known.get(code) or gone.get(code)
@@ -65,7 +66,9 @@ def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFr
             changes.append(SchemaChange("new_field", code, f"The field {row['field_name']} is new."))
             continue
         changes += _compare(code, before, row, returned=code not in known)
-        row["options"] = _with_gone_options(before["options"], row["options"])
+        # The values of a field that lost its options with its old type are no ids.
+        if row["options"] or before["field_type"] == row["field_type"]:
+            row["options"] = _with_gone_options(before["options"], row["options"])
     for code, row in known.items():
         if code not in current:
             changes.append(
@@ -95,11 +98,10 @@ def recent_schema_changes(
 
 def save_names(connection: sa.Connection, connection_id: int, kind: str, names: Mapping[int, str]) -> None:
     """Stores the names of organisations (`org`), users (`user`) or persons (`person`); others stay as they are."""
-    if not names:
-        return
     table = tables.names
-    known = read_names(connection, connection_id).get(kind, {})
-    changed = {entity_id: name for entity_id, name in names.items() if known.get(entity_id) != name}
+    known = read_names(connection, connection_id)[kind]
+    cleaned = {entity_id: storable(name) for entity_id, name in names.items()}
+    changed = {entity_id: name for entity_id, name in cleaned.items() if known.get(entity_id) != name}
     stale = [entity_id for entity_id in changed if entity_id in known]
     for start in range(0, len(stale), 1_000):
         connection.execute(
@@ -109,14 +111,10 @@ def save_names(connection: sa.Connection, connection_id: int, kind: str, names: 
                 table.c.entity_id.in_(stale[start : start + 1_000]),
             )
         )
-    if changed:
-        connection.execute(
-            table.insert(),
-            [
-                {"connection_id": connection_id, "kind": kind, "entity_id": entity_id, "name": name}
-                for entity_id, name in changed.items()
-            ],
-        )
+    rows = pd.DataFrame({"entity_id": list(changed), "name": list(changed.values())})
+    rows.insert(0, "kind", kind)
+    rows.insert(0, "connection_id", connection_id)
+    copy_into(connection, table.name, rows)
 
 
 def read_names(connection: sa.Connection, connection_id: int) -> dict[str, dict[int, str]]:
@@ -135,6 +133,15 @@ def _by_code(fields: pd.DataFrame) -> dict[str, dict[str, Any]]:
         dict(zip(FIELD_COLUMNS, row, strict=True)) for row in fields[FIELD_COLUMNS].itertuples(index=False)
     ]
     return {row["field_code"]: row for row in rows}
+
+
+def _storable_field(row: dict[str, Any]) -> dict[str, Any]:
+    options = row["options"]
+    return {
+        **row,
+        "field_name": storable(row["field_name"]),
+        "options": options and [{**option, "label": storable(option["label"])} for option in options],
+    }
 
 
 def _compare(code: str, before: dict[str, Any], now: dict[str, Any], *, returned: bool) -> list[SchemaChange]:
@@ -192,7 +199,7 @@ def _replace(
             **row,
             "connection_id": connection_id,
             "position": position,
-            "options": None if row["options"] is None else json.dumps(row["options"], ensure_ascii=False),
+            "options": None if row["options"] is None else json.dumps(row["options"]),
             "gone": position >= len(current),
         }
         for position, row in enumerate([*current, *vanished])

@@ -25,7 +25,7 @@ class ConnectionExists(StoreError):
 
 @dataclass(frozen=True)
 class ConnectionRecord:
-    """One row of `sync_connections`. `state` is draft until the first Import, then active."""
+    """One row of `sync_connections`. `state` is draft until the first Import, then active; or disconnected."""
 
     id: int
     name: str
@@ -78,20 +78,26 @@ def add_connection(
             f"That domain's list is fed by the connection {taken} already; "
             "choose another domain or disconnect it first."
         )
-    connection.execute(
-        table.insert().values(
-            name=name,
-            domain_id=domain_id,
-            state="draft",
-            api_url=api_url,
-            encrypted_api_token=encrypted_api_token,
-            company_id=company_id,
-            default_region=default_region,
-            consent=consent,
-            on_delete=on_delete,
-            created_at=datetime.now(UTC).replace(tzinfo=None),
+    try:
+        connection.execute(
+            table.insert().values(
+                name=name,
+                domain_id=domain_id,
+                state="draft",
+                api_url=api_url,
+                encrypted_api_token=encrypted_api_token,
+                company_id=company_id,
+                default_region=default_region,
+                consent=consent,
+                on_delete=on_delete,
+                created_at=datetime.now(UTC).replace(tzinfo=None),
+            )
         )
-    )
+    except sa.exc.IntegrityError:
+        # Another program was quicker, between the look and the insert.
+        raise ConnectionExists(
+            f"The name {name}, or its domain, was taken by another connection just now; choose another."
+        ) from None
     return get_connection(connection, name)
 
 

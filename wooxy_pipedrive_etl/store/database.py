@@ -6,8 +6,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from .errors import StoreError
@@ -15,29 +16,28 @@ from .errors import StoreError
 # How long a writer waits for another one on SQLite, which knows a single writer at a time.
 _SQLITE_WAIT_SECONDS = 120
 
+# How long PostgreSQL's host may take to answer, unless the URL says otherwise.
+_CONNECT_SECONDS = "10"
+
 
 class DatabaseUnavailable(StoreError):
     """The database can't be opened; the message says why, without credentials."""
 
 
 def open_database(url: str) -> Engine:
-    """An engine for a SQLAlchemy URL, checked by connecting once.
+    """An engine for a SQLAlchemy URL, checked by connecting once. Its errors tell no values.
 
     Raises DatabaseUnavailable if the URL can't be read, names another database than SQLite or PostgreSQL, or
     if nothing answers there.
     """
     parsed = _parse(url)
-    shown = parsed.render_as_string(hide_password=True)
+    shown = parsed.set(query={}).render_as_string(hide_password=True)
     try:
-        engine = (
-            _sqlite(parsed)
-            if parsed.get_backend_name() == "sqlite"
-            else create_engine(parsed, pool_pre_ping=True)
-        )
+        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
         with engine.connect():
             pass
-    except (SQLAlchemyError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    except (SQLAlchemyError, psycopg.Error, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         if parsed.password:
             reason = reason.replace(str(parsed.password), "***")
         raise DatabaseUnavailable(
@@ -59,18 +59,50 @@ def _parse(url: str) -> URL:
     if backend not in ("sqlite", "postgresql"):
         raise DatabaseUnavailable(f"WOOXY_PIPEDRIVE_DATABASE_URL names {backend}; use sqlite or postgresql.")
     if backend == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.database in (None, "", ":memory:"):
+        # Where a password may also be, it would be shown with the rest.
+        password = parsed.password or parsed.normalized_query.get("password", [None])[-1]
+        query = {"connect_timeout": _CONNECT_SECONDS, **parsed.query}
+        query.pop("password", None)
+        return parsed.set(drivername="postgresql+psycopg", password=password, query=query)
+    if parsed.database in (None, "", ":memory:") or str(parsed.database).startswith("file:"):
         raise DatabaseUnavailable(
             "WOOXY_PIPEDRIVE_DATABASE_URL names a SQLite database in memory; name a file, "
             "since the list must outlive the run."
         )
-    return parsed
+    return parsed.set(drivername="sqlite")
+
+
+def _postgresql(url: URL) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+
+    @event.listens_for(engine, "handle_error")
+    def on_error(context: ExceptionContext) -> None:
+        error, wrapped = context.original_exception, context.sqlalchemy_exception
+        if isinstance(error, psycopg.Error):
+            hide_values(error)
+            if wrapped is not None:
+                wrapped.args = (f"({type(error).__name__}) {error}",)
+
+    return engine
+
+
+def hide_values(error: psycopg.Error) -> None:
+    """Makes the error say what was refused without the rows that PostgreSQL quotes: these are people's data."""
+    told = error.diag
+    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+        where = filter(None, (told.table_name, told.column_name, told.constraint_name))
+        error.args = (f"SQLSTATE {error.sqlstate} {' '.join(where)}".rstrip(),)
+    elif told.message_primary:
+        error.args = (told.message_primary,)
 
 
 def _sqlite(url: URL) -> Engine:
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": _SQLITE_WAIT_SECONDS})
+    database = Path(str(url.database))
+    if not database.exists():
+        # These are people's data: the file, and those that SQLite lays beside it, are the owner's alone.
+        database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database.touch(mode=0o600)
+    engine = create_engine(url, connect_args={"timeout": _SQLITE_WAIT_SECONDS}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .errors import StoreError
+
+
+class HomeUnusable(StoreError):
+    """A folder that the program keeps its files in can't be made."""
+
 
 def home() -> Path:
     """The folder of the embedded database, the key file and Dagster's storage; made if it is not there.
 
-    `WOOXY_PIPEDRIVE_HOME`, else `.wooxy-pipedrive` in the user's own folder. Only its owner may look in.
+    `WOOXY_PIPEDRIVE_HOME`, else `.wooxy-pipedrive` in the user's own folder. A new one is its owner's alone.
+    Raises HomeUnusable.
     """
-    folder = Path(os.environ.get("WOOXY_PIPEDRIVE_HOME") or Path.home() / ".wooxy-pipedrive").absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    return _folder("WOOXY_PIPEDRIVE_HOME", Path.home() / ".wooxy-pipedrive")
 
 
 def database_url() -> str:
@@ -23,6 +28,15 @@ def database_url() -> str:
 
 def dagster_home() -> Path:
     """`DAGSTER_HOME`, else a folder in the home folder."""
-    folder = Path(os.environ.get("DAGSTER_HOME") or home() / "dagster").absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _folder("DAGSTER_HOME", home() / "dagster")
+
+
+def _folder(variable: str, default: Path) -> Path:
+    folder = Path(os.environ.get(variable) or default).absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeUnusable(
+            f"The folder {folder} can't be made ({error.strerror}); set {variable} to a folder that can be written."
+        ) from None
     return folder

@@ -33,7 +33,7 @@ def save_matching(
     variables: pd.DataFrame,
     confirmed: bool,
 ) -> StoredMatching:
-    """Stores a new revision and drops drafts that it replaces."""
+    """Stores a new revision in place of a draft that there may be: a draft's number is used again."""
     table = tables.matchings
     connection.execute(
         table.delete().where(table.c.connection_id == connection_id, table.c.confirmed_at.is_(None))
@@ -44,7 +44,7 @@ def save_matching(
     stored = StoredMatching(
         revision=(last or 0) + 1,
         ignore_empty_values=ignore_empty_values,
-        variables=variables[COLUMNS].reset_index(drop=True),
+        variables=_plain(variables),
         confirmed_at=datetime.now(UTC).replace(tzinfo=None, microsecond=0) if confirmed else None,
     )
     connection.execute(
@@ -52,7 +52,7 @@ def save_matching(
             connection_id=connection_id,
             revision=stored.revision,
             ignore_empty_values=ignore_empty_values,
-            variables=json.dumps(stored.variables.to_dict("records"), ensure_ascii=False),
+            variables=json.dumps(stored.variables.to_dict("records")),
             confirmed_at=stored.confirmed_at,
         )
     )
@@ -87,3 +87,9 @@ def _read(
         variables=pd.DataFrame(json.loads(row.variables), columns=COLUMNS, dtype=object),
         confirmed_at=row.confirmed_at,
     )
+
+
+def _plain(variables: pd.DataFrame) -> pd.DataFrame:
+    """The columns as object, a missing value as None: what reading gives back, too."""
+    columns = variables[COLUMNS].reset_index(drop=True).astype(object)
+    return columns.where(columns.notna(), None)

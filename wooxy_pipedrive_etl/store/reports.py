@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,10 +27,14 @@ COUNTS = (
 )
 ISSUE_COLUMNS = ["person_id", "kind", "reason", "variable", "message"]
 
+# For the sake of privacy, what is older than this goes when a run begins.
+KEEP_DAYS = 90
+
 
 def begin_run(connection: sa.Connection, connection_id: int, run_id: str, kind: str) -> None:
-    """Opens the report of a run. `kind`: changes, full or re-map."""
-    _forget_old_runs(connection, connection_id)
+    """Opens the report of a run, and forgets what is older than KEEP_DAYS. `kind`: changes, full or re-map."""
+    for statement in _forget_old():
+        connection.execute(statement)
     connection.execute(
         tables.runs.delete().where(
             tables.runs.c.connection_id == connection_id, tables.runs.c.run_id == run_id
@@ -87,6 +91,17 @@ def last_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | 
     return dict(row) if row is not None else None
 
 
+def newest_run_id(connection: sa.Connection, connection_id: int) -> str | None:
+    """The run that was begun last, whatever became of it."""
+    table = tables.runs
+    return connection.execute(
+        sa.select(table.c.run_id)
+        .where(table.c.connection_id == connection_id)
+        .order_by(table.c.started_at.desc())
+        .limit(1)
+    ).scalar()
+
+
 def get_run(connection: sa.Connection, connection_id: int, run_id: str) -> dict[str, Any] | None:
     table = tables.runs
     row = (
@@ -113,6 +128,7 @@ def add_pending_issues(connection: sa.Connection, connection_id: int, issues: pd
     rows = rows.where(rows.notna(), None)
     rows.insert(0, "connection_id", connection_id)
     rows["pending"] = True
+    rows["found_at"] = str(_now())
     copy_into(connection, tables.issues.name, rows)
 
 
@@ -153,17 +169,15 @@ def issues_by_reason(
     return {(kind, reason): count for kind, reason, count in rows}
 
 
-# Privacy, product.md section 6: run reports older than this go.
-KEEP_DAYS = 90
-
-
-def _forget_old_runs(connection: sa.Connection, connection_id: int) -> None:
+def _forget_old() -> Iterator[sa.Delete]:
+    """Of every connection: one that nobody runs any more must not keep its reports for ever."""
     oldest = _now() - timedelta(days=KEEP_DAYS)
     for table, column in (
         (tables.runs, tables.runs.c.started_at),
+        (tables.issues, tables.issues.c.found_at),
         (tables.schema_changes, tables.schema_changes.c.recorded_at),
     ):
-        connection.execute(table.delete().where(table.c.connection_id == connection_id, column < oldest))
+        yield table.delete().where(column < oldest)
 
 
 def _now() -> datetime:

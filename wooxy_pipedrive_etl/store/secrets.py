@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,33 +62,39 @@ class SecretBox:
 
 
 def open_secret_box(home: Callable[[], Path]) -> SecretBox:
-    """The box with the key from `WOOXY_PIPEDRIVE_KEY`, else from the file `key` in the home folder, made if need be."""
+    """The box with the key from `WOOXY_PIPEDRIVE_KEY`, else from the file `key` in the home folder, made if need be.
+
+    Raises KeyUnusable.
+    """
     from_environment = os.environ.get(KEY_VARIABLE)
     if from_environment:
         return SecretBox(from_environment)
     path = home() / "key"
-    if not path.exists():
-        _write_new_key(path)
-    if path.stat().st_mode & 0o077:
-        raise KeyUnusable(f"The key file {path} can be read by others; run: chmod 600 {path}")
-    return SecretBox(path.read_text())
+    try:
+        if not path.exists():
+            _write_new_key(path)
+        if path.stat().st_mode & 0o077:
+            raise KeyUnusable(f"The key file {path} can be read by others; run: chmod 600 {path}")
+        return SecretBox(path.read_text(encoding="ascii", errors="replace"))
+    except OSError as error:
+        raise KeyUnusable(
+            f"The key file {path} can't be read or made ({error.strerror}); put that right, or set {KEY_VARIABLE}."
+        ) from None
 
 
 def _write_new_key(path: Path) -> None:
     # Written aside and linked in: of two programs that start at once, both end up with the one complete key.
-    aside = path.with_name(f"key.{os.getpid()}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # `mkstemp` makes a file that only its owner can read.
+    descriptor, aside = tempfile.mkstemp(prefix="key.", dir=path.parent)
     try:
-        os.write(descriptor, Fernet.generate_key() + b"\n")
-        os.fsync(descriptor)
+        with open(descriptor, "wb") as file:
+            file.write(Fernet.generate_key() + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
     finally:
-        os.close(descriptor)
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        pass
-    finally:
-        aside.unlink()
+        os.unlink(aside)
 
 
 def _derive(master: bytes, purpose: bytes) -> bytes:

@@ -66,10 +66,10 @@ def read_persons(
         if not rows:
             return
         after = rows[-1].person_id
-        yield persons_frame(rows)
+        yield _frame(rows)
 
 
-def persons_frame(rows: Sequence[Any]) -> pd.DataFrame:
+def _frame(rows: Sequence[Any]) -> pd.DataFrame:
     ids, versions, raws = zip(*rows, strict=True) if rows else ((), (), ())
     return pd.DataFrame(
         {
@@ -81,14 +81,16 @@ def persons_frame(rows: Sequence[Any]) -> pd.DataFrame:
 
 
 def persons_of(connection: sa.Connection, connection_id: int, ids: Sequence[int]) -> pd.DataFrame:
-    """Those of the given persons that the snapshot has."""
+    """Those of the given persons that the snapshot has, gone or not; columns as `read_persons`."""
     table = tables.snapshot
-    rows = connection.execute(
-        sa.select(table.c.person_id, table.c.version, table.c.raw).where(
-            table.c.connection_id == connection_id, table.c.person_id.in_(ids)
+    rows: list[Any] = []
+    for start in range(0, len(ids), 1_000):
+        rows += connection.execute(
+            sa.select(table.c.person_id, table.c.version, table.c.raw).where(
+                table.c.connection_id == connection_id, table.c.person_id.in_(ids[start : start + 1_000])
+            )
         )
-    ).all()
-    return persons_frame(rows)
+    return _frame(rows)
 
 
 def count_persons(connection: sa.Connection, connection_id: int) -> int:
@@ -115,8 +117,10 @@ def missing_persons(connection: sa.Connection, connection_id: int, seen: np.ndar
     """The persons of the snapshot that are not among `seen` (int64 ids), those marked gone before included."""
     table = tables.snapshot
     known = np.fromiter(
-        connection.execution_options(yield_per=10_000).scalars(
-            sa.select(table.c.person_id).where(table.c.connection_id == connection_id)
+        connection.scalars(
+            sa.select(table.c.person_id).where(table.c.connection_id == connection_id),
+            # For this statement alone: a connection keeps its options.
+            execution_options={"yield_per": 10_000},
         ),
         dtype=np.int64,
     )
@@ -161,4 +165,6 @@ def _create_page_table(connection: sa.Connection) -> None:
     connection.exec_driver_sql(
         "CREATE TEMP TABLE IF NOT EXISTS sync_page (person_id BIGINT, version BIGINT, raw TEXT)"
     )
-    connection.exec_driver_sql("DELETE FROM sync_page")
+    # PostgreSQL would keep deleted rows of a temporary table as long as the session lasts.
+    emptied = "TRUNCATE sync_page" if connection.dialect.name == "postgresql" else "DELETE FROM sync_page"
+    connection.exec_driver_sql(emptied)

@@ -69,7 +69,7 @@ connections = Table(
     Column("name", Text, nullable=False, unique=True),
     # One connection a domain: two would see each other's contacts.
     Column("domain_id", _serial, ForeignKey("sync_domains.id"), nullable=False, unique=True),
-    Column("state", Text, nullable=False),  # draft, active
+    Column("state", Text, nullable=False),  # draft, active, disconnected
     Column("api_url", Text, nullable=False),
     Column("encrypted_api_token", Text, nullable=False),
     Column("company_id", BigInteger, nullable=False),
@@ -197,6 +197,7 @@ issues = Table(
     Column("message", Text, nullable=False),
     # Found by a run that is not applied yet.
     Column("pending", Boolean, nullable=False),
+    Column("found_at", DateTime, nullable=False),
     Index("ix_sync_issues_connection_id_person_id", "connection_id", "person_id"),
 )
 

@@ -7,6 +7,12 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from ..database import reading
+from ..errors import StoreError
 
 VERSION_TABLE = "sync_alembic_version"
 
@@ -14,12 +20,28 @@ VERSION_TABLE = "sync_alembic_version"
 _MIGRATION_LOCK = 7_036_871_204
 
 
+class NewerDatabase(StoreError):
+    """A newer version of this program has changed the tables."""
+
+
 def upgrade(engine: sa.Engine) -> None:
-    """Creates the state's tables, or brings them up to date. What is up to date is not touched."""
+    """Creates the state's tables, or brings them up to date. What is up to date is not touched, and waits for no
+    writer. Raises NewerDatabase."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with reading(engine) as connection:
+        present = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        if present.get_current_revision() == head:
+            return
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(Path(__file__).parent))
-        config.set_main_option("path_separator", "os")
-        command.upgrade(config, "head")
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise NewerDatabase(
+                "The database was last used by a newer version of wooxy-pipedrive; update the program."
+            ) from None

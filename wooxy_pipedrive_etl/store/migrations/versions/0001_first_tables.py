@@ -99,6 +99,7 @@ def upgrade() -> None:
         sa.Column("variable", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("pending", sa.Boolean(), nullable=False),
+        sa.Column("found_at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["connection_id"],
             ["sync_connections.id"],
@@ -254,7 +255,7 @@ def upgrade() -> None:
         sa.Column("person_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("raw", sa.Text(), nullable=False),
-        sa.Column("gone", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("gone", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(
             ["connection_id"],
             ["sync_connections.id"],

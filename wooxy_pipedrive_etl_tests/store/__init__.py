@@ -1,0 +1,1 @@
+"""Our own state, on both databases."""

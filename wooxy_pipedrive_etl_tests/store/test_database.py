@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.bulk import copy_into
+from wooxy_pipedrive_etl.store.database import DatabaseUnavailable, open_database, reading
+from wooxy_pipedrive_etl.store.home import HomeUnusable, dagster_home
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("list.db", "not a SQLAlchemy URL"),
+        ("", "not a SQLAlchemy URL"),
+        ("oracel://u:hunter2@host/db", "not a SQLAlchemy URL"),
+        ("mysql://u:hunter2@host/db", "names mysql; use sqlite or postgresql"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite:///file:list?mode=memory&uri=true", "in memory"),
+        (
+            "postgresql://u:hunter2@127.0.0.1:1/db",
+            "postgresql+psycopg://u:***@127.0.0.1:1/db can't be opened",
+        ),
+        ("postgresql+asyncpg://u@127.0.0.1:1/db?password=hunter2", "can't be opened"),
+        ("postgresql://hunter2:hunter2@127.0.0.1:1/db?sslpassword=hunter2", "can't be opened"),
+    ],
+)
+def test_url_that_cannot_be_used_is_refused_in_one_sentence_without_its_password(url: str, told: str) -> None:
+    with pytest.raises(DatabaseUnavailable) as refused:
+        open_database(url)
+    message = str(refused.value)
+    assert told in message
+    assert "WOOXY_PIPEDRIVE_DATABASE_URL" in message
+    assert "hunter2" not in message.replace("//hunter2:", "//user:")
+    assert "\n" not in message
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear all, " * 1_000)
+    with pytest.raises(DatabaseUnavailable, match="not a database"):
+        open_database(f"sqlite:///{tmp_path / 'letter.txt'}")
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("")
+    with pytest.raises(DatabaseUnavailable, match=r"letter\.txt"):
+        open_database(f"sqlite:///{tmp_path / 'letter.txt' / 'list.db'}")
+
+
+def test_home_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "letter.txt").write_text("")
+    monkeypatch.setenv("WOOXY_PIPEDRIVE_HOME", str(tmp_path / "letter.txt"))
+    with pytest.raises(HomeUnusable, match="set WOOXY_PIPEDRIVE_HOME"):
+        Store.open()
+
+
+def test_embedded_database_lies_in_the_home_folder_for_its_owner_alone(home_folder: Path) -> None:
+    store = Store.open()
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home_folder.iterdir()}
+    store.engine.dispose()
+    assert {"wooxy_pipedrive.db", "key"} <= files.keys()
+    assert set(files.values()) == {0o600}
+    assert stat.S_IMODE(home_folder.stat().st_mode) == 0o700
+    assert dagster_home() == home_folder / "dagster"
+
+
+def test_store_can_be_opened_and_read_while_another_program_writes(database_url: str) -> None:
+    first = Store.open(database_url)
+    with first.engine.begin() as writer:
+        writer.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
+        second = Store.open(database_url)
+        with reading(second.engine) as reader:
+            assert reader.execute(sa.text("SELECT count(*) FROM sync_domains")).scalar() == 0
+        second.engine.dispose()
+    first.engine.dispose()
+
+
+def test_two_writers_that_read_first_do_not_refuse_each_other(engine: sa.Engine) -> None:
+    """On SQLite a transaction that began by reading could not turn writer once another one has written."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("SELECT count(*) FROM sync_domains")).scalar()
+        if engine.dialect.name == "sqlite":
+            other = sa.create_engine(engine.url, connect_args={"timeout": 0})
+            with other.connect() as impatient, pytest.raises(sa.exc.OperationalError, match="locked"):
+                impatient.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
+            other.dispose()
+        connection.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('c', 'd')"))
+
+
+PERSON = "Aino Virtanen"
+
+
+def _refused(engine: sa.Engine, write: str) -> BaseException:
+    page = pd.DataFrame({"id": [1], "name": [PERSON], "list_table": [None]}, dtype=object)
+    with pytest.raises(sa.exc.DBAPIError) as refused, engine.begin() as connection:
+        match write:
+            case "bound value":
+                connection.execute(
+                    sa.text("INSERT INTO sync_domains (name, list_table) VALUES (:name, NULL)"),
+                    {"name": PERSON},
+                )
+            case "many bound values":
+                connection.execute(
+                    sa.text("INSERT INTO sync_domains (name, list_table) VALUES (:name, NULL)"),
+                    [{"name": PERSON}, {"name": PERSON}],
+                )
+            case "bulk copy":
+                copy_into(connection, "sync_domains", page)
+            case "taken key":
+                copy_into(connection, "sync_domains", page.assign(list_table="a"))
+                copy_into(connection, "sync_domains", page.assign(list_table="a", id=2))
+    return refused.value
+
+
+@pytest.mark.parametrize("write", ["bound value", "many bound values", "bulk copy", "taken key"])
+def test_refused_write_tells_no_values(engine: sa.Engine, write: str) -> None:
+    error: BaseException | None = _refused(engine, write)
+    assert isinstance(error, sa.exc.IntegrityError)
+    assert "sync_domains" in str(error)
+    while error is not None:
+        assert PERSON not in str(error)
+        assert PERSON not in repr(error)
+        error = error.__cause__ or error.__context__
+
+
+def test_value_of_the_wrong_type_is_not_told(postgres_url: str) -> None:
+    engine = open_database(postgres_url)
+    page = pd.DataFrame({"a": [PERSON]})
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TEMP TABLE t (a BIGINT)"))
+        with pytest.raises(sa.exc.DataError) as refused:
+            copy_into(connection, "t", page)
+        connection.rollback()
+    assert PERSON not in str(refused.value)
+    engine.dispose()
+
+
+def test_store_does_not_show_its_password_or_key(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "A" * 43 + "="
+    monkeypatch.setenv("WOOXY_PIPEDRIVE_KEY", key)
+    store = Store.open(sqlite_url)
+    assert key not in repr(store)
+    store.engine.dispose()

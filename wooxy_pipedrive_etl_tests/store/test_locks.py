@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.store.connections import get_connection
+from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
+
+from .conftest import new_connection
+from .programs import program, read_line, say
+
+_HOLD = """
+import sys
+from wooxy_pipedrive_etl.store.connections import get_connection
+from wooxy_pipedrive_etl.store.database import open_database, reading
+from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
+engine = open_database(sys.argv[1])
+with reading(engine) as connection:
+    record = get_connection(connection, "acme")
+try:
+    with sole_writer(engine, record):
+        print("holds", flush=True)
+        input()
+    print("let go", flush=True)
+except ConnectionBusy as busy:
+    print(busy, flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _two_connections(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        new_connection(connection, "acme", "shop.example.com")
+        new_connection(connection, "bolt", "news.example.com")
+
+
+def _hold(engine: sa.Engine, name: str) -> None:
+    with engine.connect() as connection:
+        record = get_connection(connection, name)
+    with sole_writer(engine, record):
+        pass
+
+
+def test_second_holder_is_refused_in_the_same_program(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        record = get_connection(connection, "acme")
+    with sole_writer(engine, record):
+        with pytest.raises(ConnectionBusy, match="acme is at work; wait until it has ended"):
+            _hold(engine, "acme")
+        _hold(engine, "bolt")
+    _hold(engine, "acme")
+
+
+def test_lock_is_let_go_when_the_run_fails(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        record = get_connection(connection, "acme")
+    with pytest.raises(KeyboardInterrupt), sole_writer(engine, record):
+        raise KeyboardInterrupt
+    _hold(engine, "acme")
+
+
+def test_holder_may_write_in_transactions_of_its_own(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        record = get_connection(connection, "acme")
+    with sole_writer(engine, record), engine.begin() as connection:
+        new_connection(connection, "core", "core.example.com")
+
+
+def test_holder_in_another_program_is_respected_until_it_lets_go(
+    engine: sa.Engine, database_url: str
+) -> None:
+    with program(_HOLD, database_url) as holder:
+        assert read_line(holder) == "holds"
+        with pytest.raises(ConnectionBusy):
+            _hold(engine, "acme")
+        with program(_HOLD, database_url) as second:
+            assert "Another run of the connection acme is at work" in read_line(second)
+        _hold(engine, "bolt")
+        say(holder)
+        assert read_line(holder) == "let go"
+        _hold(engine, "acme")
+
+
+def test_lock_of_a_killed_program_is_free(engine: sa.Engine, database_url: str) -> None:
+    with program(_HOLD, database_url) as holder:
+        assert read_line(holder) == "holds"
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+        _wait_for_postgresql_to_notice(engine)
+        _hold(engine, "acme")
+
+
+def _wait_for_postgresql_to_notice(engine: sa.Engine) -> None:
+    """The server of a killed client learns of it from the closed socket, a moment later; waiting for the same lock
+    returns then."""
+    if engine.dialect.name != "postgresql":
+        return
+    with engine.connect() as connection:
+        held = connection.execute(
+            sa.text("SELECT classid::bigint, objid::bigint FROM pg_locks WHERE locktype = 'advisory'")
+        ).all()
+        for key in held:
+            connection.execute(sa.text("SELECT pg_advisory_lock(:a, :b)"), {"a": key[0], "b": key[1]})
+            connection.execute(sa.text("SELECT pg_advisory_unlock(:a, :b)"), {"a": key[0], "b": key[1]})
