@@ -160,10 +160,10 @@ class Account:
         Raises InvalidValueError; `validate=False` takes anything.
         """
         with self.lock:
-            now = self.now()
-            add_time = _moment(values.pop("add_time", None), now)
-            default = None if self._behaviours.update_time_on_create == "null" else add_time
-            update_time = _moment(values.pop("update_time"), None) if "update_time" in values else default
+            add_time = _moment(values.pop("add_time", None)) or self.now()
+            update_time = None if self._behaviours.update_time_on_create == "null" else add_time
+            if "update_time" in values:
+                update_time = _moment(values.pop("update_time"))
             read = self._read(values, validate)
             defaults = {"owner_id": encode(self.token_owner_id)}
             person = Person(
@@ -184,13 +184,12 @@ class Account:
             person = self._existing(person_id)
             if person.deleted_at is not None:
                 raise SandboxError(f"Person {person_id} is deleted and can't be edited; restore it first.")
-            given_time = "update_time" in values
-            moment = _moment(values.pop("update_time", None), None)
+            update_time = _moment(values.pop("update_time")) if "update_time" in values else self.now()
             read = self._read(values, validate)
             person.members.update(read.members)
             person.custom.update(read.custom)
             person.optional.update(read.optional)
-            self._touch(person, moment if given_time else self.now())
+            self._touch(person, update_time)
 
     def delete_person(self, person_id: int) -> None:
         """Soft deletion: the person leaves the lists at once, and is gone for good after 30 days."""
@@ -580,8 +579,12 @@ def _times(record: Person | Organization) -> RowTimes:
     return RowTimes(record.add_time, record.update_time)
 
 
-def _moment(moment: datetime | None, default: Any) -> Any:
-    return default if moment is None else json_text.epoch(moment)
+def _moment(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise InvalidValueError("A time must be an aware datetime.")
+    return json_text.epoch(moment)
 
 
 def _joined(mine: bytes, other: bytes) -> bytes:

@@ -47,8 +47,17 @@ def control_routes(gateway: Gateway) -> list[BaseRoute]:
     async def index(request: Request) -> Response:
         return _index(request)
 
+    async def unknown(request: Request) -> Response:
+        error = f"There is no command {request.method} {request.url.path}; GET /sandbox lists all."
+        return _json({"error": error}, 404)
+
     commands = [Route(each.path, _endpoint(gateway, each), methods=[each.method]) for each in COMMANDS]
-    return [Route("/sandbox", index, methods=["GET"]), *commands]
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    return [
+        Route("/sandbox", index, methods=["GET"]),
+        *commands,
+        Route("/sandbox/{path:path}", unknown, methods=methods),
+    ]
 
 
 def _endpoint(gateway: Gateway, command: Command) -> Callable[[Request], Awaitable[Response]]:
