@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -101,6 +103,7 @@ class Session:
             follow_redirects=False,
             # A proxy named in the environment sees https only as an opaque tunnel, but would read http.
             trust_env=self.api_url.startswith("https:"),
+            verify=_tls(),
             transport=transport,
         )
 
@@ -250,6 +253,12 @@ class Session:
 
     def _clean(self, text: str) -> str:
         return self._credentials.hide_in(text)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for the process: reading the certificates takes longer than a request."""
+    return httpx.create_ssl_context()
 
 
 def _cause(state: tenacity.RetryCallState) -> _Failed:

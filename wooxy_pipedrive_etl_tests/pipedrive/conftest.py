@@ -21,6 +21,7 @@ class FakeClock(Clock):
     def __init__(self) -> None:
         self.time = 1000.0
         self.waits: list[float] = []
+        self._lock = threading.Lock()
 
     def now(self) -> float:
         return self.time
@@ -28,8 +29,9 @@ class FakeClock(Clock):
     def wait(self, seconds: float, stop: threading.Event) -> None:
         if stop.is_set():
             raise Stopped
-        self.waits.append(seconds)
-        self.time += seconds
+        with self._lock:
+            self.waits.append(seconds)
+            self.time += seconds
 
 
 @pytest.fixture
