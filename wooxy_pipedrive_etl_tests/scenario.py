@@ -1,0 +1,311 @@
+"""A connected account in three lines, for tests that look at the whole: a sandbox served over HTTP, a database, the
+acts of a person on the connection, and the steps of a run without Dagster, which costs seconds a run.
+
+    with connected(database_url, small_account()) as acme:
+        acme.import_all()
+        counts = acme.sync()
+
+An autouse fixture in the conftest of the folder that uses it calls `isolate`, so that nothing reaches the user's own
+folder and no wait of the client is a real one.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
+from wooxy_pipedrive_etl.pipedrive.clock import Clock, Stopped
+from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Limits, SandboxServer
+from wooxy_pipedrive_etl.store import Store, tables
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, status
+from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
+from wooxy_pipedrive_etl.sync.matching import ImportReport
+from wooxy_pipedrive_etl.sync.run import begin, fail
+
+NAME = "acme"
+DOMAIN = "shop.example.com"
+_run_numbers = itertools.count(1)
+_token_numbers = itertools.count(1)
+
+# What a row of a matching feeds: a variable as String, a variable and its format, or none.
+Target = str | tuple[str, str] | None
+
+
+class Refused(Exception):
+    """The checks on the plan did not let it be applied."""
+
+
+class FakeClock(Clock):
+    """Time that passes only by waiting, and all of it at once."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.waits: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        if stop.is_set():
+            raise Stopped
+        self.waits.append(seconds)
+        self.time += seconds
+
+
+def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> FakeClock:
+    """Keeps the key, the default database and Dagster's storage in `folder`, and makes the client's waits take no time.
+
+    Returns the clock, which tells what was waited for.
+    """
+    monkeypatch.setenv("WOOXY_PIPEDRIVE_HOME", str(folder / "home"))
+    for name in ("WOOXY_PIPEDRIVE_KEY", "WOOXY_PIPEDRIVE_DATABASE_URL", "WOOXY_PIPEDRIVE_PREVIEW"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
+    clock = FakeClock()
+    monkeypatch.setattr(PROCESS_BUDGETS, "clock", clock)
+    return clock
+
+
+def new_token() -> str:
+    """A token of its own for each account: what the client learns of one credential stays in the process."""
+    return f"{next(_token_numbers):040x}"
+
+
+def empty_account() -> Account:
+    return Account.empty(token=new_token())
+
+
+def seeded_account(persons: int = 40, seed: int = 1) -> Account:
+    """The sandbox's realistic account: many scripts, all field types, awkward values."""
+    return Account.seeded(persons, seed, token=new_token())
+
+
+def small_account(persons: int = 3) -> Account:
+    """Persons `Person 1`, `Person 2`, …, each with an e-mail (`person1@example.com`), a phone (`+35840100001`) and the
+    custom fields `colour` (enum: Gold, Silver), `city` and `note` (varchar); the fields' codes are their names."""
+    account = empty_account()
+    account.add_field("Colour", "enum", ["Gold", "Silver"], code="colour")
+    account.add_field("City", "varchar", code="city")
+    account.add_field("Note", "varchar", code="note")
+    for number in range(1, persons + 1):
+        add_person(account, number)
+    return account
+
+
+def add_person(account: Account, number: int, **values: Any) -> int:
+    """One more person as `small_account` makes them; `values` go before."""
+    gold, silver = (option.id for option in account.custom_field("colour").options)
+    custom = {
+        "colour": gold if number % 2 else silver,
+        "city": f"City {number}",
+        "note": f"Note {number}" if number % 3 else None,
+    } | values.pop("custom_fields", {})
+    usual: dict[str, Any] = {
+        "name": f"Person {number}",
+        "emails": [email(f"person{number}@example.com")],
+        "phones": [{"value": f"+35840{100000 + number}", "primary": True, "label": "work"}],
+    }
+    return account.create_person(**{**usual, **values}, custom_fields=custom)
+
+
+def email(address: str) -> dict[str, Any]:
+    return {"value": address, "primary": True, "label": "work"}
+
+
+@dataclass
+class Connected:
+    """A connection and what stands at its two ends."""
+
+    account: Account
+    server: SandboxServer
+    store: Store
+    name: str
+    domain: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    # What a person does
+
+    def connect(self) -> ConnectionRecord:
+        record, _ = accounts.connect(
+            self.store,
+            name=self.name,
+            domain=self.domain,
+            api_url=self.server.url,
+            api_token=self.account.token,
+            **self.settings,
+        )
+        return record
+
+    def import_all(self) -> ImportReport:
+        """Every variable of Pipedrive into a variable of the list, by its suggestion."""
+        matching.suggest_matching(self.store, self.name)
+        return matching.import_matching(
+            self.store, self.name, matching.export_matching(self.store, self.name)
+        )
+
+    def import_rows(
+        self, rows: Mapping[str, Target], *, ignore_empty: bool | None = None, keep: bool = False
+    ) -> ImportReport:
+        """Imports a matching that feeds what `rows` says; `keep`: other rows stay as they are, else they are none."""
+        content = yaml.safe_load(matching.export_matching(self.store, self.name))
+        if ignore_empty is not None:
+            content["ignore_empty_values"] = ignore_empty
+        unknown = set(rows) - {row["pipedrive"] for row in content["variables"]}
+        assert not unknown, f"Pipedrive has no variables {sorted(unknown)}"
+        for row in content["variables"]:
+            if row["pipedrive"] in rows:
+                target = rows[row["pipedrive"]]
+                row["wooxy"], row["format"] = target if isinstance(target, tuple) else (target, "String")
+            elif not keep:
+                row["wooxy"], row["format"] = None, "String"
+        return matching.import_matching(self.store, self.name, yaml.safe_dump(content))
+
+    def sync(
+        self, *, re_map: bool = False, dry_run: bool = False, allow_mass_delete: bool = False
+    ) -> dict[str, int]:
+        """The steps of a full run, in the order of Dagster's job; returns the counts.
+
+        Raises what a step raises, and Refused where a check would stop the job before it writes.
+        """
+        with begin(self.store, self.name, f"run-{next(_run_numbers)}") as run:
+            try:
+                catalogue.read_catalogue(run)
+                if not re_map:
+                    persons.fetch_persons(run)
+                names.read_referenced_names(run)
+                matching.match_table_of_run(run)
+                contacts.map_contacts(run)
+                plan = contacts.plan_contacts(run)
+                refusal = contacts.refusal(run, plan, allow_mass_delete=allow_mass_delete)
+                if refusal is not None:
+                    raise Refused(refusal)
+            except Exception as error:
+                fail(run, str(error))
+                raise
+            return plan.counts if dry_run else contacts.apply_contacts(run)
+
+    def remap(self, *, dry_run: bool = False) -> dict[str, int]:
+        return self.sync(re_map=True, dry_run=dry_run)
+
+    # What a person sees
+
+    def contacts(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.export())
+        return found
+
+    def contact(self, **values: Any) -> dict[str, Any]:
+        """The one contact that has these values."""
+        found = [each for each in self.contacts() if all(each[key] == values[key] for key in values)]
+        assert len(found) == 1, f"{len(found)} contacts have {values}"
+        return found[0]
+
+    def column(self, name: str) -> dict[str | None, Any]:
+        """A column of the list by the contacts' e-mail addresses."""
+        return {contact["email"]: contact[name] for contact in self.contacts()}
+
+    def export(self, format: str = "json") -> str:
+        """The text of `wooxy-pipedrive contacts`."""
+        text = io.StringIO()
+        write_contacts(self.store, self.name, format, text)
+        return text.getvalue()
+
+    def issues(self) -> list[dict[str, Any]]:
+        return status.standing_issues(self.store, self.name)
+
+    def status(self) -> dict[str, Any]:
+        (row,) = status.statuses(self.store, self.name)
+        return row
+
+    # What is in the database and on the wire
+
+    def record(self) -> ConnectionRecord:
+        with reading(self.store.engine) as connection:
+            return get_connection(connection, self.name)
+
+    def list_table(self) -> str:
+        """The list's table, quoted for SQL."""
+        with self.store.engine.begin() as connection:
+            contact_list = ContactList.of_domain(connection, self.domain)
+            table = contact_list.table({"contact_id": "integer"})
+            return connection.dialect.identifier_preparer.format_table(table)
+
+    def dump(self) -> list[tuple[Any, ...]]:
+        """Every row and column of the list's table, as the database has it."""
+        with reading(self.store.engine) as connection:
+            rows = connection.exec_driver_sql(f"SELECT * FROM {self.list_table()} ORDER BY contact_id")  # noqa: S608
+            return [tuple(row) for row in rows]
+
+    def rows(self, table: sa.Table) -> list[dict[str, Any]]:
+        """The connection's rows of a table of the state."""
+        with reading(self.store.engine) as connection:
+            wanted = sa.select(table).where(table.c.connection_id == self.record().id)
+            return [dict(row) for row in connection.execute(wanted).mappings()]
+
+    def snapshot_ids(self) -> list[int]:
+        return sorted(row["person_id"] for row in self.rows(tables.snapshot))
+
+    def execute(self, sql: str) -> None:
+        """What somebody else does to the database; `{list}` stands for the list's table."""
+        sql = sql.replace("{list}", self.list_table())
+        with self.store.engine.begin() as connection:
+            connection.exec_driver_sql(sql)
+
+    def forbid_touching(self) -> None:
+        """From now on, touching any row of the list is an error."""
+        if self.store.engine.dialect.name == "postgresql":
+            self.execute(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'touched'; END $$"
+            )
+            self.execute(
+                "CREATE TRIGGER untouched BEFORE INSERT OR UPDATE OR DELETE ON {list} "
+                "FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        else:
+            for act in ("INSERT", "UPDATE", "DELETE"):
+                self.execute(
+                    f"CREATE TRIGGER untouched_{act} BEFORE {act} ON {{list}} "
+                    "BEGIN SELECT RAISE(ABORT, 'touched'); END"
+                )
+
+    def requests(self, prefix: str = "/") -> list[str]:
+        """Paths of the calls since the last `clear_requests`, those that start with `prefix`."""
+        return [each.path for each in self.server.requests if each.path.startswith(prefix)]
+
+
+@contextmanager
+def connected(
+    database_url: str,
+    account: Account,
+    *,
+    name: str = NAME,
+    domain: str = DOMAIN,
+    behaviours: Behaviours | None = None,
+    limits: Limits | None = None,
+    **settings: Any,
+) -> Iterator[Connected]:
+    """Serves the account and connects it; its matching is not imported yet. `settings`: those of `connect`."""
+    store = Store.open(database_url)
+    limits = limits or Limits(burst_per_2s=100_000)
+    try:
+        with SandboxServer(account, behaviours=behaviours, limits=limits) as server:
+            connection = Connected(account, server, store, name, domain, settings)
+            connection.connect()
+            yield connection
+    finally:
+        store.engine.dispose()

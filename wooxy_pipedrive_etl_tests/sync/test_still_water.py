@@ -1,0 +1,23 @@
+"""A second run of an account that did not change."""
+
+from __future__ import annotations
+
+import pytest
+
+from wooxy_pipedrive_etl_tests.scenario import connected, seeded_account
+
+
+@pytest.mark.parametrize("re_map", [False, True], ids=["full", "re-map"])
+def test_the_second_run_touches_nothing(database_url: str, re_map: bool) -> None:
+    with connected(database_url, seeded_account(60), default_region="FI") as acme:
+        acme.import_all()
+        first = acme.sync()
+        export, dump, issues = acme.export(), acme.dump(), acme.issues()
+        assert first["created"] > 30
+        acme.forbid_touching()
+        second = acme.sync(re_map=re_map)
+        assert (second["created"], second["updated"], second["deleted"]) == (0, 0, 0)
+        assert second["unchanged"] == first["created"] + first["updated"]
+        assert acme.export() == export
+        assert acme.dump() == dump
+        assert acme.issues() == issues
