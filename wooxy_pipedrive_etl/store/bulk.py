@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from .database import hide_values
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-_SPECIAL = frozenset("\\\n\r\t")
+# The backslash first, since the others bring one in.
+_ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 # No database stores the one, and neither is text in UTF-8 with the others.
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -58,6 +58,16 @@ def _copy_text(columns: list[list[Any]]) -> str:
 def _copy_cells(column: list[Any]) -> list[str]:
     texts = ["\\N" if value is None else value if type(value) is str else str(value) for value in column]
     # Most columns hold none of the special characters, and one look at all of their text is cheap.
-    if _SPECIAL.isdisjoint("".join(value for value in column if isinstance(value, str))):
+    everything = "".join([value for value in column if isinstance(value, str)])
+    escapes = [(character, escape) for character, escape in _ESCAPES if character in everything]
+    if not escapes:
         return texts
-    return ["\\N" if value is None else str(value).translate(_ESCAPES) for value in column]
+    return [
+        text if value is None else _escaped(text, escapes) for text, value in zip(texts, column, strict=True)
+    ]
+
+
+def _escaped(text: str, escapes: list[tuple[str, str]]) -> str:
+    for character, escape in escapes:
+        text = text.replace(character, escape)
+    return text

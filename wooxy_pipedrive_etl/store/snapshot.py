@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from . import tables
 from .bulk import copy_into
-
-_COLUMNS = ["person_id", "version", "raw"]
 
 
 def land_persons(connection: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
@@ -25,29 +23,32 @@ def land_persons(connection: sa.Connection, connection_id: int, persons: pd.Data
     """
     if persons.empty:
         return 0
+    table = tables.snapshot
     newest = persons.sort_values("version", kind="stable").drop_duplicates("person_id", keep="last")
-    page = sa.table("sync_page", *(sa.column(name) for name in _COLUMNS))
-    _create_page_table(connection)
-    copy_into(connection, "sync_page", newest[_COLUMNS])
-    target = tables.snapshot
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement: Any = insert(target).from_select(
-        ["connection_id", *_COLUMNS],
-        # SQLite needs a WHERE between SELECT and ON CONFLICT to parse it.
-        sa.select(sa.literal(connection_id), page.c.person_id, page.c.version, page.c.raw).where(sa.true()),
-    )
-    changed = connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[target.c.connection_id, target.c.person_id],
-            set_={
-                "version": statement.excluded.version,
-                "raw": statement.excluded.raw,
-                "gone": sa.false(),
-            },
-            where=sa.or_(target.c.raw != statement.excluded.raw, target.c.gone),
+    ids = newest["person_id"].tolist()
+    # Fingerprints are compared here, so that an unchanged person's text need not travel to the database.
+    known = {
+        row.person_id: None if row.gone else row.fingerprint
+        for row in connection.execute(
+            sa.select(table.c.person_id, table.c.fingerprint, table.c.gone).where(
+                table.c.connection_id == connection_id, table.c.person_id.in_(ids)
+            )
         )
-    )
-    return int(changed.rowcount)
+    }
+    fingerprints = [_fingerprint(raw) for raw in newest["raw"]]
+    differs = [known.get(i) != fingerprint for i, fingerprint in zip(ids, fingerprints, strict=True)]
+    landed = newest.assign(connection_id=connection_id, fingerprint=fingerprints)[differs]
+    stale = [person_id for person_id in landed["person_id"].tolist() if person_id in known]
+    if stale:
+        connection.execute(
+            table.delete().where(table.c.connection_id == connection_id, table.c.person_id.in_(stale))
+        )
+    copy_into(connection, table.name, landed)
+    return len(landed)
+
+
+def _fingerprint(raw: str) -> str:
+    return blake2b(raw.encode(), digest_size=16).hexdigest()
 
 
 def read_persons(
@@ -159,12 +160,3 @@ def forget_gone_persons(connection: sa.Connection, connection_id: int) -> None:
             tables.tombstones.insert(),
             [{"connection_id": connection_id, "person_id": i, "deleted_at": now} for i in ids],
         )
-
-
-def _create_page_table(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(
-        "CREATE TEMP TABLE IF NOT EXISTS sync_page (person_id BIGINT, version BIGINT, raw TEXT)"
-    )
-    # PostgreSQL would keep deleted rows of a temporary table as long as the session lasts.
-    emptied = "TRUNCATE sync_page" if connection.dialect.name == "postgresql" else "DELETE FROM sync_page"
-    connection.exec_driver_sql(emptied)

@@ -138,6 +138,7 @@ snapshot = Table(
     Column("person_id", BigInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),  # epoch microseconds of update_time, else add_time, else 0
     Column("raw", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),  # of raw: equal ones mean equal texts
     # Found gone by a complete walk and a second look; leaves with the contact, when the plan is applied.
     Column("gone", Boolean, nullable=False, server_default=false()),
 )
