@@ -16,7 +16,7 @@ from typing import Final
 
 from . import json_text
 from .account import Account
-from .fields import CustomField
+from .fields import CONTACT_SYNC_FIELDS, CustomField
 from .json_text import NULL, encode
 from .keyset import RowTimes
 from .people import LOCALES, Locale
@@ -125,8 +125,9 @@ class GeneratedPersons:
         """The person as one of its own, ready to be edited."""
         members = json_text.decode(self.plain_json(person_id, layout, ()))
         custom = members.pop("custom_fields") or {}
-        for key in ("id", "add_time", "update_time", "is_deleted"):
-            del members[key]
+        # The account adds these itself, in the form that is current then.
+        for key in ("id", "add_time", "update_time", "is_deleted", *CONTACT_SYNC_FIELDS, "ims"):
+            members.pop(key, None)
         return Person(
             person_id,
             *self.times(person_id),

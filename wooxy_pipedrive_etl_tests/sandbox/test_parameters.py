@@ -6,8 +6,6 @@ import base64
 import json
 from collections.abc import Callable
 
-import pytest
-
 from wooxy_pipedrive_etl.sandbox import Account, Behaviours
 
 from .served import Served
