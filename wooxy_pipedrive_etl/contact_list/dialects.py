@@ -72,11 +72,20 @@ def scratch_table(connection: sa.Connection, name: str, columns: Sequence[sa.Col
     return sa.Table(name, sa.MetaData(), *columns, prefixes=prefixes)
 
 
-def analyze(connection: sa.Connection, table: sa.Table, columns: Sequence[str]) -> None:
-    """Tells PostgreSQL's planner about rows that have just arrived; SQLite gets along with its indexes."""
+def ready_for_joins(connection: sa.Connection, table: sa.Table, *indexes: Sequence[str]) -> None:
+    """Helps the planner with a scratch table that has just been filled, and is looked up by these columns.
+
+    PostgreSQL wants to know what is in it, and joins by hashing; SQLite joins by nothing but indexes.
+    """
+    quote = connection.dialect.identifier_preparer.quote
     if is_postgres(connection):
-        quote = connection.dialect.identifier_preparer.quote
-        connection.exec_driver_sql(f"ANALYZE {quote(table.name)} ({', '.join(map(quote, columns))})")
+        columns = ", ".join(map(quote, dict.fromkeys(column for index in indexes for column in index)))
+        connection.exec_driver_sql(f"ANALYZE {quote(table.name)} ({columns})")
+        return
+    for index in indexes:
+        columns = ", ".join(map(quote, index))
+        name = quote(f"ix_{table.name}_{'_'.join(index)}")
+        connection.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON {quote(table.name)} ({columns})")
 
 
 def next_contact_id(connection: sa.Connection, table: sa.Table) -> sa.ColumnElement[int]:

@@ -69,7 +69,7 @@ def make_plan(
     stored = contact_list.stored(connection)
     work = staged_work(connection, connection_id, stored)
     planner = _Planner(connection, contact_list.table(stored), stored, connection_id, work, settings)
-    dialects.analyze(connection, work.stage, ["person_id", *work.identifiers])
+    dialects.ready_for_joins(connection, work.stage, ["person_id"], *([name] for name in work.identifiers))
     for table in (work.plan, work.decisions, work.meetings):
         table.drop(connection, checkfirst=True)
         table.create(connection)
@@ -180,6 +180,8 @@ class _Planner:
             self.connection.execute(
                 self.meetings.insert().from_select(["person_id", "contact_id", "identifier"], met)
             )
+
+        dialects.ready_for_joins(self.connection, self.meetings, ["person_id"], ["contact_id"])
 
     def adopt_plain(self) -> None:
         """A person without a contact that meets one contact only, which is nobody's and meets nobody else."""
@@ -320,6 +322,7 @@ class _Planner:
             .outerjoin(switched_off, switched_off.c.contact_id == listed.c.contact_id)
         )
         self.connection.execute(self.plan.insert().from_select(_names(self.plan), query))
+        dialects.ready_for_joins(self.connection, self.plan, ["contact_id"], ["action", "person_id"])
 
     def decide_left_contacts(self) -> None:
         """The contacts of this connection that nobody has in the plan."""
