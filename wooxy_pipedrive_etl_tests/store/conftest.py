@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -24,20 +25,52 @@ def home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def engine(database_url: str) -> Iterator[sa.Engine]:
-    """The state's tables, empty."""
-    engine = open_database(database_url)
+@pytest.fixture(scope="session")
+def sqlite_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
+    """The state's tables on SQLite."""
+    engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('state') / 'list.db'}")
     upgrade(engine)
     yield engine
     engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def postgres_state(postgres_server: str) -> Iterator[sa.Engine]:
+    """The state's tables on PostgreSQL."""
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE state")
+    engine = open_database(postgres_server.replace("/postgres?", "/state?"))
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def shared_engine(request: pytest.FixtureRequest) -> sa.Engine:
+    engine: sa.Engine = request.getfixturevalue(f"{request.param}_state")
+    return engine
+
+
 @pytest.fixture
-def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction on the state."""
-    with engine.begin() as connection:
+def engine(shared_engine: sa.Engine) -> Iterator[sa.Engine]:
+    """The state's tables, empty, to be written to in transactions of the test's own."""
+    yield shared_engine
+    with shared_engine.begin() as connection:
+        for table in reversed(tables.metadata.sorted_tables):
+            connection.execute(table.delete())
+
+
+@pytest.fixture
+def connection(shared_engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction on the state's empty tables, rolled back in the end."""
+    with shared_engine.connect() as connection:
         yield connection
+        connection.rollback()
+
+
+def url_of(engine: sa.Engine) -> str:
+    """For another program on the same database."""
+    return engine.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture
@@ -48,10 +81,10 @@ def record(connection: sa.Connection) -> ConnectionRecord:
 
 def new_domain(connection: sa.Connection, domain: str) -> int:
     """A domain as `contact_list` records it; returns its id."""
-    added = connection.execute(
-        tables.domains.insert().values(name=domain, list_schema=None, list_table="default_contact_list")
+    statement = tables.domains.insert().values(
+        name=domain, list_schema=None, list_table="default_contact_list"
     )
-    return int(added.inserted_primary_key[0])
+    return int(connection.execute(statement.returning(tables.domains.c.id)).scalar_one())
 
 
 def new_connection(connection: sa.Connection, name: str, domain: str) -> ConnectionRecord:

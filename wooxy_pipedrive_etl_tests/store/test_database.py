@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -98,33 +99,26 @@ def test_two_writers_that_read_first_do_not_refuse_each_other(engine: sa.Engine)
 PERSON = "Aino Virtanen"
 
 
-def _refused(engine: sa.Engine, write: str) -> BaseException:
-    page = pd.DataFrame({"id": [1], "name": [PERSON], "list_table": [None]}, dtype=object)
-    with pytest.raises(sa.exc.DBAPIError) as refused, engine.begin() as connection:
-        match write:
-            case "bound value":
-                connection.execute(
-                    sa.text("INSERT INTO sync_domains (name, list_table) VALUES (:name, NULL)"),
-                    {"name": PERSON},
-                )
-            case "many bound values":
-                connection.execute(
-                    sa.text("INSERT INTO sync_domains (name, list_table) VALUES (:name, NULL)"),
-                    [{"name": PERSON}, {"name": PERSON}],
-                )
-            case "bulk copy":
-                copy_into(connection, "sync_domains", page)
-            case "taken key":
-                copy_into(connection, "sync_domains", page.assign(list_table="a"))
-                copy_into(connection, "sync_domains", page.assign(list_table="a", id=2))
-    return refused.value
+ROW = sa.text("INSERT INTO sync_domains (name, list_table) VALUES (:name, :list_table)")
+PAGE = pd.DataFrame({"id": [1], "name": [PERSON], "list_table": ["a"]}, dtype=object)
 
 
-@pytest.mark.parametrize("write", ["bound value", "many bound values", "bulk copy", "taken key"])
-def test_refused_write_tells_no_values(engine: sa.Engine, write: str) -> None:
-    error: BaseException | None = _refused(engine, write)
-    assert isinstance(error, sa.exc.IntegrityError)
-    assert "sync_domains" in str(error)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda connection: connection.execute(ROW, {"name": PERSON, "list_table": None}),
+        lambda connection: connection.execute(ROW, [{"name": PERSON, "list_table": "a"}] * 2),
+        lambda connection: copy_into(connection, "sync_domains", PAGE.assign(list_table=None)),
+        lambda connection: copy_into(connection, "sync_domains", pd.concat([PAGE, PAGE.assign(id=2)])),
+    ],
+    ids=["a required value", "many rows", "a required value in bulk", "a taken value in bulk"],
+)
+def test_refused_write_tells_no_values(
+    connection: sa.Connection, write: Callable[[sa.Connection], object]
+) -> None:
+    with pytest.raises(sa.exc.IntegrityError, match="sync_domains") as refused:
+        write(connection)
+    error: BaseException | None = refused.value
     while error is not None:
         assert PERSON not in str(error)
         assert PERSON not in repr(error)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.store.connections import get_connection
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
 
-from .conftest import new_connection
+from .conftest import new_connection, url_of
 from .programs import program, read_line, say
 
 _HOLD = """
@@ -70,13 +70,13 @@ def test_holder_may_write_in_transactions_of_its_own(engine: sa.Engine) -> None:
 
 
 def test_holder_in_another_program_is_respected_until_it_lets_go(
-    engine: sa.Engine, database_url: str
+    engine: sa.Engine,
 ) -> None:
-    with program(_HOLD, database_url) as holder:
+    with program(_HOLD, url_of(engine)) as holder:
         assert read_line(holder) == "holds"
         with pytest.raises(ConnectionBusy):
             _hold(engine, "acme")
-        with program(_HOLD, database_url) as second:
+        with program(_HOLD, url_of(engine)) as second:
             assert "Another run of the connection acme is at work" in read_line(second)
         _hold(engine, "bolt")
         say(holder)
@@ -84,8 +84,8 @@ def test_holder_in_another_program_is_respected_until_it_lets_go(
         _hold(engine, "acme")
 
 
-def test_lock_of_a_killed_program_is_free(engine: sa.Engine, database_url: str) -> None:
-    with program(_HOLD, database_url) as holder:
+def test_lock_of_a_killed_program_is_free(engine: sa.Engine) -> None:
+    with program(_HOLD, url_of(engine)) as holder:
         assert read_line(holder) == "holds"
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()

@@ -64,11 +64,14 @@ def test_other_things_in_the_database_stay(database_url: str) -> None:
     engine.dispose()
 
 
-def test_database_of_a_newer_version_is_refused(engine: sa.Engine) -> None:
+def test_database_of_a_newer_version_is_refused(database_url: str) -> None:
+    engine = open_database(database_url)
+    upgrade(engine)
     with engine.begin() as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))  # noqa: S608
     with pytest.raises(NewerDatabase, match="update the program"):
         upgrade(engine)
+    engine.dispose()
 
 
 _UPGRADE = """
@@ -86,12 +89,11 @@ def test_programs_that_start_at_once_upgrade_once(database_url: str) -> None:
     with (
         program(_UPGRADE, database_url) as first,
         program(_UPGRADE, database_url) as second,
-        program(_UPGRADE, database_url) as third,
     ):
-        started = [first, second, third]
-        assert [read_line(process) for process in started] == ["ready"] * 3
+        started = [first, second]
+        assert [read_line(process) for process in started] == ["ready"] * 2
         for process in started:
             say(process)
-        assert [read_line(process) for process in started] == ["done"] * 3, [
+        assert [read_line(process) for process in started] == ["done"] * 2, [
             process.communicate()[1] for process in started
         ]

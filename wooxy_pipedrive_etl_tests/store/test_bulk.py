@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from wooxy_pipedrive_etl.store.bulk import copy_into, storable
+from wooxy_pipedrive_etl.store.database import open_database
+
+STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+# What COPY's text format and CSV would trip over, far more often than chance would bring it.
+AWKWARD = st.text(st.sampled_from("\\N\n\r\t.\"',;{}%:?\b\v\f\x7f\u2028🎈é́"))
+ROWS = st.lists(
+    st.tuples(
+        st.none() | STORABLE | AWKWARD,
+        st.none() | st.integers(-(2**63), 2**63 - 1),
+        st.none() | st.booleans(),
+    ),
+    max_size=8,
+)
+
+
+@pytest.fixture
+def table(database_url: str) -> Iterator[sa.Connection]:
+    """A transaction with an empty table whose names need quoting."""
+    engine = open_database(database_url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            'CREATE TEMP TABLE "Odd ""Table" (row_number BIGINT, "a text" TEXT, "Order" BIGINT, flag BOOLEAN)'
+        )
+        yield connection
+        connection.rollback()
+    engine.dispose()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ROWS)
+@example([("\\N", None, None), (None, 0, False), ("\\.", 1, True), ("", -1, None)])
+@example([("a\tb\nc\rd\\te\\", 1, True), ("\r\n", None, None), ("\\x41\\101", 2, None)])
+@example([("'\"🎈\x01\u0085", 1, True)])
+def test_all_that_is_storable_comes_back(table: sa.Connection, rows: list[tuple[object, ...]]) -> None:
+    numbered = [(number, *row) for number, row in enumerate(rows)]
+    frame = pd.DataFrame(numbered, columns=["row_number", "a text", "Order", "flag"], dtype=object)
+    table.exec_driver_sql('DELETE FROM "Odd ""Table"')
+    copy_into(table, 'Odd "Table', frame)
+    read: Any = sa.select(
+        sa.column("row_number"), sa.column("a text"), sa.column("Order"), sa.column("flag", sa.Boolean)
+    ).select_from(sa.table('Odd "Table'))
+    found = table.execute(read.order_by(sa.column("row_number"))).all()
+    assert [tuple(row) for row in found] == numbered
+
+
+def test_rows_are_added_to_those_there(table: sa.Connection) -> None:
+    page = pd.DataFrame({"a text": ["x"]})
+    copy_into(table, 'Odd "Table', page)
+    copy_into(table, 'Odd "Table', page)
+    copy_into(table, 'Odd "Table', page.iloc[:0])
+    assert table.exec_driver_sql('SELECT count(*) FROM "Odd ""Table"').scalar() == 2
+
+
+def test_table_of_a_schema(postgres_url: str) -> None:
+    engine = open_database(postgres_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql('CREATE SCHEMA "shop"')
+        connection.exec_driver_sql('CREATE TABLE "shop"."list" (a TEXT)')
+        copy_into(connection, "list", pd.DataFrame({"a": ["x"]}), schema="shop")
+        assert connection.exec_driver_sql('SELECT a FROM "shop"."list"').scalars().all() == ["x"]
+    engine.dispose()
+
+
+def test_text_subclass_is_escaped_too(table: sa.Connection) -> None:
+    class Label(str):
+        __slots__ = ()
+
+    copy_into(table, 'Odd "Table', pd.DataFrame({"a text": [Label("a\tb\\N")]}, dtype=object))
+    assert table.exec_driver_sql('SELECT "a text" FROM "Odd ""Table"').scalars().all() == ["a\tb\\N"]
+
+
+@given(st.text())
+def test_storable_text_is_utf8_without_nul_and_else_the_same(text: str) -> None:
+    kept = storable(text)
+    assert "\0" not in kept.encode().decode()
+    assert len(kept) == len(text)
+    assert all(
+        after in (before, "\ufffd") and (after == before or before == "\0" or "\ud800" <= before <= "\udfff")
+        for before, after in zip(text, kept, strict=True)
+    )
