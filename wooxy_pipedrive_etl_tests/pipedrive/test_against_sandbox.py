@@ -277,3 +277,14 @@ def test_names_of_organisations_and_users(connect: Connect, small: SandboxServer
     }
     assert client.user_names() == {9001: "Sync Bot", 9002: "Former"}
     assert client.usage.tokens_used == small.tokens_used == 30
+
+
+def test_a_realistic_account_arrives_whole(connect: Connect) -> None:
+    account = Account.seeded()
+    with SandboxServer(account) as server:
+        client = connect(server.url, account.token)
+        optional = optional_fields(client.person_fields())
+        pages = list(client.walk_persons(include_fields=optional))
+    assert sorted(ids(iter(pages))) == sorted(account.visible_person_ids())
+    assert all(page.odd.empty for page in pages)
+    assert client.usage.tokens_used == server.tokens_used

@@ -188,13 +188,13 @@ class TestFieldsThatThePlanLacks:
         fields = ["related_open_deals_count", "open_deals_count", "marketing_status"]
         replies = [
             self.refusal("marketing_status", status=status),
-            self.refusal("open_deals_count"),
+            self.refusal("related_open_deals_count"),
             listed([]),
         ]
         with host(replies) as pipedrive:
             (page,) = connect(pipedrive.url).walk_persons(include_fields=fields)
-        assert page.left_out_fields == ("marketing_status", "open_deals_count")
-        assert pipedrive.requests[-1].query["include_fields"] == "related_open_deals_count"
+        assert page.left_out_fields == ("marketing_status", "related_open_deals_count")
+        assert pipedrive.requests[-1].query["include_fields"] == "open_deals_count"
 
     def test_the_other_pages_know_it_too(self, connect: Connect) -> None:
         with host([self.refusal("doi_status"), listed([], "a"), listed([])]) as pipedrive:
