@@ -18,6 +18,7 @@ from wooxy_pipedrive_etl.store.reports import (
     get_run,
     issues_by_reason,
     last_run,
+    newest_run_id,
     read_issues,
     settle_issues,
     update_run,
@@ -140,6 +141,21 @@ def test_last_run_is_the_newest_that_ended_dry_ones_apart(
     last = last_run(connection, record.id)
     assert last is not None
     assert (last["run_id"], last["message"]) == ("b", "Run b.")
+
+
+def test_newest_run_is_the_one_begun_last_whatever_became_of_it(
+    connection: sa.Connection, record: ConnectionRecord
+) -> None:
+    other = new_connection(connection, "bolt", "news.example.com")
+    assert newest_run_id(connection, record.id) is None
+    for run_id in ("b", "a"):
+        begin_run(connection, record.id, run_id, "full")
+        assert newest_run_id(connection, record.id) == run_id
+    finish_run(connection, record.id, "a", "dry_run")
+    begin_run(connection, other.id, "c", "full")
+    assert newest_run_id(connection, record.id) == "a"
+    begin_run(connection, record.id, "b", "full")
+    assert newest_run_id(connection, record.id) == "b"
 
 
 def test_run_that_is_started_again_begins_at_nought(
