@@ -50,7 +50,8 @@ class ContactFormat(StrEnum):
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.")]
 
-_out = Console(soft_wrap=True, highlight=False)
+# Where there is no screen, a line has the width of what is in it.
+_out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 250)
 _DOTS = {"green": "[green]● green[/]", "gray": "[bright_black]○ gray[/]", "red": "[red]✗ red[/]"}
 
 

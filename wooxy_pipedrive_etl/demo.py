@@ -7,13 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
 
 from wooxy_pipedrive_etl.orchestration.launch import prepare_dagster_home, run_sync
 from wooxy_pipedrive_etl.sandbox import Account, SandboxServer, run_sandbox
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.home import home
 from wooxy_pipedrive_etl.sync import accounts, matching
 from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
 from wooxy_pipedrive_etl.sync.errors import SyncError
@@ -22,6 +27,7 @@ NAME = "demo"
 DOMAIN = "demo.example.com"
 # From here on, persons are made up as they are asked for, so that any number starts in seconds.
 _LARGE = 5_000
+_PATIENCE_SECONDS = 120
 
 Say = Callable[[str], None]
 
@@ -93,22 +99,39 @@ def _check_port(port: int) -> None:
 def _dagster(port: int) -> Iterator[None]:
     """The Dagster UI and its daemon, which runs schedules, as processes of their own."""
     prepare_dagster_home()
+    scripts = Path(sys.executable).parent
     definitions = ["-m", "wooxy_pipedrive_etl.definitions"]
-    commands = [
-        ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *definitions],
-        ["dagster.daemon", "run", *definitions],
+    commands: list[list[str | Path]] = [
+        [scripts / "dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *definitions],
+        [scripts / "dagster-daemon", "run", *definitions],
     ]
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
+    log_path = home() / "dagster.log"
     try:
-        for command in commands:
-            process = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
-            processes.append(process)
+        with log_path.open("wb") as log:
+            for command in commands:
+                process = subprocess.Popen(command, stdout=log, stderr=log)
+                processes.append(process)
+        _wait_until_up(f"http://127.0.0.1:{port}/server_info", processes, log_path)
         yield
     finally:
         for process in processes:
             process.terminate()
         for process in processes:
             process.wait()
+
+
+def _wait_until_up(url: str, processes: list[subprocess.Popen[bytes]], log_path: Path) -> None:
+    """Returns when the UI answers. Raises SyncError if it does not within two minutes, or died."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
+        try:
+            httpx.get(url, timeout=5)
+        except httpx.TransportError:
+            time.sleep(0.2)
+        else:
+            return
+    raise SyncError(f"The Dagster UI did not come up; see {log_path}.")
 
 
 def _wait_for_stop() -> None:

@@ -18,6 +18,7 @@ from wooxy_pipedrive_etl.store.database import reading
 # A table is for looking at; whoever wants all takes csv or json.
 TABLE_ROWS = 20
 TABLE_COLUMNS = 8
+PRINT_WIDTH = 140  # where there is no screen
 
 
 def write_contacts(store: Store, name: str, format: str, file: TextIO) -> None:
@@ -60,12 +61,14 @@ def _csv_cell(value: Any) -> Any:
 def _write_table(contacts: Iterator[dict[str, Any]], count: int, file: TextIO) -> None:
     """The first rows, and of them the first columns that say something."""
     rows = list(islice(contacts, TABLE_ROWS))
-    console = Console(file=file, highlight=False, markup=False)
+    console = Console(file=file, highlight=False, markup=False, width=None if file.isatty() else PRINT_WIDTH)
     if not rows:
         console.print("The list is empty.")
         return
     filled = [name for name in rows[0] if any(row[name] not in (None, False) for row in rows)]
-    table = Table(*filled[:TABLE_COLUMNS], box=None)
+    table = Table(box=None)
+    for name in filled[:TABLE_COLUMNS]:
+        table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(*(str(_csv_cell(row[name])) for name in filled[:TABLE_COLUMNS]))
     console.print(table)
