@@ -7,7 +7,7 @@ is fed all ask it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ class Matching:
     variables: pd.DataFrame
 
     @staticmethod
-    def of(ignore_empty_values: bool, rows: list[_Row] | list[tuple[str, str, str | None, str]]) -> Matching:
+    def of(ignore_empty_values: bool, rows: Sequence[tuple[str, str, str | None, str]]) -> Matching:
         frame = {name: pd.Series([row[i] for row in rows], dtype=object) for i, name in enumerate(_COLUMNS)}
         return Matching(ignore_empty_values, pd.DataFrame(frame))
 

@@ -219,17 +219,17 @@ def transform(batch: Batch, names: Names) -> tuple[pd.DataFrame, pd.DataFrame]:
         columns[feed.wooxy] = pd.Series(values, dtype=object)
         issues += [
             (batch.person_ids[i], "dropped_value", drop.reason, feed.key, _message(feed, drop))
-            for i, drop in dropped
+            for i, drop in dropped.items()
         ]
     return pd.DataFrame(columns), _issues_frame(issues)
 
 
-def feed_column(batch: Batch, feed: Feed, names: Names) -> tuple[list[Any], list[tuple[int, Dropped]]]:
-    """One column of contacts, and what was dropped on the way: (row, why)."""
+def feed_column(batch: Batch, feed: Feed, names: Names) -> tuple[list[Any], dict[int, Dropped]]:
+    """One column of contacts, and what was dropped on the way: row -> why (the last word, where there are two)."""
     if feed.wooxy == "emailSubscribe":
-        return [None if code is None else _CONSENT.get(code) for code in _marketing_status(batch)], []
+        return [None if code is None else _CONSENT.get(code) for code in _marketing_status(batch)], {}
     read = reader(feed.kind, feed.part, feed.options, names, batch.plan.default_region)
-    dropped: list[tuple[int, Dropped]] = []
+    dropped: dict[int, Dropped] = {}
     texts = _without_dropped(read_column(batch.column(feed), read), dropped)
     if feed.column_type == "text":
         return texts, dropped
@@ -238,13 +238,13 @@ def feed_column(batch: Batch, feed: Feed, names: Names) -> tuple[list[Any], list
     return _without_dropped(formatted, dropped), dropped
 
 
-def _without_dropped(values: list[Any], dropped: list[tuple[int, Dropped]]) -> list[Any]:
+def _without_dropped(values: list[Any], dropped: dict[int, Dropped]) -> list[Any]:
     if Dropped not in set(map(type, values)):
         return values
     kept_values: list[Any] = []
     for i, value in enumerate(values):
         if isinstance(value, Dropped):
-            dropped.append((i, value))
+            dropped[i] = value
             kept_values.append(kept(value))
         else:
             kept_values.append(value)

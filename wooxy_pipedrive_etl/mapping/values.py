@@ -247,9 +247,7 @@ def _option_key(option_id: Any) -> str | None:
     """Ids are integers for custom fields, texts or booleans for built-in ones, and compare alike."""
     if option_id is True or option_id is False:
         return "true" if option_id else "false"
-    if isinstance(option_id, int | str):
-        return str(option_id).strip()
-    return str(int(option_id)) if isinstance(option_id, Decimal) and option_id in range(2**31) else None
+    return str(option_id).strip() if isinstance(option_id, int | str) else None
 
 
 def _catalogue(options: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, int], list[str]]:

@@ -1,0 +1,67 @@
+"""Small dataframes for the tests of the mapping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+BUILT_INS = [
+    ("userId", "text", "String", True),
+    ("email", "email", "String", True),
+    ("phoneNumber", "phone", "String", True),
+    ("name", "text", "String", True),
+    ("firstName", "text", "String", True),
+    ("lastName", "text", "String", True),
+    ("active", "flag", "String", False),
+    ("smsSubscribe", "flag", "String", False),
+    ("emailSubscribe", "flag", "String", True),
+    ("contactBirthday", "date", "DateTime", True),
+    ("contactLanguage", "language", "String", True),
+    ("contactGender", "gender", "String", True),
+    ("contactTimezone", "timezone", "String", True),
+    ("contactScore", "integer", "String", True),
+    ("avatarLink", "text", "String", True),
+    ("createdAt", "datetime", "DateTime", False),
+]
+
+
+def list_variables(*custom: tuple[str, str]) -> pd.DataFrame:
+    """The list's variables: the built-in ones and the given custom ones (name, format)."""
+    rows = [
+        {
+            "name": name,
+            "type": column_type,
+            "format": row_format,
+            "built_in": True,
+            "targetable": targetable,
+            "created_by_sync": False,
+        }
+        for name, column_type, row_format, targetable in BUILT_INS
+    ]
+    rows += [
+        {
+            "name": name,
+            "type": "datetime" if row_format == "DateTime" else "text",
+            "format": row_format,
+            "built_in": False,
+            "targetable": True,
+            "created_by_sync": True,
+        }
+        for name, row_format in custom
+    ]
+    return pd.DataFrame(rows).astype({"name": object, "type": object, "format": object})
+
+
+def persons(*raws: str, first_id: int = 1) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "person_id": pd.Series(range(first_id, first_id + len(raws)), dtype="int64"),
+            "version": pd.Series([1_700_000_000_000_000] * len(raws), dtype="int64"),
+            "raw": pd.Series(list(raws), dtype=object),
+        }
+    )
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]

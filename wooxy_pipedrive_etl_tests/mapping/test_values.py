@@ -1,0 +1,49 @@
+"""Every field type, from raw v2 JSON to what is stored, for both formats (`value_cases.py`)."""
+
+from __future__ import annotations
+
+import pytest
+
+from wooxy_pipedrive_etl.mapping.matching import Matching, feed_plan
+from wooxy_pipedrive_etl.mapping.transform import read_batch, transform
+from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
+from wooxy_pipedrive_etl_tests.mapping.helpers import list_variables, persons, records
+from wooxy_pipedrive_etl_tests.mapping.value_cases import CASES, NAMES, Stored, ValueCase, fields_frame
+
+
+def _person(case: ValueCase) -> str:
+    if case.field["is_custom_field"]:
+        return f'{{"id":1,"custom_fields":{{"{case.record_key}":{case.raw}}}}}'
+    return f'{{"id":1,"{case.record_key}":{case.raw},"custom_fields":null}}'
+
+
+def _stored(case: ValueCase, row_format: str) -> Stored:
+    variables = pipedrive_variables(fields_frame([case.field]))
+    matching = Matching.of(True, [(case.key, "A label", "target", row_format)])
+    plan = feed_plan(variables, matching, list_variables())
+    contacts, issues = transform(read_batch(persons(_person(case)), plan), NAMES)
+    assert [row["variable"] for row in records(issues)] in ([], [case.key])
+    assert all(row["kind"] == "dropped_value" and row["person_id"] == 1 for row in records(issues))
+    reasons = list(issues["reason"])
+    return Stored(contacts["target"].tolist()[0], reasons[0] if reasons else None)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_stored_as_string(case: ValueCase) -> None:
+    assert _stored(case, "String") == case.string
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_stored_as_datetime(case: ValueCase) -> None:
+    assert _stored(case, "DateTime") == case.datetime
+
+
+def test_a_missing_key_is_empty() -> None:
+    for case in CASES:
+        variables = pipedrive_variables(fields_frame([case.field]))
+        plan = feed_plan(variables, Matching.of(True, [(case.key, "", "target", "String")]), list_variables())
+        contacts, issues = transform(
+            read_batch(persons('{"id":1}', '{"id":2,"custom_fields":{}}'), plan), NAMES
+        )
+        assert contacts["target"].tolist() == [None, None], case.name
+        assert issues.empty
