@@ -90,7 +90,7 @@ class Account:
         self._layout: Layout | None = None
         self.token_owner_id = self.add_user("Sync Bot", admin=True)
 
-    # Accounts to start from
+    # Accounts to start from; what fills them knows the account, so it is imported late.
 
     @classmethod
     def empty(cls, *, token: str | None = None) -> Account:
