@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES
 from wooxy_pipedrive_etl.store import reports
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync.catalogue import CatalogueReport
@@ -27,6 +28,17 @@ DOTS = {"green": "🟢 green", "gray": "⚪ gray", "red": "🔴 red"}
 def of_catalogue(report: CatalogueReport) -> Metadata:
     return {
         "dagster/row_count": len(report.fields),
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(RECORD_NAMES.get(code, code), kind, description=name)
+                for code, kind, name in zip(
+                    report.fields["field_code"],
+                    report.fields["field_type"],
+                    report.fields["field_name"],
+                    strict=True,
+                )
+            ]
+        ),
         "schema_changes": len(report.changes),
         "changes": _table([{"kind": change.kind, "change": change.message} for change in report.changes]),
     }
@@ -100,6 +112,7 @@ def of_list(counts: Mapping[str, int], run: SyncRun) -> Metadata:
         variables = contact_list.variables(connection)
         length = contact_list.count(connection)
         feeds = feed_plan_of(connection, run).feeds
+    labels = {feed.wooxy: f"{feed.label} in Pipedrive" for feed in feeds}
     return {
         "dagster/row_count": length,
         "dagster/table_name": contact_list.qualified_name,
@@ -107,14 +120,19 @@ def of_list(counts: Mapping[str, int], run: SyncRun) -> Metadata:
             [
                 dg.TableColumn("contact_id", "integer"),
                 *(
-                    dg.TableColumn(row["name"], row["type"], tags={} if row["built_in"] else {"custom": ""})
+                    dg.TableColumn(
+                        row["name"],
+                        row["type"],
+                        description=labels.get(row["name"]),
+                        tags={} if row["built_in"] else {"custom": ""},
+                    )
                     for row in variables.to_dict("records")
                 ),
             ]
         ),
         "dagster/column_lineage": dg.TableColumnLineage(
             {
-                feed.wooxy: [dg.TableColumnDep(asset_key="pipedrive_persons", column_name=feed.key)]
+                feed.wooxy: [dg.TableColumnDep(asset_key="person_fields", column_name=feed.field_code)]
                 for feed in feeds
             }
         ),

@@ -78,6 +78,8 @@ connections = Table(
     Column("on_delete", Text, nullable=False),  # delete, deactivate, keep
     # The newest update_time (epoch microseconds) that a committed run has seen.
     Column("watermark", BigInteger),
+    # Optional fields that Pipedrive refused in the last walk, with commas between: the snapshot says nothing of them.
+    Column("left_out_fields", Text, nullable=False, server_default=""),
     # The matching that the list was last mapped with; another confirmed one means a re-map is due.
     Column("applied_revision", Integer),
     # The daily token budget as Pipedrive's headers told it last.

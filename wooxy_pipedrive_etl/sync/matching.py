@@ -80,9 +80,12 @@ def match_table_of_run(run: SyncRun) -> pd.DataFrame:
 
 
 def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
-    """What the run feeds: rows whose field is gone, or that break another rule, feed nothing."""
+    """What the run feeds: rows whose field is gone, that break another rule, or that the last walk could not read,
+    feed nothing, so that what is stored stays."""
     view = _view_of_run(connection, run)
-    return feed_plan(view.variables, view.matching, view.list_variables, run.record.default_region)
+    left_out = connections.get_connection(connection, run.record.name).left_out_fields.split(",")
+    readable = view.variables[~view.variables["field_code"].isin(left_out)]
+    return feed_plan(readable, view.matching, view.list_variables, run.record.default_region)
 
 
 def export_matching(store: Store, name: str) -> str:

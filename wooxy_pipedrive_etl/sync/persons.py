@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wooxy_pipedrive_etl.pipedrive import optional_fields
-from wooxy_pipedrive_etl.store import reports
+from wooxy_pipedrive_etl.store import connections, reports
 from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import count_persons, land_persons, mark_gone, missing_persons
@@ -55,6 +55,7 @@ def fetch_persons(run: SyncRun) -> WalkReport:
     # An element without an id may be any person: then nobody can be taken for gone.
     gone = None if odd else _mark_gone(run, np.concatenate(seen) if seen else np.array([], dtype=np.int64))
     with engine.begin() as connection:
+        connections.update_connection(connection, connection_id, left_out_fields=",".join(left_out))
         run.note(connection)
     return WalkReport(fetched, changed, gone, odd, left_out)
 
