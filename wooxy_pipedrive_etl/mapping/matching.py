@@ -241,7 +241,7 @@ def _status(row: _Row, waits: bool, problem: str | None, rules: _Rules) -> tuple
     if row.wooxy is None:
         return "gray", None
     if waits:
-        return "gray", f"New in Pipedrive; it will feed “{row.wooxy}” once the matching is imported."
+        return "gray", f"New in Pipedrive: it waits for Import to feed “{row.wooxy}”."
     if row.wooxy not in rules.targets:
         return "green", f"“{row.wooxy}” is added to the list on Import."
     return "green", None

@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wooxy_pipedrive_etl.mapping.formats import FORMATS, Dropped, to_email, to_phone
+from wooxy_pipedrive_etl_tests.mapping.helpers import STEADY
 
 LONG_LABEL = "b" * 63
 
@@ -227,6 +228,7 @@ EMAILS = (
 )
 
 
+@settings(STEADY, max_examples=150)
 @given(TEXTS, st.sampled_from([None, "FI", "GB", "IT", "US"]))
 def test_phones_are_e164_and_stay_as_they_are(text: str, region: str | None) -> None:
     phone = to_phone(text, region)
@@ -235,6 +237,7 @@ def test_phones_are_e164_and_stay_as_they_are(text: str, region: str | None) -> 
         assert to_phone(phone, region) == to_phone(phone) == phone
 
 
+@settings(STEADY, max_examples=150)
 @given(EMAILS | st.text())
 def test_emails_keep_the_rules_and_stay_as_they_are(text: str) -> None:
     email = to_email(text)
@@ -244,12 +247,14 @@ def test_emails_keep_the_rules_and_stay_as_they_are(text: str) -> None:
         assert email == email.lower() == to_email(email)
 
 
+@settings(STEADY, max_examples=150)
 @given(st.sampled_from(sorted(FORMATS)), st.text() | TEXTS)
 def test_no_text_makes_a_format_raise(column_type: str, text: str) -> None:
     value = FORMATS[column_type](text)
     assert isinstance(value, str | int | bool | Dropped)
 
 
+@settings(STEADY, max_examples=150)
 @given(st.datetimes())
 def test_isoformat_is_always_read(moment: Any) -> None:
     assert FORMATS["datetime"](moment.isoformat()) == moment.replace(microsecond=0).isoformat(" ")

@@ -39,11 +39,11 @@ def test_stored_as_datetime(case: ValueCase) -> None:
 
 
 def test_a_missing_key_is_empty() -> None:
-    for case in CASES:
-        variables = pipedrive_variables(fields_frame([case.field]))
-        plan = feed_plan(variables, Matching.of(True, [(case.key, "", "target", "String")]), list_variables())
-        contacts, issues = transform(
-            read_batch(persons('{"id":1}', '{"id":2,"custom_fields":{}}'), plan), NAMES
-        )
-        assert contacts["target"].tolist() == [None, None], case.name
-        assert issues.empty
+    cases = list({case.key: case for case in CASES}.values())
+    variables = pipedrive_variables(fields_frame([case.field for case in cases]))
+    matching = Matching.of(True, [(case.key, "", f"target{i}", "String") for i, case in enumerate(cases)])
+    plan = feed_plan(variables, matching, list_variables())
+    contacts, issues = transform(read_batch(persons('{"id":1}', '{"id":2,"custom_fields":{}}'), plan), NAMES)
+    for i, case in enumerate(cases):
+        assert contacts[f"target{i}"].tolist() == [None, None], case.name
+    assert issues.empty

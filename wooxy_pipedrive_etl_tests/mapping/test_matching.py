@@ -1,0 +1,311 @@
+"""The Match variables table: dots and reasons, auto-match, suggestions, and what is fed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wooxy_pipedrive_etl.mapping.matching import (
+    Matching,
+    auto_match,
+    check_matching,
+    empty_matching,
+    feed_plan,
+    match_table,
+    use_all_suggestions,
+)
+from wooxy_pipedrive_etl.mapping.naming import RESERVED_NAMES, is_valid_name, lower_camel_case, suggest_name
+from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
+from wooxy_pipedrive_etl_tests.mapping.helpers import BUILT_INS, STEADY, list_variables, records
+from wooxy_pipedrive_etl_tests.mapping.value_cases import field, fields_frame
+
+BUDGET, START, GENDER, MAIL = "b" * 40, "c" * 40, "d" * 40, "e" * 40
+SYSTEM = [
+    field("name", "varchar", name="Nimi", custom=False),
+    field("first_name", "varchar", name="Etunimi", custom=False),
+    field("last_name", "varchar", name="Sukunimi", custom=False),
+    field("phone", "phone", name="Puhelin", custom=False),
+    field("birthday", "date", name="Syntymäpäivä", custom=False),
+    field("marketing_status", "varchar_options", name="Marketing status", custom=False),
+]
+CUSTOM = [
+    field(MAIL, "varchar", name="Email"),
+    field(BUDGET, "monetary", name="Budget"),
+    field(START, "date", name="Start"),
+    field(GENDER, "enum", name="Contact gender", options=[{"id": 1, "label": "Female"}]),
+]
+VARIABLES = pipedrive_variables(
+    fields_frame([*SYSTEM, *CUSTOM, field("email", "varchar", name="Sähköposti", custom=False)])
+)
+LIST = list_variables(("notes", "String"), ("contractStart", "DateTime"))
+
+
+def _matching(*rows: tuple[str, str | None] | tuple[str, str | None, str]) -> Matching:
+    labels = dict(zip(VARIABLES["key"], VARIABLES["label"], strict=True))
+    return Matching.of(
+        True, [(row[0], labels.get(row[0], "Old label"), row[1], (*row, "String")[2]) for row in rows]
+    )
+
+
+def _targets(matching: Matching) -> dict[str, Any]:
+    frame = matching.variables
+    return {key: wooxy for key, wooxy in zip(frame["pipedrive"], frame["wooxy"], strict=True) if wooxy}
+
+
+def _table(matching: Matching, confirmed: bool = True, **more: Any) -> dict[str, dict[str, Any]]:
+    table = match_table(VARIABLES, matching, LIST, confirmed=confirmed, **more)
+    return {row["pipedrive"]: row for row in records(table)}
+
+
+def test_auto_match_by_key_whatever_the_labels_and_then_by_label() -> None:
+    matching = auto_match(VARIABLES, empty_matching(), LIST)
+    assert _targets(matching) == {
+        "name": "name",
+        "first_name": "firstName",
+        "last_name": "lastName",
+        "phones": "phoneNumber",
+        "birthday": "contactBirthday",
+        "emails": "email",
+        GENDER: "contactGender",
+    }
+    assert list(matching.variables["pipedrive"]) == list(VARIABLES["key"])
+    formats = dict(zip(matching.variables["pipedrive"], matching.variables["format"], strict=True))
+    assert (formats["birthday"], formats[START], formats[BUDGET]) == ("DateTime", "DateTime", "String")
+
+
+def test_auto_match_takes_custom_variables_of_the_list_without_regard_to_case() -> None:
+    variables = pipedrive_variables(fields_frame([field("a" * 40, "date", name="CONTRACT start")]))
+    matching = auto_match(variables, empty_matching(), list_variables(("contractStart", "String")))
+    assert _targets(matching) == {"a" * 40: "contractStart"}
+    assert list(matching.variables["format"]) == ["String"]
+
+
+def test_auto_match_never_makes_a_double_and_leaves_the_rows_that_are_there() -> None:
+    variables = pipedrive_variables(
+        fields_frame([field("a" * 40, "varchar", name="Notes"), field("f" * 40, "varchar", name="notes")])
+    )
+    assert _targets(auto_match(variables, empty_matching(), LIST)) == {"a" * 40: "notes"}
+    before = _matching((MAIL, "email"), ("phones", None))
+    after = _targets(auto_match(VARIABLES, before, LIST))
+    assert after[MAIL] == "email"
+    assert "emails" not in after
+    assert "phones" not in after
+
+
+@pytest.mark.parametrize(
+    "label", ["active", "Sms subscribe", "Created at", "Email subscribe", "ctid", "Version"]
+)
+def test_auto_match_leaves_what_cannot_be_matched(label: str) -> None:
+    variables = pipedrive_variables(fields_frame([field("a" * 40, "varchar", name=label)]))
+    matching = auto_match(variables, empty_matching(), LIST)
+    assert _targets(matching) == {}
+    assert check_matching(variables, use_all_suggestions(variables, matching, LIST), LIST) == []
+
+
+def test_first_table_is_green_where_matched_and_gray_with_suggestions_elsewhere() -> None:
+    table = _table(empty_matching(), confirmed=False)
+    assert (table["emails"]["status"], table["emails"]["wooxy"], table["emails"]["reason"]) == (
+        "green",
+        "email",
+        None,
+    )
+    assert table["emails"]["suggestion"] is None
+    gray = table[f"{BUDGET}/currency"]
+    assert (gray["status"], gray["wooxy"], gray["reason"]) == ("gray", None, None)
+    assert (gray["suggestion"], gray["suggested_format"]) == ("budgetCurrency", "String")
+    assert (table[START]["suggestion"], table[START]["suggested_format"]) == ("start", "DateTime")
+    assert table[MAIL]["suggestion"] == "email2"
+    assert list(table) == list(VARIABLES["key"])
+
+
+def test_new_fields_of_a_confirmed_matching_wait_and_feed_nothing() -> None:
+    matching = _matching(("name", "name"))
+    table = _table(matching)
+    assert (table["name"]["status"], table["name"]["new"]) == ("green", False)
+    assert (table["emails"]["status"], table["emails"]["wooxy"], table["emails"]["new"]) == (
+        "gray",
+        "email",
+        True,
+    )
+    assert "Import" in table["emails"]["reason"]
+    assert (table[START]["status"], table[START]["wooxy"], table[START]["new"]) == ("gray", None, True)
+    assert [feed.key for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ((BUDGET, "Budget"), "not a valid name"),
+        ((BUDGET, "1budget"), "not a valid name"),
+        ((BUDGET, "bud_get"), "not a valid name"),
+        ((BUDGET, "budget\n"), "not a valid name"),
+        ((BUDGET, "größe"), "not a valid name"),
+        ((BUDGET, ""), "not a valid name"),
+        ((BUDGET, "b" * 61), "not a valid name"),
+        ((BUDGET, "xmin"), "reserved"),
+        ((BUDGET, "tableoid"), "reserved"),
+        ((BUDGET, "version"), "reserved"),
+        ((BUDGET, "firstname"), "capitals only"),
+        ((BUDGET, "contractstart", "DateTime"), "capitals only"),
+        ((BUDGET, "notes", "DateTime"), "format String"),
+        ((BUDGET, "contractStart"), "format DateTime"),
+        ((BUDGET, "avatarLink", "DateTime"), "String only"),
+        ((BUDGET, "active"), "kept by Wooxy"),
+        ((BUDGET, "createdAt", "DateTime"), "kept by Wooxy"),
+        ((BUDGET, "smsSubscribe"), "kept by Wooxy"),
+        ((BUDGET, "emailSubscribe"), "marketing_status"),
+        ((BUDGET, "budget", "Number"), "neither String nor DateTime"),
+    ],
+)
+def test_red_rows_say_why_are_refused_and_feed_nothing(row: tuple[str, str, str], words: str) -> None:
+    matching = _matching(row, ("name", "name"))
+    table = _table(matching)
+    assert table[BUDGET]["status"] == "red"
+    assert words in table[BUDGET]["reason"]
+    assert [error.pipedrive for error in check_matching(VARIABLES, matching, LIST)] == [BUDGET]
+    assert "“Budget”" in check_matching(VARIABLES, matching, LIST)[0].message
+    assert [feed.wooxy for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["name"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (BUDGET, "budget"),
+        (BUDGET, "b" * 60),
+        (BUDGET, "budget", "DateTime"),
+        (BUDGET, "id"),
+        (BUDGET, "select"),
+        (BUDGET, "notes"),
+        (START, "contractStart", "DateTime"),
+        (BUDGET, "contactScore"),
+        (BUDGET, "contactScore", "DateTime"),
+        ("birthday", "contactBirthday"),
+        ("birthday", "contactBirthday", "DateTime"),
+        ("marketing_status", "emailSubscribe"),
+        (BUDGET, None),
+    ],
+)
+def test_sound_rows_break_no_rule(row: tuple[str, str, str]) -> None:
+    matching = _matching(row)
+    assert check_matching(VARIABLES, matching, LIST) == []
+    assert _table(matching)[row[0]]["status"] == ("gray" if row[1] is None else "green")
+    assert [feed.key for feed in feed_plan(VARIABLES, matching, LIST).feeds] == [row[0]] * (
+        row[1] is not None
+    )
+
+
+@pytest.mark.parametrize("second", ["email", "someNewName", "somenewname"])
+def test_two_rows_on_one_variable_are_both_red_and_both_named(second: str) -> None:
+    first = "email" if second == "email" else "someNewName"
+    matching = _matching((MAIL, first), (BUDGET, second), ("name", "name"))
+    table = _table(matching)
+    for key in (MAIL, BUDGET):
+        assert table[key]["status"] == "red"
+        assert "“Email”" in table[key]["reason"]
+        assert "“Budget”" in table[key]["reason"]
+    assert [error.pipedrive for error in check_matching(VARIABLES, matching, LIST)] == [MAIL, BUDGET]
+    assert [feed.key for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["name"]
+
+
+def test_a_field_that_is_gone_is_red_and_holds_nobody_up() -> None:
+    matching = _matching(("gone", "notes"), ("gone too", None), (BUDGET, "notes"))
+    table = _table(matching)
+    assert (table["gone"]["status"], table["gone"]["label"]) == ("red", "Old label")
+    assert "gone from Pipedrive" in table["gone"]["reason"]
+    assert "gone too" not in table
+    assert table[BUDGET]["status"] == "green"
+    assert check_matching(VARIABLES, matching, LIST) == []
+
+
+def test_problems_and_previews_known_elsewhere_are_shown() -> None:
+    table = _table(_matching((BUDGET, "budget")), problems={BUDGET: "No column."}, previews={BUDGET: "12"})
+    assert (table[BUDGET]["status"], table[BUDGET]["reason"], table[BUDGET]["preview"]) == (
+        "red",
+        "No column.",
+        "12",
+    )
+
+
+def test_use_all_suggestions_matches_everything_and_breaks_no_rule() -> None:
+    matching = use_all_suggestions(VARIABLES, _matching((BUDGET, None), (START, "begin")), LIST)
+    targets = _targets(matching)
+    assert set(targets) == set(VARIABLES["key"])
+    assert (targets["emails"], targets[BUDGET], targets[START]) == ("email", "budget", "begin")
+    assert check_matching(VARIABLES, matching, LIST) == []
+    assert set(_targets(use_all_suggestions(VARIABLES, matching, LIST)).items()) == set(targets.items())
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("Budget/Currency", "budgetCurrency"),
+        ("First name", "firstName"),
+        ("E-mail", "eMail"),
+        ("VAT number", "vatNumber"),
+        ("Contact LTV", "contactLtv"),
+        ("iPhone model", "iPhoneModel"),
+        ("customerID", "customerID"),
+        ("client's budget", "clientsBudget"),
+        ("Größe in m²", "grosseInM2"),
+        ("Дата рождения", "dataRozhdeniya"),
+        ("电话", "dianHua"),
+        ("📞", "telephoneReceiver"),
+        ("---", ""),
+        ("", ""),
+    ],
+)
+def test_lower_camel_case(label: str, name: str) -> None:
+    assert lower_camel_case(label) == name
+
+
+@pytest.mark.parametrize(
+    ("label", "taken", "name"),
+    [
+        ("Budget", (), "budget"),
+        ("Budget", ("budget",), "budget2"),
+        ("Budget", ("budget", "budget2"), "budget3"),
+        ("x" * 80, (), "x" * 60),
+        ("x" * 80, ("x" * 60,), "x" * 59 + "2"),
+        ("2nd phone", (), "field2ndPhone"),
+        ("!!!", (), "field"),
+        ("!!!", ("field",), "field2"),
+        ("ctid", (), "ctid2"),
+        ("XMIN", (), "xmin2"),
+        ("Version", (), "version2"),
+        ("ID", (), "id"),
+    ],
+)
+def test_suggest_name(label: str, taken: tuple[str, ...], name: str) -> None:
+    assert suggest_name(label, taken) == name
+
+
+LABELS = st.text(max_size=80) | st.sampled_from(
+    [name for name, *_ in BUILT_INS] + sorted(RESERVED_NAMES) + ["ID"]
+)
+
+
+@STEADY
+@given(
+    st.lists(st.tuples(LABELS, st.sampled_from(["varchar", "monetary", "timerange", "date"])), max_size=12),
+    st.lists(st.from_regex(r"[a-z][A-Za-z0-9]{0,5}", fullmatch=True), max_size=5, unique_by=str.lower),
+)
+def test_suggestions_are_valid_unique_and_always_the_same(
+    labels: list[tuple[str, str]], names: list[str]
+) -> None:
+    built_in = {name.lower() for name, *_ in BUILT_INS}
+    in_list = list_variables(*((name, "String") for name in names if name.lower() not in built_in))
+    rows = [field(f"{i:040x}", field_type, name=label) for i, (label, field_type) in enumerate(labels)]
+    variables = pipedrive_variables(fields_frame(rows))
+    table = match_table(variables, empty_matching(), in_list, confirmed=False)
+    suggested = [name for name in table["suggestion"] if name is not None]
+    taken = [name.lower() for name in [*suggested, *in_list["name"]]]
+    assert all(is_valid_name(name) and name.lower() not in RESERVED_NAMES for name in suggested)
+    assert len(set(taken)) == len(taken)
+    pd.testing.assert_frame_equal(table, match_table(variables, empty_matching(), in_list, confirmed=False))
+    everything = use_all_suggestions(variables, empty_matching(), in_list)
+    assert check_matching(variables, everything, in_list) == []
+    assert len(_targets(everything)) == len(variables)

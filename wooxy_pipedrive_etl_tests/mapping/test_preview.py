@@ -1,0 +1,62 @@
+"""Previews: real values, as they would be stored."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from wooxy_pipedrive_etl.mapping.matching import Matching, preview_plan
+from wooxy_pipedrive_etl.mapping.preview import MAX_LENGTH, preview
+from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
+from wooxy_pipedrive_etl_tests.mapping.helpers import list_variables, persons
+from wooxy_pipedrive_etl_tests.mapping.value_cases import field, fields_frame
+
+VARIABLES = pipedrive_variables(
+    fields_frame(
+        [
+            field("name", "varchar", name="Name", custom=False),
+            field("email", "varchar", name="Email", custom=False),
+            field("birthday", "date", name="Birthday", custom=False),
+            field("notes", "text", name="Notes", custom=False),
+            field("update_time", "date", name="Updated", custom=False),
+            field("is_vip", "boolean", name="VIP", custom=False),
+            field("owner_id", "user", name="Owner", custom=False),
+        ]
+    )
+)
+PERSONS = persons(
+    '{"name":"Åsa 1","emails":[{"value":"Bad"}],"birthday":"1990-05-17","update_time":"2026-01-01T10:00:00Z"}',
+    '{"name":"Bo","emails":[{"value":"Bo@Example.FI"}],"birthday":"","notes":"","is_vip":false,"owner_id":1}',
+    '{"name":null,"emails":[]}',
+)
+MATCHING = Matching.of(
+    True, [("notes", "Notes", None, "String"), ("update_time", "Updated", "Not valid", "String")]
+)
+PLAN = preview_plan(VARIABLES, MATCHING, list_variables())
+NAMES = {"user": {1: "Liisa  Korhonen\n" + "x" * 100}}
+
+
+def test_values_are_shown_as_they_would_be_stored() -> None:
+    found = preview(PERSONS, PLAN, NAMES, Random(1))
+    assert found["emails"] == "bo@example.fi"
+    assert found["birthday"] == "1990-05-17"
+    assert found["update_time"] == "2026-01-01 10:00:00"
+    assert found["is_vip"] == "false"
+    assert found["owner_id"].startswith("Liisa Korhonen x")
+    assert len(found["owner_id"]) == MAX_LENGTH
+    assert not set(found) & {"notes", "emails/work"}
+
+
+def test_chosen_at_random_and_the_same_for_one_seed() -> None:
+    names = {preview(PERSONS, PLAN, NAMES, Random(seed))["name"] for seed in range(20)}
+    assert names == {"Åsa 1", "Bo"}
+    assert preview(PERSONS, PLAN, NAMES, Random(7)) == preview(PERSONS, PLAN, NAMES, Random(7))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_masked_previews_show_the_shape_alone(seed: int) -> None:
+    found = preview(PERSONS, PLAN, NAMES, Random(seed), masked=True)
+    assert found["name"] in ("xxx 0", "xx")
+    assert found["emails"] == "xx@xxxxxxx.xx"
+    assert found["birthday"] == "0000-00-00"
