@@ -158,22 +158,20 @@ class Connected:
             self.store, self.name, matching.export_matching(self.store, self.name)
         )
 
-    def import_rows(
-        self, rows: Mapping[str, Target], *, ignore_empty: bool | None = None, keep: bool = False
-    ) -> ImportReport:
-        """Imports a matching that feeds what `rows` says; `keep`: other rows stay as they are, else they are none."""
-        content = yaml.safe_load(matching.export_matching(self.store, self.name))
-        if ignore_empty is not None:
-            content["ignore_empty_values"] = ignore_empty
-        unknown = set(rows) - {row["pipedrive"] for row in content["variables"]}
-        assert not unknown, f"Pipedrive has no variables {sorted(unknown)}"
-        for row in content["variables"]:
-            if row["pipedrive"] in rows:
-                target = rows[row["pipedrive"]]
-                row["wooxy"], row["format"] = target if isinstance(target, tuple) else (target, "String")
-            elif not keep:
-                row["wooxy"], row["format"] = None, "String"
-        return matching.import_matching(self.store, self.name, yaml.safe_dump(content))
+    def import_rows(self, rows: Mapping[str, Target], *, ignore_empty: bool = True) -> ImportReport:
+        """Imports a matching that feeds what `rows` says, by key, and nothing else."""
+        content = {
+            "ignore_empty_values": ignore_empty,
+            "variables": [
+                {
+                    "pipedrive": key,
+                    "wooxy": target[0] if isinstance(target, tuple) else target,
+                    "format": target[1] if isinstance(target, tuple) else "String",
+                }
+                for key, target in rows.items()
+            ],
+        }
+        return matching.import_matching(self.store, self.name, yaml.safe_dump(content, sort_keys=False))
 
     def sync(
         self, *, re_map: bool = False, dry_run: bool = False, allow_mass_delete: bool = False

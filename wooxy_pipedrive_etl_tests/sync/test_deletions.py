@@ -1,0 +1,194 @@
+"""Who is taken for gone by a full run, and what becomes of the contact."""
+
+from __future__ import annotations
+
+import pytest
+
+from wooxy_pipedrive_etl.pipedrive.errors import TransientError
+from wooxy_pipedrive_etl.sandbox import Fault
+from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl_tests.scenario import Refused, add_person, connected, small_account
+
+ROWS = {"emails": "email", "phones": "phoneNumber", "name": "name"}
+
+
+def test_a_deleted_person_goes_after_a_second_look_and_leaves_a_tombstone(database_url: str) -> None:
+    with connected(database_url, small_account(3)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.execute("""UPDATE {list} SET "smsSubscribe" = false WHERE "name" = 'Person 2'""")
+        acme.sync()
+        acme.account.delete_person(2)
+        acme.server.clear_requests()
+        counts = acme.sync()
+        assert (counts["deleted"], counts["unchanged"], counts["fetched"]) == (1, 2, 2)
+        assert set(acme.column("name").values()) == {"Person 1", "Person 3"}
+        looks = [each.query for each in acme.server.requests if "ids" in each.query]
+        assert [look["ids"] for look in looks] == ["2"]
+        assert acme.snapshot_ids() == [1, 3]
+        assert [row["person_id"] for row in acme.rows(tables.tombstones)] == [2]
+        assert {row["person_id"] for row in acme.rows(tables.links)} == {1, 3}
+        # Of the person itself nothing is left in any table: the opt-out is a keyed hash.
+        assert len(acme.rows(tables.opt_outs)) == 1
+        kept = str([acme.rows(each) for each in tables.metadata.sorted_tables if "connection_id" in each.c])
+        for trace in ("Person 2", "person2@", "100002"):
+            assert trace not in kept
+
+
+def test_a_hidden_person_is_no_longer_of_the_account(database_url: str) -> None:
+    with connected(database_url, small_account(3)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        ids = acme.column("contact_id")
+        acme.account.hide_person(3)
+        assert acme.sync()["deleted"] == 1
+        acme.account.show_person(3)
+        assert acme.sync()["created"] == 1
+        back = acme.column("contact_id")
+        assert set(back) == set(ids)
+        assert back["person3@example.com"] not in ids.values()
+
+
+def test_a_merged_person_goes_and_the_winner_stays(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account(3)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        winner = acme.contact(name="Person 1")["contact_id"]
+        acme.account.merge_persons(1, 2)
+        assert acme.sync()["deleted"] == 1
+        assert acme.contact(name="Person 1")["contact_id"] == winner
+
+
+def test_a_person_that_only_the_walk_missed_stays(sqlite_url: str) -> None:
+    """The second look finds who slipped through the pages."""
+    with connected(sqlite_url, small_account(3)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.account.hide_person(2)
+        acme.server.faults.add(
+            Fault("on_page", "/api/v2/persons", after=1, on_page=lambda account: account.show_person(2))
+        )
+        counts = acme.sync()
+        assert (counts["deleted"], counts["unchanged"]) == (0, 3)
+
+
+def test_many_at_once_need_a_persons_word(database_url: str) -> None:
+    with connected(database_url, small_account(40)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        for person_id in range(1, 22):
+            acme.account.hide_person(person_id)
+        # Neither the deletions nor anything else of that plan is written.
+        add_person(acme.account, 41)
+        before = acme.dump()
+        with pytest.raises(Refused, match=r"^21 of the 40 contacts would be deleted.*--allow-mass-delete$"):
+            acme.sync()
+        assert acme.dump() == before
+        last = acme.status()["last_run"]
+        assert (last["state"], last["deleted"]) == ("failed", 21)
+        assert "--allow-mass-delete" in last["message"]
+        # A re-map does not get round it, nor does a dry run.
+        with pytest.raises(Refused):
+            acme.remap()
+        with pytest.raises(Refused):
+            acme.sync(dry_run=True)
+        assert acme.dump() == before
+        counts = acme.sync(allow_mass_delete=True)
+        assert (counts["deleted"], counts["created"], counts["unchanged"]) == (21, 1, 19)
+        assert len(acme.contacts()) == 20
+
+
+def test_persons_that_are_seen_again_after_a_refused_run_stay(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account(40)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        for person_id in range(1, 31):
+            acme.account.hide_person(person_id)
+        with pytest.raises(Refused):
+            acme.sync()
+        for person_id in range(1, 31):
+            acme.account.show_person(person_id)
+        counts = acme.sync()
+        assert (counts["deleted"], counts["unchanged"]) == (0, 40)
+
+
+@pytest.mark.parametrize("at_once", [20, 21])
+def test_small_numbers_and_small_shares_go_by_themselves(sqlite_url: str, at_once: int) -> None:
+    """20 of 40 are not many, and 21 of 230 are less than a tenth."""
+    with connected(sqlite_url, small_account(40 if at_once == 20 else 230)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        for person_id in range(1, at_once + 1):
+            acme.account.hide_person(person_id)
+        assert acme.sync()["deleted"] == at_once
+
+
+def test_after_an_element_without_an_id_nobody_is_taken_for_gone(database_url: str) -> None:
+    with connected(database_url, small_account(3)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.account.put_raw_person(2, '{"name":"No id any more"}')
+        counts = acme.sync()
+        assert (counts["deleted"], counts["rejected"], counts["unchanged"]) == (0, 1, 3)
+        assert counts["fetched"] == 4
+        (issue,) = acme.issues()
+        assert (issue["person_id"], issue["kind"], issue["reason"]) == (None, "rejected", "odd_shape")
+        assert len(acme.contacts()) == 3
+
+
+def test_a_walk_that_breaks_in_the_middle_deletes_nobody(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account(501)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        before = acme.dump()
+        acme.account.delete_person(1)
+        acme.server.faults.add(Fault("status", "/api/v2/persons", status=502, after=1, times=None))
+        with pytest.raises(TransientError):
+            acme.sync()
+        assert acme.dump() == before
+        # Neither does a re-map of what that walk had landed.
+        assert acme.remap()["deleted"] == 0
+        acme.server.faults.clear()
+        assert acme.sync()["deleted"] == 1
+
+
+@pytest.mark.parametrize("on_delete", ["deactivate", "keep"])
+def test_the_setting_on_delete(sqlite_url: str, on_delete: str) -> None:
+    with connected(sqlite_url, small_account(2), on_delete=on_delete) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.account.delete_person(2)
+        acme.sync()
+        contact = acme.contact(name="Person 2")
+        assert contact["active"] is (on_delete == "keep")
+        assert acme.snapshot_ids() == [1]
+
+
+def test_an_adopted_contact_is_let_go_and_stays(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account(2)) as acme:
+        acme.execute("""INSERT INTO {list} ("email", "name") VALUES ('Person2@Example.com', 'By hand')""")
+        acme.import_rows(ROWS)
+        counts = acme.sync()
+        assert (counts["created"], counts["updated"]) == (1, 1)
+        acme.account.delete_person(2)
+        assert acme.sync()["deleted"] == 0
+        assert acme.contact(name="Person 2")["contact_id"] == 1
+
+
+def test_the_next_in_line_takes_the_contact_over(database_url: str) -> None:
+    with connected(database_url, small_account(2)) as acme:
+        twin = add_person(acme.account, 3, name="Twin", phones=[{"value": "+35840100001", "primary": True}])
+        acme.import_rows(ROWS)
+        counts = acme.sync()
+        assert (counts["created"], counts["duplicates"]) == (2, 1)
+        (issue,) = acme.issues()
+        assert (issue["kind"], issue["reason"]) == ("duplicate", "duplicate_of")
+        owner = ({1, twin} - {issue["person_id"]}).pop()
+        assert f"{owner}" in issue["message"]
+        contact = acme.contact(phoneNumber="+35840100001")
+        acme.account.delete_person(owner)
+        counts = acme.sync()
+        assert (counts["deleted"], counts["created"], counts["updated"]) == (0, 0, 1)
+        after = acme.contact(phoneNumber="+35840100001")
+        assert after["contact_id"] == contact["contact_id"]
+        assert after["name"] != contact["name"]
