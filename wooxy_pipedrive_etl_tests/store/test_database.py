@@ -137,9 +137,11 @@ def test_value_of_the_wrong_type_is_not_told(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_store_does_not_show_its_password_or_key(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_does_not_show_its_password_or_key(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "A" * 43 + "="
     monkeypatch.setenv("WOOXY_PIPEDRIVE_KEY", key)
-    store = Store.open(sqlite_url)
-    assert key not in repr(store)
+    store = Store.open(f"{postgres_url}&password=hunter2")
     store.engine.dispose()
+    assert key not in repr(store)
+    assert "hunter2" not in repr(store)
+    assert store.engine.url.password == "hunter2"
