@@ -41,7 +41,7 @@ class ConnectionRecord:
     consent: str
     on_delete: str
     watermark: int | None
-    left_out_fields: str
+    left_out_fields: str | None
     applied_revision: int | None
     daily_token_limit: int | None
     daily_tokens_left: int | None

@@ -79,7 +79,7 @@ connections = Table(
     # The newest update_time (epoch microseconds) that a committed run has seen.
     Column("watermark", BigInteger),
     # Optional fields that Pipedrive refused in the last walk, with commas between: the snapshot says nothing of them.
-    Column("left_out_fields", Text, nullable=False, server_default=""),
+    Column("left_out_fields", Text),
     # The matching that the list was last mapped with; another confirmed one means a re-map is due.
     Column("applied_revision", Integer),
     # The daily token budget as Pipedrive's headers told it last.

@@ -83,7 +83,7 @@ def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
     """What the run feeds: rows whose field is gone, that break another rule, or that the last walk could not read,
     feed nothing, so that what is stored stays."""
     view = _view_of_run(connection, run)
-    left_out = connections.get_connection(connection, run.record.name).left_out_fields.split(",")
+    left_out = (connections.get_connection(connection, run.record.name).left_out_fields or "").split(",")
     readable = view.variables[~view.variables["field_code"].isin(left_out)]
     return feed_plan(readable, view.matching, view.list_variables, run.record.default_region)
 

@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("consent", sa.Text(), nullable=False),
         sa.Column("on_delete", sa.Text(), nullable=False),
         sa.Column("watermark", sa.BigInteger(), nullable=True),
-        sa.Column("left_out_fields", sa.Text(), server_default="", nullable=False),
+        sa.Column("left_out_fields", sa.Text(), nullable=True),
         sa.Column("applied_revision", sa.Integer(), nullable=True),
         sa.Column("daily_token_limit", sa.BigInteger(), nullable=True),
         sa.Column("daily_tokens_left", sa.BigInteger(), nullable=True),
