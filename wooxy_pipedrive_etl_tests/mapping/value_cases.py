@@ -16,6 +16,7 @@ NAMES = {
     "person": {77: "Ümit Öztürk"},
 }
 COLOURS = [{"id": 31, "label": "Gold"}, {"id": 32, "label": "Silver"}, {"id": 33, "label": " Bronze "}]
+DOWNWARDS = [{"id": number, "label": f"Option {number}"} for number in range(10, 0, -1)]
 CODES = [{"id": "subscribed", "label": "Subscribed"}, {"id": "no_consent", "label": "No consent"}]
 
 
@@ -293,6 +294,7 @@ CASES: list[ValueCase] = [
     ),
     custom("set", "[33,31]", "Gold, Bronze"),
     custom("set", "[31]", "Gold"),
+    custom("set", "[2,9]", "Option 9, Option 2", options=DOWNWARDS),
     custom("set", '["32",31,31]', "Gold, Silver"),
     custom("set", '[{"id":32,"label":"Silver"},{"id":31,"label":"Gold"}]', "Gold, Silver"),
     custom("set", '"32,31"', "Gold, Silver"),
