@@ -59,29 +59,30 @@ def plan_sample(
     work = staged_work(connection, connection_id, stored)
     stage, plan, listed = work.stage, work.plan, contact_list.table(stored)
     differs = changes(stage, listed, stored, settings)
+    links = tables.links
     rows = []
     for action in (
         connection.execute(sa.select(plan.c.action).distinct().order_by(plan.c.action)).scalars().all()
     ):
-        query = (
-            sa.select(
-                sa.func.coalesce(plan.c.person_id, tables.links.c.person_id),
-                plan.c.contact_id,
-                *(differs.values() if action == "update" else ()),
-            )
-            .select_from(plan)
-            .outerjoin(stage, stage.c.person_id == plan.c.person_id)
-            .outerjoin(listed, listed.c.contact_id == plan.c.contact_id)
-            .outerjoin(
-                tables.links,
-                sa.and_(
-                    tables.links.c.connection_id == connection_id,
-                    tables.links.c.contact_id == plan.c.contact_id,
-                ),
-            )
+        first = (
+            sa.select(plan.c.person_id, plan.c.contact_id)
             .where(plan.c.action == action)
             .order_by(plan.c.person_id, plan.c.contact_id)
             .limit(n)
+            .subquery("first")
+        )
+        linked = sa.and_(links.c.connection_id == connection_id, links.c.contact_id == first.c.contact_id)
+        query = (
+            sa.select(
+                sa.func.coalesce(first.c.person_id, links.c.person_id),
+                first.c.contact_id,
+                *(differs.values() if action == "update" else ()),
+            )
+            .select_from(first)
+            .outerjoin(stage, stage.c.person_id == first.c.person_id)
+            .outerjoin(listed, listed.c.contact_id == first.c.contact_id)
+            .outerjoin(links, linked)
+            .order_by(first.c.person_id, first.c.contact_id)
         )
         for person_id, contact_id, *different in connection.execute(query):
             changed = ", ".join(name for name, differ in zip(differs, different, strict=False) if differ)

@@ -294,7 +294,7 @@ class _Planner:
                 sa.and_(switched_off.c.contact_id.is_not(None), listed.c.active.is_not(sa.true())),
             ]
         )
-        anonymous = sa.and_(*(stage.c[name].is_(None) for name in self.identifiers))
+        anonymous = sa.and_(sa.true(), *(stage.c[name].is_(None) for name in self.identifiers))
         if self.settings.ignore_empty:
             anonymous = sa.and_(anonymous, listed.c.contact_id.is_(None))
         action = sa.case(

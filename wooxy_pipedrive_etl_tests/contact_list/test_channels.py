@@ -1,0 +1,218 @@
+"""Section 4 of the specification, channels: the moments at which a flag may change by itself, and the memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .desk import FED, Desk, hash_phone, person
+
+SUBSCRIBABLE = ("smsSubscribe", "viberSubscribe")
+FED_EMAIL = (*FED, "emailSubscribe")
+
+
+def flags(row: dict[str, Any]) -> tuple[bool | None, ...]:
+    return row["smsSubscribe"], row["viberSubscribe"], row["emailSubscribe"]
+
+
+def test_creation_with_a_phone_subscribes(desk: Desk) -> None:
+    desk.sync(person(1, phoneNumber="+491"))
+    row = desk.only()
+    assert row["active"] is True
+    assert flags(row) == (True, True, None)
+    others = ("telegramSubscribe", "desktopWebPushSubscribe", "mobileWebPushSubscribe")
+    assert [row[name] for name in others] == [None, None, None]
+
+
+def test_creation_without_a_phone_does_not(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com"))
+    assert desk.only()["active"] is True
+    assert flags(desk.only()) == (None, None, None)
+
+
+def test_an_unfed_phone_subscribes_nobody(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"), fed=("email",))
+    assert flags(desk.only()) == (None, None, None)
+
+
+def test_the_first_phone_subscribes_and_a_later_one_does_not(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com"))
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
+    assert flags(desk.only()) == (True, True, None)
+    desk.edit(1, smsSubscribe=False, viberSubscribe=None)
+    desk.sync(person(1, email="a@x.com", phoneNumber="+492"))
+    assert flags(desk.only()) == (False, None, None)
+
+
+def test_the_first_phone_leaves_a_flag_that_was_set_to_false(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com"))
+    desk.edit(1, smsSubscribe=False)
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
+    assert flags(desk.only()) == (False, True, None)
+
+
+def test_a_phone_emptied_and_filled_again_is_not_the_first(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
+    desk.sync(person(1, email="a@x.com"), ignore_empty=False)
+    assert desk.only()["phoneNumber"] is None
+    desk.edit(1, smsSubscribe=None)
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"), ignore_empty=False)
+    assert flags(desk.only()) == (None, True, None)
+
+
+def test_a_phone_put_in_by_hand_was_the_first(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com"))
+    desk.edit(1, phoneNumber="+490")
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
+    desk.edit(1, phoneNumber=None)
+    desk.sync(person(1, email="a@x.com", phoneNumber="+492"))
+    assert flags(desk.only()) == (None, None, None)
+
+
+def test_an_adopted_contact_with_a_phone_had_its_moment(desk: Desk) -> None:
+    desk.put(email="a@x.com", phoneNumber="+490")
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
+    assert (desk.only()["phoneNumber"], flags(desk.only())) == ("+491", (None, None, None))
+
+
+@pytest.mark.parametrize("before", [None, ""])
+def test_an_adopted_contact_gets_its_first_phone(desk: Desk, before: str | None) -> None:
+    desk.put(email="a@x.com", phoneNumber=before, viberSubscribe=False)
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
+    assert flags(desk.only()) == (True, False, None)
+
+
+@pytest.mark.parametrize(
+    ("consent", "marketing", "subscribed"),
+    [
+        ("respect", "unsubscribed", False),
+        ("respect", "subscribed", True),
+        ("respect", "no_consent", True),
+        ("respect", None, True),
+        ("require", "unsubscribed", False),
+        ("require", "subscribed", True),
+        ("require", "no_consent", False),
+        ("require", None, False),
+        ("ignore", "unsubscribed", True),
+    ],
+)
+@pytest.mark.parametrize("created", [True, False])
+def test_consent(desk: Desk, consent: str, marketing: str | None, subscribed: bool, created: bool) -> None:
+    if not created:
+        desk.sync(person(1, email="a@x.com"), consent=consent)
+    desk.sync(person(1, marketing=marketing, email="a@x.com", phoneNumber="+491"), consent=consent)
+    expected = True if subscribed else None
+    assert flags(desk.only()) == (expected, expected, None)
+    # That was its one moment, whatever is said later.
+    desk.sync(person(1, marketing="subscribed", email="a@x.com", phoneNumber="+492"), consent=consent)
+    assert flags(desk.only()) == (expected, expected, None)
+
+
+def test_opt_outs_stay_through_updates_and_changes_of_owner(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"), person(2, version=-1, email="a@x.com"))
+    desk.edit(1, smsSubscribe=False, viberSubscribe=False)
+    desk.sync(person(1, email="b@x.com", phoneNumber="+491", name="n"))
+    desk.sync(person(2, email="b@x.com", phoneNumber="+493"))
+    assert desk.links() == {2: 1}
+    assert flags(desk.only()) == (False, False, None)
+
+
+def test_opt_outs_stay_through_delete_and_creation(desk: Desk) -> None:
+    desk.sync(person(1, phoneNumber="+491"), person(2, phoneNumber="+492"))
+    desk.edit(1, smsSubscribe=False, emailSubscribe=False)
+    desk.sync()
+    assert desk.opt_outs() == {(hash_phone("+491"), "smsSubscribe"), (hash_phone("+491"), "emailSubscribe")}
+    desk.sync(person(1, phoneNumber="+491"), person(2, phoneNumber="+492"))
+    assert [flags(row) for row in desk.rows()] == [(False, True, False), (True, True, None)]
+
+
+def test_opt_outs_stay_when_someone_deletes_the_row(desk: Desk) -> None:
+    desk.sync(person(1, phoneNumber="+491"))
+    desk.edit(1, viberSubscribe=False)
+    desk.sync(person(1, phoneNumber="+491"))
+    desk.remove(1)
+    desk.sync(person(1, phoneNumber="+491"))
+    assert flags(desk.only()) == (True, False, None)
+
+
+def test_opt_outs_of_a_number_that_was_changed_meanwhile(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
+    desk.edit(1, smsSubscribe=False)
+    desk.sync(person(1, email="a@x.com", phoneNumber="+492"))
+    desk.sync(person(1, email="a@x.com", phoneNumber="+492"), person(2, phoneNumber="+491"))
+    assert [flags(row) for row in desk.rows()] == [(False, True, None), (False, True, None)]
+
+
+def test_a_first_phone_that_is_remembered(desk: Desk) -> None:
+    desk.sync(person(1, phoneNumber="+491"))
+    desk.edit(1, smsSubscribe=False)
+    desk.sync(person(2, email="b@x.com"))
+    desk.sync(person(2, email="b@x.com", phoneNumber="+491"))
+    assert flags(desk.only()) == (False, True, None)
+
+
+def test_a_changed_phone_that_is_remembered(desk: Desk) -> None:
+    """Whoever gets an opted-out number, it stays opted out."""
+    desk.sync(person(1, phoneNumber="+491"), person(2, email="b@x.com", phoneNumber="+492"))
+    desk.edit(1, smsSubscribe=False)
+    desk.sync(person(2, email="b@x.com", phoneNumber="+492"))
+    desk.sync(person(2, email="b@x.com", phoneNumber="+491"))
+    assert flags(desk.only()) == (False, True, None)
+
+
+@pytest.mark.parametrize("leaves", ["deleted", "changed"])
+def test_an_opt_out_that_was_taken_back_is_forgotten(desk: Desk, leaves: str) -> None:
+    one = person(1, email="a@x.com", phoneNumber="+491")
+    desk.sync(one)
+    desk.edit(1, smsSubscribe=False)
+    desk.sync(one)
+    desk.edit(1, smsSubscribe=True)
+    desk.sync(*([] if leaves == "deleted" else [one | {"phoneNumber": "+492"}]))
+    assert desk.opt_outs() == set()
+    desk.sync(person(3, phoneNumber="+491"))
+    assert flags(desk.rows()[-1]) == (True, True, None)
+
+
+def test_a_flag_set_to_false_between_plan_and_apply_stays_false(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com"))
+    desk.stage(person(1, email="a@x.com", phoneNumber="+491"))
+    desk.plan()
+    desk.edit(1, smsSubscribe=False)
+    desk.apply()
+    assert flags(desk.only()) == (False, True, None)
+
+
+# emailSubscribe from marketing_status --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [True, False, None])
+def test_email_channel_on_creation(desk: Desk, said: bool | None) -> None:
+    desk.sync(person(1, email="a@x.com", emailSubscribe=said), fed=FED_EMAIL)
+    assert desk.only()["emailSubscribe"] is said
+
+
+def test_email_channel_remembered_opt_out_wins_on_creation(desk: Desk) -> None:
+    desk.sync(person(1, phoneNumber="+491"))
+    desk.edit(1, emailSubscribe=False)
+    desk.sync()
+    desk.sync(person(1, phoneNumber="+491", emailSubscribe=True), fed=FED_EMAIL)
+    assert desk.only()["emailSubscribe"] is False
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+@pytest.mark.parametrize("ignore_empty", [True, False])
+@pytest.mark.parametrize("before", [True, False, None])
+@pytest.mark.parametrize("said", [True, False, None])
+def test_email_channel_later_only_goes_to_false(
+    desk: Desk, adopted: bool, ignore_empty: bool, before: bool | None, said: bool | None
+) -> None:
+    if adopted:
+        desk.put(email="a@x.com", emailSubscribe=before)
+    else:
+        desk.sync(person(1, email="a@x.com"))
+        desk.edit(1, emailSubscribe=before)
+    staged = person(1, email="a@x.com", emailSubscribe=said)
+    summary = desk.sync(staged, fed=FED_EMAIL, ignore_empty=ignore_empty)
+    assert desk.only()["emailSubscribe"] is (False if said is False else before)
+    assert summary.updated == (1 if said is False and before is not False else 0)

@@ -1,0 +1,302 @@
+"""The table: where it lies, its variables, what it takes and gives back."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.contact_list import BUILT_IN, ContactList, ListError, begin_stage
+from wooxy_pipedrive_etl.contact_list.columns import MAX_COLUMNS
+
+from .desk import Desk, person
+
+AWKWARD = [
+    "tab\there",
+    "line\nbreak",
+    "carriage\rreturn",
+    "back\\slash",
+    "\\N",
+    "\\.",
+    "\\",
+    'it\'s "quoted"',
+    "50 % %s :name {x}",
+    "🦊 日本 ünï",
+    " padded ",
+    "NULL",
+    "x" * 100_000,
+]
+
+
+@pytest.mark.parametrize(
+    ("domain", "slug"),
+    [
+        ("Shop.Example-1.com", "shop_example_1_com"),
+        ("24.example.com", "d_24_example_com"),
+        ("pg.example.com", "d_pg_example_com"),
+        ("user", "d_user"),
+        ("information-schema", "d_information_schema"),
+        ("пример.рф", "_"),
+        ("a" * 60 + ".com", "a" * 50),
+    ],
+)
+def test_where_a_list_lies(engine: sa.Engine, domain: str, slug: str) -> None:
+    with engine.connect() as connection:
+        found = ContactList.of_domain(connection, domain)
+        again = ContactList.of_domain(connection, domain)
+        assert found == again
+        expected = (
+            f"default_contact_list_{slug}"
+            if engine.dialect.name == "sqlite"
+            else f"{slug}.default_contact_list"
+        )
+        assert found.qualified_name == expected
+        assert connection.exec_driver_sql(f"SELECT count(*) FROM {found.qualified_name}").scalar() == 0  # noqa: S608
+        connection.rollback()
+
+
+def test_two_domains_of_one_slug(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        lists = [
+            ContactList.of_domain(connection, name)
+            for name in ("same-slug.com", "same.slug.com", "same_slug.com")
+        ]
+        assert len({one.qualified_name for one in lists}) == 3
+        assert "same_slug_com_2" in lists[1].qualified_name
+        connection.rollback()
+
+
+def test_a_table_made_by_other_means(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        postgres = engine.dialect.name == "postgresql"
+        table = (
+            "other_example_com.default_contact_list" if postgres else "default_contact_list_other_example_com"
+        )
+        if postgres:
+            connection.exec_driver_sql("CREATE SCHEMA other_example_com")
+        connection.exec_driver_sql(
+            f'CREATE TABLE {table} (contact_id BIGINT PRIMARY KEY, email VARCHAR, "bonus points" NUMERIC)'
+        )
+        connection.exec_driver_sql(f"INSERT INTO {table} VALUES (7, 'a@x.com', 12)")  # noqa: S608
+        found = ContactList.of_domain(connection, "other.example.com")
+        (row,) = found.read(connection)
+        assert (row["contact_id"], row["email"], row["bonus points"], row["active"]) == (
+            7,
+            "a@x.com",
+            "12",
+            False,
+        )
+        variables = found.variables(connection).set_index("name")
+        assert variables.index[: len(BUILT_IN)].tolist() == [variable.name for variable in BUILT_IN]
+        assert not variables.loc["bonus points", "targetable"]
+        connection.rollback()
+
+
+@pytest.mark.parametrize("columns", ["contact_id BIGINT PRIMARY KEY, active TEXT", "email TEXT"])
+def test_a_table_that_is_no_list(engine: sa.Engine, columns: str) -> None:
+    with engine.connect() as connection:
+        postgres = engine.dialect.name == "postgresql"
+        table = "odd_example_com.default_contact_list" if postgres else "default_contact_list_odd_example_com"
+        if postgres:
+            connection.exec_driver_sql("CREATE SCHEMA odd_example_com")
+        connection.exec_driver_sql(f"CREATE TABLE {table} ({columns})")
+        with pytest.raises(ListError, match=r"active|contact_id"):
+            ContactList.of_domain(connection, "odd.example.com")
+        connection.rollback()
+
+
+def test_variables(desk: Desk) -> None:
+    desk.add_variables("budget")
+    desk.add_variables("signedUp", format="DateTime")
+    with desk.engine.begin() as connection:
+        variables = desk.list.variables(connection)
+    assert variables["name"].tolist() == [*(variable.name for variable in BUILT_IN), "budget", "signedUp"]
+    rows = variables.set_index("name").astype(object)
+    custom = ["type", "format", "built_in", "targetable", "created_by_sync"]
+    assert rows.loc["budget", custom].tolist() == ["text", "String", False, True, True]
+    assert rows.loc["signedUp", custom].tolist() == ["datetime", "DateTime", False, True, True]
+    assert rows.loc["phoneNumber", custom].tolist() == ["phone", "String", True, True, False]
+    closed = rows.index[~rows["targetable"].astype(bool)].tolist()
+    assert closed == [
+        "active",
+        "smsSubscribe",
+        "viberSubscribe",
+        "telegramSubscribe",
+        "desktopWebPushSubscribe",
+        "mobileWebPushSubscribe",
+        "createdAt",
+        "updatedAt",
+    ]
+
+
+def test_a_custom_column_by_other_means(desk: Desk) -> None:
+    with desk.engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {desk.list.qualified_name} ADD COLUMN tags REAL")
+        connection.exec_driver_sql(f"ALTER TABLE {desk.list.qualified_name} ADD COLUMN remark TEXT")
+        rows = desk.list.variables(connection).set_index("name").astype(object)
+        assert rows.loc["tags", ["targetable", "created_by_sync"]].tolist() == [False, False]
+        assert rows.loc["remark", ["targetable", "created_by_sync"]].tolist() == [True, False]
+        with pytest.raises(ListError, match="was not created by the sync"):
+            desk.list.rename_variable(connection, "remark", "note")
+        with pytest.raises(ListError, match="has no column tags that can be filled"):
+            begin_stage(connection, desk.list, desk.connection_id, ["tags"])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Budget", "can't be the name"),
+        ("with space", "can't be the name"),
+        ("under_score", "can't be the name"),
+        ("é", "can't be the name"),
+        ("", "can't be the name"),
+        ("a" * 61, "can't be the name"),
+        ("newline\n", "can't be the name"),
+        ("ctid", "PostgreSQL keeps"),
+        ("xmin", "PostgreSQL keeps"),
+        ("tableoid", "PostgreSQL keeps"),
+        ("email", "has a variable email already"),
+        ("firstname", "has a variable firstName already"),
+        ("taken", "has a variable taken already"),
+        ("tAken", "has a variable taken already"),
+    ],
+)
+def test_refused_names(desk: Desk, name: str, reason: str) -> None:
+    desk.add_variables("taken", "other")
+    with desk.engine.begin() as connection:
+        with pytest.raises(ListError, match=reason):
+            desk.list.add_variable(connection, name, "String")
+        with pytest.raises(ListError, match=reason):
+            desk.list.rename_variable(connection, "other", name)
+        assert desk.list.variables(connection)["name"].tolist()[-2:] == ["taken", "other"]
+
+
+def test_too_many_columns(desk: Desk) -> None:
+    with desk.engine.begin() as connection:
+        left = MAX_COLUMNS - len(desk.list.stored(connection))
+        for number in range(left):
+            connection.exec_driver_sql(f"ALTER TABLE {desk.list.qualified_name} ADD COLUMN c{number} TEXT")
+        with pytest.raises(ListError, match="no room for oneMore"):
+            desk.list.add_variable(connection, "oneMore", "String")
+    desk.refresh()
+    fed = ("email", *(f"c{number}" for number in range(left)))
+    wide = person(1, email="a@x.com", c7="seven")
+    assert desk.sync(wide, fed=fed).created == 1
+    assert desk.sync(wide | {"c8": "eight"}, fed=fed).updated == 1
+    assert (desk.only()["c7"], desk.only()["c8"]) == ("seven", "eight")
+
+
+HOSTILE = (
+    "order",
+    "select",
+    "rowid",
+    "version",
+    "oid",
+    "personId",
+    "user",
+    "table",
+    "excluded",
+    "new",
+    "detail",
+)
+
+
+def test_hostile_names(desk: Desk) -> None:
+    desk.add_variables(*HOSTILE)
+    fed = ("email", *HOSTILE)
+    values = {name: f"value of {name}" for name in HOSTILE}
+    persons = [person(1, email="a@x.com", **values), person(2, email="b@x.com")]
+    assert desk.sync(*persons, fed=fed).created == 2
+    assert {name: desk.contact(1)[name] for name in HOSTILE} == values
+    assert desk.sync(*persons, fed=fed).unchanged == 2
+    for name in HOSTILE:
+        persons[0] = persons[0] | {name: "changed"}
+        assert desk.sync(*persons, fed=fed).updated == 1
+    with desk.engine.begin() as connection:
+        first = next(desk.list.read(connection))
+    assert [first[name] for name in HOSTILE] == ["changed"] * len(HOSTILE)
+
+
+def test_a_rename_keeps_values(desk: Desk) -> None:
+    desk.add_variables("budget")
+    desk.sync(person(1, email="a@x.com", budget="12"), fed=("email", "budget"))
+    with desk.engine.begin() as connection:
+        desk.list.rename_variable(connection, "budget", "order")
+        desk.list.rename_variable(connection, "order", "oRder")
+        assert desk.list.variables(connection)["name"].tolist()[-1] == "oRder"
+        assert next(desk.list.read(connection))["oRder"] == "12"
+    desk.refresh()
+    assert desk.sync(person(1, email="a@x.com", oRder="12"), fed=("email", "oRder")).unchanged == 1
+
+
+def test_awkward_texts(desk: Desk) -> None:
+    persons = [person(n, email=f"p{n}@x.com", name=text) for n, text in enumerate(AWKWARD)]
+    desk.sync(*persons)
+    assert [row["name"] for row in desk.rows()] == AWKWARD
+    assert desk.sync(*persons).unchanged == len(AWKWARD)
+
+
+EVERY_TYPE = {
+    "email": "a@x.com",
+    "contactBirthday": "1990-02-03",
+    "contactGender": 2,
+    "contactScore": -(2**63),
+    "emailSubscribe": True,
+    "signedUp": "2024-05-06 07:08:09",
+    "cacValue": "0.10",
+}
+
+
+def test_every_type_in_and_out(desk: Desk) -> None:
+    desk.add_variables("signedUp", format="DateTime")
+    fed = tuple(EVERY_TYPE)
+    assert desk.sync(person(1, **EVERY_TYPE), person(2, email="b@x.com"), fed=fed).created == 2
+    assert desk.sync(person(1, **EVERY_TYPE), person(2, email="b@x.com"), fed=fed).unchanged == 2
+    with desk.engine.begin() as connection:
+        first, second = desk.list.read(connection)
+    assert list(first) == ["contact_id", *(variable.name for variable in BUILT_IN), "signedUp"]
+    assert {name: value for name, value in first.items() if value not in (None, False)} == {
+        "contact_id": 1,
+        "email": "a@x.com",
+        "active": True,
+        "emailSubscribe": True,
+        "contactBirthday": "1990-02-03",
+        "contactGender": "2",
+        "contactScore": "-9223372036854775808",
+        "cacValue": "0.10",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "updatedAt": "2026-01-01T00:00:00Z",
+        "signedUp": "2024-05-06T07:08:09Z",
+    }
+    assert second["signedUp"] is None
+    assert (second["smsSubscribe"], second["telegramSubscribe"]) == (False, False)
+    emptied = person(1, email="a@x.com")
+    assert desk.sync(emptied, person(2, email="b@x.com"), fed=fed, ignore_empty=False).updated == 1
+    assert desk.contact(1)["signedUp"] is None
+    assert desk.contact(1)["emailSubscribe"] is True
+
+
+def test_reads_in_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wooxy_pipedrive_etl.contact_list.contact_list._READ_BATCH", 3)
+    desk.sync(*(person(n, email=f"p{n}@x.com") for n in range(1, 8)))
+    with desk.engine.begin() as connection:
+        assert desk.list.count(connection) == 7
+        assert [row["contact_id"] for row in desk.list.read(connection)] == [1, 2, 3, 4, 5, 6, 7]
+        assert [row["contact_id"] for row in desk.list.read(connection, limit=4, after=2)] == [3, 4, 5, 6]
+        assert list(desk.list.read(connection, ["email", "active"], limit=1)) == [
+            {"contact_id": 1, "email": "p1@x.com", "active": True}
+        ]
+
+
+def test_dates_that_someone_wrote_otherwise(desk: Desk) -> None:
+    desk.put(email="", contactBirthday=None)
+    with desk.engine.begin() as connection:
+        name = desk.list.qualified_name
+        connection.exec_driver_sql(
+            f"UPDATE {name} SET \"createdAt\" = '2024-01-02T03:04:05', \"contactBirthday\" = '2000-01-01'"  # noqa: S608
+        )
+        (row,) = desk.list.read(connection)
+    assert (row["createdAt"], row["contactBirthday"], row["email"]) == (
+        "2024-01-02T03:04:05Z",
+        "2000-01-01",
+        None,
+    )
