@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
+from sqlalchemy.exc import DBAPIError
 
 from .connections import ConnectionRecord
 from .errors import StoreError
@@ -34,7 +35,9 @@ def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
             try:
                 yield
             finally:
-                connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
+                # If the server ended this session, the lock went with it, and the run has its own end to tell of.
+                with suppress(DBAPIError):
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
     else:
         database = Path(str(engine.url.database))
         lock = FileLock(database.with_name(f"{database.name}.connection-{record.id}.lock"))
