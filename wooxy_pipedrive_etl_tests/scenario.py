@@ -237,7 +237,7 @@ class Connected:
 
     def list_table(self) -> str:
         """The list's table, quoted for SQL."""
-        with self.store.engine.begin() as connection:
+        with reading(self.store.engine) as connection:
             contact_list = ContactList.of_domain(connection, self.domain)
             table = contact_list.table({"contact_id": "integer"})
             return connection.dialect.identifier_preparer.format_table(table)

@@ -79,7 +79,7 @@ def test_a_new_field_waits_for_import(database_url: str) -> None:
             "XL",
         )
         assert (source["status"], source["wooxy"]) == ("gray", "sourceName")
-        assert "once the matching is imported" in source["reason"]
+        assert "New in Pipedrive" in source["reason"]
         acme.import_rows({**ROWS, "size": "size", "source": "sourceName"})
         acme.remap()
         contact = acme.contact(email="person1@example.com")
