@@ -1,0 +1,496 @@
+"""A random history: an account, a list and the oracle, side by side, through edits of all sorts and syncs between them.
+
+The account is small and has few addresses and numbers, so that persons meet: as duplicates, as next in line, as
+conflicts, and with contacts that were in the list before. A later kind of run is one more rule here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from wooxy_pipedrive_etl.contact_list import BUILT_IN
+from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.store.database import reading
+
+from ..scenario import Connected, connected, empty_account
+from .oracle import Key, Link, Oracle, Outcome
+
+CANDIDATES = {
+    "name": ("name",),
+    "emails": ("email",),
+    "phones": ("phoneNumber",),
+    "member": ("userId",),
+    "note": ("noteOne", "noteTwo"),
+    "colour": ("hue", "noteTwo", "tint"),
+    "tags": ("tags",),
+    "since": ("since",),
+    "marketing_status": ("emailSubscribe",),
+}
+_SYSTEM_KEYS = {"name", "emails", "phones", "marketing_status"}
+_BUILT_IN = [variable.name for variable in BUILT_IN]
+_FLAGS = [variable.name for variable in BUILT_IN if variable.type == "flag"]
+_CHANNELS = [name for name in _FLAGS if name != "active"]
+_UNTOUCHED = "2001-01-01 00:00:00"
+# The one field that nobody ever matches, and what its values have in common.
+UNMATCHED, SECRET = "secret", "nobody may see"
+
+ADDRESSES = ("ann@example.com", "Ann@Example.COM", "bo@example.com", "cy@example.com", "no address")
+NUMBERS = ("+358401000001", "040 1000001", "+358 40 100-0002", "00358401000003", "call me")
+MEMBERS = ("m1", "m2", " m2 ", "m3")
+
+_FEW = st.integers(0, 30)
+
+
+def _points(values: tuple[str, ...]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    point = st.fixed_dictionaries(
+        {
+            "value": st.sampled_from(values),
+            "primary": st.just(False),
+            "label": st.sampled_from(["work", "home"]),
+        }
+    )
+
+    def with_primary(points: list[dict[str, Any]], at: int) -> list[dict[str, Any]]:
+        return [point | {"primary": i == at} for i, point in enumerate(points)]
+
+    return st.builds(with_primary, st.lists(point, max_size=2), st.integers(0, 1))
+
+
+_VALUES = {
+    "name": st.sampled_from(["Ann", "Bo", "Cy", " "]),
+    "emails": _points(ADDRESSES),
+    "phones": _points(NUMBERS),
+    "marketing_status": st.sampled_from(["no_consent", "subscribed", "unsubscribed", "archived"]),
+    "member": st.sampled_from([None, None, *MEMBERS]),
+    "note": st.sampled_from([None, "a", " b ", ""]),
+    "colour": st.none() | st.integers(0, 2),
+    "tags": st.lists(st.integers(0, 2), max_size=3, unique=True),
+    "since": st.sampled_from([None, "2024-02-29", "0000-00-00"]),
+    UNMATCHED: st.sampled_from([None, SECRET]),
+}
+PERSON = st.fixed_dictionaries(_VALUES)
+EDIT = st.fixed_dictionaries({}, optional=_VALUES)
+CONTACT = st.fixed_dictionaries(
+    {
+        "email": st.sampled_from([None, "", *ADDRESSES[:4]]),
+        "phoneNumber": st.sampled_from([None, "+358401000001", "+358401000002"]),
+        "userId": st.sampled_from([None, "m1", "m2"]),
+        "name": st.sampled_from([None, "Prior"]),
+        "active": st.sampled_from([None, True, False]),
+        "smsSubscribe": st.sampled_from([None, True, False]),
+        "emailSubscribe": st.sampled_from([None, True, False]),
+    }
+)
+
+
+class History(RuleBasedStateMachine):
+    """`new_database` is set before the machine is run: a context with the URL of a fresh database."""
+
+    new_database: Callable[[], AbstractContextManager[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resources = ExitStack()
+        self.now = 0
+        self.used_ids = {0}
+        # Whether nobody but the sync has written to the list.
+        self.alone = True
+
+    @initialize(
+        persons=st.lists(PERSON, min_size=6, max_size=12),
+        prior=st.lists(CONTACT, max_size=4),
+        matched=st.sets(st.sampled_from(sorted(CANDIDATES)), min_size=5),
+        ignore_empty=st.booleans(),
+        consent=st.sampled_from(["respect", "require", "ignore"]),
+        on_delete=st.sampled_from(["delete", "delete", "deactivate", "keep"]),
+    )
+    def begin(
+        self,
+        persons: list[dict[str, Any]],
+        prior: list[dict[str, Any]],
+        matched: set[str],
+        ignore_empty: bool,
+        consent: str,
+        on_delete: str,
+    ) -> None:
+        self.account = account = empty_account()
+        account.clock = lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now)
+        account.marketing = True
+        for code, kind in (
+            ("member", "varchar"),
+            ("note", "varchar"),
+            (UNMATCHED, "varchar"),
+            ("since", "date"),
+        ):
+            account.add_field(code.title(), kind, code=code)
+        account.add_field("Colour", "enum", ["Gold", "Silver", "Copper"], code="colour")
+        account.add_field("Tags", "set", ["VIP", "New", "Old"], code="tags")
+        for person in persons:
+            self.create_person(person, later=False)
+        url = self.resources.enter_context(self.new_database())
+        self.acme: Connected = self.resources.enter_context(
+            connected(url, account, default_region="FI", consent=consent, on_delete=on_delete)
+        )
+        self.oracle = Oracle(consent, on_delete, _BUILT_IN)
+        self.oracle.read_catalogue(self._catalogue())
+        # Connecting looks at some persons, so that there is something to preview.
+        self.oracle.snapshot = self._visible()
+        for contact in prior:
+            self.contact_by_hand(contact)
+        # Without identifiers nobody would be in the list.
+        matching = {key: CANDIDATES[key][0] for key in matched | {"emails"}}
+        self._import(matching, ignore_empty)
+        self.sync(re_map=False, again=False)
+
+    def teardown(self) -> None:
+        if hasattr(self, "oracle"):
+            self.sync(re_map=False, again=True)
+            self.compare_with_fresh_list()
+        self.resources.close()
+
+    # What happens in Pipedrive
+
+    @rule(person=PERSON, later=st.booleans())
+    def create_person(self, person: dict[str, Any], later: bool) -> None:
+        self._pass_time(later)
+        self.account.create_person(**self._record(person))
+
+    @rule(which=_FEW, person=EDIT, later=st.booleans())
+    def edit_person(self, which: int, person: dict[str, Any], later: bool) -> None:
+        for person_id in self._pick(which, lambda state: not state["is_deleted"]):
+            self._pass_time(later)
+            self.account.edit_person(person_id, **self._record(person))
+
+    @rule(one=_FEW, other=_FEW, key=st.sampled_from(["emails", "phones"]))
+    def swap_identifiers(self, one: int, other: int, key: str) -> None:
+        picked = [self._pick(which, lambda state: not state["is_deleted"]) for which in (one, other)]
+        persons = [self._json(person_id) for ids in picked for person_id in ids]
+        if len(persons) == 2:
+            self._pass_time(later=True)
+            self.account.edit_person(persons[0]["id"], **{key: persons[1][key]})
+            self.account.edit_person(persons[1]["id"], **{key: persons[0][key]})
+
+    @rule(which=_FEW)
+    def delete_person(self, which: int) -> None:
+        for person_id in self._pick(which, lambda state: not state["is_deleted"]):
+            self.account.delete_person(person_id)
+
+    @rule(which=_FEW)
+    def restore_person(self, which: int) -> None:
+        for person_id in self._pick(which, lambda state: state["is_deleted"]):
+            self.account.restore_person(person_id)
+
+    @rule(which=_FEW)
+    def hide_or_show_person(self, which: int) -> None:
+        for person_id in self._pick(which, lambda state: not state["is_deleted"]):
+            hidden = self.account.person_state(person_id)["is_hidden"]
+            (self.account.show_person if hidden else self.account.hide_person)(person_id)
+
+    @rule(winner=_FEW, loser=_FEW)
+    def merge_persons(self, winner: int, loser: int) -> None:
+        ids = [self._pick(which, lambda state: not state["is_deleted"]) for which in (winner, loser)]
+        if all(ids) and ids[0] != ids[1]:
+            self._pass_time(later=True)
+            self.account.merge_persons(*ids[0], *ids[1])
+
+    @rule(
+        code=st.sampled_from(["colour", "tags"]), act=st.sampled_from(["rename", "delete", "add"]), which=_FEW
+    )
+    def change_option(self, code: str, act: str, which: int) -> None:
+        options = self.account.custom_fields[code].options
+        if act == "add":
+            self.account.add_option(code, f"Option {len(options)}")
+        elif options:
+            option = options[which % len(options)]
+            if act == "rename":
+                self.account.rename_option(code, option.id, f"{option.label}!")
+            else:
+                self.account.delete_option(code, option.id)
+
+    @rule(
+        code=st.sampled_from(["member", "note", "since"]), act=st.sampled_from(["rename", "rename", "delete"])
+    )
+    def change_field(self, code: str, act: str) -> None:
+        if code in self.account.custom_fields:
+            if act == "rename":
+                self.account.rename_field(code, f"{self.account.custom_fields[code].name} too")
+            else:
+                self.account.delete_field(code)
+
+    @rule()
+    def add_field(self) -> None:
+        """A new field is never imported by itself."""
+        self.account.add_field(f"{SECRET} {len(self.account.custom_fields)}", "varchar")
+
+    # What people do on our side
+
+    @rule(key=st.sampled_from(sorted(CANDIDATES)), which=_FEW)
+    def change_matching(self, key: str, which: int) -> None:
+        matching = dict(self.oracle.matching)
+        target = (None, *CANDIDATES[key], *CANDIDATES[key])[which % (2 * len(CANDIDATES[key]) + 1)]
+        matching.pop(key, None)
+        if target is not None and target not in matching.values():
+            matching[key] = target
+        self._import(matching, self.oracle.ignore_empty)
+
+    @rule()
+    def change_what_empty_values_do(self) -> None:
+        self._import(self.oracle.matching, not self.oracle.ignore_empty)
+
+    @precondition(lambda self: self.oracle.rows)
+    @rule(which=_FEW, channel=st.sampled_from(_CHANNELS), flag=st.sampled_from([False, False, True]))
+    def set_channel_by_hand(self, which: int, channel: str, flag: bool) -> None:
+        self._edit_by_hand(which, **{channel: flag})
+
+    @precondition(lambda self: self.oracle.rows)
+    @rule(which=_FEW, contact=CONTACT)
+    def edit_contact_by_hand(self, which: int, contact: dict[str, Any]) -> None:
+        self.alone = False
+        self._edit_by_hand(
+            which, **{name: contact[name] for name in ("email", "phoneNumber", "name", "active")}
+        )
+
+    @precondition(lambda self: self.oracle.rows)
+    @rule(which=_FEW)
+    def delete_contact_by_hand(self, which: int) -> None:
+        contact_id = self._contact(which)
+        self._sql(f"DELETE FROM {{list}} WHERE contact_id = {contact_id}")  # noqa: S608
+        del self.oracle.rows[contact_id]
+
+    @rule(contact=CONTACT)
+    def contact_by_hand(self, contact: dict[str, Any]) -> None:
+        self.alone = False
+        columns = ", ".join(f'"{name}"' for name in contact)
+        values = ", ".join(_literal(value) for value in contact.values())
+        self._sql(f"INSERT INTO {{list}} ({columns}) VALUES ({values})")  # noqa: S608
+        contact_id = max(self._stored())
+        self.used_ids.add(contact_id)
+        empty = dict.fromkeys([*_BUILT_IN, *self.oracle.custom_variables])
+        self.oracle.rows[contact_id] = _without_blanks(empty | contact)
+
+    # Syncs
+
+    @rule(again=st.booleans())
+    def full_run(self, again: bool) -> None:
+        self.sync(re_map=False, again=again)
+
+    @rule(again=st.booleans())
+    def re_map(self, again: bool) -> None:
+        self.sync(re_map=True, again=again)
+
+    def sync(self, *, re_map: bool, again: bool) -> None:
+        """A sync, and everything that holds after it. `again`: another one, which has nothing to do."""
+        self._sql(f"UPDATE {{list}} SET \"updatedAt\" = '{_UNTOUCHED}'")  # noqa: S608
+        before = self._stored()
+        self.oracle.read_catalogue(self._catalogue())
+        outcome = self.oracle.sync(None if re_map else self._visible())
+        counts = self.acme.sync(re_map=re_map, allow_mass_delete=True)
+        after = self._stored()
+        self._know_new_contacts(outcome)
+        self._check_counts(counts, outcome)
+        self._check_list(after, outcome)
+        self._check_consent(before, after)
+        self._check_names_and_secrets(after)
+        if again:
+            dump = self.acme.dump()
+            counts = self.acme.sync(re_map=re_map, allow_mass_delete=True)
+            assert (counts["created"], counts["updated"], counts["deleted"]) == (0, 0, 0)
+            assert self.acme.dump() == dump
+
+    def _know_new_contacts(self, outcome: Outcome) -> None:
+        """A new contact has a number that no contact ever had; from now on the oracle knows it by that."""
+        linked = {row["person_id"]: row["contact_id"] for row in self.acme.rows(tables.links)}
+        known: dict[Key, int] = {}
+        highest = max(self.used_ids)
+        for person_id, link in self.oracle.links.items():
+            if isinstance(link.contact, str):
+                contact_id = linked[person_id]
+                assert contact_id > highest
+                known[link.contact] = contact_id
+                self.used_ids.add(contact_id)
+                self.oracle.rows[contact_id] = self.oracle.rows.pop(link.contact)
+                link.contact = contact_id
+        outcome.touched = {known.get(key, key) for key in outcome.touched}
+        links = {
+            row["person_id"]: Link(row["contact_id"], row["adopted"], row["phone_filled"], row["deactivated"])
+            for row in self.acme.rows(tables.links)
+        }
+        assert links == self.oracle.links
+
+    def _check_counts(self, counts: dict[str, int], outcome: Outcome) -> None:
+        """Nothing silent: the counts add up, and who was not written is listed with the reason."""
+        assert {name: counts[name] for name in outcome.counts} == outcome.counts
+        issues = self.acme.issues()
+        listed = {row["person_id"]: row for row in issues if row["kind"] != "dropped_value"}
+        left_out = {
+            person: {"duplicate": "duplicate_of", "conflict": "identifier_conflict"}.get(
+                fate, "no_identifier"
+            )
+            for person, fate in outcome.fates.items()
+            if fate in ("rejected", "duplicate", "conflict")
+        }
+        assert {person: row["reason"] for person, row in listed.items()} == left_out
+        assert len(issues) == len(listed) + outcome.dropped_values
+        for person, fate in outcome.fates.items():
+            if fate == "duplicate":
+                assert f"person {outcome.duplicate_of[person]}," in listed[person]["message"]
+
+    def _check_list(self, after: dict[int, dict[str, Any]], outcome: Outcome) -> None:
+        """The list is what the oracle says, and no other row was touched."""
+        clocks = ("createdAt", "updatedAt")
+        assert {
+            contact_id: {name: value for name, value in row.items() if name not in clocks}
+            for contact_id, row in after.items()
+        } == {
+            contact_id: {name: value for name, value in row.items() if name not in clocks}
+            for contact_id, row in self.oracle.rows.items()
+        }
+        touched = {contact_id for contact_id, row in after.items() if row["updatedAt"] != _UNTOUCHED}
+        assert touched == outcome.touched
+
+    @staticmethod
+    def _check_consent(before: dict[int, dict[str, Any]], after: dict[int, dict[str, Any]]) -> None:
+        for contact_id in before.keys() & after.keys():
+            for channel in _CHANNELS:
+                assert before[contact_id][channel] is not False or after[contact_id][channel] is False
+
+    def _check_names_and_secrets(self, after: dict[int, dict[str, Any]]) -> None:
+        """Only what was named is in the list, and no table is left over."""
+        for row in after.values():
+            assert set(row) == {*_BUILT_IN, *self.oracle.custom_variables}
+        assert SECRET not in str(after)
+        with reading(self.acme.store.engine) as connection:
+            left_over = [name for name in sa.inspect(connection).get_table_names() if "stage" in name]
+        assert left_over == []
+
+    def compare_with_fresh_list(self) -> None:
+        """Convergence, by itself: where nothing but this account's persons ever made the list, a fresh connection to
+        the same account comes to the same contacts, whatever happened before."""
+        if not self.alone or self.oracle.ignore_empty or self.oracle.on_delete != "delete":
+            return
+        fresh = Connected(
+            self.account, self.acme.server, self.acme.store, "fresh", "fresh.example.com", self.acme.settings
+        )
+        fresh.connect()
+        rows = {
+            key: (variable, "DateTime" if variable == "since" else "String")
+            for key, variable in self.oracle.matching.items()
+            if key in _SYSTEM_KEYS | self.oracle.present_fields
+        }
+        fresh.import_rows(rows, ignore_empty=False)
+        fresh.sync()
+        fed = [variable for variable, _ in rows.values() if variable != "emailSubscribe"]
+
+        def seen(acme: Connected) -> list[list[Any]]:
+            return sorted(([row[name] for name in fed] for row in acme.contacts()), key=repr)
+
+        assert seen(self.acme) == seen(fresh)
+
+    # Inside
+
+    def _pass_time(self, later: bool) -> None:
+        """Times of Pipedrive are whole seconds: many edits share one."""
+        self.now += later
+
+    def _record(self, person: dict[str, Any]) -> dict[str, Any]:
+        """Values as the sandbox takes them; options by their place among those that are left."""
+        record = {key: value for key, value in person.items() if key in _SYSTEM_KEYS}
+        custom: dict[str, Any] = {}
+        for code in person.keys() & self.account.custom_fields.keys():
+            value = person[code]
+            options = [option.id for option in self.account.custom_fields[code].options]
+            if code == "colour":
+                value = options[value] if value is not None and value < len(options) else None
+            elif code == "tags":
+                value = [options[i] for i in value if i < len(options)] or None
+            custom[code] = value
+        return record | {"custom_fields": custom}
+
+    def _pick(self, which: int, wanted: Callable[[dict[str, Any]], bool]) -> list[int]:
+        """One of the persons that are as wanted, if there is any."""
+        ids = [
+            i for i in range(1, 100) if self.account.has_person(i) and wanted(self.account.person_state(i))
+        ]
+        return [ids[which % len(ids)]] if ids else []
+
+    def _json(self, person_id: int) -> dict[str, Any]:
+        person: dict[str, Any] = json.loads(self.account.person_state(person_id)["person"].text)
+        return person
+
+    def _visible(self) -> list[Mapping[str, Any]]:
+        return [
+            self._json(person_id) | {"marketing_status": self._marketing_status(person_id)}
+            for person_id in self.account.visible_person_ids()
+        ]
+
+    def _marketing_status(self, person_id: int) -> str:
+        person = self.account.find_person(person_id)
+        assert person is not None
+        return str(json.loads(person.optional["marketing_status"]))
+
+    def _catalogue(self) -> dict[str, list[tuple[int, str]]]:
+        return {
+            code: [(option.id, option.label) for option in custom.options]
+            for code, custom in self.account.custom_fields.items()
+        }
+
+    def _import(self, matching: dict[str, str], ignore_empty: bool) -> None:
+        known = _SYSTEM_KEYS | self.oracle.present_fields
+        matching = {key: variable for key, variable in matching.items() if key in known}
+        self.oracle.import_matching(
+            matching, [name for name in matching.values() if name not in _BUILT_IN], ignore_empty
+        )
+        self.acme.import_rows(
+            {
+                key: (variable, "DateTime" if variable == "since" else "String")
+                for key, variable in matching.items()
+            },
+            ignore_empty=ignore_empty,
+        )
+
+    def _contact(self, which: int) -> int:
+        ids = sorted(key for key in self.oracle.rows if isinstance(key, int))
+        return ids[which % len(ids)]
+
+    def _edit_by_hand(self, which: int, **values: Any) -> None:
+        contact_id = self._contact(which)
+        assigned = ", ".join(f'"{name}" = {_literal(value)}' for name, value in values.items())
+        self._sql(f"UPDATE {{list}} SET {assigned} WHERE contact_id = {contact_id}")  # noqa: S608
+        self.oracle.rows[contact_id] |= _without_blanks(values)
+
+    def _sql(self, sql: str) -> None:
+        self.acme.execute(sql)
+
+    def _stored(self) -> dict[int, dict[str, Any]]:
+        """The list by contact_id: None, bool for a flag, else text."""
+        with reading(self.acme.store.engine) as connection:
+            rows = connection.exec_driver_sql(f"SELECT * FROM {self.acme.list_table()}").mappings().all()  # noqa: S608
+        stored = {}
+        for row in rows:
+            values = {name: value for name, value in row.items() if name != "contact_id"}
+            stored[row["contact_id"]] = _without_blanks(
+                {
+                    name: value if value is None else bool(value) if name in _FLAGS else str(value)
+                    for name, value in values.items()
+                }
+            )
+        return stored
+
+
+def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
+    """An empty text and no text are the same."""
+    return {name: None if value == "" else value for name, value in values.items()}
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return str(value).upper() if isinstance(value, bool) else f"'{value}'"

@@ -1,0 +1,341 @@
+"""Syncs that are killed in the middle, and what the next one must make of it: the same end as if nothing had happened.
+
+Three situations, each made once and copied for every kill: a connection before its first run, one whose matching has
+just changed, and one whose account has changed since its last run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+import yaml
+
+from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.store import Store, tables
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync import matching
+
+from ..scenario import DOMAIN, NAME, Connected
+from .databases import Databases, copied
+from .sync_process import sync, telling, writing
+
+SITUATIONS = ("first run", "re-map", "second run")
+# Between the moment that a process tells and its death: enough to die in the middle of a statement.
+LONGEST_DELAY = 0.02
+_PLAIN = re.compile(r"[A-Za-z.]+@[a-z.]+")
+_LONG_AGO = "2001-01-01 00:00:00"
+_ROOT = Path(__file__).parents[2]
+
+
+class End(NamedTuple):
+    """How things stand: the list by contact_id, everything else that a sync keeps, and the last run's report."""
+
+    contacts: dict[int, dict[str, Any]]
+    kept: dict[str, Any]
+    last_run: dict[str, Any] | None
+
+
+@dataclass
+class Situation:
+    """`url`: a database to copy; `before` and `expected`: how a copy stands before and after an undisturbed sync, which
+    told `moments`."""
+
+    name: str
+    databases: Databases
+    server: SandboxServer
+    url: str
+    way: str
+    before: End
+    expected: End
+    moments: list[str]
+
+    @property
+    def kind(self) -> str:
+        return "re-map" if self.name == "re-map" else "full"
+
+
+class Kill(NamedTuple):
+    """What a kill hit: the last moment that was told, whether the run had committed by then, and the wait for the dead
+    process's session."""
+
+    moment: str
+    in_apply: bool
+    committed: bool
+    wait: float
+
+
+@contextmanager
+def situations(
+    databases: Databases, make_account: Callable[[], Account], way: str = "steps"
+) -> Iterator[list[Situation]]:
+    """All three, on one kind of database. `make_account` gives the same account each time, but for its token."""
+    limits = Limits(burst_per_2s=100_000, daily_tokens=None)
+    with (
+        SandboxServer(make_account(), limits=limits) as server,
+        SandboxServer(make_account(), limits=limits) as edited,
+    ):
+        first = _connected(databases, server)
+        synced = databases.copy(first)
+        sync(synced, NAME, "full", "steps")
+        _age(synced, server)
+        _change_matching(synced)
+        second = _connected(databases, edited)
+        sync(second, NAME, "full", "steps")
+        _age(second, edited)
+        _edit(edited.account)
+        made = ((first, server), (synced, server), (second, edited))
+        yield [
+            _situation(name, databases, account_server, url, way)
+            for name, (url, account_server) in zip(SITUATIONS, made, strict=True)
+        ]
+        for url, _ in made:
+            databases.drop(url)
+
+
+def kill_and_repair(situation: Situation, rng: random.Random, part: tuple[int, int]) -> Kill:
+    """Kills a sync at a random moment of one part (the n-th of so many) of its course, then runs the next one, and
+    raises AssertionError if anything differs from an undisturbed sync."""
+    share, shares = part
+    count = len(situation.moments)
+    moment = rng.randint(share * count // shares, (share + 1) * count // shares - 1)
+    with copied(situation.databases, situation.url) as url:
+        told = _killed_process(situation, url, moment, rng.uniform(0, LONGEST_DELAY))
+        wait = situation.databases.wait_until_left(url)
+        committed = _check_all_or_nothing(situation, url)
+        with _environment(url):
+            sync(url, NAME, situation.kind, situation.way)
+        end = look(url, situation.server)
+        situation.databases.wait_until_left(url)
+    _check_end(situation, end, committed)
+    return Kill(told, moment in writing(situation.moments), committed, wait)
+
+
+def look(url: str, server: SandboxServer) -> End:
+    store = Store.open(url)
+    acme = Connected(server.account, server, store, NAME, DOMAIN)
+    status = acme.status()
+    links = {row["person_id"]: row for row in acme.rows(tables.links)}
+    with reading(store.engine) as connection:
+        inspector = sa.inspect(connection)
+        scratch = [
+            name for name in inspector.get_table_names() if name.startswith(("sync_stage", "sync_plan"))
+        ]
+    end = End(
+        {contact.pop("contact_id"): contact for contact in acme.contacts()},
+        {
+            "links": {
+                person: (row["contact_id"], row["adopted"], row["phone_filled"], row["deactivated"])
+                for person, row in links.items()
+            },
+            "issues": [
+                (row["person_id"], row["kind"], row["reason"], row["variable"]) for row in acme.issues()
+            ],
+            "snapshot": [(row["person_id"], row["raw"], row["gone"]) for row in acme.rows(tables.snapshot)],
+            "opt_outs": {(row["phone_hash"], row["channel"]) for row in acme.rows(tables.opt_outs)},
+            "tombstones": {row["person_id"] for row in acme.rows(tables.tombstones)},
+            "scratch": scratch,
+            "status": {
+                name: status[name]
+                for name in ("state", "watermark", "matching_applied", "contacts", "list_table")
+            },
+        },
+        status["last_run"],
+    )
+    store.engine.dispose()
+    return end
+
+
+def _connected(databases: Databases, server: SandboxServer) -> str:
+    url = databases.new()
+    store = Store.open(url)
+    acme = Connected(server.account, server, store, NAME, DOMAIN, {"default_region": "FI"})
+    acme.connect()
+    # In the list by other means: two to adopt, one to leave alone.
+    for email in ("PERSON@other.example", *_addresses(server.account)[:2]):
+        acme.execute(f"INSERT INTO {{list}} (email) VALUES ('{email}')")  # noqa: S608
+    acme.import_all()
+    store.engine.dispose()
+    return url
+
+
+def _addresses(account: Account) -> list[str]:
+    """E-mail addresses of the first persons, one each."""
+    persons = [account.find_person(person_id) for person_id in account.visible_person_ids()[:20]]
+    firsts = [_decoded(person.members["emails"])[:1] for person in persons if person is not None]
+    return [point["value"] for points in firsts for point in points if _PLAIN.fullmatch(point["value"])]
+
+
+def _age(url: str, server: SandboxServer) -> None:
+    """Makes the contacts old, so that one that is touched from now on can be told; some opt out."""
+    store = Store.open(url)
+    acme = Connected(server.account, server, store, NAME, DOMAIN)
+    acme.execute(f"""UPDATE {{list}} SET "createdAt" = '{_LONG_AGO}', "updatedAt" = '{_LONG_AGO}'""")  # noqa: S608
+    acme.execute('UPDATE {list} SET "smsSubscribe" = false WHERE contact_id IN (5, 10, 15, 20, 25, 30)')
+    store.engine.dispose()
+
+
+def _change_matching(url: str) -> None:
+    """Two columns get other names, two are fed by each other's row, and a row goes to none."""
+    store = Store.open(url)
+    content = yaml.safe_load(matching.export_matching(store, NAME))
+    rows = {row["pipedrive"]: row for row in content["variables"]}
+    for key in ("owner_id", "org_id"):
+        rows[key]["wooxy"] += "Renamed"
+    rows["first_name"]["wooxy"], rows["last_name"]["wooxy"] = "lastName", "firstName"
+    rows["add_time"]["wooxy"] = None
+    matching.import_matching(store, NAME, yaml.safe_dump(content))
+    store.engine.dispose()
+
+
+def _edit(account: Account) -> None:
+    """All that can happen to persons between two runs; fewer are deleted than would need a person's word."""
+    ids = account.visible_person_ids()
+    for person_id in ids[::5]:
+        account.edit_person(person_id, name=f"Renamed {person_id}")
+    points = {person_id: account.find_person(person_id) for person_id in ids[1:9]}
+    emails = [_decoded(person.members["emails"]) for person in points.values() if person is not None]
+    for person_id, moved in zip(points, [*emails[1:], emails[0]], strict=True):
+        account.edit_person(person_id, emails=moved)
+    for person_id in ids[12:15]:
+        account.delete_person(person_id)
+    account.merge_persons(ids[15], ids[16])
+    account.hide_person(ids[17])
+    for number in range(5):
+        account.create_person(name=f"New {number}", emails=[f"new{number}@example.com"])
+
+
+def _decoded(text: bytes) -> list[dict[str, Any]]:
+    points: list[dict[str, Any]] = json.loads(text)
+    return points
+
+
+def _situation(name: str, databases: Databases, server: SandboxServer, url: str, way: str) -> Situation:
+    kind = "re-map" if name == "re-map" else "full"
+    moments: list[str] = []
+    before = look(url, server)
+    with copied(databases, url) as copy:
+        with _environment(copy), telling(copy, moments.append):
+            sync(copy, NAME, kind, way)
+        expected = look(copy, server)
+        databases.wait_until_left(copy)
+    return Situation(name, databases, server, url, way, before, expected, moments)
+
+
+def _killed_process(situation: Situation, url: str, moment: int, delay: float) -> str:
+    """Starts a sync, waits until it tells its n-th moment, and kills it a little later; returns the moment's text."""
+    command = [sys.executable, "-m", sync_process_module, url, NAME, situation.kind, situation.way]
+    with _environment(url):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_ROOT, text=True)
+    assert process.stdout is not None
+    try:
+        told = ""
+        for _ in range(moment + 1):
+            line = process.stdout.readline()
+            told = line.strip() or told
+            if not line:
+                break
+        try:
+            process.wait(timeout=delay)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+    return told
+
+
+sync_process_module = "wooxy_pipedrive_etl_tests.conformance.sync_process"
+
+
+@contextmanager
+def _environment(url: str) -> Iterator[None]:
+    """Dagster's job finds its database by the environment."""
+    name = "WOOXY_PIPEDRIVE_DATABASE_URL"
+    before = os.environ.get(name)
+    os.environ[name] = url
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _check_all_or_nothing(situation: Situation, url: str) -> bool:
+    """The list is as it was, or as it shall be, and nothing in between; True: it is as it shall be."""
+    end = look(url, situation.server)
+    committed = end.last_run is not None and end.last_run != situation.before.last_run
+    wanted = situation.expected if committed else situation.before
+    assert _comparable(end, situation) == _comparable(wanted, situation)
+    return committed
+
+
+def _check_end(situation: Situation, end: End, committed: bool) -> None:
+    expected = situation.expected
+    assert _comparable(end, situation) == _comparable(expected, situation)
+    for part in end.kept.keys() - {"links"}:
+        assert end.kept[part] == expected.kept[part], part
+    assert end.last_run is not None
+    assert expected.last_run is not None
+    for name in (
+        "kind",
+        "state",
+        "message",
+        "fetched",
+        "rejected",
+        "duplicates",
+        "conflicts",
+        "dropped_values",
+    ):
+        assert end.last_run[name] == expected.last_run[name], name
+    written = ("created", "updated", "unchanged", "deleted")
+    if committed:
+        assert [end.last_run[name] for name in written] == [
+            0,
+            0,
+            sum(expected.last_run[n] for n in written[:3]),
+            0,
+        ]
+    else:
+        assert [end.last_run[name] for name in written] == [expected.last_run[name] for name in written]
+
+
+def _comparable(end: End, situation: Situation) -> tuple[Any, ...]:
+    """The list and its links, but for the numbers of contacts made since `before` (a sync that was rolled back may have
+    used some up) and for when exactly a contact was touched."""
+    known = situation.before.contacts
+
+    def plain(contact_id: int, contact: dict[str, Any]) -> dict[str, Any]:
+        was = known.get(contact_id, {})
+        clocks = {
+            name: "as before" if contact[name] == was.get(name, "") else "now"
+            for name in ("createdAt", "updatedAt")
+        }
+        return contact | clocks
+
+    old = {
+        contact_id: plain(contact_id, row) for contact_id, row in end.contacts.items() if contact_id in known
+    }
+    new = sorted(
+        repr(sorted(plain(contact_id, row).items(), key=lambda item: item[0]))
+        for contact_id, row in end.contacts.items()
+        if contact_id not in known
+    )
+    links = {
+        person: (contact_id if contact_id in known else "new", *rest)
+        for person, (contact_id, *rest) in end.kept["links"].items()
+    }
+    return old, new, links

@@ -1,0 +1,380 @@
+"""What a list must look like after a sync, worked out with plain dictionaries, one person after another.
+
+Written from the rules of the product and deliberately naive: nothing here knows of SQL, dataframes or the program's
+code, and nothing is fast. It is handed persons as Pipedrive's JSON has them, and remembers the list, who owns which
+contact, and who opted out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+IDENTIFIERS = ("userId", "email", "phoneNumber")
+REMEMBERED_CHANNELS = ("smsSubscribe", "viberSubscribe", "emailSubscribe")
+
+Row = dict[str, Any]
+# A contact that is there already goes by its number, a new one by the person that it was made for.
+Key = int | str
+
+
+@dataclass
+class Link:
+    contact: Key
+    adopted: bool
+    phone_filled: bool
+    deactivated: bool = False
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A person as the matching maps it: the identifiers that it has are among `values`."""
+
+    id: int
+    version: datetime
+    marketing_status: str | None
+    values: Mapping[str, Any]
+
+    @property
+    def recency(self) -> tuple[datetime, int]:
+        return self.version, self.id
+
+    @property
+    def identifiers(self) -> dict[str, str]:
+        return {kind: self.values[kind] for kind in IDENTIFIERS if self.values.get(kind) is not None}
+
+
+@dataclass
+class Outcome:
+    """`fates`: what became of each person; `touched`: contacts that were changed or made."""
+
+    fates: dict[int, str] = field(default_factory=dict)
+    duplicate_of: dict[int, int] = field(default_factory=dict)
+    touched: set[Key] = field(default_factory=set)
+    deleted: int = 0
+    dropped_values: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        names = {
+            "created": "created",
+            "updated": "updated",
+            "unchanged": "unchanged",
+            "rejected": "rejected",
+            "duplicates": "duplicate",
+            "conflicts": "conflict",
+        }
+        fates = list(self.fates.values())
+        counts = {count: fates.count(fate) for count, fate in names.items()}
+        return counts | {
+            "fetched": len(fates),
+            "deleted": self.deleted,
+            "dropped_values": self.dropped_values,
+        }
+
+
+class Oracle:
+    """One connection and the list that it feeds; `built_in`: the variables that every list has."""
+
+    def __init__(self, consent: str, on_delete: str, built_in: Sequence[str]) -> None:
+        self.built_in = built_in
+        self.consent = consent
+        self.on_delete = on_delete
+        self.ignore_empty = True
+        self.matching: dict[str, str] = {}
+        self.custom_variables: set[str] = set()
+        self.rows: dict[Key, Row] = {}
+        self.links: dict[int, Link] = {}
+        self.opted_out: set[tuple[str, str]] = set()
+        self.snapshot: list[Mapping[str, Any]] = []
+        # Field code -> option id -> label, in the order of the catalogue; those that are gone at the end.
+        self.options: dict[str, dict[int, str]] = {}
+        self.present_fields: set[str] = set()
+
+    # What people do
+
+    def import_matching(self, matching: Mapping[str, str], custom: Iterable[str], ignore_empty: bool) -> None:
+        """`matching`: field -> variable, for fields that feed one; `custom`: those of the variables that are custom."""
+        custom = set(custom)
+        moves = [
+            (self.matching[key], new)
+            for key, new in matching.items()
+            if key in self.matching and self.matching[key] != new and new in custom
+        ]
+        for old, new in moves:
+            if old in self.custom_variables and new not in self.custom_variables:
+                self.custom_variables.remove(old)
+                self.custom_variables.add(new)
+                for row in self.rows.values():
+                    row[new] = row.pop(old)
+        for new in sorted(custom - self.custom_variables):
+            self.custom_variables.add(new)
+            for row in self.rows.values():
+                row[new] = None
+        self.matching = dict(matching)
+        self.ignore_empty = ignore_empty
+
+    def read_catalogue(self, fields: Mapping[str, Sequence[tuple[int, str]]]) -> None:
+        """`fields`: the custom fields that there are, with their options in order."""
+        self.present_fields = set(fields)
+        for code, options in fields.items():
+            before = self.options.get(code, {})
+            now = dict(options)
+            gone = {option: label for option, label in before.items() if option not in now}
+            self.options[code] = now | gone
+
+    # A sync
+
+    def sync(self, persons: Sequence[Mapping[str, Any]] | None) -> Outcome:
+        """`persons`: those that a full run sees; None is a re-map of the ones seen last."""
+        if persons is not None:
+            self.snapshot = copy.deepcopy(list(persons))
+        outcome = Outcome()
+        mapped = [self._map(person, outcome) for person in self.snapshot]
+        before = copy.deepcopy(self.rows)
+        self._bring_memory_in_step()
+        # A person that is in the way of another may be out of it once it is written: so until all is quiet.
+        while True:
+            quiet = copy.deepcopy((self.rows, self.links))
+            fates = self._pass(mapped, outcome)
+            for person, fate in fates.items():
+                if fate == "unchanged" and outcome.fates.get(person) in ("created", "updated"):
+                    continue
+                outcome.fates[person] = fate
+            if (self.rows, self.links) == quiet:
+                break
+        outcome.touched = {key for key, row in self.rows.items() if before.get(key) != row}
+        outcome.deleted += len(before.keys() - self.rows.keys())
+        return outcome
+
+    def _bring_memory_in_step(self) -> None:
+        said: dict[tuple[str, str], set[bool]] = {}
+        for row in self.rows.values():
+            for channel in REMEMBERED_CHANNELS:
+                if row["phoneNumber"] and row[channel] is not None:
+                    said.setdefault((row["phoneNumber"], channel), set()).add(row[channel])
+        for memory, flags in said.items():
+            if False in flags:
+                self.opted_out.add(memory)
+            else:
+                self.opted_out.discard(memory)
+
+    def _pass(self, persons: list[Mapped], outcome: Outcome) -> dict[int, str]:
+        fates: dict[int, str] = {}
+        self.links = {p: link for p, link in self.links.items() if link.contact in self.rows}
+        taking_part = []
+        claimed: dict[tuple[str, str], Mapped] = {}
+        for person in sorted(persons, key=lambda p: p.recency, reverse=True):
+            rivals = [claimed[item] for item in person.identifiers.items() if item in claimed]
+            if rivals:
+                fates[person.id] = "duplicate"
+                outcome.duplicate_of[person.id] = max(rivals, key=lambda p: p.recency).id
+            elif person.identifiers or (self.ignore_empty and person.id in self.links):
+                claimed.update(dict.fromkeys(person.identifiers.items(), person))
+                taking_part.append(person)
+            else:
+                fates[person.id] = "rejected"
+        owners, conflicts = self._settle(taking_part)
+        for person in taking_part:
+            if person.id in conflicts:
+                fates[person.id] = "conflict"
+        kept = {self.links[p].contact for p in conflicts if p in self.links}
+        for person in taking_part:
+            if person.id not in conflicts and person.id in owners:
+                kept.add(owners[person.id])
+                fates[person.id] = "updated" if self._update(person, owners[person.id]) else "unchanged"
+        for person in sorted(taking_part, key=lambda p: p.id):
+            if person.id not in conflicts and person.id not in owners:
+                kept.add(self._create(person))
+                fates[person.id] = "created"
+        for person_id, link in list(self.links.items()):
+            if link.contact not in kept:
+                self._leave(person_id, link, outcome)
+        return fates
+
+    def _settle(self, taking_part: list[Mapped]) -> tuple[dict[int, Key], set[int]]:
+        """Which contact each person has, if it isn't to be a new one; and who is in conflict."""
+        by_id = {person.id: person for person in taking_part}
+        holder = {link.contact: person for person, link in self.links.items() if person in by_id}
+        left_behind = {
+            link.contact
+            for person, link in self.links.items()
+            if person not in by_id and not link.adopted and link.contact not in holder
+        }
+        conflicts: set[int] = set()
+
+        def in_the_way(person: Mapped, own: Key | None, holders: Mapping[Key, int]) -> list[Key]:
+            found = []
+            for key, row in self.rows.items():
+                if key == own or (key in left_behind and key not in holders):
+                    continue
+                for kind, value in person.identifiers.items():
+                    if _same(kind, row[kind], value) and self._stays(
+                        kind, holders.get(key), by_id, conflicts
+                    ):
+                        found.append(key)
+                        break
+            return found
+
+        while True:
+            known = set(conflicts)
+            holders = dict(holder)
+            owners: dict[int, Key] = {
+                person: link.contact for person, link in self.links.items() if person in by_id
+            }
+            for person in taking_part:
+                if person.id in owners or person.id in conflicts:
+                    continue
+                others = in_the_way(person, None, holders)
+                if len(others) > 1 or (others and others[0] in holders):
+                    conflicts.add(person.id)
+                    continue
+                free = others or sorted(
+                    key
+                    for key in left_behind
+                    if key not in holders
+                    and any(_same(kind, self.rows[key][kind], v) for kind, v in person.identifiers.items())
+                )
+                if free:
+                    owners[person.id] = free[0]
+                    holders[free[0]] = person.id
+            for person in taking_part:
+                if person.id not in conflicts and in_the_way(person, owners.get(person.id), holders):
+                    conflicts.add(person.id)
+            if conflicts == known:
+                return owners, conflicts
+
+    def _stays(self, kind: str, holder: int | None, by_id: Mapping[int, Mapped], conflicts: set[int]) -> bool:
+        """Whether a contact still has its value of this kind after the run."""
+        if holder is None or holder in conflicts:
+            return True
+        return self.ignore_empty and by_id[holder].values.get(kind) is None
+
+    # Writing
+
+    def _update(self, person: Mapped, key: Key) -> bool:
+        row = self.rows[key]
+        before = dict(row)
+        if person.id not in self.links:
+            former = next((p for p, link in self.links.items() if link.contact == key), None)
+            if former is None:
+                self.links[person.id] = Link(key, adopted=True, phone_filled=bool(row["phoneNumber"]))
+            else:
+                self.links[person.id] = self.links.pop(former)
+        link = self.links[person.id]
+        for variable, value in person.values.items():
+            if variable == "emailSubscribe":
+                if value is False:
+                    row[variable] = False
+            elif value is not None or not self.ignore_empty:
+                row[variable] = value
+        phone = row["phoneNumber"]
+        if phone and phone != before["phoneNumber"] and "phoneNumber" in person.values:
+            self._first_or_new_number(person, row, first=not link.phone_filled and not before["phoneNumber"])
+        if link.deactivated:
+            row["active"] = True
+            link.deactivated = False
+        link.phone_filled = link.phone_filled or bool(row["phoneNumber"])
+        return row != before
+
+    def _create(self, person: Mapped) -> Key:
+        key = f"new contact of person {person.id}"
+        row: Row = dict.fromkeys([*self.built_in, *self.custom_variables])
+        row |= person.values
+        row["active"] = True
+        if row["phoneNumber"]:
+            self._first_or_new_number(person, row, first=True)
+        self.rows[key] = row
+        self.links[person.id] = Link(key, adopted=False, phone_filled=bool(row["phoneNumber"]))
+        return key
+
+    def _first_or_new_number(self, person: Mapped, row: Row, *, first: bool) -> None:
+        allowed = {
+            "ignore": True,
+            "require": person.marketing_status == "subscribed",
+            "respect": person.marketing_status != "unsubscribed",
+        }[self.consent]
+        for channel in ("smsSubscribe", "viberSubscribe"):
+            if first and allowed and row[channel] is None:
+                row[channel] = True
+        for channel in REMEMBERED_CHANNELS:
+            if (row["phoneNumber"], channel) in self.opted_out:
+                row[channel] = False
+
+    def _leave(self, person_id: int, link: Link, outcome: Outcome) -> None:
+        """A contact that lost its person."""
+        row = self.rows[link.contact]
+        if link.adopted:
+            del self.links[person_id]
+        elif self.on_delete == "delete":
+            del self.rows[link.contact], self.links[person_id]
+        elif self.on_delete == "deactivate" and not link.deactivated and row["active"] is not False:
+            row["active"] = False
+            link.deactivated = True
+            outcome.deleted += 1
+
+    # From Pipedrive's JSON to values
+
+    def _map(self, person: Mapping[str, Any], outcome: Outcome) -> Mapped:
+        values: dict[str, Any] = {}
+        custom = person.get("custom_fields") or {}
+        for key, variable in self.matching.items():
+            if key == "name":
+                values[variable] = _text(person["name"])
+            elif key in ("emails", "phones"):
+                values[variable] = self._point(person[key], _email if key == "emails" else _phone, outcome)
+            elif key == "marketing_status":
+                said = {"subscribed": True, "unsubscribed": False}
+                values[variable] = said.get(person["marketing_status"])
+            elif key in self.present_fields:
+                values[variable] = self._custom(key, custom.get(key), outcome)
+        moment = person["update_time"] or person["add_time"]
+        return Mapped(person["id"], datetime.fromisoformat(moment), person["marketing_status"], values)
+
+    def _point(self, points: list[Any], read: Callable[[str], str | None], outcome: Outcome) -> str | None:
+        """The primary one and then the others in order: the first that is valid."""
+        ordered = [p for p in points if p["primary"]] + [p for p in points if not p["primary"]]
+        texts = [text for text in (_text(point["value"]) for point in ordered) if text]
+        valid = [value for value in map(read, texts) if value]
+        if texts and not valid:
+            outcome.dropped_values += 1
+        return valid[0] if valid else None
+
+    def _custom(self, code: str, value: Any, outcome: Outcome) -> str | None:
+        options = self.options[code]
+        if value is None:
+            return None
+        if isinstance(value, int):
+            value = [value]
+        if isinstance(value, list):
+            if any(option not in options for option in value):
+                outcome.dropped_values += 1
+            return ", ".join(label for option, label in options.items() if option in value) or None
+        text = _text(value)
+        if code == "since":
+            return None if text is None or text.startswith("0000") else f"{text} 00:00:00"
+        return text
+
+
+def _same(kind: str, stored: str | None, value: str) -> bool:
+    return stored is not None and (stored.lower() if kind == "email" else stored) == value
+
+
+def _text(value: str | None) -> str | None:
+    return (value or "").strip() or None
+
+
+def _email(text: str) -> str | None:
+    return text.lower() if text.count("@") == 1 and " " not in text else None
+
+
+def _phone(text: str) -> str | None:
+    number = "".join(character for character in text if character not in " ()-.")
+    if number.startswith("00"):
+        number = "+" + number[2:]
+    elif number.startswith("0"):
+        number = "+358" + number[1:]
+    return number if number.startswith("+") and number[1:].isdigit() else None

@@ -1,0 +1,87 @@
+"""One sync in a process of its own that tells each of its moments before it comes, so that it can be killed at any:
+
+python -m wooxy_pipedrive_etl_tests.conformance.sync_process DATABASE_URL CONNECTION full|re-map steps|dagster
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.sync import catalogue, contacts, matching, names, persons, progress
+from wooxy_pipedrive_etl.sync.run import begin
+
+
+@contextmanager
+def telling(url: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """`tell` gets each statement and each commit in that database before it comes, and each progress.
+
+    Only the first words of a statement: people's values may follow.
+    """
+    # Whoever opens an engine: Dagster's job does so by itself, and has another one for its own storage.
+    database = sa.make_url(url).database
+
+    def statement(connection: sa.Connection, _cursor: Any, text: str, *_: Any) -> None:
+        if connection.engine.url.database == database:
+            tell(" ".join(text.split()[:4]))
+
+    def commit(connection: sa.Connection) -> None:
+        if connection.engine.url.database == database:
+            tell("COMMIT")
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", statement)
+    sa.event.listen(sa.Engine, "commit", commit)
+    progress.watch(lambda what, done, _total: tell(f"{what}: {done}"))
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", statement)
+        sa.event.remove(sa.Engine, "commit", commit)
+        progress.watch(lambda *_: None)
+
+
+def writing(moments: Sequence[str]) -> range:
+    """Which moments are those of the last step, the one that writes the list: from its look whether it still may, to
+    its commit. Empty if it has not begun."""
+    begun = [number for number, moment in enumerate(moments) if moment.startswith("SELECT sync_runs.run_id")]
+    if not begun:
+        return range(0)
+    committed = [number for number in range(begun[-1], len(moments)) if moments[number] == "COMMIT"]
+    return range(begun[-1], committed[0] + 1 if committed else len(moments))
+
+
+def sync(url: str, name: str, kind: str, way: str) -> None:
+    """`kind`: full or re-map. `way`: the steps alone, or Dagster's job, which takes seconds to start."""
+    store = Store.open(url)
+    if way == "dagster":
+        from wooxy_pipedrive_etl.orchestration.launch import run_sync
+
+        run_sync(store, name, re_map=kind == "re-map")
+        return
+    with begin(store, name, uuid.uuid4().hex) as run:
+        catalogue.read_catalogue(run)
+        if kind == "full":
+            persons.fetch_persons(run)
+        names.read_referenced_names(run)
+        matching.match_table_of_run(run)
+        contacts.map_contacts(run)
+        refusal = contacts.refusal(run, contacts.plan_contacts(run), allow_mass_delete=False)
+        assert refusal is None, refusal
+        contacts.apply_contacts(run)
+    store.engine.dispose()
+
+
+def _say(moment: str) -> None:
+    os.write(sys.stdout.fileno(), f"{moment}\n".encode())
+
+
+if __name__ == "__main__":
+    with telling(sys.argv[1], _say):
+        sync(*sys.argv[1:])

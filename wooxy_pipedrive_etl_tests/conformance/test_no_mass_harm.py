@@ -1,0 +1,83 @@
+"""Lost visibility, a wrong account or a broken walk never empties the list, nor changes it at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
+from wooxy_pipedrive_etl.sandbox import Account, Fault, FaultKind
+from wooxy_pipedrive_etl.sync.errors import SyncError
+
+from ..scenario import Connected, Refused, connected, new_token, small_account
+from .conftest import NewDatabase
+
+ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber"}
+
+
+@pytest.fixture
+def acme(new_database: NewDatabase) -> Iterator[Connected]:
+    with new_database() as url, connected(url, small_account(40)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        yield acme
+
+
+def test_a_token_that_sees_fewer_persons_deletes_nobody_until_a_person_allows_it(acme: Connected) -> None:
+    before = acme.dump()
+    for person_id in range(1, 31):
+        acme.account.hide_person(person_id)
+    with pytest.raises(Refused, match="30 of the 40 contacts would be deleted"):
+        acme.sync()
+    assert acme.dump() == before
+    # A re-map after it finds no other way in.
+    with pytest.raises(Refused):
+        acme.remap()
+    assert acme.dump() == before
+    assert acme.sync(allow_mass_delete=True)["deleted"] == 30
+    assert acme.dump() == before[30:]
+
+
+def test_a_token_that_sees_the_persons_again_finds_all_contacts_as_they_were(acme: Connected) -> None:
+    before = acme.dump()
+    for person_id in range(1, 41):
+        acme.account.hide_person(person_id)
+    with pytest.raises(Refused):
+        acme.sync()
+    for person_id in range(1, 41):
+        acme.account.show_person(person_id)
+    counts = acme.sync()
+    assert (counts["unchanged"], counts["deleted"]) == (40, 0)
+    assert acme.dump() == before
+
+
+def test_a_token_of_another_account_changes_nothing(acme: Connected) -> None:
+    before = acme.dump()
+    acme.account.company_id += 1
+    with pytest.raises(SyncError, match="belong to the Pipedrive company"):
+        acme.sync(allow_mass_delete=True)
+    assert acme.dump() == before
+    assert len(acme.snapshot_ids()) == 40
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["status", "reset", "truncated_json", "empty_200", "success_false_200", "unauthorized_401", "daily_429"],
+)
+@pytest.mark.parametrize("page", ["first", "second"])
+def test_a_walk_that_breaks_deletes_nobody(new_database: NewDatabase, kind: FaultKind, page: str) -> None:
+    account = Account.large(persons=520, custom_fields=1, token=new_token())
+    with new_database() as url, connected(url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        before = acme.dump()
+        acme.server.faults.add(
+            Fault(kind, path_prefix="/api/v2/persons", after=0 if page == "first" else 1, times=None)
+        )
+        with pytest.raises(PipedriveError):
+            acme.sync(allow_mass_delete=True)
+        assert acme.dump() == before
+        # What was read before the break is no reason to delete the rest either.
+        assert acme.remap()["deleted"] == 0
+        assert acme.dump() == before
