@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -65,13 +66,7 @@ class ContactList:
 
     def table(self, stored: dict[str, str | None]) -> sa.Table:
         """The table for SQLAlchemy. Quoted names throughout: a variable may be called `order`."""
-        columns = [
-            sa.Column(
-                sa.quoted_name(name, quote=True), sql_type(stores or "text"), primary_key=name == "contact_id"
-            )
-            for name, stores in stored.items()
-        ]
-        return sa.Table(self.table_name, sa.MetaData(), *columns, schema=self.schema)
+        return _table(self.schema, self.table_name, tuple(stored.items()))
 
     def variables(self, connection: sa.Connection) -> pd.DataFrame:
         """`list_variables`: name, type, format (str), built_in, targetable, created_by_sync (bool); in column order,
@@ -220,6 +215,18 @@ class ContactList:
         created = tables.created_variables
         query = sa.select(created.c.name).where(created.c.domain_id == self.domain_id)
         return set(connection.execute(query).scalars())
+
+
+# SQLAlchemy keeps what it has compiled by the table object, so the same table should be the same object.
+@lru_cache(maxsize=64)
+def _table(schema: str | None, name: str, stored: tuple[tuple[str, str | None], ...]) -> sa.Table:
+    columns = [
+        sa.Column(
+            sa.quoted_name(column, quote=True), sql_type(stores or "text"), primary_key=column == "contact_id"
+        )
+        for column, stores in stored
+    ]
+    return sa.Table(name, sa.MetaData(), *columns, schema=schema)
 
 
 def _check_free(name: str, stored: dict[str, str | None]) -> None:

@@ -66,10 +66,9 @@ def folded(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.Colum
     return sa.func.lower(sa.collate(column, "C") if is_postgres(connection) else column)
 
 
-def scratch_table(connection: sa.Connection, name: str, columns: Sequence[sa.Column[Any]]) -> sa.Table:
-    """A table that can be made anew at any time, so a crash of the server may empty it."""
-    prefixes = ["UNLOGGED"] if is_postgres(connection) else []
-    return sa.Table(name, sa.MetaData(), *columns, prefixes=prefixes)
+def scratch_prefixes(connection: sa.Connection) -> list[str]:
+    """For the making of a table that can be made anew at any time: a crash of the server may empty it."""
+    return ["UNLOGGED"] if is_postgres(connection) else []
 
 
 def ready_for_joins(connection: sa.Connection, table: sa.Table, *indexes: Sequence[str]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -59,47 +61,49 @@ def work_tables(
         raise ListError(
             f"The list has no column {missing[0]} that can be filled; set its row of the matching to another variable."
         )
-    stage = dialects.scratch_table(
-        connection,
-        f"sync_stage_{connection_id}",
-        [
-            sa.Column("person_id", _ID, primary_key=True, autoincrement=False),
-            sa.Column("person_version", sa.BigInteger, nullable=False),
-            sa.Column("marketing_status", sa.Text),
-            *(sa.Column(name, sa.Boolean) for name in OPTED_OUT.values()),
-            *(sa.Column(sa.quoted_name(name, quote=True), sql_type(stored[name] or "text")) for name in fed),
-        ],
+    fed_types = tuple((name, stored[name] or "text") for name in fed)
+    return _work_tables(connection_id, fed_types, tuple(dialects.scratch_prefixes(connection)))
+
+
+# As with the list: one object for one table.
+@lru_cache(maxsize=64)
+def _work_tables(connection_id: int, fed: tuple[tuple[str, str], ...], prefixes: tuple[str, ...]) -> Work:
+    def scratch(kind: str, *columns: sa.Column[Any]) -> sa.Table:
+        return sa.Table(f"sync_{kind}_{connection_id}", sa.MetaData(), *columns, prefixes=list(prefixes))
+
+    stage = scratch(
+        "stage",
+        sa.Column("person_id", _ID, primary_key=True, autoincrement=False),
+        sa.Column("person_version", sa.BigInteger, nullable=False),
+        sa.Column("marketing_status", sa.Text),
+        *(sa.Column(name, sa.Boolean) for name in OPTED_OUT.values()),
+        *(sa.Column(sa.quoted_name(name, quote=True), sql_type(stores)) for name, stores in fed),
     )
-    meetings = dialects.scratch_table(
-        connection,
-        f"sync_meetings_{connection_id}",
-        [sa.Column("person_id", _ID), sa.Column("contact_id", _ID), sa.Column("identifier", sa.Text)],
+    meetings = scratch(
+        "meetings",
+        sa.Column("person_id", _ID),
+        sa.Column("contact_id", _ID),
+        sa.Column("identifier", sa.Text),
     )
-    decisions = dialects.scratch_table(
-        connection,
-        f"sync_decisions_{connection_id}",
-        [
-            sa.Column("person_id", _ID, primary_key=True, autoincrement=False),
-            sa.Column("state", sa.Text, nullable=False),  # write, duplicate, conflict
-            sa.Column("contact_id", _ID),  # whose contact it becomes, if not its own or a new one
-            sa.Column("adopts", sa.Boolean, nullable=False),
-            sa.Column("takes_over", sa.Boolean, nullable=False),
-            sa.Column("owner_id", _ID),  # the person it is a duplicate of
-            sa.Column("detail", sa.Text),  # what a conflict is about
-        ],
+    decisions = scratch(
+        "decisions",
+        sa.Column("person_id", _ID, primary_key=True, autoincrement=False),
+        sa.Column("state", sa.Text, nullable=False),  # write, duplicate, conflict
+        sa.Column("contact_id", _ID),  # whose contact it becomes, if not its own or a new one
+        sa.Column("adopts", sa.Boolean, nullable=False),
+        sa.Column("takes_over", sa.Boolean, nullable=False),
+        sa.Column("owner_id", _ID),  # the person it is a duplicate of
+        sa.Column("detail", sa.Text),  # what a conflict is about
     )
-    plan = dialects.scratch_table(
-        connection,
-        f"sync_plan_{connection_id}",
-        [
-            sa.Column("person_id", _ID),  # null: a contact that lost its person
-            sa.Column("contact_id", _ID),  # null: none yet, or none at all
-            sa.Column("action", sa.Text, nullable=False),
-            sa.Column("adopts", sa.Boolean, nullable=False),
-            sa.Column("takes_over", sa.Boolean, nullable=False),
-            sa.Column("owner_id", _ID),
-            sa.Column("detail", sa.Text),
-        ],
+    plan = scratch(
+        "plan",
+        sa.Column("person_id", _ID),  # null: a contact that lost its person
+        sa.Column("contact_id", _ID),  # null: none yet, or none at all
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("adopts", sa.Boolean, nullable=False),
+        sa.Column("takes_over", sa.Boolean, nullable=False),
+        sa.Column("owner_id", _ID),
+        sa.Column("detail", sa.Text),
     )
     return Work(stage, meetings, decisions, plan)
 

@@ -36,8 +36,9 @@ def hash_phone(phone: str) -> str:
     return hashlib.sha256(phone.encode()).hexdigest()
 
 
-def person(person_id: int, version: int = 0, marketing: str | None = None, **values: Any) -> dict[str, Any]:
-    return {"person_id": person_id, "version": version, "marketing_status": marketing, **values}
+def person(person_id: int, at: int = 0, marketing: str | None = None, **values: Any) -> dict[str, Any]:
+    """`at`: its version. All keys but the first three are variables, one of which may be called `version`."""
+    return {"person_id": person_id, "person_version": at, "marketing_status": marketing, **values}
 
 
 @dataclass
@@ -99,7 +100,7 @@ class Desk:
         frame = pd.DataFrame(
             {
                 "person_id": pd.Series([p["person_id"] for p in persons], dtype="int64"),
-                "version": pd.Series([p["version"] for p in persons], dtype="int64"),
+                "version": pd.Series([p["person_version"] for p in persons], dtype="int64"),
                 "marketing_status": pd.Series([p["marketing_status"] for p in persons], dtype=object),
             }
         )
@@ -177,8 +178,14 @@ class Desk:
             return {(row.phone_hash, row.channel) for row in rows}
 
     def clear(self) -> None:
-        """Back to an empty list."""
+        """Back to an empty list, with ids from 1."""
         with self.engine.begin() as connection:
-            connection.execute(self.table.delete())
+            if self.engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"TRUNCATE {self.list.qualified_name} RESTART IDENTITY")
+            else:
+                connection.execute(self.table.delete())
+                connection.exec_driver_sql(
+                    "DELETE FROM sqlite_sequence WHERE name = ?", (self.list.table_name,)
+                )
             for table in (tables.links, tables.opt_outs):
                 connection.execute(table.delete().where(table.c.connection_id == self.connection_id))

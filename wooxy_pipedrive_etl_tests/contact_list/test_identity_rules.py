@@ -117,11 +117,11 @@ def test_last_identifier_lost_without_ignore_empty(
 
 def test_the_most_recent_one_owns_the_contact(desk: Desk) -> None:
     summary = desk.sync(
-        person(1, version=5, email="a@x.com", name="old"), person(2, version=7, email="a@x.com", name="new")
+        person(1, at=5, email="a@x.com", name="old"), person(2, at=7, email="a@x.com", name="new")
     )
     assert (summary.created, summary.duplicates) == (1, 1)
     assert desk.only()["name"] == "new"
-    desk.stage(person(1, email="a@x.com"), person(2, version=1, email="a@x.com"))
+    desk.stage(person(1, email="a@x.com"), person(2, at=1, email="a@x.com"))
     desk.plan()
     with desk.engine.begin() as connection:
         issues = plan_issues(connection, desk.connection_id)
@@ -143,9 +143,9 @@ def test_equally_recent_the_larger_id_owns(desk: Desk) -> None:
 
 def test_a_duplicate_claims_none_of_its_identifiers(desk: Desk) -> None:
     summary = desk.sync(
-        person(1, version=3, email="a@x.com"),
-        person(2, version=2, email="a@x.com", phoneNumber="+491"),
-        person(3, version=1, phoneNumber="+491"),
+        person(1, at=3, email="a@x.com"),
+        person(2, at=2, email="a@x.com", phoneNumber="+491"),
+        person(3, at=1, phoneNumber="+491"),
     )
     assert (summary.created, summary.duplicates) == (2, 1)
     assert desk.links() == {1: 1, 3: 2}
@@ -153,8 +153,8 @@ def test_a_duplicate_claims_none_of_its_identifiers(desk: Desk) -> None:
 
 def test_the_next_in_line_takes_over_the_same_row(desk: Desk) -> None:
     both = (
-        person(1, version=1, email="a@x.com", name="one"),
-        person(2, version=2, email="a@x.com", name="two"),
+        person(1, at=1, email="a@x.com", name="one"),
+        person(2, at=2, email="a@x.com", name="two"),
     )
     desk.sync(*both)
     summary = desk.sync(both[0], now=LATER)
@@ -166,11 +166,9 @@ def test_the_next_in_line_takes_over_the_same_row(desk: Desk) -> None:
 
 
 def test_an_owner_that_becomes_the_older_one_gives_its_row_up(desk: Desk) -> None:
-    desk.sync(
-        person(1, version=1, email="a@x.com", name="one"), person(2, version=2, email="a@x.com", name="two")
-    )
+    desk.sync(person(1, at=1, email="a@x.com", name="one"), person(2, at=2, email="a@x.com", name="two"))
     summary = desk.sync(
-        person(1, version=3, email="a@x.com", name="one"), person(2, version=2, email="a@x.com", name="two")
+        person(1, at=3, email="a@x.com", name="one"), person(2, at=2, email="a@x.com", name="two")
     )
     assert (summary.taken_over, summary.duplicates, summary.deleted) == (1, 1, 0)
     assert desk.links() == {1: 1}
@@ -179,7 +177,7 @@ def test_an_owner_that_becomes_the_older_one_gives_its_row_up(desk: Desk) -> Non
 
 def test_a_row_left_behind_goes_to_nobody_who_has_one(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"), person(2, email="b@x.com"))
-    summary = desk.sync(person(1, email="a@x.com"), person(2, version=-1, email="a@x.com"))
+    summary = desk.sync(person(1, email="a@x.com"), person(2, at=-1, email="a@x.com"))
     assert (summary.deleted, summary.duplicates) == (1, 1)
     assert desk.links() == {1: 1}
 
@@ -292,8 +290,8 @@ def test_what_a_conflict_waited_for_is_settled_in_the_same_run(desk: Desk) -> No
     first = desk.put(email="a@x.com", phoneNumber="+491")
     second = desk.put(userId="u")
     persons = [
-        person(1, version=2, email="a@x.com", userId="u"),
-        person(2, version=1, email="b@x.com", phoneNumber="+491"),
+        person(1, at=2, email="a@x.com", userId="u"),
+        person(2, at=1, email="b@x.com", phoneNumber="+491"),
     ]
     summary = desk.sync(*persons)
     assert (summary.adopted, summary.conflicts) == (2, 0)
@@ -304,7 +302,7 @@ def test_what_a_conflict_waited_for_is_settled_in_the_same_run(desk: Desk) -> No
 def test_several_want_one_contact(desk: Desk) -> None:
     contact = desk.put(email="a@x.com", phoneNumber="+491")
     summary = desk.sync(
-        person(1, version=1, email="a@x.com", phoneNumber="+492"), person(2, version=2, phoneNumber="+491")
+        person(1, at=1, email="a@x.com", phoneNumber="+492"), person(2, at=2, phoneNumber="+491")
     )
     assert (summary.adopted, summary.conflicts) == (1, 1)
     assert desk.links() == {2: contact}
