@@ -1,0 +1,74 @@
+"""The pure functions of identity, against the naive telling of the rules."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wooxy_pipedrive_etl.contact_list.identity import Contact, Meeting, Person, Resolution, claim, resolve
+
+from .naive import KINDS, World, outcome, worlds
+
+_PERSONS = st.lists(
+    st.tuples(
+        st.integers(1, 30),
+        st.integers(0, 3),
+        st.sets(st.tuples(st.sampled_from(["email", "phoneNumber"]), st.sampled_from("abcd")), max_size=3),
+    ),
+    unique_by=lambda person: person[0],
+)
+
+
+@given(_PERSONS)
+def test_claims(persons: list[tuple[int, int, set[tuple[str, str]]]]) -> None:
+    duplicates = claim(persons)
+    by_id = {person[0]: person for person in persons}
+    owners = [person for person in persons if person[0] not in duplicates]
+    held = [identifier for _, _, identifiers in owners for identifier in identifiers]
+    assert len(held) == len(set(held))
+    for person_id, owner_id in duplicates.items():
+        _, version, identifiers = by_id[person_id]
+        sharing = [
+            (v, p) for p, v, theirs in owners if theirs & identifiers and (v, p) > (version, person_id)
+        ]
+        assert max(sharing) == (by_id[owner_id][1], owner_id)
+
+
+@settings(max_examples=400, deadline=None)
+@given(worlds())
+def test_resolves_as_the_rules_say(world: World) -> None:
+    expected = outcome(world)
+    resolution = _resolved(world, expected.issues)
+    conflicts = {person for person, kind in expected.issues.items() if kind == "conflict"}
+    assert set(resolution.conflicts) == conflicts
+    assert all(resolution.conflicts.values())
+    own = {person: contact for person, (contact, _) in world.links.items()}
+    gained = {p: c for p, c in expected.owners.items() if c is not None and own.get(p) != c}
+    assert resolution.contacts == gained
+    assert len(set(gained.values())) == len(gained)
+
+
+def _resolved(world: World, issues: dict[int, str]) -> Resolution:
+    own = {person: contact for person, (contact, _) in world.links.items()}
+    persons = {
+        number: Person(
+            number, version, own.get(number), frozenset(kind for kind in KINDS if identifiers[kind])
+        )
+        for number, (version, identifiers) in world.persons.items()
+        if issues.get(number) not in ("duplicate", "rejected")
+    }
+    linked = {contact: (person, adopted) for person, (contact, adopted) in world.links.items()}
+    contacts = {}
+    for number in world.contacts:
+        person, adopted = linked.get(number, (None, True))
+        contacts[number] = Contact(number, persons.get(person) if person else None, foreign=adopted)
+    meetings = [
+        Meeting(person, number, kind)
+        for person in persons
+        for number, values in world.contacts.items()
+        for kind in KINDS
+        if number != own.get(person)
+        and world.persons[person][1][kind]
+        and world.persons[person][1][kind] == (values[kind] or "").lower()
+    ]
+    return resolve(persons.values(), meetings, contacts, ignore_empty=world.ignore_empty)
