@@ -9,9 +9,8 @@ from anyascii import anyascii
 
 MAX_LENGTH = 60
 
-# PostgreSQL's system columns can't be columns of a table; the others are the columns of mapped contacts
-# that say whose row it is.
-RESERVED_NAMES = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "version"})
+# PostgreSQL's system columns can't be columns of a table.
+RESERVED_NAMES = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 _NAME = re.compile(r"[a-z][A-Za-z0-9]*")
 _APOSTROPHES = re.compile("['`’ʼ\"]")

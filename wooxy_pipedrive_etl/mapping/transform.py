@@ -192,16 +192,17 @@ def referenced_ids(batch: Batch) -> dict[str, set[int]]:
 def transform(batch: Batch, names: Names) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The contacts and the issues of a batch.
 
-    Contacts: person_id and version int64, marketing_status (object: the record's own code, or None), then one object
-    column a feed, named as the Wooxy variable: None or str for text, email, phone, language, timezone;
-    'YYYY-MM-DD HH:MM:SS' in UTC for datetime; 'YYYY-MM-DD' for date; int for integer and gender; bool for flag.
+    Contacts: person_id and person_version int64, marketing_status (object: the record's own code, or None), then one
+    object column a feed, named as the Wooxy variable, which has no underscore: None or str for text, email, phone,
+    language, timezone; 'YYYY-MM-DD HH:MM:SS' in UTC for datetime; 'YYYY-MM-DD' for date; int for integer and gender;
+    bool for flag.
     One row a person, in the batch's order; a person that cannot be read has a row of None.
 
     Issues: person_id Int64, kind, reason, variable (the Pipedrive key, or None), message (no value in it), all object.
     """
     columns: dict[str, Any] = {
         "person_id": pd.Series(batch.person_ids, dtype="int64"),
-        "version": pd.Series(batch.versions, dtype="int64"),
+        "person_version": pd.Series(batch.versions, dtype="int64"),
         "marketing_status": pd.Series(_marketing_status(batch), dtype=object),
     }
     issues: list[tuple[int, str, str, str | None, str]] = [

@@ -148,7 +148,6 @@ def test_new_fields_of_a_confirmed_matching_wait_and_feed_nothing() -> None:
         ((BUDGET, "b" * 61), "not a valid name"),
         ((BUDGET, "xmin"), "reserved"),
         ((BUDGET, "tableoid"), "reserved"),
-        ((BUDGET, "version"), "reserved"),
         ((BUDGET, "firstname"), "capitals only"),
         ((BUDGET, "contractstart", "DateTime"), "capitals only"),
         ((BUDGET, "notes", "DateTime"), "format String"),
@@ -275,7 +274,6 @@ def test_lower_camel_case(label: str, name: str) -> None:
         ("!!!", ("field",), "field2"),
         ("ctid", (), "ctid2"),
         ("XMIN", (), "xmin2"),
-        ("Version", (), "version2"),
         ("ID", (), "id"),
     ],
 )

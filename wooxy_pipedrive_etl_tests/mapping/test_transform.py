@@ -58,7 +58,7 @@ def test_contacts_and_issues_have_their_columns_and_types() -> None:
     contacts, issues = transform(read_batch(persons(raw, "{}"), plan), NAMES)
     assert list(contacts.columns) == [
         "person_id",
-        "version",
+        "person_version",
         "marketing_status",
         "name",
         "email",
@@ -67,7 +67,7 @@ def test_contacts_and_issues_have_their_columns_and_types() -> None:
     assert [str(dtype) for dtype in contacts.dtypes] == ["int64", "int64", *["object"] * 4]
     assert records(contacts)[0] == {
         "person_id": 1,
-        "version": 1_700_000_000_000_000,
+        "person_version": 1_700_000_000_000_000,
         "marketing_status": "subscribed",
         "name": "Ä",
         "email": "a@b.fi",
@@ -91,7 +91,7 @@ def test_an_empty_batch_and_an_empty_plan() -> None:
     contacts, issues = _run(_plan(("name", "name")))
     assert (len(contacts), issues) == (0, [])
     contacts, issues = _run(_plan(), '{"name":"A"}')
-    assert list(contacts.columns) == ["person_id", "version", "marketing_status"]
+    assert list(contacts.columns) == ["person_id", "person_version", "marketing_status"]
 
 
 def test_only_what_is_matched_is_there() -> None:
