@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from wooxy_pipedrive_etl.orchestration.launch import prepare_dagster_home, run_sync
-from wooxy_pipedrive_etl.sandbox import Account, SandboxServer, run_sandbox
+from wooxy_pipedrive_etl.sandbox import Account, PortTakenError, SandboxServer, run_sandbox
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import home
@@ -33,14 +33,17 @@ Say = Callable[[str], None]
 
 
 def serve_sandbox(port: int, persons: int, say: Say) -> None:
-    """Serves a Pipedrive account until it is stopped. Raises PortTakenError."""
+    """Serves a Pipedrive account until it is stopped. Raises SyncError if the port is taken."""
     account = _account(persons)
 
     def announce(url: str) -> None:
         say(f"A Pipedrive account with {persons} persons at {url}; its API token is {account.token}")
         say(f"Play with it at {url}/sandbox; stop it with Ctrl+C.")
 
-    run_sandbox(account, port, announce=announce)
+    try:
+        run_sandbox(account, port, announce=announce)
+    except PortTakenError as error:
+        raise SyncError(str(error)) from None
 
 
 def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
