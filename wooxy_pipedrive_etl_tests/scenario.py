@@ -307,3 +307,17 @@ def connected(
             yield connection
     finally:
         store.engine.dispose()
+
+
+@contextmanager
+def closing_databases() -> Iterator[None]:
+    """Closes the databases that were opened meanwhile, as the end of a process does."""
+    opened: list[sa.Connection] = []
+    note = opened.append
+    sa.event.listen(sa.Engine, "engine_connect", note)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, "engine_connect", note)
+        for connection in opened:
+            connection.engine.dispose()

@@ -1,0 +1,89 @@
+"""Runs `wooxy-pipedrive` as a person does: in this process where that is enough, since a new one costs seconds."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from wooxy_pipedrive_etl.cli import main
+from wooxy_pipedrive_etl.sandbox import SandboxServer
+from wooxy_pipedrive_etl_tests.scenario import closing_databases
+
+PROGRAM = Path(sys.executable).with_name("wooxy-pipedrive")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert (self.code, self.err) == (0, "")
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The program with an environment of its own: home folder, database, API token."""
+
+    home: Path
+    server: SandboxServer
+    variables: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "WOOXY_PIPEDRIVE_HOME": str(self.home),
+            "DAGSTER_HOME": str(self.home / "dagster"),
+            "TOKEN": self.server.account.token,
+            "COLUMNS": "200",
+            **self.variables,
+        }
+
+    def __call__(self, *arguments: str) -> Ended:
+        """In this process."""
+        out, err = io.StringIO(), io.StringIO()
+        argv = ["wooxy-pipedrive", *arguments]
+        with (
+            patch.dict(os.environ, self.environment),
+            patch.object(sys, "argv", argv),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            closing_databases(),
+        ):
+            try:
+                main()
+                code = 0
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    def process(self, *arguments: str) -> Ended:
+        """In a process of its own."""
+        ended = subprocess.run(
+            [PROGRAM, *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def connect(self, name: str = "acme", *options: str, domain: str = "shop.example.com") -> Ended:
+        return self(
+            *("connect", name, "--domain", domain, "--api-url", self.server.url),
+            *("--api-token-env", "TOKEN", *options),
+        )

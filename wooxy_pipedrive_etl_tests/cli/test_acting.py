@@ -1,0 +1,167 @@
+"""The commands that do something, from connecting to letting go."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wooxy_pipedrive_etl.sandbox import Fault
+from wooxy_pipedrive_etl_tests.cli.command_line import CommandLine
+from wooxy_pipedrive_etl_tests.scenario import add_person, new_token
+
+
+def _import(program: CommandLine, folder: Path, *rows: tuple[str, str | None], name: str = "acme") -> None:
+    file = folder / "matching.yaml"
+    variables = [{"pipedrive": key, "wooxy": wooxy, "format": "String"} for key, wooxy in rows]
+    file.write_text(yaml.safe_dump({"ignore_empty_values": True, "variables": variables}), "utf-8")
+    ended = program("match", name, "--import", str(file))
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_from_a_draft_to_a_list_and_back_again(
+    program: CommandLine, tmp_path: Path, postgres_url: str
+) -> None:
+    """On the production database; the embedded one is that of most other tests here."""
+    program.variables["WOOXY_PIPEDRIVE_DATABASE_URL"] = postgres_url
+    ended = program.connect("acme", "--default-region", "fi", "--consent", "require", "--on-delete", "keep")
+    assert (ended.code, ended.err) == (0, "")
+    assert "Next: wooxy-pipedrive match acme --export FILE" in ended.out
+    assert program("status", "--json").json[0]["state"] == "draft"
+
+    ended = program("sync", "acme")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("The matching of the connection acme has not been imported yet")
+
+    ended = program("match", "acme", "--suggest")
+    assert ended.code == 0
+    assert "nothing is imported until you confirm with --import" in ended.out
+    assert program("contacts", "acme", "--format", "json").json == []
+    file = tmp_path / "matching.yaml"
+    assert program("match", "acme", "--export", str(file)).code == 0
+    content = yaml.safe_load(file.read_text("utf-8"))
+    assert content["ignore_empty_values"] is True
+    (city,) = [row for row in content["variables"] if row["pipedrive"] == "city"]
+    assert city == {"pipedrive": "city", "label": "City", "wooxy": "city", "format": "String"}
+    ended = program("match", "acme", "--import", str(file), "--overwrite-empty")
+    assert ended.code == 0
+    assert "Next: wooxy-pipedrive sync acme" in ended.out
+    assert "Empty values overwrite stored ones." in program("match", "acme", "--show").out
+    assert program("match", "acme", "--ignore-empty").out.startswith("Empty values leave stored ones")
+    assert "Empty values are ignored." in program("match", "acme").out
+
+    ended = program("sync", "acme", "--dry-run")
+    assert ended.code == 0
+    assert ended.out.startswith("Dry run: nothing was written. Would be 3 created, 0 updated")
+    assert program("contacts", "acme", "--format", "json").json == []
+    ended = program("sync", "acme")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("Synced: 3 created, 0 updated, 0 unchanged, 0 deleted, 0 rejected")
+    contacts = program("contacts", "acme", "--format", "json").json
+    assert len(contacts) == 3
+    assert (
+        program("status", "acme", "--json").json[0]["list_table"] == "shop_example_com.default_contact_list"
+    )
+
+    assert program("disconnect", "acme").code == 0
+    assert program("sync", "acme").code == 1
+    assert program("contacts", "acme", "--format", "json").json == contacts
+    assert program.connect().code == 0
+    ended = program("sync", "acme", "--remap")
+    assert ended.out.startswith("Synced: 0 created, 0 updated, 3 unchanged")
+    assert program("disconnect", "acme", "--forget").code == 0
+    assert program("status", "--json").json == []
+
+
+def test_many_deletions_need_the_option(program: CommandLine, tmp_path: Path) -> None:
+    account = program.server.account
+    for number in range(4, 31):
+        add_person(account, number)
+    program.connect()
+    _import(program, tmp_path, ("emails", "email"), ("name", "name"))
+    assert program("sync", "acme", "--full").code == 0
+    for person_id in range(1, 26):
+        account.delete_person(person_id)
+    ended = program("sync", "acme")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("25 of the 30 contacts would be deleted at once, so nothing was written;")
+    assert ended.err.count("\n") == 1
+    assert len(program("contacts", "acme", "--format", "json").json) == 30
+    ended = program("sync", "acme", "--allow-mass-delete")
+    assert ended.code == 0
+    assert "25 deleted" in ended.out
+
+
+def test_a_run_that_fails_says_it_in_one_sentence_and_leaves_no_secret(
+    program: CommandLine,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No token is anywhere in the home folder or in what was said; no person in what was said and logged."""
+    program.variables["WOOXY_PIPEDRIVE_PREVIEW"] = "masked"
+    caplog.set_level(logging.DEBUG)
+    account, faults = program.server.account, program.server.faults
+    token = account.token
+    said = [program.connect()]
+    _import(
+        program, tmp_path, ("emails", "email"), ("name", "name"), ("phones", "phoneNumber"), ("city", "town")
+    )
+    said.append(program("sync", "acme"))
+    assert [ended.code for ended in said] == [0, 0]
+    account.edit_person(1, emails=["odd address"], phones=["odd number"])
+    faults.add(Fault("truncated_json", "/api/v2/persons", times=2))
+    said.append(program("sync", "acme"))
+    assert said[-1].code == 0
+    faults.clear()
+    faults.add(Fault("scope_403", "/api/v2/persons", times=None))
+    said.append(program("sync", "acme"))
+    faults.clear()
+    account.token = new_token()
+    failed = program("sync", "acme")
+    account.token = token
+    said += [failed, program("issues", "acme"), program("status", "--json")]
+    for ended in said[3:5]:
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.count("\n") == 1
+        assert "Traceback" not in ended.err
+    assert "needs the scope" in said[3].err
+    assert "401" in failed.err
+    assert "valid API token" in failed.err
+
+    told = "".join(ended.out + ended.err for ended in said) + caplog.text
+    kept = b"".join(file.read_bytes() for file in program.home.rglob("*") if file.is_file())
+    assert b"Person 2" in kept
+    for secret in (token, failed.err and program.server.account.token):
+        assert secret not in told
+        assert secret.encode() not in kept
+    for personal in ("Person 2", "person2@example.com", "100002", "odd address", "City 2"):
+        assert personal not in told, personal
+    # With masked previews, Dagster's storage knows no person either.
+    dagster = b"".join(file.read_bytes() for file in (program.home / "dagster").rglob("*") if file.is_file())
+    assert b"match_variables" in dagster
+    for personal in ("Person 2", "person2@example.com", "100002", "odd address", "City 2"):
+        assert personal.encode() not in dagster, personal
+
+
+def test_processes_of_its_own(program: CommandLine, tmp_path: Path) -> None:
+    """As a shell sees it: nothing on stderr when all is well, one sentence and no traceback when not."""
+    program.connect()
+    _import(program, tmp_path, ("emails", "email"))
+    ended = program.process("sync", "acme")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("Synced: 3 created")
+    ended = program.process("sync", "nowhere")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "There is no connection named nowhere (there are: acme).\n"
+
+
+def test_the_demo_once(program: CommandLine) -> None:
+    ended = program.process("demo", "--once", "--persons", "25")
+    assert (ended.code, ended.err) == (0, "")
+    assert "Connected it as demo and matched" in ended.out
+    assert "Synced 25 persons:" in ended.out
+    # An earlier demo's list is taken up again.
+    assert program("status", "demo", "--json").json[0]["state"] == "active"
