@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pandas as pd
 import phonenumbers
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import ContactList
-from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES
-from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, PipedriveClient, optional_fields
+from wooxy_pipedrive_etl.mapping.matching import empty_matching, preview_plan
+from wooxy_pipedrive_etl.mapping.transform import read_batch, referenced_ids
+from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES, pipedrive_variables
+from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, PersonsPage, PipedriveClient, optional_fields
+from wooxy_pipedrive_etl.pipedrive.errors import Forbidden
 from wooxy_pipedrive_etl.store import Store, connections
-from wooxy_pipedrive_etl.store.catalogue import save_fields
+from wooxy_pipedrive_etl.store.catalogue import save_fields, save_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
@@ -60,6 +64,7 @@ def connect(
         fields = client.person_fields()
         check_catalogue(fields.field_code.tolist())
         sample = next(client.walk_persons(include_fields=optional_fields(fields)), None)
+        names = _names_for_previews(client, fields, sample)
         usage = client.usage
     settings: dict[str, Any] = {
         "api_url": api_url,
@@ -79,6 +84,8 @@ def connect(
         save_fields(connection, record.id, fields)
         if sample is not None:
             land_persons(connection, record.id, sample.persons)
+        for kind, found in names.items():
+            save_names(connection, record.id, kind, found)
         connections.update_connection(
             connection,
             record.id,
@@ -98,6 +105,24 @@ def disconnect(store: Store, name: str, *, forget: bool) -> ConnectionRecord:
         else:
             connections.update_connection(connection, record.id, state="disconnected", encrypted_api_token="")
     return record
+
+
+def _names_for_previews(
+    client: PipedriveClient, fields: pd.DataFrame, sample: PersonsPage | None
+) -> dict[str, dict[int, str]]:
+    """The names that the sample refers to. A token that may not read them still connects: previews stay empty then."""
+    if sample is None:
+        return {}
+    # Which names are needed does not depend on the list.
+    plan = preview_plan(pipedrive_variables(fields), empty_matching(), pd.DataFrame({"name": []}))
+    wanted = referenced_ids(read_batch(sample.persons, plan))
+    try:
+        return {
+            "org": client.organization_names(wanted["org"]),
+            "user": client.user_names() if wanted["user"] else {},
+        }
+    except Forbidden:
+        return {}
 
 
 def _take_up(
