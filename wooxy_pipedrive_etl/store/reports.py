@@ -132,6 +132,19 @@ def add_pending_issues(connection: sa.Connection, connection_id: int, issues: pd
     copy_into(connection, tables.issues.name, rows)
 
 
+def repeat_issues(connection: sa.Connection, connection_id: int, kind: str, reason: str) -> None:
+    """Takes what stands of one kind and reason into the run at hand, as if it had found it again."""
+    table = tables.issues
+    names = ["connection_id", *ISSUE_COLUMNS, "found_at"]
+    standing = sa.select(*(table.c[name] for name in names), sa.true()).where(
+        table.c.connection_id == connection_id,
+        table.c.kind == kind,
+        table.c.reason == reason,
+        ~table.c.pending,
+    )
+    connection.execute(table.insert().from_select([*names, "pending"], standing.order_by(table.c.id)))
+
+
 def settle_issues(connection: sa.Connection, connection_id: int) -> None:
     """What the run found replaces what an earlier one had."""
     table = tables.issues

@@ -39,6 +39,7 @@ def fetch_persons(run: SyncRun) -> WalkReport:
         expected = count_persons(connection, connection_id) or None
     with engine.begin() as connection:
         # The walk says anew what can't be taken for a person.
+        reports.drop_pending_issues(connection, connection_id)
         run.note(connection, kind="full")
     seen: list[np.ndarray] = []
     fetched = changed = odd = 0

@@ -98,6 +98,8 @@ def begin(store: Store, connection_name: str, run_id: str) -> Iterator[SyncRun]:
                 )
             reports.begin_run(connection, record.id, run_id, kind="re-map")
             reports.drop_pending_issues(connection, record.id)
+            # What the last walk could not take for a person stands until another one says it anew.
+            reports.repeat_issues(connection, record.id, "rejected", "odd_shape")
         run = SyncRun(store, record, matching, run_id, _resources=resources)
         try:
             yield run

@@ -1,0 +1,51 @@
+"""Each person that Pipedrive sent is accounted for, in whatever shape it came and whatever kind of run looked at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ..scenario import Connected, connected, email, small_account
+from .conftest import NewDatabase
+
+WRITTEN_OR_LISTED = ("created", "updated", "unchanged", "rejected", "duplicates", "conflicts")
+
+
+@pytest.fixture
+def acme(new_database: NewDatabase) -> Iterator[Connected]:
+    """Two persons, an element of the list that is none, one with nothing to be known by, and a duplicate."""
+    account = small_account(2)
+    account.put_raw_person(3, '{"name": "no id"}')
+    account.create_person(name="No identifier")
+    account.create_person(name="Again", emails=[email("person1@example.com")])
+    with new_database() as url, connected(url, account) as acme:
+        acme.import_rows({"name": "name", "emails": "email"})
+        yield acme
+
+
+def test_all_persons_are_counted_and_those_left_out_are_listed(acme: Connected) -> None:
+    counts = acme.sync()
+    assert counts["fetched"] == 5 == sum(counts[name] for name in WRITTEN_OR_LISTED)
+    assert [(row["person_id"], row["reason"]) for row in acme.issues()] == [
+        (1, "duplicate_of"),
+        (4, "no_identifier"),
+        (None, "odd_shape"),
+    ]
+
+
+def test_a_re_map_still_lists_what_the_last_walk_could_not_take_for_a_person(acme: Connected) -> None:
+    acme.sync()
+    listed = acme.issues()
+    for _ in range(2):
+        counts = acme.remap()
+        assert counts["fetched"] == 5 == sum(counts[name] for name in WRITTEN_OR_LISTED)
+        assert acme.issues() == listed
+
+
+def test_the_next_walk_says_anew_what_is_no_person(acme: Connected) -> None:
+    acme.sync()
+    acme.remap()
+    acme.account.delete_person(3)
+    acme.sync()
+    assert [row["reason"] for row in acme.issues()] == ["duplicate_of", "no_identifier"]
