@@ -10,11 +10,14 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,9 +35,11 @@ from .sync_process import sync, telling, writing
 
 SITUATIONS = ("first run", "re-map", "second run")
 # Between the moment that a process tells and its death: enough to die in the middle of a statement.
-LONGEST_DELAY = 0.02
+_LONGEST_DELAY = 0.02
 _PLAIN = re.compile(r"[A-Za-z.]+@[a-z.]+")
 _LONG_AGO = "2001-01-01 00:00:00"
+_LONGEST_RUN = 120.0
+_PROGRAM = "wooxy_pipedrive_etl_tests.conformance.sync_process"
 _ROOT = Path(__file__).parents[2]
 
 
@@ -66,11 +71,11 @@ class Situation:
 
 
 class Kill(NamedTuple):
-    """What a kill hit: the last moment that was told, whether the run had committed by then, and the wait for the dead
-    process's session."""
+    """What a kill hit: the moment that was told last (None: the sync was quicker), whether the list was being written,
+    whether it was committed, and the seconds that the dead process's session lived on."""
 
-    moment: str
-    in_apply: bool
+    moment: str | None
+    writing: bool
     committed: bool
     wait: float
 
@@ -110,7 +115,7 @@ def kill_and_repair(situation: Situation, rng: random.Random, part: tuple[int, i
     count = len(situation.moments)
     moment = rng.randint(share * count // shares, (share + 1) * count // shares - 1)
     with copied(situation.databases, situation.url) as url:
-        told = _killed_process(situation, url, moment, rng.uniform(0, LONGEST_DELAY))
+        told = _killed_process(situation, url, moment, rng.uniform(0, _LONGEST_DELAY))
         wait = situation.databases.wait_until_left(url)
         committed = _check_all_or_nothing(situation, url)
         with _environment(url):
@@ -232,31 +237,25 @@ def _situation(name: str, databases: Databases, server: SandboxServer, url: str,
     return Situation(name, databases, server, url, way, before, expected, moments)
 
 
-def _killed_process(situation: Situation, url: str, moment: int, delay: float) -> str:
-    """Starts a sync, waits until it tells its n-th moment, and kills it a little later; returns the moment's text."""
-    command = [sys.executable, "-m", sync_process_module, url, NAME, situation.kind, situation.way]
+def _killed_process(situation: Situation, url: str, moment: int, delay: float) -> str | None:
+    """Starts a sync, waits until it tells its n-th moment, and kills it a little later; returns what it told last, or
+    None if it was quicker."""
+    command = [sys.executable, "-m", _PROGRAM, url, NAME, situation.kind, situation.way]
     with _environment(url):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_ROOT, text=True)
     assert process.stdout is not None
-    try:
-        told = ""
-        for _ in range(moment + 1):
-            line = process.stdout.readline()
-            told = line.strip() or told
-            if not line:
-                break
-        try:
+    # Should it ever hang, the test must not.
+    watchdog = threading.Timer(_LONGEST_RUN, process.kill)
+    watchdog.start()
+    with process.stdout:
+        told = [line.strip() for line in islice(process.stdout, moment + 1)]
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    finally:
         process.kill()
-        process.stdout.close()
         process.wait()
-    return told
-
-
-sync_process_module = "wooxy_pipedrive_etl_tests.conformance.sync_process"
+    watchdog.cancel()
+    assert process.returncode in (0, -signal.SIGKILL), f"The sync broke off by itself after: {told[-1:]}"
+    return told[-1] if process.returncode else None
 
 
 @contextmanager
