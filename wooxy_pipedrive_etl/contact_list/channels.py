@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.store.bulk import copy_into
 
 from .stage import OPTED_OUT
 
@@ -141,10 +143,8 @@ def remember(connection: sa.Connection, connection_id: int, listed: sa.Table, ha
         new = sorted(said - known)
         if new:
             known.update(new)
-            connection.execute(
-                tables.opt_outs.insert(),
-                [{"connection_id": connection_id, "phone_hash": h, "channel": c} for h, c in new],
-            )
+            fresh = pd.DataFrame(new, columns=["phone_hash", "channel"]).assign(connection_id=connection_id)
+            copy_into(connection, tables.opt_outs.name, fresh)
 
 
 def mark_opted_out(

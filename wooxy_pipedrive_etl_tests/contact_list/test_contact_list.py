@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -112,9 +114,9 @@ def test_variables(own_desk: Desk) -> None:
     assert variables["name"].tolist() == [*(variable.name for variable in BUILT_IN), "budget", "signedUp"]
     rows = variables.set_index("name").astype(object)
     custom = ["type", "format", "built_in", "targetable", "created_by_sync"]
-    assert rows.loc["budget", custom].tolist() == ["text", "String", False, True, True]
-    assert rows.loc["signedUp", custom].tolist() == ["datetime", "DateTime", False, True, True]
-    assert rows.loc["phoneNumber", custom].tolist() == ["phone", "String", True, True, False]
+    assert list(rows.loc["budget", custom]) == ["text", "String", False, True, True]
+    assert list(rows.loc["signedUp", custom]) == ["datetime", "DateTime", False, True, True]
+    assert list(rows.loc["phoneNumber", custom]) == ["phone", "String", True, True, False]
     closed = rows.index[~rows["targetable"].astype(bool)].tolist()
     assert closed == [
         "active",
@@ -133,8 +135,8 @@ def test_a_custom_column_by_other_means(own_desk: Desk) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {own_desk.list.qualified_name} ADD COLUMN tags REAL")
         connection.exec_driver_sql(f"ALTER TABLE {own_desk.list.qualified_name} ADD COLUMN remark TEXT")
         rows = own_desk.list.variables(connection).set_index("name").astype(object)
-        assert rows.loc["tags", ["targetable", "created_by_sync"]].tolist() == [False, False]
-        assert rows.loc["remark", ["targetable", "created_by_sync"]].tolist() == [True, False]
+        assert list(rows.loc["tags", ["targetable", "created_by_sync"]]) == [False, False]
+        assert list(rows.loc["remark", ["targetable", "created_by_sync"]]) == [True, False]
         with pytest.raises(ListError, match="was not created by the sync"):
             own_desk.list.rename_variable(connection, "remark", "note")
         with pytest.raises(ListError, match="has no column tags that can be filled"):
@@ -207,7 +209,7 @@ HOSTILE = (
 def test_hostile_names(own_desk: Desk) -> None:
     own_desk.add_variables(*HOSTILE)
     fed = ("email", *HOSTILE)
-    values = {name: f"value of {name}" for name in HOSTILE}
+    values: dict[str, Any] = {name: f"value of {name}" for name in HOSTILE}
     persons = [person(1, email="a@x.com", **values), person(2, email="b@x.com")]
     assert own_desk.sync(*persons, fed=fed).created == 2
     assert {name: own_desk.contact(1)[name] for name in HOSTILE} == values
@@ -239,7 +241,7 @@ def test_awkward_texts(desk: Desk) -> None:
     assert desk.sync(*persons).unchanged == len(AWKWARD)
 
 
-EVERY_TYPE = {
+EVERY_TYPE: dict[str, Any] = {
     "email": "a@x.com",
     "contactBirthday": "1990-02-03",
     "contactGender": 2,

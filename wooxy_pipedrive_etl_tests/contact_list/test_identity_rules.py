@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -194,7 +196,7 @@ def test_a_row_left_behind_goes_to_nobody_who_has_one(desk: Desk) -> None:
         ({"email": "a@x.com", "phoneNumber": "+491"}, {"email": "a@x.com", "phoneNumber": "+491"}),
     ],
 )
-def test_adopts_what_was_there_before(desk: Desk, prior: dict[str, str], staged: dict[str, str]) -> None:
+def test_adopts_what_was_there_before(desk: Desk, prior: dict[str, Any], staged: dict[str, Any]) -> None:
     contact = desk.put(**prior, firstName="kept")
     summary = desk.sync(person(1, **staged, name="Anna"))
     assert (summary.adopted, summary.updated, summary.created) == (1, 1, 0)
@@ -262,7 +264,7 @@ def test_a_contact_that_another_live_person_keeps_is_a_conflict(desk: Desk) -> N
     [({"email": "a@x.com", "phoneNumber": "+492"}, True), ({"email": "a@x.com"}, False)],
 )
 def test_an_identifier_that_its_holder_gives_up_is_free(
-    desk: Desk, first: dict[str, str], ignore_empty: bool
+    desk: Desk, first: dict[str, Any], ignore_empty: bool
 ) -> None:
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     summary = desk.sync(person(1, **first), person(2, phoneNumber="+491"), ignore_empty=ignore_empty)
