@@ -72,7 +72,8 @@ class SyncRun:
                     daily_token_limit=usage.daily_limit,
                     daily_tokens_left=usage.daily_remaining,
                 )
-        reports.update_run(connection, self.record.id, self.run_id, **values)
+        if values:
+            reports.update_run(connection, self.record.id, self.run_id, **values)
 
 
 @contextmanager
