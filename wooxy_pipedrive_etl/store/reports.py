@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from . import tables
 from .bulk import copy_into
+from .errors import StoreError
 
 COUNTS = (
     "fetched",
@@ -29,6 +31,7 @@ ISSUE_COLUMNS = ["person_id", "kind", "reason", "variable", "message"]
 
 # For the sake of privacy, what is older than this goes when a run begins.
 KEEP_DAYS = 90
+KEEP_DAYS_VARIABLE = "WOOXY_PIPEDRIVE_KEEP_DAYS"
 
 
 def begin_run(connection: sa.Connection, connection_id: int, run_id: str, kind: str) -> None:
@@ -184,13 +187,22 @@ def issues_by_reason(
 
 def _forget_old() -> Iterator[sa.Delete]:
     """Of every connection: one that nobody runs any more must not keep its reports for ever."""
-    oldest = _now() - timedelta(days=KEEP_DAYS)
+    oldest = _now() - timedelta(days=_keep_days())
     for table, column in (
         (tables.runs, tables.runs.c.started_at),
         (tables.issues, tables.issues.c.found_at),
         (tables.schema_changes, tables.schema_changes.c.recorded_at),
     ):
         yield table.delete().where(column < oldest)
+
+
+def _keep_days() -> int:
+    setting = os.environ.get(KEEP_DAYS_VARIABLE) or str(KEEP_DAYS)
+    if not setting.isdecimal() or not 1 <= int(setting) <= 36_500:
+        raise StoreError(
+            f"{KEEP_DAYS_VARIABLE} is not a number of days; set it to a whole number like {KEEP_DAYS}."
+        )
+    return int(setting)
 
 
 def _now() -> datetime:

@@ -11,7 +11,7 @@ import pandas as pd
 import phonenumbers
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.contact_list import ContactList, drop_stage
 from wooxy_pipedrive_etl.mapping.matching import empty_matching, preview_plan
 from wooxy_pipedrive_etl.mapping.transform import read_batch, referenced_ids
 from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES, pipedrive_variables
@@ -21,6 +21,7 @@ from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.catalogue import save_fields, save_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import land_persons
 
@@ -97,10 +98,12 @@ def connect(
 
 def disconnect(store: Store, name: str, *, forget: bool) -> ConnectionRecord:
     """Stops the syncing of a connection and forgets its credentials; the list stays. With `forget`, everything
-    that is known of the connection goes but the list."""
-    with store.engine.begin() as connection:
+    that is known of the connection goes but the list. Raises UnknownConnection, and ConnectionBusy during a run."""
+    with reading(store.engine) as connection:
         record = connections.get_connection(connection, name)
+    with sole_writer(store.engine, record), store.engine.begin() as connection:
         if forget:
+            drop_stage(connection, record.id)
             connections.remove_connection(connection, record.id)
         else:
             connections.update_connection(connection, record.id, state="disconnected", encrypted_api_token="")

@@ -80,7 +80,7 @@ class SyncRun:
 def begin(store: Store, connection_name: str, run_id: str) -> Iterator[SyncRun]:
     """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed.
 
-    Raises UnknownConnection, ConnectionBusy, NotImported (before anything is asked or written).
+    Raises UnknownConnection, ConnectionBusy, NotImported, KeyUnusable (before anything is asked or written).
     """
     with ExitStack() as resources:
         with reading(store.engine) as connection:
@@ -97,6 +97,9 @@ def begin(store: Store, connection_name: str, run_id: str) -> Iterator[SyncRun]:
                     f"The matching of the connection {record.name} has not been imported yet, so nothing may be "
                     f"written to its list; run: wooxy-pipedrive match {record.name} --import FILE"
                 )
+            # With another key the memory of opt-outs would know nobody, so a run that needs no credentials
+            # checks it as well.
+            store.secrets.decrypt(record.encrypted_api_token)
             reports.begin_run(connection, record.id, run_id, kind="re-map")
             reports.drop_pending_issues(connection, record.id)
             # What the last walk could not take for a person stands until another one says it anew.

@@ -8,9 +8,11 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.errors import StoreError
 from wooxy_pipedrive_etl.store.reports import (
     COUNTS,
     KEEP_DAYS,
+    KEEP_DAYS_VARIABLE,
     add_pending_issues,
     begin_run,
     drop_pending_issues,
@@ -192,6 +194,23 @@ def test_what_is_older_than_ninety_days_goes_when_any_run_begins(
         for table in (tables.runs, tables.issues, tables.schema_changes)
     ]
     assert counts == [1 if kept else 0] * 3
+
+
+def test_how_long_reports_are_kept_is_a_setting(
+    connection: sa.Connection, record: ConnectionRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_run(connection, record.id, "old", "full")
+    then = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=8)
+    connection.execute(tables.runs.update().values(started_at=then))
+    monkeypatch.setenv(KEEP_DAYS_VARIABLE, "9")
+    begin_run(connection, record.id, "new", "full")
+    assert get_run(connection, record.id, "old") is not None
+    monkeypatch.setenv(KEEP_DAYS_VARIABLE, "7")
+    begin_run(connection, record.id, "newer", "full")
+    assert get_run(connection, record.id, "old") is None
+    monkeypatch.setenv(KEEP_DAYS_VARIABLE, "-1")
+    with pytest.raises(StoreError, match="not a number of days"):
+        begin_run(connection, record.id, "newest", "full")
 
 
 def test_issues_of_today_are_not_old(connection: sa.Connection, record: ConnectionRecord) -> None:

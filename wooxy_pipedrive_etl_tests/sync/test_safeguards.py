@@ -1,0 +1,52 @@
+"""What keeps a run, or the end of a connection, from doing harm that nobody would see."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from cryptography.fernet import Fernet
+
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
+from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable
+from wooxy_pipedrive_etl.sync import accounts
+
+from ..scenario import Refused, connected, small_account
+
+ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber"}
+
+
+def test_another_key_ends_a_re_map_before_it_forgets_who_opted_out(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A re-map needs no credentials, but with another key no hash of the memory would be found any more."""
+    with connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        before = acme.dump()
+        monkeypatch.setenv(KEY_VARIABLE, Fernet.generate_key().decode())
+        acme.store = Store.open(sqlite_url)
+        with pytest.raises(KeyUnusable):
+            acme.remap()
+        assert acme.dump() == before
+        acme.store.engine.dispose()
+
+
+def test_forgetting_takes_the_stage_of_a_refused_plan_away(database_url: str) -> None:
+    with connected(database_url, small_account(40)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        for person_id in range(1, 31):
+            acme.account.hide_person(person_id)
+        with pytest.raises(Refused):
+            acme.sync()
+        accounts.disconnect(acme.store, acme.name, forget=True)
+        names = sa.inspect(acme.store.engine).get_table_names()
+        assert [name for name in names if name.startswith(("sync_stage_", "sync_plan_"))] == []
+
+
+def test_a_connection_is_not_let_go_in_the_middle_of_a_run(database_url: str) -> None:
+    with connected(database_url, small_account()) as acme:
+        with sole_writer(acme.store.engine, acme.record()), pytest.raises(ConnectionBusy):
+            accounts.disconnect(acme.store, acme.name, forget=True)
+        assert acme.status()["state"] == "draft"
