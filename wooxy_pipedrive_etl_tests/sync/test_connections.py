@@ -169,6 +169,14 @@ def test_a_second_run_is_refused_while_the_first_is_at_work(database_url: str) -
         assert acme.sync()["unchanged"] == 3
 
 
+def test_a_run_that_ends_before_its_first_request_is_a_failed_one(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        with begin(acme.store, acme.name, "nothing done"):
+            pass
+        assert acme.status()["last_run"]["state"] == "failed"
+
+
 def _end_sessions(acme: Connected) -> None:
     """As an administrator, or a restart of PostgreSQL, does: the session that holds the lock goes as well."""
     aside = sa.create_engine(acme.store.engine.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)

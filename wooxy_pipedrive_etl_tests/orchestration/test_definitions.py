@@ -1,0 +1,101 @@
+"""The asset graph, jobs and schedules as they are meant to be: a changed key, edge or hour shows up in review."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import yaml
+
+from wooxy_pipedrive_etl.definitions import build_defs, defs
+
+GRAPH = """
+asset contact_plan: list, kinds wooxy, by connection
+  after mapped_contacts
+  check counts_balance, blocking
+  check no_mass_deletion, blocking
+asset default_contact_list: list, kinds table wooxy, by connection
+  after contact_plan
+asset mapped_contacts: mapping, kinds pandas, by connection
+  after pipedrive_persons referenced_names variable_matches
+asset person_fields: pipedrive, kinds pipedrive, by connection
+asset pipedrive_persons: pipedrive, kinds pipedrive snapshot, by connection
+  after person_fields
+asset referenced_names: pipedrive, kinds pipedrive, by connection
+  after pipedrive_persons
+asset variable_matches: mapping, kinds wooxy, by connection
+  after person_fields pipedrive_persons
+job full_sync: in one process
+  contact_plan default_contact_list mapped_contacts person_fields pipedrive_persons referenced_names variable_matches
+job remap: in one process
+  contact_plan default_contact_list mapped_contacts person_fields referenced_names variable_matches
+schedule nightly_full_sync: full_sync at 30 2 * * * UTC, running
+"""
+
+
+def _described(definitions: dg.Definitions) -> str:
+    lines = []
+    graph = definitions.resolve_asset_graph()
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        partitions = node.partitions_def
+        assert isinstance(partitions, dg.DynamicPartitionsDefinition)
+        kinds = " ".join(sorted(node.kinds))
+        lines.append(f"asset {key.to_user_string()}: {node.group_name}, kinds {kinds}, by {partitions.name}")
+        if node.parent_keys:
+            lines.append(
+                "  after " + " ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
+            )
+        for check in sorted(node.check_keys):
+            blocking = ", blocking" if graph.get_check_spec(check).blocking else ""
+            lines.append(f"  check {check.name}{blocking}")
+    for name in ("full_sync", "remap"):
+        job = definitions.resolve_job_def(name)
+        where = "in one process" if job.executor_def is dg.in_process_executor else "elsewhere"
+        lines.append(f"job {name}: {where}")
+        keys = sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys)
+        lines.append("  " + " ".join(keys))
+    for schedule in definitions.schedules or []:
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        lines.append(
+            f"schedule {schedule.name}: {schedule.job_name} at {schedule.cron_schedule} "
+            f"{schedule.execution_timezone}, {schedule.default_status.value.lower()}"
+        )
+    return "\n".join(lines)
+
+
+def test_the_graph_is_the_one_that_is_meant() -> None:
+    assert _described(defs) == GRAPH.strip()
+
+
+def test_the_definitions_load_and_a_resource_can_be_overridden() -> None:
+    """Without a warning, since each is an error in these tests."""
+    dg.Definitions.validate_loadable(build_defs())
+    other = object()
+    assert (build_defs(sync=dg.ResourceDefinition.hardcoded_resource(other)).resources or {})[
+        "sync"
+    ] is not None
+
+
+def test_every_asset_says_what_it_is() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        assert graph.get(key).description, key
+
+
+def test_dagster_retries_a_crash_once_and_a_failure_never() -> None:
+    """So the shipped settings say; that steps have no retries of their own is seen in the runs."""
+    shipped = Path(dg.file_relative_path(__file__, "../../wooxy_pipedrive_etl/orchestration/dagster.yaml"))
+    with dg.instance_for_test(overrides=yaml.safe_load(shipped.read_text("utf-8"))) as instance:
+        assert instance.run_retries_enabled
+        assert instance.run_retries_max_retries == 1
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+        assert not instance.telemetry_enabled
+        limits = instance.get_settings("concurrency")["runs"]["tag_concurrency_limits"]
+        assert limits == [
+            {"key": "dagster/partition", "limit": 1, "value": {"applyLimitPerUniqueValue": True}}
+        ]
+    for name in ("full_sync", "remap"):
+        job = defs.resolve_job_def(name)
+        assert not job._op_retry_policy
+        assert all(node.retry_policy is None for node in job.graph.nodes)
