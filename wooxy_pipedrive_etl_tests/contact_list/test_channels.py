@@ -76,6 +76,13 @@ def test_an_adopted_contact_with_a_phone_had_its_moment(desk: Desk) -> None:
     assert (desk.only()["phoneNumber"], flags(desk.only())) == ("+491", (None, None, None))
 
 
+def test_an_adopted_contact_whose_phone_is_emptied_had_its_moment(desk: Desk) -> None:
+    desk.put(email="a@x.com", phoneNumber="+490")
+    desk.sync(person(1, email="a@x.com"), ignore_empty=False)
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"), ignore_empty=False)
+    assert (desk.only()["phoneNumber"], flags(desk.only())) == ("+491", (None, None, None))
+
+
 @pytest.mark.parametrize("before", [None, ""])
 def test_an_adopted_contact_gets_its_first_phone(desk: Desk, before: str | None) -> None:
     desk.put(email="a@x.com", phoneNumber=before, viberSubscribe=False)

@@ -48,6 +48,22 @@ def test_resolves_as_the_rules_say(world: World) -> None:
     assert len(set(gained.values())) == len(gained)
 
 
+def test_a_contact_left_behind_goes_in_the_first_pass_or_not_at_all() -> None:
+    """What nobody took is being deleted, so whoever is settled later gets a contact of its own."""
+    late = Person(5, 5, None, frozenset(KINDS))
+    first, second = Person(4, 4, None, frozenset(KINDS)), Person(3, 3, None, frozenset(KINDS))
+    meetings = [
+        Meeting(5, 101, "email"),
+        Meeting(5, 102, "phoneNumber"),
+        Meeting(5, 103, "userId"),
+        Meeting(4, 101, "phoneNumber"),
+        Meeting(3, 102, "email"),
+    ]
+    contacts = {number: Contact(number, None, foreign=number != 103) for number in (101, 102, 103)}
+    resolution = resolve([late, first, second], meetings, contacts, ignore_empty=True)
+    assert resolution == Resolution({4: 101, 3: 102}, {})
+
+
 def _resolved(world: World, issues: dict[int, str]) -> Resolution:
     own = {person: contact for person, (contact, _) in world.links.items()}
     persons = {

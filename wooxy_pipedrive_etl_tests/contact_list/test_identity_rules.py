@@ -177,6 +177,13 @@ def test_an_owner_that_becomes_the_older_one_gives_its_row_up(desk: Desk) -> Non
     assert desk.only()["name"] == "one"
 
 
+def test_the_row_of_a_person_that_lost_its_identifiers_is_taken_over(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com"), ignore_empty=False)
+    summary = desk.sync(person(1), person(2, email="a@x.com"), ignore_empty=False)
+    assert (summary.taken_over, summary.rejected, summary.deleted) == (1, 1, 0)
+    assert desk.links() == {2: 1}
+
+
 def test_a_row_left_behind_goes_to_nobody_who_has_one(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"), person(2, email="b@x.com"))
     summary = desk.sync(person(1, email="a@x.com"), person(2, at=-1, email="a@x.com"))

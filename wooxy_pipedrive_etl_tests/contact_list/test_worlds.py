@@ -13,13 +13,13 @@ from .desk import LATER, Desk, person
 from .naive import KINDS, World, outcome, worlds
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=worlds())
 def test_sqlite(sqlite_engine: sa.Engine, world: World) -> None:
     _check(_desk(sqlite_engine), world)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=worlds())
 def test_postgres(postgres_engine: sa.Engine, world: World) -> None:
     _check(_desk(postgres_engine), world)
