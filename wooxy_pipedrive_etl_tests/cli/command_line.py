@@ -15,7 +15,8 @@ from unittest.mock import patch
 
 from wooxy_pipedrive_etl.cli import main
 from wooxy_pipedrive_etl.sandbox import SandboxServer
-from wooxy_pipedrive_etl_tests.scenario import closing_databases
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl_tests.scenario import Connected, closing_databases
 
 PROGRAM = Path(sys.executable).with_name("wooxy-pipedrive")
 
@@ -87,3 +88,8 @@ class CommandLine:
             *("connect", name, "--domain", domain, "--api-url", self.server.url),
             *("--api-token-env", "TOKEN", *options),
         )
+
+    def run_steps(self, name: str = "acme", domain: str = "shop.example.com") -> None:
+        """A full run without Dagster, for a test that is about what comes after it."""
+        with patch.dict(os.environ, self.environment), closing_databases():
+            Connected(self.server.account, self.server, Store.open(), name, domain).sync()

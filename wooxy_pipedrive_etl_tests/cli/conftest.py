@@ -44,5 +44,5 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
         file = str(home / "matching.yaml")
         assert program("match", "acme", "--export", file).code == 0
         assert program("match", "acme", "--import", file).code == 0
-        assert program("sync", "acme").code == 0
+        program.run_steps()
         yield program
