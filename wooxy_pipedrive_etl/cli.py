@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
 from wooxy_pipedrive_etl.sync import accounts, contacts_export, matching, progress, status
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, SyncError
 
@@ -61,6 +62,8 @@ def main() -> None:
         app()
     except EXPECTED_ERRORS as error:
         _fail(str(error))
+    except DATABASE_ERRORS as error:
+        _fail(database_sentence(error))
     except KeyboardInterrupt:
         _fail("Stopped.", 130)
     except BrokenPipeError:

@@ -161,50 +161,49 @@ class _Planner:
     def find_meetings(self) -> None:
         """Who holds which identifier of whom; duplicates claim nothing, so they meet nobody."""
         stage, listed, decisions = self.stage, self.listed, self.decisions
+        own, holder = self.owned.alias("own"), self.owned.alias("holder")
         for name in self.identifiers:
             held = dialects.folded(self.connection, listed.c.email) if name == "email" else listed.c[name]
             met = (
-                sa.select(stage.c.person_id, listed.c.contact_id, sa.literal(name))
-                .join(listed, held == stage.c[name])
-                .outerjoin(
-                    links,
-                    sa.and_(
-                        links.c.connection_id == self.connection_id, links.c.person_id == stage.c.person_id
-                    ),
+                sa.select(
+                    stage.c.person_id,
+                    listed.c.contact_id,
+                    sa.literal(name),
+                    own.c.contact_id,
+                    holder.c.person_id,
+                    holder.c.adopted,
                 )
+                .join(listed, held == stage.c[name])
+                .outerjoin(own, own.c.person_id == stage.c.person_id)
+                .outerjoin(holder, holder.c.contact_id == listed.c.contact_id)
                 .outerjoin(decisions, decisions.c.person_id == stage.c.person_id)
                 .where(
-                    links.c.contact_id.is_distinct_from(listed.c.contact_id), decisions.c.person_id.is_(None)
+                    own.c.contact_id.is_distinct_from(listed.c.contact_id), decisions.c.person_id.is_(None)
                 )
             )
-            self.connection.execute(
-                self.meetings.insert().from_select(["person_id", "contact_id", "identifier"], met)
-            )
-
+            self.connection.execute(self.meetings.insert().from_select(_names(self.meetings), met))
         dialects.ready_for_joins(self.connection, self.meetings, ["person_id"], ["contact_id"])
 
     def adopt_plain(self) -> None:
         """A person without a contact that meets one contact only, which is nobody's and meets nobody else."""
         met = self.meetings
-        person = (
-            sa.select(met.c.person_id, sa.func.min(met.c.contact_id).label("contact_id"))
-            .group_by(met.c.person_id)
-            .having(sa.func.min(met.c.contact_id) == sa.func.max(met.c.contact_id))
-            .subquery()
-        )
-        contact = (
-            sa.select(met.c.contact_id)
-            .group_by(met.c.contact_id)
-            .having(sa.func.min(met.c.person_id) == sa.func.max(met.c.person_id))
-            .subquery()
-        )
-        by_person, by_contact = self.owned.alias(), self.owned.alias()
+        of_person, of_contact = {"partition_by": met.c.person_id}, {"partition_by": met.c.contact_id}
+        alone = sa.select(
+            met,
+            sa.func.min(met.c.contact_id).over(**of_person).label("first_contact"),
+            sa.func.max(met.c.contact_id).over(**of_person).label("last_contact"),
+            sa.func.min(met.c.person_id).over(**of_contact).label("first_person"),
+            sa.func.max(met.c.person_id).over(**of_contact).label("last_person"),
+        ).subquery("alone")
         plain = (
-            sa.select(person.c.person_id, sa.literal("write"), person.c.contact_id, sa.true(), sa.false())
-            .join(contact, contact.c.contact_id == person.c.contact_id)
-            .outerjoin(by_person, by_person.c.person_id == person.c.person_id)
-            .outerjoin(by_contact, by_contact.c.contact_id == person.c.contact_id)
-            .where(by_person.c.person_id.is_(None), by_contact.c.person_id.is_(None))
+            sa.select(alone.c.person_id, sa.literal("write"), alone.c.contact_id, sa.true(), sa.false())
+            .distinct()
+            .where(
+                alone.c.own_contact_id.is_(None),
+                alone.c.holder_id.is_(None),
+                alone.c.first_contact == alone.c.last_contact,
+                alone.c.first_person == alone.c.last_person,
+            )
         )
         names = ["person_id", "state", "contact_id", "adopts", "takes_over"]
         self.connection.execute(self.decisions.insert().from_select(names, plain))
@@ -212,15 +211,8 @@ class _Planner:
     def resolve_rest(self) -> None:
         met, decisions = self.meetings, self.decisions
         rows = self.connection.execute(
-            sa.select(
-                met.c.person_id,
-                met.c.contact_id,
-                met.c.identifier,
-                self.owned.c.person_id,
-                self.owned.c.adopted,
-            )
+            sa.select(met.c.person_id, met.c.contact_id, met.c.identifier, met.c.holder_id, met.c.adopted)
             .outerjoin(decisions, decisions.c.person_id == met.c.person_id)
-            .outerjoin(self.owned, self.owned.c.contact_id == met.c.contact_id)
             .where(decisions.c.person_id.is_(None))
         ).all()
         if not rows:

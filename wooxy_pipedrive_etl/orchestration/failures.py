@@ -6,14 +6,12 @@ person. A process that died is another matter: `run_retries` in dagster.yaml sta
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import dagster as dg
-import psycopg
-from sqlalchemy.exc import DBAPIError
 
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.sync.run import SyncRun, fail
 
@@ -28,8 +26,8 @@ def as_failure(run: SyncRun | None = None) -> Iterator[None]:
         yield
     except EXPECTED_ERRORS as error:
         message = str(error)
-    except (DBAPIError, psycopg.Error, sqlite3.Error) as error:
-        message = _database_sentence(error)
+    except DATABASE_ERRORS as error:
+        message = f"{database_sentence(error)} The step was rolled back; run again."
     except Exception as error:
         if run is not None:
             _close_report(run, f"The run broke off ({type(error).__name__}); report this as a defect.")
@@ -41,17 +39,7 @@ def as_failure(run: SyncRun | None = None) -> Iterator[None]:
     raise dg.Failure(message, allow_retries=False)
 
 
-def _database_sentence(error: Exception) -> str:
-    original = getattr(error, "orig", None) or error
-    code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
-    kind = type(original).__name__ + (f" {code}" if code else "")
-    return (
-        f"The list's database refused or broke off ({kind}); the step was rolled back. "
-        "See that the database is up and has room, then run again."
-    )
-
-
 def _close_report(run: SyncRun, message: str) -> None:
     # If the database is what broke, the report stays open, and the next run tells the story.
-    with suppress(DBAPIError, psycopg.Error, sqlite3.Error):
+    with suppress(*DATABASE_ERRORS):
         fail(run, message)

@@ -1,5 +1,24 @@
 """What can go wrong with our own state; each message is one sentence for a person."""
 
+from __future__ import annotations
+
+import sqlite3
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
 
 class StoreError(Exception):
     """The state can't be read or written as asked."""
+
+
+# What the drivers raise when the database itself is the trouble.
+DATABASE_ERRORS = (DBAPIError, psycopg.Error, sqlite3.Error)
+
+
+def database_sentence(error: Exception) -> str:
+    """What to tell of a DATABASE_ERRORS. Their own words may quote people's values, so only their kind goes on."""
+    original = getattr(error, "orig", None) or error
+    code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
+    kind = type(original).__name__ + (f" {code}" if code else "")
+    return f"The list's database refused or broke off ({kind}); see that it is up, writable and has room."
