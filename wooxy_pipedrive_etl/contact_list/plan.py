@@ -187,13 +187,12 @@ class _Planner:
     def adopt_plain(self) -> None:
         """A person without a contact that meets one contact only, which is nobody's and meets nobody else."""
         met = self.meetings
-        of_person, of_contact = {"partition_by": met.c.person_id}, {"partition_by": met.c.contact_id}
         alone = sa.select(
             met,
-            sa.func.min(met.c.contact_id).over(**of_person).label("first_contact"),
-            sa.func.max(met.c.contact_id).over(**of_person).label("last_contact"),
-            sa.func.min(met.c.person_id).over(**of_contact).label("first_person"),
-            sa.func.max(met.c.person_id).over(**of_contact).label("last_person"),
+            sa.func.min(met.c.contact_id).over(partition_by=met.c.person_id).label("first_contact"),
+            sa.func.max(met.c.contact_id).over(partition_by=met.c.person_id).label("last_contact"),
+            sa.func.min(met.c.person_id).over(partition_by=met.c.contact_id).label("first_person"),
+            sa.func.max(met.c.person_id).over(partition_by=met.c.contact_id).label("last_person"),
         ).subquery("alone")
         plain = (
             sa.select(alone.c.person_id, sa.literal("write"), alone.c.contact_id, sa.true(), sa.false())

@@ -7,7 +7,7 @@ person. A process that died is another matter: `run_retries` in dagster.yaml sta
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 
