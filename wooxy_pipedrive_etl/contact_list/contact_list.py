@@ -199,7 +199,10 @@ class ContactList:
             "user_id": table.c.userId,
         }
         for name, expression in looked_up.items():
-            sa.Index(f"ix_{self.table_name}_{name}", expression, _table=table).create(connection)
+            # By hash, since a key of PostgreSQL's ordinary index may not be longer than a third of a page.
+            sa.Index(
+                f"ix_{self.table_name}_{name}", expression, _table=table, postgresql_using="hash"
+            ).create(connection)
 
     def _add_column(self, connection: sa.Connection, column: sa.Column[Any]) -> None:
         quote = connection.dialect.identifier_preparer.quote_identifier

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
@@ -50,3 +52,15 @@ def test_a_connection_is_not_let_go_in_the_middle_of_a_run(database_url: str) ->
         with sole_writer(acme.store.engine, acme.record()), pytest.raises(ConnectionBusy):
             accounts.disconnect(acme.store, acme.name, forget=True)
         assert acme.status()["state"] == "draft"
+
+
+def test_an_endless_user_id_costs_nobody_anything(database_url: str) -> None:
+    account = small_account()
+    endless = "".join(secrets.token_hex(16) for _ in range(1_000))
+    account.edit_person(2, custom_fields={"note": endless})
+    with connected(database_url, account) as acme:
+        acme.import_rows({**ROWS, "note": "userId"})
+        counts = acme.sync()
+        assert (counts["created"], counts["rejected"]) == (3, 0)
+        assert acme.contact(email="person2@example.com")["userId"] == endless
+        assert acme.sync()["unchanged"] == 3
