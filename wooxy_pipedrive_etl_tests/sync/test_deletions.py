@@ -133,7 +133,12 @@ def test_after_an_element_without_an_id_nobody_is_taken_for_gone(database_url: s
         assert counts["fetched"] == 4
         (issue,) = acme.issues()
         assert (issue["person_id"], issue["kind"], issue["reason"]) == (None, "rejected", "odd_shape")
+        # It might be any person, also one that a second look by its id does not find.
+        acme.account.delete_person(3)
+        assert acme.sync()["deleted"] == 0
         assert len(acme.contacts()) == 3
+        acme.account.delete_person(2)
+        assert acme.sync()["deleted"] == 2
 
 
 def test_a_walk_that_breaks_in_the_middle_deletes_nobody(sqlite_url: str) -> None:
