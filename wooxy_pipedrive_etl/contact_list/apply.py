@@ -77,7 +77,7 @@ class _Writer:
         self.listed = listed
         self.stored = stored
         self.connection_id = connection_id
-        self.stage, self.plan = work.stage, work.plan
+        self.stage, self.plan, self.leaving = work.stage, work.plan, work.leaving
         self.settings = settings
         self.now = now
         self.has_phone = "phoneNumber" in work.identifiers
@@ -86,20 +86,19 @@ class _Writer:
     def look_after_opt_outs(self, hash_phone: HashPhone) -> None:
         listed, stage, plan = self.listed, self.stage, self.plan
         flags = [listed.c[channel] for channel in channels.REMEMBERED]
-        leaving = (
-            sa.select(listed.c.phoneNumber, *flags)
-            .join(plan, plan.c.contact_id == listed.c.contact_id)
-            .where(listed.c.phoneNumber != "")
-        )
-        channels.forget(
-            self.connection, self.connection_id, leaving.where(plan.c.action == "delete"), hash_phone
-        )
+        phones = sa.select(listed.c.phoneNumber, *flags).where(listed.c.phoneNumber != "")
+        deleted = phones.where(listed.c.contact_id.in_(self._leaving("delete")))
+        channels.forget(self.connection, self.connection_id, deleted, hash_phone)
         if self.has_phone:
-            loses = changes(stage, listed, self.stored, self.settings)["phoneNumber"]
-            replaced = leaving.join(stage, stage.c.person_id == plan.c.person_id).where(
-                plan.c.action == "update", loses
+            changed = (
+                phones.join(plan, plan.c.contact_id == listed.c.contact_id)
+                .join(stage, stage.c.person_id == plan.c.person_id)
+                .where(
+                    plan.c.action == "update",
+                    changes(stage, listed, self.stored, self.settings)["phoneNumber"],
+                )
             )
-            channels.forget(self.connection, self.connection_id, replaced, hash_phone)
+            channels.forget(self.connection, self.connection_id, changed, hash_phone)
         channels.remember(self.connection, self.connection_id, listed, hash_phone)
         if self.has_phone:
             getting = (
@@ -200,13 +199,13 @@ class _Writer:
         """Contacts that lost their person: deleted, deactivated, let go."""
         listed = self.listed
         deleted = self.connection.execute(
-            listed.delete().where(listed.c.contact_id.in_(self._planned("delete")))
+            listed.delete().where(listed.c.contact_id.in_(self._leaving("delete")))
         ).rowcount
         let_go = self.connection.execute(
-            links.delete().where(self.ours, links.c.contact_id.in_(self._planned("let_go")))
+            links.delete().where(self.ours, links.c.contact_id.in_(self._leaving("let_go")))
         ).rowcount
         self.connection.execute(
-            links.delete().where(self.ours, links.c.contact_id.in_(self._planned("delete")))
+            links.delete().where(self.ours, links.c.contact_id.in_(self._leaving("delete")))
         )
         deactivated = self.connection.execute(
             listed.update()
@@ -216,12 +215,12 @@ class _Writer:
                     listed.c.updatedAt: sa.literal(self.now, listed.c.updatedAt.type),
                 }
             )
-            .where(listed.c.contact_id.in_(self._planned("deactivate")), listed.c.active.is_not(sa.false()))
+            .where(listed.c.contact_id.in_(self._leaving("deactivate")), listed.c.active.is_not(sa.false()))
         ).rowcount
         self.connection.execute(
             links.update()
             .values(deactivated=True)
-            .where(self.ours, links.c.contact_id.in_(self._planned("deactivate")))
+            .where(self.ours, links.c.contact_id.in_(self._leaving("deactivate")))
         )
         return deleted, deactivated, let_go
 
@@ -250,6 +249,9 @@ class _Writer:
         plan = self.plan
         taking_part = plan.c.action.in_(["create", "update", "unchanged"])
         return self.connection.execute(sa.select(sa.func.count()).where(taking_part)).scalar_one()
+
+    def _leaving(self, action: str) -> sa.Select[Any]:
+        return sa.select(self.leaving.c.contact_id).where(self.leaving.c.action == action)
 
     def _planned(self, *actions: str) -> sa.Select[Any]:
         return sa.select(self.plan.c.contact_id).where(self.plan.c.action.in_(actions))

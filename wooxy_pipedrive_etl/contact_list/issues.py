@@ -59,35 +59,44 @@ def plan_sample(
     work = staged_work(connection, connection_id, stored)
     stage, plan, listed = work.stage, work.plan, contact_list.table(stored)
     differs = changes(stage, listed, stored, settings)
-    links = tables.links
-    rows = []
-    for action in (
-        connection.execute(sa.select(plan.c.action).distinct().order_by(plan.c.action)).scalars().all()
-    ):
+    rows: list[tuple[int, int | None, str, str]] = []
+    for action in _actions(connection, plan):
         first = (
             sa.select(plan.c.person_id, plan.c.contact_id)
             .where(plan.c.action == action)
-            .order_by(plan.c.person_id, plan.c.contact_id)
+            .order_by(plan.c.person_id)
             .limit(n)
             .subquery("first")
         )
-        linked = sa.and_(links.c.connection_id == connection_id, links.c.contact_id == first.c.contact_id)
         query = (
             sa.select(
-                sa.func.coalesce(first.c.person_id, links.c.person_id),
-                first.c.contact_id,
-                *(differs.values() if action == "update" else ()),
+                first.c.person_id, first.c.contact_id, *(differs.values() if action == "update" else ())
             )
             .select_from(first)
-            .outerjoin(stage, stage.c.person_id == first.c.person_id)
+            .join(stage, stage.c.person_id == first.c.person_id)
             .outerjoin(listed, listed.c.contact_id == first.c.contact_id)
-            .outerjoin(links, linked)
-            .order_by(first.c.person_id, first.c.contact_id)
+            .order_by(first.c.person_id)
         )
         for person_id, contact_id, *different in connection.execute(query):
             changed = ", ".join(name for name, differ in zip(differs, different, strict=False) if differ)
             rows.append((person_id, contact_id, action, changed))
+    links, leaving = tables.links, work.leaving
+    for action in _actions(connection, leaving):
+        query = (
+            sa.select(links.c.person_id, leaving.c.contact_id)
+            .join(leaving, leaving.c.contact_id == links.c.contact_id)
+            .where(links.c.connection_id == connection_id, leaving.c.action == action)
+            .order_by(leaving.c.contact_id)
+            .limit(n)
+        )
+        rows.extend(
+            (person_id, contact_id, action, "") for person_id, contact_id in connection.execute(query)
+        )
     names = ["person_id", "contact_id", "action", "changed"]
     return pd.DataFrame(rows, columns=names, dtype=object).astype(
         {"person_id": "Int64", "contact_id": "Int64"}
     )
+
+
+def _actions(connection: sa.Connection, table: sa.Table) -> list[str]:
+    return list(connection.execute(sa.select(table.c.action).distinct().order_by(table.c.action)).scalars())

@@ -70,7 +70,7 @@ def make_plan(
     work = staged_work(connection, connection_id, stored)
     planner = _Planner(connection, contact_list.table(stored), stored, connection_id, work, settings)
     dialects.ready_for_joins(connection, work.stage, ["person_id"], *([name] for name in work.identifiers))
-    for table in (work.plan, work.decisions, work.meetings):
+    for table in (work.plan, work.leaving, work.decisions, work.meetings):
         table.drop(connection, checkfirst=True)
         table.create(connection)
     planner.find_duplicates()
@@ -79,7 +79,7 @@ def make_plan(
     planner.resolve_rest()
     planner.decide_persons()
     planner.decide_left_contacts()
-    return _summary(connection, work.plan, contact_list.count(connection))
+    return _summary(connection, work, contact_list.count(connection))
 
 
 def changes(
@@ -115,12 +115,8 @@ class _Planner:
         self.connection = connection
         self.listed = listed
         self.stored = stored
-        self.stage, self.meetings, self.decisions, self.plan = (
-            work.stage,
-            work.meetings,
-            work.decisions,
-            work.plan,
-        )
+        self.stage, self.meetings, self.decisions = work.stage, work.meetings, work.decisions
+        self.plan, self.leaving = work.plan, work.leaving
         self.identifiers = work.identifiers
         self.settings = settings
         self.connection_id = connection_id
@@ -327,14 +323,15 @@ class _Planner:
         else:
             action = sa.case(let_go)
         query = (
-            sa.select(sa.null(), links.c.contact_id, action.label("action"), sa.false(), sa.false())
+            sa.select(links.c.contact_id, action.label("action"))
             .join(listed, listed.c.contact_id == links.c.contact_id)
             .outerjoin(plan, plan.c.contact_id == links.c.contact_id)
             .where(
                 links.c.connection_id == self.connection_id, plan.c.contact_id.is_(None), action.is_not(None)
             )
         )
-        self.connection.execute(self.plan.insert().from_select(_names(plan)[:5], query))
+        self.connection.execute(self.leaving.insert().from_select(_names(self.leaving), query))
+        dialects.ready_for_joins(self.connection, self.leaving, ["contact_id"], ["action"])
 
     def _decide(self, decisions: list[dict[str, Any]]) -> None:
         if decisions:
@@ -382,9 +379,14 @@ def _conflict(resolution: Resolution, person: Person, contacts: dict[int, Contac
     )
 
 
-def _summary(connection: sa.Connection, plan: sa.Table, contacts_before: int) -> PlanSummary:
+def _summary(connection: sa.Connection, work: Work, contacts_before: int) -> PlanSummary:
+    plan, leaving = work.plan, work.leaving
     columns = (plan.c.action, plan.c.adopts, plan.c.takes_over)
-    rows = connection.execute(sa.select(*columns, sa.func.count()).group_by(*columns)).all()
+    of_persons = sa.select(*columns, sa.func.count()).group_by(*columns)
+    of_contacts = sa.select(leaving.c.action, sa.false(), sa.false(), sa.func.count()).group_by(
+        leaving.c.action
+    )
+    rows = [*connection.execute(of_persons), *connection.execute(of_contacts)]
 
     def count(*actions: str) -> int:
         return sum(number for action, _, _, number in rows if action in actions)

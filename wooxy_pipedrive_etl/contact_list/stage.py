@@ -38,13 +38,15 @@ class Work:
     """The tables of one run of a connection.
 
     `stage`: the mapped contacts. `meetings`: which person meets which contact that is not its own, by a stored
-    identifier. `decisions`: persons that are not as simple as "own contact or a new one". `plan`: what to do.
+    identifier. `decisions`: persons that are not as simple as "own contact or a new one". `plan`: what to do for each
+    person. `leaving`: what to do with each contact that has lost its person.
     """
 
     stage: sa.Table
     meetings: sa.Table
     decisions: sa.Table
     plan: sa.Table
+    leaving: sa.Table
 
     @property
     def identifiers(self) -> list[str]:
@@ -100,7 +102,7 @@ def _work_tables(connection_id: int, fed: tuple[tuple[str, str], ...], prefixes:
     )
     plan = scratch(
         "plan",
-        sa.Column("person_id", _ID),  # null: a contact that lost its person
+        sa.Column("person_id", _ID, nullable=False),
         sa.Column("contact_id", _ID),  # null: none yet, or none at all
         sa.Column("action", sa.Text, nullable=False),
         sa.Column("adopts", sa.Boolean, nullable=False),
@@ -108,7 +110,10 @@ def _work_tables(connection_id: int, fed: tuple[tuple[str, str], ...], prefixes:
         sa.Column("owner_id", _ID),
         sa.Column("detail", sa.Text),
     )
-    return Work(stage, meetings, decisions, plan)
+    leaving = scratch(
+        "leaving", sa.Column("contact_id", _ID, nullable=False), sa.Column("action", sa.Text, nullable=False)
+    )
+    return Work(stage, meetings, decisions, plan, leaving)
 
 
 def staged_work(connection: sa.Connection, connection_id: int, stored: dict[str, str | None]) -> Work:
@@ -143,5 +148,5 @@ def load_stage(connection: sa.Connection, connection_id: int, contacts: pd.DataF
 
 def drop_stage(connection: sa.Connection, connection_id: int) -> None:
     """Removes the stage and the plan, if there are any."""
-    for kind in ("stage", "meetings", "decisions", "plan"):
+    for kind in ("stage", "meetings", "decisions", "plan", "leaving"):
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS sync_{kind}_{connection_id:d}")

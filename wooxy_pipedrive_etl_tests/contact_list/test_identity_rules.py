@@ -424,10 +424,10 @@ def test_the_sample_names_variables_and_shows_no_values(desk: Desk) -> None:
         sample = plan_sample(connection, desk.list, desk.connection_id, ListSettings(), 2)
     assert sample.astype(object).where(sample.notna(), None).to_dict("split")["data"] == [
         [3, None, "create", ""],
-        [2, 2, "delete", ""],
         [10, None, "rejected", ""],
         [11, None, "rejected", ""],
         [1, 1, "update", "email, name"],
+        [2, 2, "delete", ""],
     ]
 
 
