@@ -157,7 +157,9 @@ class _Planner:
     def find_meetings(self) -> None:
         """Who holds which identifier of whom; duplicates claim nothing, so they meet nobody."""
         stage, listed, decisions = self.stage, self.listed, self.decisions
-        own, holder = self.owned.alias("own"), self.owned.alias("holder")
+        own, holder = links.alias("own"), links.alias("holder")
+        own_is_ours = own.c.connection_id == self.connection_id
+        holder_is_ours = holder.c.connection_id == self.connection_id
         for name in self.identifiers:
             held = dialects.folded(self.connection, listed.c.email) if name == "email" else listed.c[name]
             met = (
@@ -170,8 +172,8 @@ class _Planner:
                     holder.c.adopted,
                 )
                 .join(listed, held == stage.c[name])
-                .outerjoin(own, own.c.person_id == stage.c.person_id)
-                .outerjoin(holder, holder.c.contact_id == listed.c.contact_id)
+                .outerjoin(own, sa.and_(own_is_ours, own.c.person_id == stage.c.person_id))
+                .outerjoin(holder, sa.and_(holder_is_ours, holder.c.contact_id == listed.c.contact_id))
                 .outerjoin(decisions, decisions.c.person_id == stage.c.person_id)
                 .where(
                     own.c.contact_id.is_distinct_from(listed.c.contact_id), decisions.c.person_id.is_(None)

@@ -86,7 +86,7 @@ def _work_tables(connection_id: int, fed: tuple[tuple[str, str], ...], prefixes:
         sa.Column("person_id", _ID),
         sa.Column("contact_id", _ID),
         sa.Column("identifier", sa.Text),
-        sa.Column("own_contact_id", _ID),  # the person's own
+        sa.Column("own_contact_id", _ID),  # the person's own, by link; it may be gone
         sa.Column("holder_id", _ID),  # the person that the contact is linked to
         sa.Column("adopted", sa.Boolean),
     )
