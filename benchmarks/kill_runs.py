@@ -27,6 +27,7 @@ from wooxy_pipedrive_etl_tests.conformance.killing import (
     kill_and_repair,
     situations,
 )
+from wooxy_pipedrive_etl_tests.conformance.sync_process import writing
 from wooxy_pipedrive_etl_tests.scenario import new_token
 
 
@@ -68,10 +69,11 @@ def _postgres(folder: Path) -> Iterator[Databases]:
 
 
 def _kills(situation: Situation, count: int, rng: random.Random) -> list[Kill]:
-    """One in each part of the sync's course; a sync that was quicker does not count."""
+    """Every other one while the list is written, the rest at any moment; a sync that was quicker does not count."""
     kills: list[Kill] = []
     while len(kills) < count:
-        kill = kill_and_repair(situation, rng, (len(kills), count))
+        moments = situation.moments
+        kill = kill_and_repair(situation, rng, range(len(moments)) if len(kills) % 2 else writing(moments))
         if kill.moment is not None:
             kills.append(kill)
     return kills

@@ -108,12 +108,10 @@ def situations(
             databases.drop(url)
 
 
-def kill_and_repair(situation: Situation, rng: random.Random, part: tuple[int, int]) -> Kill:
-    """Kills a sync at a random moment of one part (the n-th of so many) of its course, then runs the next one, and
-    raises AssertionError if anything differs from an undisturbed sync."""
-    share, shares = part
-    count = len(situation.moments)
-    moment = rng.randint(share * count // shares, (share + 1) * count // shares - 1)
+def kill_and_repair(situation: Situation, rng: random.Random, within: range) -> Kill:
+    """Kills a sync at a random one of these moments, then runs the next one, and raises AssertionError if anything
+    differs from an undisturbed sync."""
+    moment = rng.choice(within)
     with copied(situation.databases, situation.url) as url:
         told = _killed_process(situation, url, moment, rng.uniform(0, _LONGEST_DELAY))
         wait = situation.databases.wait_until_left(url)
@@ -121,7 +119,6 @@ def kill_and_repair(situation: Situation, rng: random.Random, part: tuple[int, i
         with _environment(url):
             sync(url, NAME, situation.kind, situation.way)
         end = look(url, situation.server)
-        situation.databases.wait_until_left(url)
     _check_end(situation, end, committed)
     return Kill(told, moment in writing(situation.moments), committed, wait)
 
@@ -233,7 +230,6 @@ def _situation(name: str, databases: Databases, server: SandboxServer, url: str,
         with _environment(copy), telling(copy, moments.append):
             sync(copy, NAME, kind, way)
         expected = look(copy, server)
-        databases.wait_until_left(copy)
     return Situation(name, databases, server, url, way, before, expected, moments)
 
 

@@ -136,16 +136,20 @@ class Oracle:
         mapped = [self._map(person, outcome) for person in self.snapshot]
         before = copy.deepcopy(self.rows)
         self._bring_memory_in_step()
-        # A person that is in the way of another may be out of it once it is written: so until all is quiet.
+        # A person that is in the way of another may be out of it once it is written: so until all is quiet, and only
+        # then is it known which contacts nobody has any more.
         while True:
             quiet = copy.deepcopy((self.rows, self.links))
-            fates = self._pass(mapped, outcome)
+            fates, kept = self._pass(mapped, outcome)
             for person, fate in fates.items():
                 if fate == "unchanged" and outcome.fates.get(person) in ("created", "updated"):
                     continue
                 outcome.fates[person] = fate
             if (self.rows, self.links) == quiet:
                 break
+        for person_id, link in list(self.links.items()):
+            if link.contact not in kept:
+                self._leave(person_id, link, outcome)
         outcome.touched = {key for key, row in self.rows.items() if before.get(key) != row}
         outcome.deleted += len(before.keys() - self.rows.keys())
         return outcome
@@ -162,7 +166,8 @@ class Oracle:
             else:
                 self.opted_out.discard(memory)
 
-    def _pass(self, persons: list[Mapped], outcome: Outcome) -> dict[int, str]:
+    def _pass(self, persons: list[Mapped], outcome: Outcome) -> tuple[dict[int, str], set[Key]]:
+        """What becomes of each person, and the contacts that have one."""
         fates: dict[int, str] = {}
         self.links = {p: link for p, link in self.links.items() if link.contact in self.rows}
         taking_part = []
@@ -190,10 +195,7 @@ class Oracle:
             if person.id not in conflicts and person.id not in owners:
                 kept.add(self._create(person))
                 fates[person.id] = "created"
-        for person_id, link in list(self.links.items()):
-            if link.contact not in kept:
-                self._leave(person_id, link, outcome)
-        return fates
+        return fates, kept
 
     def _settle(self, taking_part: list[Mapped]) -> tuple[dict[int, Key], set[int]]:
         """Which contact each person has, if it isn't to be a new one; and who is in conflict."""

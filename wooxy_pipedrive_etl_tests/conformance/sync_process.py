@@ -60,11 +60,18 @@ def writing(moments: Sequence[str]) -> range:
 def sync(url: str, name: str, kind: str, way: str) -> None:
     """`kind`: full or re-map. `way`: the steps alone, or Dagster's job, which takes seconds to start."""
     store = Store.open(url)
-    if way == "dagster":
-        from wooxy_pipedrive_etl.orchestration.launch import run_sync
+    try:
+        if way == "dagster":
+            from wooxy_pipedrive_etl.orchestration.launch import run_sync
 
-        run_sync(store, name, re_map=kind == "re-map")
-        return
+            run_sync(store, name, re_map=kind == "re-map")
+        else:
+            _run_steps(store, name, kind)
+    finally:
+        store.engine.dispose()
+
+
+def _run_steps(store: Store, name: str, kind: str) -> None:
     with begin(store, name, uuid.uuid4().hex) as run:
         catalogue.read_catalogue(run)
         if kind == "full":
@@ -75,7 +82,6 @@ def sync(url: str, name: str, kind: str, way: str) -> None:
         refusal = contacts.refusal(run, contacts.plan_contacts(run), allow_mass_delete=False)
         assert refusal is None, refusal
         contacts.apply_contacts(run)
-    store.engine.dispose()
 
 
 def _say(moment: str) -> None:

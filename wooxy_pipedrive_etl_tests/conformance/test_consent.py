@@ -62,3 +62,16 @@ def test_an_opt_out_outlives_unmatching_and_matching_the_phone(acme: Connected) 
     acme.account.edit_person(1, name="Touched")
     acme.sync()
     assert acme.contact(phoneNumber=PHONE)["smsSubscribe"] is False
+
+
+def test_a_number_that_comes_back_is_no_first_number(new_database: NewDatabase) -> None:
+    """The channels' one moment is over, even where nobody was subscribed in it."""
+    with new_database() as url, connected(url, small_account(1), consent="require") as acme:
+        acme.account.marketing = True
+        acme.account.edit_person(1, marketing_status="unsubscribed")
+        acme.import_rows(ROWS, ignore_empty=False)
+        for phones in ([PHONE], [], [PHONE]):
+            acme.account.edit_person(1, phones=phones)
+            acme.sync()
+            acme.account.edit_person(1, marketing_status="subscribed")
+        assert acme.contact(phoneNumber=PHONE)["smsSubscribe"] is False

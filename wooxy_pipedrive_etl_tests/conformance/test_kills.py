@@ -10,13 +10,14 @@ import random
 from ..scenario import seeded_account
 from .databases import Databases
 from .killing import kill_and_repair, situations
+from .sync_process import writing
 
 
 def test_the_next_sync_repairs_what_a_killed_one_left(databases: Databases) -> None:
     rng = random.Random(databases.name)
     with situations(databases, lambda: seeded_account(30)) as all_situations:
         for number, situation in enumerate(all_situations):
-            # The list is written in the second half of a sync. What dies there on one database, dies before it on
-            # the other.
-            half = (number + (databases.name == "SQLite")) % 2
-            kill_and_repair(situation, rng, (half, 2))
+            # What dies while the list is written on one database, dies before it on the other.
+            writes = writing(situation.moments)
+            early = (number + (databases.name == "SQLite")) % 2
+            kill_and_repair(situation, rng, range(writes.start) if early else writes)
