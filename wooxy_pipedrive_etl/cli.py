@@ -59,7 +59,7 @@ _DOTS = {"green": "[green]● green[/]", "gray": "[bright_black]○ gray[/]", "r
 def main() -> None:
     """The program's entry: errors in one sentence on stderr, exit code 0 only on success."""
     try:
-        app()
+        app(prog_name="wooxy-pipedrive")
     except EXPECTED_ERRORS as error:
         _fail(str(error))
     except DATABASE_ERRORS as error:

@@ -35,7 +35,7 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, status
 from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
 from wooxy_pipedrive_etl.sync.matching import ImportReport
-from wooxy_pipedrive_etl.sync.run import begin, fail
+from wooxy_pipedrive_etl.sync.run import Kind, begin, fail
 
 NAME = "acme"
 DOMAIN = "shop.example.com"
@@ -180,7 +180,8 @@ class Connected:
 
         Raises what a step raises, and Refused where a check would stop the job before it writes.
         """
-        with begin(self.store, self.name, f"run-{next(_run_numbers)}") as run:
+        kind: Kind = "re-map" if re_map else "full"
+        with begin(self.store, self.name, f"run-{next(_run_numbers)}", kind) as run:
             try:
                 catalogue.read_catalogue(run)
                 if not re_map:

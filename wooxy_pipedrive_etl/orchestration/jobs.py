@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from .assets import ASSETS, pipedrive_persons
+from .resources import REMAP
 
 full_sync = dg.define_asset_job(
     "full_sync",
@@ -14,7 +15,7 @@ full_sync = dg.define_asset_job(
 )
 
 remap = dg.define_asset_job(
-    "remap",
+    REMAP,
     selection=dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.assets(pipedrive_persons),
     executor_def=dg.in_process_executor,
     description="Applies the matching to the stored snapshot; asks Pipedrive for no persons.",

@@ -8,11 +8,14 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.sync.run import SyncRun, begin
+from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
 
 from .failures import as_failure
 
 PARTITION_TAG = "dagster/partition"
+# What makes a run a full one: the walk is among its steps.
+WALK = dg.AssetKey("pipedrive_persons")
+REMAP = "remap"
 
 
 class SyncRunResource(dg.ConfigurableResource[Any]):
@@ -30,13 +33,20 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
             raise dg.Failure(
                 "Choose a connection: these assets are partitioned by connection.", allow_retries=False
             )
+        walks = run.asset_selection is None or WALK in run.asset_selection
+        kind: Kind = "full" if walks and run.job_name != REMAP else "re-map"
         with as_failure():
-            held = begin(Store.open(self.database_url or None), run.tags[PARTITION_TAG], run.run_id)
-            self._run = held.__enter__()
+            store = Store.open(self.database_url or None)
         try:
-            yield self
+            with as_failure():
+                held = begin(store, run.tags[PARTITION_TAG], run.run_id, kind)
+                self._run = held.__enter__()
+            try:
+                yield self
+            finally:
+                held.__exit__(None, None, None)
         finally:
-            held.__exit__(None, None, None)
+            store.engine.dispose()
 
     @property
     def run(self) -> SyncRun:

@@ -24,8 +24,10 @@ TIME_ZONE_VARIABLE = "WOOXY_PIPEDRIVE_TIMEZONE"
     description="A full run of every active connection.",
 )
 def nightly_full_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-    with reading(Store.open().engine) as connection:
+    store = Store.open()
+    with reading(store.engine) as connection:
         records = connections.list_connections(connection)
+    store.engine.dispose()
     keep_in_step(context.instance, [record.name for record in records])
     for record in records:
         if record.state == "active":

@@ -40,7 +40,6 @@ def fetch_persons(run: SyncRun) -> WalkReport:
     with engine.begin() as connection:
         # The walk says anew what can't be taken for a person.
         reports.drop_pending_issues(connection, connection_id)
-        run.note(connection, kind="full")
     seen: list[np.ndarray] = []
     fetched = changed = odd = 0
     left_out: tuple[str, ...] = ()

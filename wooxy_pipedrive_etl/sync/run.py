@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
@@ -19,6 +19,8 @@ from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
 from .accounts import check_account, pipedrive_client
 from .errors import NotImported, SyncError
+
+Kind = Literal["full", "re-map"]
 
 
 @dataclass
@@ -77,7 +79,7 @@ class SyncRun:
 
 
 @contextmanager
-def begin(store: Store, connection_name: str, run_id: str) -> Iterator[SyncRun]:
+def begin(store: Store, connection_name: str, run_id: str, kind: Kind = "full") -> Iterator[SyncRun]:
     """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed.
 
     Raises UnknownConnection, ConnectionBusy, NotImported, KeyUnusable (before anything is asked or written).
@@ -100,7 +102,7 @@ def begin(store: Store, connection_name: str, run_id: str) -> Iterator[SyncRun]:
             # With another key the memory of opt-outs would know nobody, so a run that needs no credentials
             # checks it as well.
             store.secrets.decrypt(record.encrypted_api_token)
-            reports.begin_run(connection, record.id, run_id, kind="re-map")
+            reports.begin_run(connection, record.id, run_id, kind)
             reports.drop_pending_issues(connection, record.id)
             # What the last walk could not take for a person stands until another one says it anew.
             reports.repeat_issues(connection, record.id, "rejected", "odd_shape")
