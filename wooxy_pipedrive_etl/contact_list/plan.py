@@ -37,7 +37,8 @@ class ListSettings:
 class PlanSummary:
     """How many persons get what; the first six add up to the staged persons. `deleted`: contacts that are to be
     deleted or deactivated. `adopted` and `taken_over` are counted in `updated` or `unchanged` too. `let_go`: adopted
-    contacts that lose their person and stay. `contacts_before`: the size of the list."""
+    contacts that lose their person and stay. `doubly_owned`: contacts that two persons would write, which must not be.
+    `contacts_before`: the size of the list."""
 
     created: int
     updated: int
@@ -49,6 +50,7 @@ class PlanSummary:
     adopted: int
     taken_over: int
     let_go: int
+    doubly_owned: int
     contacts_before: int
 
     @property
@@ -79,7 +81,7 @@ def make_plan(
     planner.resolve_rest()
     planner.decide_persons()
     planner.decide_left_contacts()
-    return _summary(connection, work, contact_list.count(connection))
+    return _summary(connection, connection_id, work, contact_list.count(connection))
 
 
 def changes(
@@ -381,7 +383,7 @@ def _conflict(resolution: Resolution, person: Person, contacts: dict[int, Contac
     )
 
 
-def _summary(connection: sa.Connection, work: Work, contacts_before: int) -> PlanSummary:
+def _summary(connection: sa.Connection, connection_id: int, work: Work, contacts_before: int) -> PlanSummary:
     plan, leaving = work.plan, work.leaving
     columns = (plan.c.action, plan.c.adopts, plan.c.takes_over)
     of_persons = sa.select(*columns, sa.func.count()).group_by(*columns)
@@ -404,5 +406,18 @@ def _summary(connection: sa.Connection, work: Work, contacts_before: int) -> Pla
         adopted=sum(number for _, adopts, _, number in rows if adopts),
         taken_over=sum(number for _, adopts, takes_over, number in rows if takes_over and not adopts),
         let_go=count("let_go"),
+        doubly_owned=contacts_owned_twice(connection, connection_id),
         contacts_before=contacts_before,
     )
+
+
+def contacts_owned_twice(connection: sa.Connection, connection_id: int) -> int:
+    """How many contacts two persons would write: none, if the plan is sound."""
+    plan = sa.table(f"sync_plan_{connection_id}", sa.column("contact_id"), sa.column("action"))
+    doubles = (
+        sa.select(plan.c.contact_id)
+        .where(plan.c.action.in_(["update", "unchanged"]))
+        .group_by(plan.c.contact_id)
+        .having(sa.func.count() > 1)
+    )
+    return connection.execute(sa.select(sa.func.count()).select_from(doubles.subquery())).scalar_one()

@@ -93,6 +93,12 @@ class ContactPlanConfig(dg.Config):
             description="No more than 10 % of the contacts (and more than 20) go at once, unless a person allows it.",
         ),
         dg.AssetCheckSpec(
+            "one_person_a_contact",
+            asset="contact_plan",
+            blocking=True,
+            description="No two persons write the same contact.",
+        ),
+        dg.AssetCheckSpec(
             "counts_balance",
             asset="contact_plan",
             blocking=True,
@@ -115,6 +121,11 @@ def contact_plan(sync: SyncRunResource, config: ContactPlanConfig) -> Iterator[d
                 passed=config.allow_mass_delete or not plan.deletes_too_many,
                 description=refusal,
                 metadata={"deleted": plan.summary.deleted, "contacts_before": plan.summary.contacts_before},
+            ),
+            dg.AssetCheckResult(
+                check_name="one_person_a_contact",
+                passed=plan.summary.doubly_owned == 0,
+                metadata={"doubly_owned": plan.summary.doubly_owned},
             ),
             dg.AssetCheckResult(
                 check_name="counts_balance", passed=plan.balances, metadata=dict(plan.counts)

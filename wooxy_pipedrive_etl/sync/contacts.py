@@ -166,6 +166,11 @@ def refusal(run: SyncRun, plan: Plan, *, allow_mass_delete: bool) -> str | None:
     """Why the plan must not be applied, in a sentence, or None."""
     if not plan.balances:
         return f"The counts of the plan do not add up ({plan.counts}), so nothing was written; report this as a defect."
+    if plan.summary.doubly_owned:
+        return (
+            f"Two persons would write the same contact, {plan.summary.doubly_owned} times, so nothing was written; "
+            "report this as a defect."
+        )
     if plan.deletes_too_many and not allow_mass_delete:
         return (
             f"{plan.summary.deleted} of the {plan.summary.contacts_before} contacts would be deleted at once, so "

@@ -14,6 +14,7 @@ asset contact_plan: list, kinds wooxy, by connection
   after mapped_contacts
   check counts_balance, blocking
   check no_mass_deletion, blocking
+  check one_person_a_contact, blocking
 asset default_contact_list: list, kinds table wooxy, by connection
   after contact_plan
 asset mapped_contacts: mapping, kinds pandas, by connection

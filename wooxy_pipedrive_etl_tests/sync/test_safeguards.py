@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
+from wooxy_pipedrive_etl.contact_list.plan import contacts_owned_twice
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
 from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable
-from wooxy_pipedrive_etl.sync import accounts
+from wooxy_pipedrive_etl.sync import accounts, contacts, persons
+from wooxy_pipedrive_etl.sync.run import begin
 
 from ..scenario import Refused, connected, small_account
 
@@ -64,3 +67,25 @@ def test_an_endless_user_id_costs_nobody_anything(database_url: str) -> None:
         assert (counts["created"], counts["rejected"]) == (3, 0)
         assert acme.contact(email="person2@example.com")["userId"] == endless
         assert acme.sync()["unchanged"] == 3
+
+
+def test_a_plan_in_which_two_persons_write_one_contact_is_refused(database_url: str) -> None:
+    """No way is known to come to such a plan, so this one is made by hand."""
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        with begin(acme.store, acme.name, "doubled") as run:
+            persons.fetch_persons(run)
+            contacts.map_contacts(run)
+            plan = contacts.plan_contacts(run)
+            assert contacts.refusal(run, plan, allow_mass_delete=False) is None
+            acme.execute(f"UPDATE sync_plan_{run.record.id} SET contact_id = 1")  # noqa: S608
+            with acme.store.engine.connect() as connection:
+                doubled = contacts_owned_twice(connection, run.record.id)
+            assert doubled == 1
+            summary = replace(plan.summary, doubly_owned=doubled)
+            refusal = contacts.refusal(run, replace(plan, summary=summary), allow_mass_delete=True)
+            assert refusal is not None
+            assert refusal.startswith(
+                "Two persons would write the same contact, 1 times, so nothing was written"
+            )
