@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -29,10 +29,17 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
     return PostgresDatabases(request.getfixturevalue("postgres_server"))
 
 
+@pytest.fixture(scope="session")
+def _templates() -> dict[str, str]:
+    """An empty database of each kind, brought up to date, once it was needed."""
+    return {}
+
+
 @pytest.fixture
-def new_database(databases: Databases) -> Iterator[NewDatabase]:
+def new_database(databases: Databases, _templates: dict[str, str]) -> NewDatabase:
     """Gives the URL of a fresh database, brought up to date, for as long as the context lasts."""
-    template = databases.new()
-    Store.open(template).engine.dispose()
-    yield lambda: copied(databases, template)
-    databases.drop(template)
+    if databases.name not in _templates:
+        template = databases.new()
+        Store.open(template).engine.dispose()
+        _templates[databases.name] = template
+    return lambda: copied(databases, _templates[databases.name])

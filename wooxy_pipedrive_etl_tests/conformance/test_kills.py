@@ -15,7 +15,7 @@ from .sync_process import writing
 
 def test_the_next_sync_repairs_what_a_killed_one_left(databases: Databases) -> None:
     rng = random.Random(databases.name)
-    with situations(databases, lambda: seeded_account(30)) as all_situations:
+    with situations(databases, lambda: seeded_account(25)) as all_situations:
         for number, situation in enumerate(all_situations):
             # What dies while the list is written on one database, dies before it on the other.
             writes = writing(situation.moments)
