@@ -176,7 +176,7 @@ class TestReadingAhead:
 
 
 def assert_no_thread_left() -> None:
-    assert not [thread.name for thread in threading.enumerate() if "pipedrive" in thread.name]
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pipedrive-walk")]
 
 
 class TestFieldsThatThePlanLacks:

@@ -327,7 +327,7 @@ def test_without_a_fake_clock_a_wait_ends_when_the_walk_is_closed() -> None:
         started = time.monotonic()
         _close(walk)
         assert time.monotonic() - started < 10
-    assert not [thread for thread in threading.enumerate() if "pipedrive" in thread.name]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pipedrive-walk")]
 
 
 def _close(walk: Any) -> None:
