@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from .database import hide_values
 
@@ -47,6 +49,16 @@ def copy_into(connection: sa.Connection, table: str, rows: pd.DataFrame, schema:
         # Names are quoted and values are bound.
         statement = f"INSERT INTO {target} ({names}) VALUES ({marks})"  # noqa: S608
         connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+
+
+def among(
+    connection: sa.Connection, column: sa.ColumnElement[int], ids: Sequence[int]
+) -> sa.ColumnElement[bool]:
+    """`column IN (ids)` with one parameter for all of them: hundreds cost more than the query that they are for."""
+    if connection.dialect.name == "postgresql":
+        return column == sa.any_(sa.literal(list(ids), postgresql.ARRAY(sa.BigInteger)))
+    values = sa.func.json_each(json.dumps(list(ids))).table_valued("value")
+    return column.in_(sa.select(values.c.value))
 
 
 def _copy_text(columns: list[list[Any]]) -> str:

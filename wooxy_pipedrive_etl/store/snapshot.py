@@ -12,7 +12,9 @@ import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
-from .bulk import copy_into
+from .bulk import among, copy_into
+
+_HASHED_AT_ONCE = 2_047
 
 
 def land_persons(connection: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
@@ -34,7 +36,7 @@ def land_persons(connection: sa.Connection, connection_id: int, persons: pd.Data
                 table.c.connection_id == connection_id,
                 # A page of a walk by id lies close together, which makes this a short stretch of the index.
                 table.c.person_id.between(min(ids), max(ids)),
-                table.c.person_id.in_(ids),
+                among(connection, table.c.person_id, ids),
             )
         )
     }
@@ -51,7 +53,13 @@ def land_persons(connection: sa.Connection, connection_id: int, persons: pd.Data
 
 
 def _fingerprint(raw: str) -> str:
-    return blake2b(raw.encode(), digest_size=16).hexdigest()
+    # In pieces for which hashlib keeps the interpreter's lock: to get it back from the thread that reads the next
+    # page takes several times as long as hashing does.
+    digest = blake2b(digest_size=16)
+    text = raw.encode()
+    for start in range(0, len(text), _HASHED_AT_ONCE):
+        digest.update(text[start : start + _HASHED_AT_ONCE])
+    return digest.hexdigest()
 
 
 def read_persons(

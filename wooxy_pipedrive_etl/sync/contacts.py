@@ -25,6 +25,7 @@ from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, read_persons
 
 from .matching import feed_plan_of
+from .memory import without_cycle_search
 from .progress import report
 from .run import SyncRun
 
@@ -49,7 +50,7 @@ def map_contacts(run: SyncRun) -> MappingReport:
     """Applies the matching to the snapshot, batch by batch, into the connection's stage."""
     connection_id = run.record.id
     persons_count = dropped = 0
-    with run.store.engine.begin() as connection:
+    with without_cycle_search(), run.store.engine.begin() as connection:
         contact_list = run.contact_list(connection)
         plan = feed_plan_of(connection, run)
         fed = [feed.wooxy for feed in plan.feeds]

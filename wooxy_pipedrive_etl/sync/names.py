@@ -12,6 +12,7 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import persons_of, read_persons
 
 from .matching import feed_plan_of
+from .memory import without_cycle_search
 from .run import SyncRun
 
 
@@ -21,7 +22,7 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
     """
     engine, connection_id = run.store.engine, run.record.id
     wanted: dict[str, set[int]] = {"org": set(), "user": set(), "person": set()}
-    with reading(engine) as connection:
+    with without_cycle_search(), reading(engine) as connection:
         feeds = feed_plan_of(connection, run).feeds
         naming = FeedPlan(tuple(feed for feed in feeds if feed.kind in wanted), None)
         if naming.feeds:
