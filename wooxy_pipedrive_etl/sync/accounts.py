@@ -16,7 +16,7 @@ from wooxy_pipedrive_etl.mapping.matching import empty_matching, preview_plan
 from wooxy_pipedrive_etl.mapping.transform import read_batch, referenced_ids
 from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES, pipedrive_variables
 from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, PersonsPage, PipedriveClient, optional_fields
-from wooxy_pipedrive_etl.pipedrive.errors import Forbidden
+from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.catalogue import save_fields, save_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
@@ -53,6 +53,7 @@ def connect(
 
     Raises InvalidSetting, ConnectionExists and PipedriveError; then nothing is stored.
     """
+    domain = domain.lower()
     _check_settings(name, domain, default_region, consent, on_delete)
     with reading(store.engine) as connection:
         known = {record.name: record for record in connections.list_connections(connection)}.get(name)
@@ -113,7 +114,7 @@ def disconnect(store: Store, name: str, *, forget: bool) -> ConnectionRecord:
 def _names_for_previews(
     client: PipedriveClient, fields: pd.DataFrame, sample: PersonsPage | None
 ) -> dict[str, dict[int, str]]:
-    """The names that the sample refers to. A token that may not read them still connects: previews stay empty then."""
+    """The names that the sample refers to. Where they can't be read the account still connects; previews stay empty."""
     if sample is None:
         return {}
     # Which names are needed does not depend on the list.
@@ -124,7 +125,7 @@ def _names_for_previews(
             "org": client.organization_names(wanted["org"]),
             "user": client.user_names() if wanted["user"] else {},
         }
-    except Forbidden:
+    except (Forbidden, BadRequest, EndpointGone):
         return {}
 
 
