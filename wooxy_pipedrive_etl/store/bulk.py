@@ -61,10 +61,11 @@ def among(
     return column.in_(sa.select(values.c.value))
 
 
-def _copy_text(columns: list[list[Any]]) -> str:
+def _copy_text(columns: list[list[Any]]) -> bytes:
     """The rows in PostgreSQL's text format for COPY."""
     cells: list[Iterable[str]] = [_copy_cells(column) for column in columns]
-    return "\n".join(map("\t".join, zip(*cells, strict=True))) + "\n"
+    # Encoded row by row: in one long text, a single emoji would make each character of all rows four bytes wide.
+    return b"\n".join(["\t".join(row).encode() for row in zip(*cells, strict=True)]) + b"\n"
 
 
 def _copy_cells(column: list[Any]) -> list[str]:
