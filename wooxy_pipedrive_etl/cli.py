@@ -156,7 +156,9 @@ def match(
 @app.command()
 def sync(
     name: Name,
-    full: Annotated[bool, typer.Option("--full", help="Read every person (the default).")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every person, not only those that changed; finds deletions.")
+    ] = False,
     remap: Annotated[
         bool, typer.Option("--remap", help="Apply the matching to the stored persons; read none.")
     ] = False,
@@ -166,8 +168,11 @@ def sync(
     allow_mass_delete: Annotated[
         bool, typer.Option("--allow-mass-delete", help="Allow this run to delete many contacts at once.")
     ] = False,
+    use_reserve: Annotated[
+        bool, typer.Option("--use-reserve", help="Allow this run to spend the reserve of the day's tokens.")
+    ] = False,
 ) -> None:
-    """Run the sync now."""
+    """Run the sync now: the persons that changed, or every person if there was no run yet."""
     if full and remap:
         raise SyncError("Choose --full or --remap, not both.")
     # Dagster takes a second to load, which the other commands need not wait for.
@@ -175,7 +180,14 @@ def sync(
 
     store = Store.open()
     with _progress():
-        report = run_sync(store, name, re_map=remap, dry_run=dry_run, allow_mass_delete=allow_mass_delete)
+        report = run_sync(
+            store,
+            name,
+            "full" if full else "re-map" if remap else None,
+            dry_run=dry_run,
+            allow_mass_delete=allow_mass_delete,
+            use_reserve=use_reserve,
+        )
     _print_report(report, dry_run=dry_run)
 
 

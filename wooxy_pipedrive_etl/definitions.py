@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from .orchestration.assets import ASSETS
-from .orchestration.jobs import full_sync, remap
+from .orchestration.jobs import changes_sync, full_sync, remap
 from .orchestration.resources import SyncRunResource
 from .orchestration.schedules import nightly_full_sync
 
@@ -16,7 +16,7 @@ def build_defs(**resources: Any) -> dg.Definitions:
     """The definitions; a keyword replaces the resource of that name."""
     return dg.Definitions(
         assets=ASSETS,
-        jobs=[full_sync, remap],
+        jobs=[changes_sync, full_sync, remap],
         schedules=[nightly_full_sync],
         resources={"sync": SyncRunResource(), **resources},
     )

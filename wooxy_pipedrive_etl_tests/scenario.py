@@ -174,23 +174,34 @@ class Connected:
         return matching.import_matching(self.store, self.name, yaml.safe_dump(content, sort_keys=False))
 
     def sync(
-        self, *, re_map: bool = False, dry_run: bool = False, allow_mass_delete: bool = False
+        self,
+        kind: Kind = "full",
+        *,
+        dry_run: bool = False,
+        allow_mass_delete: bool = False,
+        use_reserve: bool = False,
     ) -> dict[str, int]:
-        """The steps of a full run, in the order of Dagster's job; returns the counts.
+        """The steps of a run, in the order of Dagster's job; returns the counts.
 
         Raises what a step raises, and Refused where a check would stop the job before it writes.
         """
-        kind: Kind = "re-map" if re_map else "full"
-        with begin(self.store, self.name, f"run-{next(_run_numbers)}", kind) as run:
+        with begin(
+            self.store,
+            self.name,
+            f"run-{next(_run_numbers)}",
+            kind,
+            allow_mass_delete=allow_mass_delete,
+            use_reserve=use_reserve,
+        ) as run:
             try:
                 catalogue.read_catalogue(run)
-                if not re_map:
+                if kind != "re-map":
                     persons.fetch_persons(run)
                 names.read_referenced_names(run)
                 matching.match_table_of_run(run)
                 contacts.map_contacts(run)
                 plan = contacts.plan_contacts(run)
-                refusal = contacts.refusal(run, plan, allow_mass_delete=allow_mass_delete)
+                refusal = contacts.refusal(run, plan)
                 if refusal is not None:
                     raise Refused(refusal)
             except Exception as error:
@@ -199,7 +210,7 @@ class Connected:
             return plan.counts if dry_run else contacts.apply_contacts(run)
 
     def remap(self, *, dry_run: bool = False) -> dict[str, int]:
-        return self.sync(re_map=True, dry_run=dry_run)
+        return self.sync("re-map", dry_run=dry_run)
 
     # What a person sees
 

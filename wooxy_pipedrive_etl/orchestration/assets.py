@@ -74,12 +74,6 @@ def mapped_contacts(sync: SyncRunResource) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata=metadata.of_mapping(report))
 
 
-class ContactPlanConfig(dg.Config):
-    """`allow_mass_delete`: a person has looked at the deletions and allows them, for this run."""
-
-    allow_mass_delete: bool = False
-
-
 @dg.asset(
     deps=[mapped_contacts],
     partitions_def=connection_partitions,
@@ -106,11 +100,11 @@ class ContactPlanConfig(dg.Config):
         ),
     ],
 )
-def contact_plan(sync: SyncRunResource, config: ContactPlanConfig) -> Iterator[dg.MaterializeResult[None]]:
+def contact_plan(sync: SyncRunResource) -> Iterator[dg.MaterializeResult[None]]:
     """What applying would do to the list: checked here, before anything is written."""
     with as_failure(sync.run):
         plan = contacts.plan_contacts(sync.run)
-        refusal = contacts.refusal(sync.run, plan, allow_mass_delete=config.allow_mass_delete)
+        refusal = contacts.refusal(sync.run, plan)
         if refusal is not None:
             fail(sync.run, refusal)
     yield dg.MaterializeResult(
@@ -118,7 +112,7 @@ def contact_plan(sync: SyncRunResource, config: ContactPlanConfig) -> Iterator[d
         check_results=[
             dg.AssetCheckResult(
                 check_name="no_mass_deletion",
-                passed=config.allow_mass_delete or not plan.deletes_too_many,
+                passed=sync.run.allow_mass_delete or not plan.deletes_too_many,
                 description=refusal,
                 metadata={"deleted": plan.summary.deleted, "contacts_before": plan.summary.contacts_before},
             ),

@@ -5,13 +5,20 @@ from __future__ import annotations
 import dagster as dg
 
 from .assets import ASSETS, pipedrive_persons
-from .resources import REMAP
+from .resources import CHANGES, REMAP
 
 full_sync = dg.define_asset_job(
     "full_sync",
     selection=dg.AssetSelection.assets(*ASSETS),
     executor_def=dg.in_process_executor,
     description="Every person, by id: finds deletions, repairs everything.",
+)
+
+changes_sync = dg.define_asset_job(
+    CHANGES,
+    selection=dg.AssetSelection.assets(*ASSETS),
+    executor_def=dg.in_process_executor,
+    description="The persons that changed since the last run, and those that a webhook named.",
 )
 
 remap = dg.define_asset_job(

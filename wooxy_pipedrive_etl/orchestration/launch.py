@@ -15,9 +15,10 @@ from wooxy_pipedrive_etl.store import Store, connections, reports
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import dagster_home
 from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sync.run import Kind
 
 from .assets import default_contact_list
-from .jobs import full_sync, remap
+from .jobs import changes_sync, full_sync, remap
 from .partitions import keep_in_step
 
 # So that the UI shows these runs on the pages of the job, as it does those that it starts itself.
@@ -34,10 +35,21 @@ def prepare_dagster_home() -> None:
             shutil.copyfile(shipped, settings)
 
 
+JOBS: dict[Kind, str] = {"changes": changes_sync.name, "full": full_sync.name, "re-map": remap.name}
+
+
 def run_sync(
-    store: Store, name: str, *, re_map: bool = False, dry_run: bool = False, allow_mass_delete: bool = False
+    store: Store,
+    name: str,
+    kind: Kind | None = None,
+    *,
+    dry_run: bool = False,
+    allow_mass_delete: bool = False,
+    use_reserve: bool = False,
 ) -> dict[str, Any]:
     """Runs the job on one connection and returns its run report (`store.reports`), its counts included.
+
+    Without a `kind`, the run reads what has changed since the last one, or everything if there was none.
 
     Raises SyncError with the sentence of whatever made it fail.
     """
@@ -47,14 +59,16 @@ def run_sync(
     prepare_dagster_home()
     with dg.DagsterInstance.get() as instance:
         keep_in_step(instance, names)
-        job = build_defs().resolve_job_def(remap.name if re_map else full_sync.name)
+        job = build_defs().resolve_job_def(JOBS[kind or ("full" if record.watermark is None else "changes")])
         keys = set(job.asset_layer.executable_asset_keys)
         result = job.execute_in_process(
             instance=instance,
             partition_key=name,
             asset_selection=sorted(keys - {default_contact_list.key}) if dry_run else None,
             run_config={
-                "ops": {"contact_plan": {"config": {"allow_mass_delete": allow_mass_delete}}},
+                "resources": {
+                    "sync": {"config": {"allow_mass_delete": allow_mass_delete, "use_reserve": use_reserve}}
+                },
                 # People read the command's own lines; Dagster's are in the UI.
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },

@@ -15,14 +15,22 @@ from .failures import as_failure
 PARTITION_TAG = "dagster/partition"
 # What makes a run a full one: the walk is among its steps.
 WALK = dg.AssetKey("pipedrive_persons")
+CHANGES = "changes_sync"
 REMAP = "remap"
+_KINDS: dict[str, Kind] = {CHANGES: "changes", REMAP: "re-map"}
 
 
 class SyncRunResource(dg.ConfigurableResource[Any]):
     """Opens the database and holds the connection that the run's partition names, so that steps share one lock, one
-    Pipedrive client and one report. It relies on `in_process_executor`: a process a step would take it apart."""
+    Pipedrive client and one report. It relies on `in_process_executor`: a process a step would take it apart.
+
+    What a person may allow for one run, in the launchpad or by an option of `sync`: `allow_mass_delete`, to delete
+    many contacts or lose many fields at once; `use_reserve`, to spend the reserve of the day's token budget.
+    """
 
     database_url: str = ""
+    allow_mass_delete: bool = False
+    use_reserve: bool = False
 
     _run: SyncRun = PrivateAttr()
 
@@ -34,12 +42,19 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
                 "Choose a connection: these assets are partitioned by connection.", allow_retries=False
             )
         walks = run.asset_selection is None or WALK in run.asset_selection
-        kind: Kind = "full" if walks and run.job_name != REMAP else "re-map"
+        kind = _KINDS.get(run.job_name, "full" if walks else "re-map")
         with as_failure():
             store = Store.open(self.database_url or None)
         try:
             with as_failure():
-                held = begin(store, run.tags[PARTITION_TAG], run.run_id, kind)
+                held = begin(
+                    store,
+                    run.tags[PARTITION_TAG],
+                    run.run_id,
+                    kind,
+                    allow_mass_delete=self.allow_mass_delete,
+                    use_reserve=self.use_reserve,
+                )
                 self._run = held.__enter__()
             try:
                 yield self

@@ -46,6 +46,18 @@ class ConnectionRecord:
     daily_token_limit: int | None
     daily_tokens_left: int | None
     created_at: datetime
+    names_watermark: int | None
+    null_update_times: bool | None
+    mapped_with: str | None
+    walk_began: int | None
+    walk_fields: str | None
+    budget_noted_at: datetime | None
+    polled_persons_at: datetime | None
+    polled_fields_at: datetime | None
+    webhook_id: int | None
+    webhook_url: str | None
+    encrypted_webhook_password: str | None = field(repr=False)
+    unapplied: bool
 
     @property
     def qualified_list_table(self) -> str:

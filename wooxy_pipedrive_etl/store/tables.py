@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -86,6 +87,26 @@ connections = Table(
     Column("daily_token_limit", BigInteger),
     Column("daily_tokens_left", BigInteger),
     Column("created_at", DateTime, nullable=False),
+    # Up to when the names of organisations are known, by the server's clock (epoch microseconds).
+    Column("names_watermark", BigInteger),
+    # Whether the last complete walk had persons without an update_time, which `updated_since` may pass over.
+    Column("null_update_times", Boolean),
+    # What the stage was mapped with (a hash): a stage that was mapped with anything else is made anew.
+    Column("mapped_with", Text),
+    # A full walk that is under way, or was broken off: when it began by the server's clock (epoch microseconds), and
+    # the optional fields that it asks for, with commas between. Its pages are in `sync_walk_pages`.
+    Column("walk_began", BigInteger),
+    Column("walk_fields", Text),
+    # When the daily budget was told, and when the sensors last asked for persons and for fields; UTC.
+    Column("budget_noted_at", DateTime),
+    Column("polled_persons_at", DateTime),
+    Column("polled_fields_at", DateTime),
+    # The webhook that is registered in Pipedrive: its id there, where it sends to, and its Basic password.
+    Column("webhook_id", BigInteger),
+    Column("webhook_url", Text),
+    Column("encrypted_webhook_password", Text),
+    # The snapshot may be ahead of the list: something was landed that no run has applied yet.
+    Column("unapplied", Boolean, nullable=False, server_default=false()),
 )
 
 # Each change of a matching is a new revision; the newest confirmed one is in force, a newer one is a draft.
@@ -143,6 +164,16 @@ snapshot = Table(
     Column("fingerprint", Text, nullable=False),  # of raw: equal ones mean equal texts
     # Found gone by a complete walk and a second look; leaves with the contact, when the plan is applied.
     Column("gone", Boolean, nullable=False, server_default=false()),
+)
+
+# The pages of a full walk that is not complete yet: a run that was broken off is gone on with from the last one.
+walk_pages = Table(
+    "sync_walk_pages",
+    metadata,
+    _connection_key(),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("next_cursor", Text),  # null: that was the last page
+    Column("person_ids", LargeBinary, nullable=False),  # int64, little-endian
 )
 
 # Names of organisations, users and persons that persons refer to.
@@ -226,4 +257,7 @@ runs = Table(
     Column("tokens_used", BigInteger, nullable=False, default=0),
     Column("requests", BigInteger, nullable=False, default=0),
     Column("message", Text),
+    # What the run was expected to cost, and what was left of the day's budget when it ended.
+    Column("estimated_tokens", BigInteger),
+    Column("tokens_left", BigInteger),
 )

@@ -163,7 +163,7 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
     return {name: finished[name] for name in reports.COUNTS}
 
 
-def refusal(run: SyncRun, plan: Plan, *, allow_mass_delete: bool) -> str | None:
+def refusal(run: SyncRun, plan: Plan) -> str | None:
     """Why the plan must not be applied, in a sentence, or None."""
     if not plan.balances:
         return f"The counts of the plan do not add up ({plan.counts}), so nothing was written; report this as a defect."
@@ -172,7 +172,7 @@ def refusal(run: SyncRun, plan: Plan, *, allow_mass_delete: bool) -> str | None:
             f"Two persons would write the same contact, {plan.summary.doubly_owned} times, so nothing was written; "
             "report this as a defect."
         )
-    if plan.deletes_too_many and not allow_mass_delete:
+    if plan.deletes_too_many and not run.allow_mass_delete:
         return (
             f"{plan.summary.deleted} of the {plan.summary.contacts_before} contacts would be deleted at once, so "
             "nothing was written; see whether the token's user still sees all persons, and if the deletions are "

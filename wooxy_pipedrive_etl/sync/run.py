@@ -20,17 +20,21 @@ from wooxy_pipedrive_etl.store.matchings import StoredMatching
 from .accounts import check_account, pipedrive_client
 from .errors import NotImported, SyncError
 
-Kind = Literal["full", "re-map"]
+Kind = Literal["changes", "full", "re-map"]
 
 
 @dataclass
 class SyncRun:
-    """Held from the first step to the last. `planned`: the plan is made, and applying it is all that is left."""
+    """Held from the first step to the last. `allow_mass_delete` and `use_reserve`: a person allows what a guard would
+    refuse. `planned`: the plan is made, and applying it is all that is left."""
 
     store: Store
     record: ConnectionRecord
     matching: StoredMatching
     run_id: str
+    kind: Kind = "full"
+    allow_mass_delete: bool = False
+    use_reserve: bool = False
     planned: bool = False
     _resources: ExitStack = field(default_factory=ExitStack, repr=False)
     _client: PipedriveClient | None = field(default=None, repr=False)
@@ -79,7 +83,15 @@ class SyncRun:
 
 
 @contextmanager
-def begin(store: Store, connection_name: str, run_id: str, kind: Kind = "full") -> Iterator[SyncRun]:
+def begin(
+    store: Store,
+    connection_name: str,
+    run_id: str,
+    kind: Kind = "full",
+    *,
+    allow_mass_delete: bool = False,
+    use_reserve: bool = False,
+) -> Iterator[SyncRun]:
     """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed.
 
     Raises UnknownConnection, ConnectionBusy, NotImported, KeyUnusable (before anything is asked or written).
@@ -106,7 +118,9 @@ def begin(store: Store, connection_name: str, run_id: str, kind: Kind = "full") 
             reports.drop_pending_issues(connection, record.id)
             # What the last walk could not take for a person stands until another one says it anew.
             reports.repeat_issues(connection, record.id, "rejected", "odd_shape")
-        run = SyncRun(store, record, matching, run_id, _resources=resources)
+        run = SyncRun(
+            store, record, matching, run_id, kind, allow_mass_delete, use_reserve, _resources=resources
+        )
         try:
             yield run
         finally:

@@ -289,7 +289,7 @@ class History(RuleBasedStateMachine):
         before = self._stored()
         self.oracle.read_catalogue(self._catalogue())
         outcome = self.oracle.sync(None if re_map else self._visible())
-        counts = self.acme.sync(re_map=re_map, allow_mass_delete=True)
+        counts = self.acme.sync("re-map" if re_map else "full", allow_mass_delete=True)
         after = self._stored()
         self._know_new_contacts(outcome)
         self._check_counts(counts, outcome)
@@ -298,7 +298,7 @@ class History(RuleBasedStateMachine):
         self._check_names_and_secrets(after)
         if again:
             dump = self.acme.dump()
-            counts = self.acme.sync(re_map=re_map, allow_mass_delete=True)
+            counts = self.acme.sync("re-map" if re_map else "full", allow_mass_delete=True)
             assert (counts["created"], counts["updated"], counts["deleted"]) == (0, 0, 0)
             assert self.acme.dump() == dump
 

@@ -28,6 +28,7 @@ from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import matching
+from wooxy_pipedrive_etl.sync.run import Kind
 
 from ..scenario import DOMAIN, NAME, Connected
 from .databases import Databases, copied
@@ -66,7 +67,7 @@ class Situation:
     moments: list[str]
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         return "re-map" if self.name == "re-map" else "full"
 
 
@@ -223,7 +224,7 @@ def _decoded(text: bytes) -> list[dict[str, Any]]:
 
 
 def _situation(name: str, databases: Databases, server: SandboxServer, url: str, way: str) -> Situation:
-    kind = "re-map" if name == "re-map" else "full"
+    kind: Kind = "re-map" if name == "re-map" else "full"
     moments: list[str] = []
     before = look(url, server)
     with copied(databases, url) as copy:

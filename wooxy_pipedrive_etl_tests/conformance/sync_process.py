@@ -1,6 +1,6 @@
 """One sync in a process of its own that tells each of its moments before it comes, so that it can be killed at any:
 
-python -m wooxy_pipedrive_etl_tests.conformance.sync_process DATABASE_URL CONNECTION full|re-map steps|dagster
+python -m wooxy_pipedrive_etl_tests.conformance.sync_process DATABASE_URL CONNECTION changes|full|re-map steps|dagster
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync import catalogue, contacts, matching, names, persons, progress
-from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.run import Kind, begin
 
 
 @contextmanager
@@ -57,29 +57,29 @@ def writing(moments: Sequence[str]) -> range:
     return range(begun[-1], committed[0] + 1 if committed else len(moments))
 
 
-def sync(url: str, name: str, kind: str, way: str) -> None:
-    """`kind`: full or re-map. `way`: the steps alone, or Dagster's job, which takes seconds to start."""
+def sync(url: str, name: str, kind: Kind, way: str) -> None:
+    """`way`: the steps alone, or Dagster's job, which takes seconds to start."""
     store = Store.open(url)
     try:
         if way == "dagster":
             from wooxy_pipedrive_etl.orchestration.launch import run_sync
 
-            run_sync(store, name, re_map=kind == "re-map")
+            run_sync(store, name, kind)
         else:
             _run_steps(store, name, kind)
     finally:
         store.engine.dispose()
 
 
-def _run_steps(store: Store, name: str, kind: str) -> None:
-    with begin(store, name, uuid.uuid4().hex) as run:
+def _run_steps(store: Store, name: str, kind: Kind) -> None:
+    with begin(store, name, uuid.uuid4().hex, kind) as run:
         catalogue.read_catalogue(run)
-        if kind == "full":
+        if kind != "re-map":
             persons.fetch_persons(run)
         names.read_referenced_names(run)
         matching.match_table_of_run(run)
         contacts.map_contacts(run)
-        refusal = contacts.refusal(run, contacts.plan_contacts(run), allow_mass_delete=False)
+        refusal = contacts.refusal(run, contacts.plan_contacts(run))
         assert refusal is None, refusal
         contacts.apply_contacts(run)
 
@@ -90,4 +90,5 @@ def _say(moment: str) -> None:
 
 if __name__ == "__main__":
     with telling(sys.argv[1], _say):
-        sync(*sys.argv[1:])
+        url, name, kind, way = sys.argv[1:]
+        sync(url, name, cast(Kind, kind), way)

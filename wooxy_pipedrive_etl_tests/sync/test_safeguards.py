@@ -78,13 +78,13 @@ def test_a_plan_in_which_two_persons_write_one_contact_is_refused(database_url: 
             persons.fetch_persons(run)
             contacts.map_contacts(run)
             plan = contacts.plan_contacts(run)
-            assert contacts.refusal(run, plan, allow_mass_delete=False) is None
+            assert contacts.refusal(run, plan) is None
             acme.execute(f"UPDATE sync_plan_{run.record.id} SET contact_id = 1")  # noqa: S608
             with acme.store.engine.connect() as connection:
                 doubled = contacts_owned_twice(connection, run.record.id)
             assert doubled == 1
             summary = replace(plan.summary, doubly_owned=doubled)
-            refusal = contacts.refusal(run, replace(plan, summary=summary), allow_mass_delete=True)
+            refusal = contacts.refusal(run, replace(plan, summary=summary))
             assert refusal is not None
             assert refusal.startswith(
                 "Two persons would write the same contact, 1 times, so nothing was written"
