@@ -19,6 +19,8 @@ from .errors import CloudflareBlocked, DailyBudgetSpent
 # not readable, so this is the pace until a header names another limit.
 WINDOW_SECONDS = 2.0
 SMALLEST_LIMIT = 20
+# A place is held for a little longer than the window is: two clocks, and sums of floats, never agree to the last digit.
+_HELD_SECONDS = WINDOW_SECONDS + 0.001
 # A wait beyond this is not about the burst limit and is not believed.
 LONGEST_TOLD_WAIT = 60.0
 # Refusals that last longer than the burst window ever does mean that the day's tokens are gone.
@@ -67,7 +69,7 @@ class Budget:
             now = self._clock.now()
             if self._blocked is not None and now < self._blocked_until:
                 raise CloudflareBlocked(self._blocked)
-            while self._finished and self._finished[0] + WINDOW_SECONDS <= now:
+            while self._finished and self._finished[0] + _HELD_SECONDS <= now:
                 self._finished.popleft()
             if now >= self._told_until:
                 self._told_remaining = None
@@ -76,7 +78,7 @@ class Budget:
                 free_at = max(free_at, self._told_until)
             if self._in_flight + len(self._finished) >= self._limit:
                 # With all of them still in flight there is no time to wait for: look again soon.
-                free_at = max(free_at, self._finished[0] + WINDOW_SECONDS if self._finished else now + 0.05)
+                free_at = max(free_at, self._finished[0] + _HELD_SECONDS if self._finished else now + 0.05)
             if free_at > now:
                 return max(free_at - now, 0.001)
             self._in_flight += 1

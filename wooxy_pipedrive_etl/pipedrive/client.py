@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
 
@@ -53,6 +53,11 @@ class PipedriveClient:
     def usage(self) -> Usage:
         return self._session.usage
 
+    def server_time(self) -> datetime:
+        """What the server's clock showed at the last answer; without any, what ours shows. Never later than now there,
+        so whatever is read after this is at least as new."""
+        return self._session.server_time or datetime.now(UTC)
+
     def account(self) -> account.Account:
         return account.account(self._session)
 
@@ -66,11 +71,22 @@ class PipedriveClient:
         include_fields: Sequence[str] = (),
         updated_since: datetime | None = None,
         sort_by: Literal["id", "update_time"] = "id",
+        cursor: str | None = None,
     ) -> Iterator[persons.PersonsPage]:
         """All persons, or all updated since; complete if the iterator ends without an error."""
         return persons.walk_persons(
-            self._session, include_fields=include_fields, updated_since=updated_since, sort_by=sort_by
+            self._session,
+            include_fields=include_fields,
+            updated_since=updated_since,
+            sort_by=sort_by,
+            cursor=cursor,
         )
+
+    def persons_above(
+        self, person_id: int, *, include_fields: Sequence[str] = ()
+    ) -> Iterator[persons.PersonsPage]:
+        """The persons with greater ids, the newest first."""
+        return persons.persons_above(self._session, person_id, include_fields=include_fields)
 
     def persons_by_ids(
         self, ids: Iterable[int], *, include_fields: Sequence[str] = ()
@@ -80,6 +96,10 @@ class PipedriveClient:
 
     def organization_names(self, ids: Iterable[int]) -> dict[int, str]:
         return names.organization_names(self._session, ids)
+
+    def organization_names_since(self, moment: datetime) -> dict[int, str]:
+        """The names of the organisations that were updated since, inclusive to the second."""
+        return names.organization_names_since(self._session, moment)
 
     def user_names(self) -> dict[int, str]:
         return names.user_names(self._session)

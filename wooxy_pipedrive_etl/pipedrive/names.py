@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from .endpoints import IDS_LIMIT, ORGANIZATIONS, PAGE_LIMIT, USERS
 from .envelope import ListPage, read_plain_list
 from .session import Session
+from .times import rfc3339
 from .walk import pages
 
 
@@ -35,6 +37,15 @@ def organization_names(session: Session, ids: Iterable[int]) -> dict[int, str]:
     for page in listed:
         names.update(_names([_decoded(bytes(element)) for element in page.elements]))
     return {organization: names[organization] for organization in wanted if organization in names}
+
+
+def organization_names_since(session: Session, moment: datetime) -> dict[int, str]:
+    """The names of the organisations that were updated since, by id; a rename advances their update_time."""
+    params = {"sort_by": "update_time", "sort_direction": "asc", "updated_since": rfc3339(moment)}
+    names: dict[int, str] = {}
+    for page in pages(session, ORGANIZATIONS, params):
+        names.update(_names([_decoded(bytes(element)) for element in page.elements]))
+    return names
 
 
 def _walk_up_to(session: Session, largest: int) -> Iterator[ListPage]:

@@ -18,6 +18,7 @@ from .endpoints import IDS_LIMIT, PERSONS
 from .envelope import ListPage
 from .errors import BadRequest, Forbidden
 from .session import NEVER, Session
+from .times import rfc3339
 from .walk import one_ahead, pages
 
 logger = logging.getLogger(__name__)
@@ -37,12 +38,16 @@ class PersonsPage:
     ("odd_shape"), variable (None), message (str).
     ``deleted``: ids that came with is_deleted true; they are not in ``persons``.
     ``left_out_fields``: names of ``include_fields`` that Pipedrive refused, so that no person of this walk has them.
+    ``dateless``: whether a person has no update_time, so that ``updated_since`` may pass over such persons.
+    ``next_cursor``: where the walk goes on, None on the last page.
     """
 
     persons: pd.DataFrame
     odd: pd.DataFrame
     deleted: tuple[int, ...]
     left_out_fields: tuple[str, ...]
+    dateless: bool = False
+    next_cursor: str | None = None
 
 
 class _Head(msgspec.Struct):
@@ -63,17 +68,33 @@ def walk_persons(
     include_fields: Sequence[str] = (),
     updated_since: datetime | None = None,
     sort_by: Literal["id", "update_time"] = "id",
+    cursor: str | None = None,
 ) -> Iterator[PersonsPage]:
     """Every person (or every one updated since, inclusive to the second), ascending, 500 a page.
 
     The walk was complete if, and only if, the iterator ended without an error. The next page is fetched while the
-    consumer works on the last one.
+    consumer works on the last one. ``cursor``: the ``next_cursor`` of an earlier walk with the same parameters, which
+    is gone on with.
     """
     params = {"sort_by": sort_by, "sort_direction": "asc"}
+    if cursor is not None:
+        params["cursor"] = cursor
     if updated_since is not None:
-        params["updated_since"] = _rfc3339(updated_since)
+        params["updated_since"] = rfc3339(updated_since)
     stop = threading.Event()
     return one_ahead(_person_pages(session, params, tuple(include_fields), stop), stop)
+
+
+def persons_above(
+    session: Session, person_id: int, *, include_fields: Sequence[str] = ()
+) -> Iterator[PersonsPage]:
+    """The persons with greater ids, whatever their times: the newest first, a page at a time."""
+    params = {"sort_by": "id", "sort_direction": "desc"}
+    for page in _person_pages(session, params, tuple(include_fields), NEVER):
+        above = page.persons["person_id"] > person_id
+        yield replace(page, persons=page.persons[above].reset_index(drop=True))
+        if not above.all():
+            return
 
 
 def persons_by_ids(
@@ -123,6 +144,7 @@ def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPa
     raws: list[str] = []
     odd: list[tuple[int | None, str]] = []
     deleted: list[int] = []
+    dateless = False
     for element in page.elements:
         head = _head(element)
         if isinstance(head, str):
@@ -139,6 +161,7 @@ def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPa
         ids.append(head.id)
         versions.append(_version(head))
         raws.append(raw)
+        dateless = dateless or head.update_time is None
     persons = pd.DataFrame(
         {
             "person_id": pd.Series(ids, dtype="int64"),
@@ -146,7 +169,7 @@ def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPa
             "raw": pd.Series(raws, dtype=object),
         }
     )
-    return PersonsPage(persons, _odd_frame(odd), tuple(deleted), left_out_fields)
+    return PersonsPage(persons, _odd_frame(odd), tuple(deleted), left_out_fields, dateless, page.next_cursor)
 
 
 def _head(element: bytes | msgspec.Raw) -> _Head | str:
@@ -203,10 +226,3 @@ def _odd_frame(odd: list[tuple[int | None, str]]) -> pd.DataFrame:
             ),
         }
     )
-
-
-def _rfc3339(moment: datetime) -> str:
-    """Whole seconds and Z: every other form is a 400. Rounded down, so that nothing is missed."""
-    if moment.tzinfo is None:
-        raise ValueError("updated_since needs a time zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

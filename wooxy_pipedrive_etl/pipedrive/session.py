@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NoReturn, TypeVar
 
 import httpx
@@ -35,6 +36,7 @@ from .errors import (
     TransientError,
     Unreachable,
 )
+from .times import http_date
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -95,6 +97,7 @@ class Session:
         self._requests = 0
         self._tokens_used = 0
         self._answered = False
+        self.server_time: datetime | None = None
         self._http = httpx.Client(
             base_url=self.api_url,
             auth=credentials,
@@ -185,6 +188,7 @@ class Session:
         try:
             with self._http.stream("GET", endpoint.path, params=params) as response:
                 self._budget.learn(response.headers)
+                self.server_time = http_date(response.headers.get("date")) or self.server_time
                 for chunk in response.iter_bytes():
                     content += chunk
                     # The time-out of httpx is for each chunk: a server that drips would hold us for ever.

@@ -176,6 +176,29 @@ walk_pages = Table(
     Column("person_ids", LargeBinary, nullable=False),  # int64, little-endian
 )
 
+# Whose names the persons of the stage show, and which of their values were dropped when they were mapped: what a run
+# that maps a few persons must know of all others.
+references = Table(
+    "sync_references",
+    metadata,
+    _connection_key(),
+    Column("person_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),  # org, user, person
+    Column("entity_id", BigInteger, primary_key=True, autoincrement=False),
+    Index("ix_sync_references_connection_id_kind_entity_id", "connection_id", "kind", "entity_id"),
+)
+mapping_issues = Table(
+    "sync_mapping_issues",
+    metadata,
+    Column("connection_id", _serial, ForeignKey("sync_connections.id", ondelete="CASCADE"), nullable=False),
+    Column("person_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("variable", Text),
+    Column("message", Text, nullable=False),
+    Index("ix_sync_mapping_issues_connection_id_person_id", "connection_id", "person_id"),
+)
+
 # Names of organisations, users and persons that persons refer to.
 names = Table(
     "sync_names",

@@ -36,20 +36,59 @@ def upgrade() -> None:
         op.add_column("sync_runs", sa.Column(name, sa.BigInteger(), nullable=True))
     op.create_table(
         "sync_walk_pages",
-        sa.Column(
-            "connection_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=False,
-            nullable=False,
-        ),
+        _connection_id(),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("next_cursor", sa.Text(), nullable=True),
         sa.Column("person_ids", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["connection_id"],
-            ["sync_connections.id"],
-            name=op.f("fk_sync_walk_pages_connection_id"),
-            ondelete="CASCADE",
-        ),
+        _belongs_to_connection("sync_walk_pages"),
         sa.PrimaryKeyConstraint("connection_id", "number", name=op.f("pk_sync_walk_pages")),
+    )
+    op.create_table(
+        "sync_references",
+        _connection_id(),
+        sa.Column("person_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("entity_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        _belongs_to_connection("sync_references"),
+        sa.PrimaryKeyConstraint(
+            "connection_id", "person_id", "kind", "entity_id", name=op.f("pk_sync_references")
+        ),
+    )
+    op.create_index(
+        "ix_sync_references_connection_id_kind_entity_id",
+        "sync_references",
+        ["connection_id", "kind", "entity_id"],
+    )
+    op.create_table(
+        "sync_mapping_issues",
+        _connection_id(),
+        sa.Column("person_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("variable", sa.Text(), nullable=True),
+        sa.Column("message", sa.Text(), nullable=False),
+        _belongs_to_connection("sync_mapping_issues"),
+    )
+    op.create_index(
+        "ix_sync_mapping_issues_connection_id_person_id",
+        "sync_mapping_issues",
+        ["connection_id", "person_id"],
+    )
+
+
+def _connection_id() -> sa.Column[int]:
+    return sa.Column(
+        "connection_id",
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        autoincrement=False,
+        nullable=False,
+    )
+
+
+def _belongs_to_connection(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        ["connection_id"],
+        ["sync_connections.id"],
+        name=op.f(f"fk_{table}_connection_id"),
+        ondelete="CASCADE",
     )
