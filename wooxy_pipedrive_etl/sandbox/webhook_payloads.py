@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,12 +97,14 @@ def custom_value(custom: CustomField, text: bytes) -> bytes:
     tag = {"type": encode(kind)}
     if kind in _ID_TYPES:
         return encode_object({**tag, "id": text})
-    if kind == "set" and text.startswith(b"["):
-        return encode_object({**tag, "values": encode([{"id": each} for each in decode(text)])})
-    if kind in _PARTS and text.startswith(b"{"):
-        parts = decode(text)
-        shown = {key: encode(parts[part]) for key, part in _PARTS[kind].items() if part in parts}
-        return encode_object({**tag, **shown})
+    # What was stored unchecked need not even be JSON.
+    with contextlib.suppress(ValueError):
+        if kind == "set" and text.startswith(b"["):
+            return encode_object({**tag, "values": encode([{"id": each} for each in decode(text)])})
+        if kind in _PARTS and text.startswith(b"{"):
+            parts = decode(text)
+            shown = {key: encode(parts[part]) for key, part in _PARTS[kind].items() if part in parts}
+            return encode_object({**tag, **shown})
     return encode_object({**tag, "value": text})
 
 
@@ -163,8 +166,10 @@ def timestamp(moment: datetime) -> str:
 
 
 def _first(labels: bytes) -> bytes:
-    ids = decode(labels)
-    return encode(ids[0]) if isinstance(ids, list) and ids else NULL
+    with contextlib.suppress(ValueError):
+        ids = decode(labels)
+        return encode(ids[0]) if isinstance(ids, list) and ids else NULL
+    return NULL
 
 
 def _as_text(number: bytes) -> bytes:

@@ -226,7 +226,7 @@ class Webhooks:
         if not (math.isfinite(seconds) and seconds >= 0):
             raise InvalidValueError("Time passes by a number of seconds that is not negative.")
         with self._changed:
-            self._clock.push(seconds)
+            self._clock.push(float(seconds))
             self._call_wake()
 
     def wait_until_delivered(self, timeout: float = 10.0) -> None:
@@ -416,7 +416,10 @@ class Webhooks:
                     due, seconds = self._take_due()
                     if due and client is None:
                         # Made late, since it reads the machine's certificates.
-                        client = httpx.AsyncClient(trust_env=False, timeout=None)
+                        # No connection is kept: one that the receiver closes just then would look like a failure.
+                        client = httpx.AsyncClient(
+                            trust_env=False, timeout=None, limits=httpx.Limits(max_keepalive_connections=0)
+                        )
                     for webhook, delivery in due:
                         assert client is not None
                         sending.create_task(self._deliver(client, webhook, delivery, wake))
