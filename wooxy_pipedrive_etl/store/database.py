@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def _sqlite(url: URL, wait_seconds: float | None) -> Engine:
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
         # The driver would begin a transaction only before the first write, and never before DDL.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection, time.monotonic() + wait_seconds)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -123,6 +124,18 @@ def _sqlite(url: URL, wait_seconds: float | None) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
+    """Of programs that open a new file at once, one makes it a WAL file; SQLite refuses the others without waiting."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def reading(engine: Engine) -> Connection:
