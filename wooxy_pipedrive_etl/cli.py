@@ -18,7 +18,7 @@ from rich.table import Table
 
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
-from wooxy_pipedrive_etl.sync import accounts, contacts_export, matching, progress, status
+from wooxy_pipedrive_etl.sync import accounts, contacts_export, matching, progress, status, webhooks
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, SyncError
 
 app = typer.Typer(
@@ -87,13 +87,21 @@ def connect(
     on_delete: Annotated[
         OnDelete, typer.Option(help="What becomes of the contact of a deleted person.")
     ] = OnDelete.delete,
+    webhook_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The public https root of `serve`: registers a webhook right away."),
+    ] = None,
 ) -> None:
     """Connect a Pipedrive account with a Wooxy domain."""
+    if webhook_url is not None:
+        # A slip is told before anything is done.
+        webhooks.subscription_url(webhook_url, name)
     token = os.environ.get(api_token_env, "").strip()
     if not token:
         raise SyncError(f"The environment variable {api_token_env} is empty; put the API token there.")
+    store = Store.open()
     record, account = accounts.connect(
-        Store.open(),
+        store,
         name=name,
         domain=domain,
         api_url=api_url,
@@ -107,6 +115,14 @@ def connect(
         _out.print("The token's user is no admin: persons that the user may not see will not be in the list.")
     if record.state == "draft":
         _out.print(f"Next: wooxy-pipedrive match {name} --export FILE, look it through, then --import FILE.")
+    if webhook_url is not None:
+        try:
+            _out.print(webhooks.register(store, name, webhook_url).message, markup=False)
+        except EXPECTED_ERRORS as error:
+            raise SyncError(
+                f"{name} is connected, but its webhook was not registered, so it will be synced by polling: {error} "
+                f"Then: wooxy-pipedrive webhook {name} --url {webhook_url}"
+            ) from None
 
 
 @app.command()
@@ -252,8 +268,59 @@ def disconnect(
     forget: Annotated[bool, typer.Option("--forget", help="Remove everything of it but the list.")] = False,
 ) -> None:
     """Stop syncing a connection; the list stays."""
-    accounts.disconnect(Store.open(), name, forget=forget)
+    left = accounts.disconnect(Store.open(), name, forget=forget)
     _out.print(f"Disconnected {name}; its list stays as it is.")
+    if left is not None:
+        _out.print(left, markup=False)
+
+
+@app.command()
+def webhook(
+    name: Name,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Register: the public https root of `serve`, like https://sync.example.com."),
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove it in Pipedrive; the sync goes on by polling.")
+    ] = False,
+) -> None:
+    """Register, check or remove the webhook by which Pipedrive tells of changes at once.
+
+    Without an option it is looked for in Pipedrive, and registered again if Pipedrive has dropped it.
+    """
+    if url is not None and remove:
+        raise SyncError("Choose --url or --remove, not both.")
+    store = Store.open()
+    if url is not None:
+        found = webhooks.register(store, name, url)
+    elif remove:
+        found = webhooks.remove(store, name)
+    else:
+        found = webhooks.look_after(store, name)
+    if found.state == "unavailable":
+        raise SyncError(found.message)
+    _out.print(f"{found.message} (Checked just now.)", markup=False)
+    _print_webhook_calls(status.webhook_calls(store, name))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
+) -> None:
+    """Receive Pipedrive's webhooks, until it is stopped.
+
+    It speaks http: let a web server that has a certificate pass https://YOUR-HOST/webhooks/ on to it.
+    """
+    # The web server takes a moment to load, which the other commands need not wait for.
+    from wooxy_pipedrive_etl.web.server import serve as serve_web
+
+    store = Store.open()
+    try:
+        serve_web(store, host, port, lambda at: _out.print(f"Receiving webhooks at {at}; stop with Ctrl+C."))
+    finally:
+        store.close()
 
 
 @app.command()
@@ -369,8 +436,24 @@ def _print_status(row: dict[str, Any]) -> None:
             _out.print(f"  {last['message']}", markup=False)
     if row["daily_tokens_left"] is not None:
         _out.print(f"  tokens left today: {row['daily_tokens_left']} of {row['daily_token_limit']}")
+    if row["webhook"]["url"] is not None:
+        state = "registered" if row["webhook"]["registered"] else "not registered, synced by polling"
+        _out.print(f"  webhook: {row['webhook']['url']} ({state})", markup=False)
+    if row["hints_waiting"]:
+        _out.print(f"  persons that webhooks named and no run has looked after yet: {row['hints_waiting']}")
     for change in row["schema_changes"][:5]:
         _out.print(f"  {change['recorded_at']} {change['message']}", markup=False)
+
+
+def _print_webhook_calls(came: dict[str, Any]) -> None:
+    last = f", the last at {came['last_event_at']}" if came["last_event_at"] else ""
+    _out.print(f"Events so far: {came['accepted']}{last}.")
+    if came["overflowed"]:
+        _out.print(
+            f"{came['overflowed']} more were not noted, because too many were waiting; runs find them."
+        )
+    if came["malformed"]:
+        _out.print(f"{came['malformed']} calls were no events of persons and were refused.")
 
 
 def _print_json(value: Any) -> None:

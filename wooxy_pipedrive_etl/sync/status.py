@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from wooxy_pipedrive_etl.contact_list import ContactList
-from wooxy_pipedrive_etl.store import Store, connections, matchings, reports
+from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
 from wooxy_pipedrive_etl.store.catalogue import recent_schema_changes
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
@@ -38,6 +38,8 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                     "contacts": ContactList.of_domain(connection, record.domain).count(connection),
                     "daily_token_limit": record.daily_token_limit,
                     "daily_tokens_left": record.daily_tokens_left,
+                    "webhook": {"url": record.webhook_url, "registered": record.webhook_id is not None},
+                    "hints_waiting": inbox.count_hints(store.inbox, record.id),
                     "last_run": None if last is None else _run(last),
                     "schema_changes": [
                         change | {"recorded_at": _instant(change["recorded_at"])}
@@ -46,6 +48,20 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                 }
             )
         return result
+
+
+def webhook_calls(store: Store, name: str) -> dict[str, Any]:
+    """What came in by the connection's webhook so far: accepted, overflowed, malformed, last_event_at. Raises
+    UnknownConnection."""
+    with reading(store.engine) as connection:
+        record = connections.get_connection(connection, name)
+    came = inbox.received(store.inbox, record.id)
+    return {
+        "accepted": came.accepted,
+        "overflowed": came.overflowed,
+        "malformed": came.malformed,
+        "last_event_at": _instant(came.last_event_at),
+    }
 
 
 def standing_issues(store: Store, name: str) -> list[dict[str, Any]]:
