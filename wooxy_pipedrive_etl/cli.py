@@ -53,6 +53,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name
 
 # Where there is no screen, a line has the width of what is in it.
 _out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 250)
+# How many lines of a kind are enough for a glance.
+_SHOWN = 5
 _DOTS = {"green": "[green]● green[/]", "gray": "[bright_black]○ gray[/]", "red": "[red]✗ red[/]"}
 
 
@@ -340,13 +342,15 @@ def _print_import(name: str, report: matching.ImportReport) -> None:
 
 def _print_matching(store: Store, name: str) -> None:
     rows, current = matching.show_matching(store, name)
+    (standing,) = status.statuses(store, name)
+    waiting = {field["pipedrive"] for field in standing["fields_waiting"]}
     table = Table("status", "variable", "preview", "Wooxy column", "format", "", box=None)
     for row in rows.to_dict("records"):
         suggestion = (
             f"[bright_black]({row['suggestion']}?)[/]" if row["wooxy"] is None and row["suggestion"] else ""
         )
         table.add_row(
-            _DOTS[row["status"]],
+            _DOTS[row["status"]] + (" new" if row["pipedrive"] in waiting else ""),
             _escaped(row["label"]),
             _escaped(row["preview"]),
             row["wooxy"] or suggestion,
@@ -357,6 +361,7 @@ def _print_matching(store: Store, name: str) -> None:
     _out.print(
         "Empty values " + ("are ignored." if current.ignore_empty_values else "overwrite stored ones.")
     )
+    _print_schema(standing, "")
 
 
 def _print_status(row: dict[str, Any]) -> None:
@@ -376,8 +381,25 @@ def _print_status(row: dict[str, Any]) -> None:
             _out.print(f"  {last['message']}", markup=False)
     if row["daily_tokens_left"] is not None:
         _out.print(f"  tokens left today: {row['daily_tokens_left']} of {row['daily_token_limit']}")
-    for change in row["schema_changes"][:5]:
-        _out.print(f"  {change['recorded_at']} {change['message']}", markup=False)
+    _print_schema(row, "  ")
+
+
+def _print_schema(row: dict[str, Any], indent: str) -> None:
+    """What changed in Pipedrive's fields of late, and what of it waits for a person."""
+    for change in row["schema_changes"][:_SHOWN]:
+        _out.print(f"{indent}{change['recorded_at']} {change['message']}", markup=False)
+    waiting, red = row["fields_waiting"], row["red_rows"]
+    if waiting:
+        labels = ", ".join(field["label"] for field in waiting[:_SHOWN]) + _more(waiting)
+        _out.print(f"{indent}new, not imported until you match and import them: {labels}", markup=False)
+    for field in red[:_SHOWN]:
+        _out.print(f"{indent}red, feeds nothing: {field['label']}. {field['reason']}", markup=False)
+    if _more(red):
+        _out.print(f"{indent}red:{_more(red)}", markup=False)
+
+
+def _more(rows: list[Any]) -> str:
+    return f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
 
 
 def _print_json(value: Any) -> None:
