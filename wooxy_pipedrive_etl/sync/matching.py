@@ -77,14 +77,13 @@ def show_matching(store: Store, name: str) -> tuple[pd.DataFrame, Matching]:
 
 
 def waiting_and_red(
-    connection: sa.Connection, record: ConnectionRecord
+    connection: sa.Connection, record: ConnectionRecord, in_force: StoredMatching | None
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """What a person should look at in the matching in force: the variables that it does not have yet ({pipedrive,
     label}) and its red rows ({pipedrive, label, reason}). Without an Import there is none of either."""
-    stored = confirmed_matching(connection, record.id)
-    if stored is None:
+    if in_force is None:
         return [], []
-    view = _view_of(connection, record, _matching_of(stored), confirmed=True)
+    view = _view_of(connection, record, _matching_of(in_force), confirmed=True)
     rows = match_table(*_rules(view), confirmed=True).to_dict("records")
     return (
         [{"pipedrive": row["pipedrive"], "label": row["label"]} for row in rows if row["new"]],

@@ -30,7 +30,7 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
         for record in records:
             last = reports.last_run(connection, record.id)
             confirmed = matchings.confirmed_matching(connection, record.id)
-            waiting, red = waiting_and_red(connection, record)
+            waiting, red = waiting_and_red(connection, record, confirmed)
             result.append(
                 {
                     "name": record.name,
