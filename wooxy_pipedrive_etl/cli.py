@@ -390,16 +390,13 @@ def _print_schema(row: dict[str, Any], indent: str) -> None:
         _out.print(f"{indent}{change['recorded_at']} {change['message']}", markup=False)
     waiting, red = row["fields_waiting"], row["red_rows"]
     if waiting:
-        labels = ", ".join(field["label"] for field in waiting[:_SHOWN]) + _more(waiting)
-        _out.print(f"{indent}new, not imported until you match and import them: {labels}", markup=False)
+        labels = ", ".join(field["label"] for field in waiting[:_SHOWN])
+        more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
+        _out.print(f"{indent}new, not imported until you match and import them: {labels}{more}", markup=False)
     for field in red[:_SHOWN]:
         _out.print(f"{indent}red, feeds nothing: {field['label']}. {field['reason']}", markup=False)
-    if _more(red):
-        _out.print(f"{indent}red:{_more(red)}", markup=False)
-
-
-def _more(rows: list[Any]) -> str:
-    return f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    if len(red) > _SHOWN:
+        _out.print(f"{indent}and {len(red) - _SHOWN} more red rows", markup=False)
 
 
 def _print_json(value: Any) -> None:
