@@ -53,6 +53,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name
 
 # Where there is no screen, a line has the width of what is in it.
 _out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 250)
+# How many lines of a kind are enough for a glance.
+_SHOWN = 5
 _DOTS = {"green": "[green]● green[/]", "gray": "[bright_black]○ gray[/]", "red": "[red]✗ red[/]"}
 
 
@@ -91,6 +93,12 @@ def connect(
         str | None,
         typer.Option(metavar="URL", help="The public https root of `serve`: registers a webhook right away."),
     ] = None,
+    allow_lost_fields: Annotated[
+        bool,
+        typer.Option(
+            "--allow-lost-fields", help="Take a connection up again although many of its fields are gone."
+        ),
+    ] = False,
 ) -> None:
     """Connect a Pipedrive account with a Wooxy domain."""
     if webhook_url is not None:
@@ -109,6 +117,7 @@ def connect(
         default_region=default_region,
         consent=consent.value,
         on_delete=on_delete.value,
+        allow_lost_fields=allow_lost_fields,
     )
     _out.print(f"Connected {name} with {account.company_name} ({record.api_url}) for {domain}.", markup=False)
     if not account.is_admin:
@@ -400,13 +409,15 @@ def _print_import(name: str, report: matching.ImportReport) -> None:
 
 def _print_matching(store: Store, name: str) -> None:
     rows, current = matching.show_matching(store, name)
+    (standing,) = status.statuses(store, name)
+    waiting = {field["pipedrive"] for field in standing["fields_waiting"]}
     table = Table("status", "variable", "preview", "Wooxy column", "format", "", box=None)
     for row in rows.to_dict("records"):
         suggestion = (
             f"[bright_black]({row['suggestion']}?)[/]" if row["wooxy"] is None and row["suggestion"] else ""
         )
         table.add_row(
-            _DOTS[row["status"]],
+            _DOTS[row["status"]] + (" new" if row["pipedrive"] in waiting else ""),
             _escaped(row["label"]),
             _escaped(row["preview"]),
             row["wooxy"] or suggestion,
@@ -417,6 +428,7 @@ def _print_matching(store: Store, name: str) -> None:
     _out.print(
         "Empty values " + ("are ignored." if current.ignore_empty_values else "overwrite stored ones.")
     )
+    _print_schema(standing, "")
 
 
 def _print_status(row: dict[str, Any]) -> None:
@@ -441,8 +453,22 @@ def _print_status(row: dict[str, Any]) -> None:
         _out.print(f"  webhook: {row['webhook']['url']} ({state})", markup=False)
     if row["hints_waiting"]:
         _out.print(f"  persons that webhooks named and no run has looked after yet: {row['hints_waiting']}")
-    for change in row["schema_changes"][:5]:
-        _out.print(f"  {change['recorded_at']} {change['message']}", markup=False)
+    _print_schema(row, "  ")
+
+
+def _print_schema(row: dict[str, Any], indent: str) -> None:
+    """What changed in Pipedrive's fields of late, and what of it waits for a person."""
+    for change in row["schema_changes"][:_SHOWN]:
+        _out.print(f"{indent}{change['recorded_at']} {change['message']}", markup=False)
+    waiting, red = row["fields_waiting"], row["red_rows"]
+    if waiting:
+        labels = ", ".join(field["label"] for field in waiting[:_SHOWN])
+        more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
+        _out.print(f"{indent}new, not imported until you match and import them: {labels}{more}", markup=False)
+    for field in red[:_SHOWN]:
+        _out.print(f"{indent}red, feeds nothing: {field['label']}. {field['reason']}", markup=False)
+    if len(red) > _SHOWN:
+        _out.print(f"{indent}and {len(red) - _SHOWN} more red rows", markup=False)
 
 
 def _print_webhook_calls(came: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from .account import Account
 from .client import PipedriveClient
 from .credentials import ApiToken
-from .person_fields import optional_fields
+from .person_fields import FieldCatalogue, optional_fields
 from .persons import PersonsPage
 from .session import Retries, Usage
 from .webhooks import Webhook
@@ -11,6 +11,7 @@ from .webhooks import Webhook
 __all__ = [
     "Account",
     "ApiToken",
+    "FieldCatalogue",
     "PersonsPage",
     "PipedriveClient",
     "Retries",

@@ -56,6 +56,12 @@ def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFr
 
     The first catalogue of a connection is no change.
     """
+    # A run and the sensor may both have read it: the second to come compares with what the first has stored.
+    connection.execute(
+        sa.select(tables.connections.c.id)
+        .where(tables.connections.c.id == connection_id)
+        .with_for_update(key_share=True)
+    )
     known = _by_code(read_fields(connection, connection_id))
     gone = _by_code(read_fields(connection, connection_id, gone=True))
     current = {code: _storable_field(row) for code, row in _by_code(fields).items()}
@@ -65,6 +71,8 @@ def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFr
         if before is None:
             changes.append(SchemaChange("new_field", code, f"The field {row['field_name']} is new."))
             continue
+        # An entry that does not tell its type has not changed it.
+        row["field_type"] = row["field_type"] or before["field_type"]
         changes += _compare(code, before, row, returned=code not in known)
         # The values of a field that lost its options with its old type are no ids.
         if row["options"] or before["field_type"] == row["field_type"]:

@@ -11,11 +11,16 @@ from wooxy_pipedrive_etl.store.catalogue import recent_schema_changes
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 
+from .matching import waiting_and_red
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
-    """One object a connection, JSON-ready, with the keys of product.md section 7. Raises UnknownConnection."""
+    """One object a connection, JSON-ready, with the keys of product.md section 7 and more. Raises UnknownConnection.
+
+    `fields_waiting` and `red_rows`: what waits for a person in the matching in force (see `waiting_and_red`).
+    """
     with reading(store.engine) as connection:
         if name is None:
             records = connections.list_connections(connection)
@@ -25,6 +30,7 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
         for record in records:
             last = reports.last_run(connection, record.id)
             confirmed = matchings.confirmed_matching(connection, record.id)
+            waiting, red = waiting_and_red(connection, record, confirmed)
             result.append(
                 {
                     "name": record.name,
@@ -45,6 +51,8 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                         change | {"recorded_at": _instant(change["recorded_at"])}
                         for change in recent_schema_changes(connection, record.id)
                     ],
+                    "fields_waiting": waiting,
+                    "red_rows": red,
                 }
             )
         return result

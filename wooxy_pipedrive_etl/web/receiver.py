@@ -186,7 +186,7 @@ class _Doors:
         return door
 
     async def _read(self, called_at: float) -> None:
-        """Returns when the passwords are as of `called_at` or later; those who wait share one look. Raises StoreError."""
+        """Returns when the passwords are as of `called_at` or later; all who wait share one look. Raises StoreError."""
         async with self._reading:
             if self._read_at < called_at:
                 await asyncio.sleep(self._read_at + _LOOK_SECONDS - time.monotonic())
