@@ -177,26 +177,27 @@ class _Doors:
         """The connection's door. What would be refused is looked up anew, because it may have been registered since:
         a refusal is as of the call or later. Raises StoreError."""
         called_at = time.monotonic()
-        if called_at - self._read_at >= self._remember_seconds or self._failure is not None:
-            await self._read(called_at)
+        if self._failure is not None or self._read_at < called_at - self._remember_seconds:
+            await self._read(called_at, called_at - self._remember_seconds)
         door = self._doors.get(name)
         if door is None or not door.lets_in(authorization):
-            await self._read(called_at)
+            await self._read(called_at, called_at)
             door = self._doors.get(name)
         return door
 
-    async def _read(self, called_at: float) -> None:
-        """Returns when the passwords are as of `called_at` or later; those who wait share one look. Raises StoreError."""
+    async def _read(self, called_at: float, as_of: float) -> None:
+        """Returns when the passwords are as of `as_of` or later; who waits shares one look. Raises StoreError."""
         async with self._reading:
-            if self._read_at < called_at:
+            if self._read_at < (as_of if self._failure is None else called_at):
                 await asyncio.sleep(self._read_at + _LOOK_SECONDS - time.monotonic())
-                self._read_at = time.monotonic()
+                began = time.monotonic()
                 try:
                     self._doors, self._failure = await self._in_thread(self._load), None
                 except DATABASE_ERRORS as error:
                     self._failure = database_sentence(error)
                 except StoreError as error:
                     self._failure = str(error)
+                self._read_at = began
             if self._failure is not None:
                 raise StoreError(self._failure)
 
