@@ -54,16 +54,17 @@ def register(store: Store, name: str, public_url: str) -> WebhookState:
     Raises InvalidSetting, UnknownConnection, ConnectionBusy, WrongAccount and PipedriveError.
     """
     url = subscription_url(public_url, name)
-    with _held(store, name) as record, _client(store, record) as client:
+    with _held(store, name) as record:
         if record.state == "disconnected":
             raise InvalidSetting(f"The connection {name} is disconnected; connect it again first.")
-        company_id = client.account().company_id
-        if company_id != record.company_id:
-            raise WrongAccount(
-                f"The credentials of the connection {name} belong to the Pipedrive company {company_id}, but it was "
-                f"connected with {record.company_id}; no webhook was registered."
-            )
-        return _ensure(client, store, record, url)
+        with _client(store, record) as client:
+            company_id = client.account().company_id
+            if company_id != record.company_id:
+                raise WrongAccount(
+                    f"The credentials of the connection {name} belong to the Pipedrive company {company_id}, but it "
+                    f"was connected with {record.company_id}; no webhook was registered."
+                )
+            return _ensure(client, store, record, url)
 
 
 def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> WebhookState:
@@ -75,7 +76,6 @@ def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> We
     try:
         return _ensure(client, store, record, url)
     except PipedriveError as error:
-        logger.warning("The webhook of the connection %s: %s", record.name, error)
         return WebhookState(
             "unavailable", url, f"The webhook is not registered, and the sync goes on by polling: {error}"
         )
@@ -112,7 +112,6 @@ def let_go(store: Store, record: ConnectionRecord) -> str | None:
         with _client(store, record, Retries(attempts=2), timeout=10.0) as client:
             _delete_ours(client, record)
     except (PipedriveError, StoreError) as error:
-        logger.warning("The webhook of the connection %s was not removed: %s", record.name, error)
         return (
             f"The webhook to {record.webhook_url} may still be in Pipedrive, since it could not be removed there "
             f"({str(error).rstrip('.')}); remove it in Pipedrive's settings, or wait three days until Pipedrive does."
