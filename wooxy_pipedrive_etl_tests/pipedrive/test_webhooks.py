@@ -80,7 +80,7 @@ def test_what_is_asked_for(connect: Connect) -> None:
         "http_auth_user": "pd",
         "http_auth_password": PASSWORD,
     }
-    assert (webhook.id, webhook.company_id, webhook.url, webhook.active) == (4710, 777, URL, True)
+    assert (webhook.id, webhook.url, webhook.active) == (4710, URL, True)
     assert PASSWORD not in repr(webhook)
     assert client.usage.tokens_used == 10
 
@@ -102,11 +102,11 @@ def test_the_life_of_a_webhook_in_an_account(connect: Connect) -> None:
 def test_a_list_with_odd_elements(connect: Connect) -> None:
     odd: list[Any] = [None, 7, "x", [], {}, {"id": 1}, element(True), element(5, subscription_url=None)]
     odd.append(element() | {"id": "4"})
-    rest = {"company_id": "x", "name": None, "version": 2.0, "http_auth_user": 7, "http_auth_password": None}
+    rest = {"name": None, "version": 2.0, "http_auth_user": 7, "http_auth_password": None}
     with host([listing(*odd, element(), element(6, **rest))]) as pipedrive:
         whole, other = connect(pipedrive.url).webhooks()
     assert whole.id == 4710
-    assert (other.company_id, other.name, other.version) == (None, "", "2.0")
+    assert (other.name, other.version) == ("", "2.0")
     assert (other.user, other.password) == (None, None)
 
 

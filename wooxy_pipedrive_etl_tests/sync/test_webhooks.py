@@ -32,8 +32,18 @@ WEBHOOKS = "/api/v1/webhooks"
 
 
 @pytest.fixture
-def acme(database_url: str) -> Iterator[Connected]:
-    with connected(database_url, small_account()) as acme:
+def state_url(request: pytest.FixtureRequest) -> str:
+    """SQLite, but for tests that are about what the databases keep."""
+    url: str = request.getfixturevalue(getattr(request, "param", "sqlite_url"))
+    return url
+
+
+on_both_databases = pytest.mark.parametrize("state_url", ["sqlite_url", "postgres_url"], indirect=True)
+
+
+@pytest.fixture
+def acme(state_url: str) -> Iterator[Connected]:
+    with connected(state_url, small_account()) as acme:
         yield acme
 
 
@@ -91,6 +101,7 @@ def foreign(acme: Connected, url: str, **values: Any) -> int:
     return int(acme.server.webhooks.add(asked)["id"])
 
 
+@on_both_databases
 def test_from_an_edit_to_the_inbox(acme: Connected, receiver: str) -> None:
     state = register(acme, receiver)
     url = f"{receiver}/webhooks/pipedrive/acme"
@@ -111,6 +122,7 @@ def test_from_an_edit_to_the_inbox(acme: Connected, receiver: str) -> None:
     assert acme.status()["hints_waiting"] == 4
 
 
+@on_both_databases
 def test_doubled_replayed_and_reversed_events_do_no_harm(acme: Connected, receiver: str) -> None:
     register(acme, receiver)
     acme.server.webhooks.double(1)
@@ -178,6 +190,7 @@ def test_another_url_that_pipedrive_refuses_leaves_the_first_as_it_was(
     assert statuses(acme) == {200}
 
 
+@on_both_databases
 def test_a_webhook_that_pipedrive_dropped_is_registered_again(acme: Connected, receiver: str) -> None:
     register(acme, receiver)
     (before,) = listed(acme)
@@ -326,6 +339,7 @@ def test_other_programs_webhooks_are_let_be(acme: Connected, receiver: str) -> N
     assert {each["id"] for each in listed(acme)} == theirs
 
 
+@on_both_databases
 def test_two_connections_of_one_account_have_a_webhook_each(acme: Connected, receiver: str) -> None:
     with _second(acme, "acme-2", "second.example.com") as second:
         register(acme, receiver)
@@ -363,6 +377,7 @@ def test_removing_while_pipedrive_is_away_can_be_tried_again(acme: Connected, re
     assert listed(acme) == []
 
 
+@on_both_databases
 @pytest.mark.parametrize("forget", [False, True])
 def test_disconnecting_removes_the_webhook(acme: Connected, receiver: str, forget: bool) -> None:
     register(acme, receiver)
@@ -409,6 +424,7 @@ def test_events_after_the_disconnecting_are_refused(acme: Connected) -> None:
         assert hints(acme).changed == []
 
 
+@on_both_databases
 def test_a_number_that_was_forgotten_begins_anew(acme: Connected) -> None:
     """SQLite gives it to the next connection, and a late call may have left something."""
     connection_id = acme.record().id
@@ -418,11 +434,20 @@ def test_a_number_that_was_forgotten_begins_anew(acme: Connected) -> None:
     assert count_hints(acme.store.inbox, again.id) == 0
 
 
-def test_a_wrong_account_gets_no_webhook(acme: Connected, receiver: str) -> None:
+def test_a_wrong_account_keeps_its_webhooks_and_gets_none(acme: Connected, receiver: str) -> None:
+    """Even one that has the number of ours."""
+    register(acme, receiver)
+    before = listed(acme)
     acme.account.company_id = 778
-    with pytest.raises(WrongAccount, match="belong to the Pipedrive company 778"):
-        register(acme, receiver)
-    assert listed(acme) == []
+    for act in (look_after, lambda acme: webhooks.remove(acme.store, acme.name)):
+        with pytest.raises(WrongAccount, match="belong to the Pipedrive company 778"):
+            act(acme)
+    with pytest.raises(WrongAccount):
+        register(acme, receiver.replace("127.0.0.1", "localhost"))
+    left = accounts.disconnect(acme.store, acme.name, forget=False)
+    assert left is not None
+    assert "Pipedrive company 778" in left
+    assert [each["id"] for each in listed(acme)] == [each["id"] for each in before]
 
 
 def test_who_cannot_have_a_webhook(acme: Connected, receiver: str) -> None:

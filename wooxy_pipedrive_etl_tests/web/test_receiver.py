@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import sqlite3
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -357,6 +358,28 @@ def test_a_flood_of_wrong_passwords_is_no_flood_of_queries(
     assert "guess-" not in caplog.text
     assert PASSWORD not in caplog.text
     assert received(store.inbox, connection_id) == inbox.Received()
+
+
+def test_who_has_the_password_does_not_wait_for_those_who_have_not(store: Store) -> None:
+    connection_id = new_receiving_connection(store, "acme", "shop.example.com")
+    looking, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM sync_connections" in statement:
+            looking.set()
+            assert go_on.wait(timeout=30)
+
+    with serving(store, remember_seconds=3600) as url, httpx.Client(trust_env=False) as client:
+        receiver = Receiver(store, connection_id, url, client)
+        assert receiver.call(event("1")).status_code == 200
+        sa.event.listen(store.engine, "before_cursor_execute", hold)
+        with ThreadPoolExecutor(1) as pool:
+            wrong = pool.submit(receiver.call, event("2"), auth=(USER, "wrong"))
+            assert looking.wait(timeout=30)
+            assert receiver.call(event("3")).status_code == 200
+            assert not wrong.done()
+            go_on.set()
+            assert wrong.result().status_code == 401
 
 
 def test_what_was_registered_just_now_is_let_in_at_once(store: Store) -> None:
