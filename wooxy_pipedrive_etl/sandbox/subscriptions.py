@@ -64,7 +64,8 @@ def _checks(user_ids: Collection[int]) -> dict[str, tuple[bool, Callable[[Any], 
     """For each member whether it is required, whether a value fits, and what is said when it does not."""
 
     def optional_text(value: Any) -> bool:
-        return value is None or isinstance(value, str)
+        # Half of a surrogate pair is JSON, but no header can carry it.
+        return value is None or (isinstance(value, str) and value.isprintable())
 
     return {
         "subscription_url": (True, _is_url, _BAD_URL),
@@ -107,7 +108,7 @@ def _is_url(value: Any) -> bool:
 def _parsed(value: Any) -> httpx.URL | None:
     try:
         return httpx.URL(value) if isinstance(value, str) else None
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         return None
 
 
@@ -137,7 +138,7 @@ async def check_reachable(subscription_url: str, own_port: int, behaviours: Beha
                 writer.close()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
-    except (OSError, httpx.HTTPError):
+    except (OSError, httpx.HTTPError, UnicodeError):
         raise webhooks_error(400, {"subscription_url": [_BAD_URL]}) from None
     if redirects:
         raise webhooks_error(400, {"subscription_url": [_BAD_URL]})

@@ -391,11 +391,12 @@ class Webhooks:
             self._watch()
 
     async def stop(self) -> None:
-        """Cut what is in flight and forget what is queued; the webhooks themselves stay."""
+        """Cut what is in flight, forget what is queued and ordered; the webhooks themselves stay."""
         with self._changed:
             running, self._running, self._wake = self._running, None, None
             self._watch()
             self._held.clear()
+            self._lose = self._double = self._reverse = 0
         if running is not None:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -478,7 +479,7 @@ class Webhooks:
         try:
             async with asyncio.timeout(self._limits().webhook_timeout_seconds):
                 response = await client.post(asked.subscription_url, content=body, headers=headers)
-        except (httpx.HTTPError, TimeoutError):
+        except (httpx.HTTPError, TimeoutError, UnicodeError):
             return None
         return response.status_code
 

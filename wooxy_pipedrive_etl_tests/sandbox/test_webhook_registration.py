@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -103,6 +104,7 @@ def test_an_unknown_webhook_is_not_found(serve: Serve, receiver: Receiver, webho
         ({"user_id": "9001"}, "user_id"),
         ({"http_auth_user": 1}, "http_auth_user"),
         ({"http_auth_password": {}}, "http_auth_password"),
+        ({"http_auth_password": "half \ud83d"}, "http_auth_password"),
         ({"active": True}, "active"),
     ],
 )
@@ -110,7 +112,7 @@ def test_a_wrong_member_is_named(
     serve: Serve, receiver: Receiver, changed: dict[str, Any], member: str
 ) -> None:
     served = serve()
-    response = served.call("POST", PATH, json=asked(receiver.url, **changed))
+    response = served.call("POST", PATH, content=json.dumps(asked(receiver.url, **changed)))
     assert response.status_code == 400
     body = response.json()
     assert (body["status"], body["success"], list(body["errors"])) == ("error", False, [member])
@@ -152,6 +154,9 @@ def test_every_wrong_member_is_named_at_once(serve: Serve) -> None:
         "https://example.pipedrive.com/",
         "http://127.0.0.1:{own}/api/v1/webhooks",
         "http://localhost:{own}/",
+        "https://no-such-host.invalid/",
+        "https://" + "l" * 64 + ".example/",
+        "https://half\ud83d.example/",
         "http://127.0.0.1:{closed}/",
         "https://127.0.0.1:{closed}/",
         17,
@@ -165,7 +170,7 @@ def test_a_url_that_cannot_be_used_is_refused(serve: Serve, receiver: Receiver, 
         closed.bind(("127.0.0.1", 0))
         if isinstance(url, str):
             url = url.format(port=receiver.port, own=served.server.port, closed=closed.getsockname()[1])
-        response = served.call("POST", PATH, json=asked(url))
+        response = served.call("POST", PATH, content=json.dumps(asked(url)))
     assert response.status_code == 400
     assert response.json() == {
         "status": "error",
