@@ -22,7 +22,6 @@ class Webhook:
     """As Pipedrive lists it. `user` and `password`: of its Basic authentication, None where the list does not tell."""
 
     id: int
-    company_id: int | None
     url: str
     name: str
     event_object: str
@@ -85,13 +84,12 @@ def _read_created(content: bytes) -> Webhook:
 def _webhook(element: Any) -> Webhook | None:
     if not isinstance(element, dict):
         return None
-    number, url, company_id = (element.get(key) for key in ("id", "subscription_url", "company_id"))
+    number, url = element.get("id"), element.get("subscription_url")
     if type(number) is not int or not isinstance(url, str):
         return None
     user, password = (element.get(f"http_auth_{key}") for key in ("user", "password"))
     return Webhook(
         id=number,
-        company_id=company_id if type(company_id) is int else None,
         url=url,
         name=str(element.get("name") or ""),
         event_object=str(element.get("event_object")),

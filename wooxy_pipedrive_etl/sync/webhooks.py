@@ -54,16 +54,12 @@ def register(store: Store, name: str, public_url: str) -> WebhookState:
     Raises InvalidSetting, UnknownConnection, ConnectionBusy, WrongAccount and PipedriveError.
     """
     url = subscription_url(public_url, name)
-    with _held(store, name) as record, _client(store, record) as client:
+    with _held(store, name) as record:
         if record.state == "disconnected":
             raise InvalidSetting(f"The connection {name} is disconnected; connect it again first.")
-        company_id = client.account().company_id
-        if company_id != record.company_id:
-            raise WrongAccount(
-                f"The credentials of the connection {name} belong to the Pipedrive company {company_id}, but it was "
-                f"connected with {record.company_id}; no webhook was registered."
-            )
-        return _ensure(client, store, record, url)
+        with _client(store, record) as client:
+            _check_account(client, record)
+            return _ensure(client, store, record, url)
 
 
 def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> WebhookState:
@@ -75,24 +71,25 @@ def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> We
     try:
         return _ensure(client, store, record, url)
     except PipedriveError as error:
-        logger.warning("The webhook of the connection %s: %s", record.name, error)
         return WebhookState(
             "unavailable", url, f"The webhook is not registered, and the sync goes on by polling: {error}"
         )
 
 
 def look_after(store: Store, name: str) -> WebhookState:
-    """`check` for a person who asks. Raises UnknownConnection and ConnectionBusy."""
+    """`check` for a person who asks. Raises UnknownConnection, ConnectionBusy, WrongAccount, and the PipedriveError of
+    an account that can't be asked at all."""
     with _held(store, name) as record:
         if record.webhook_url is None:
             return _none(record)
         with _client(store, record) as client:
+            _check_account(client, record)
             return check(client, store, record)
 
 
 def remove(store: Store, name: str) -> WebhookState:
-    """Removes the webhook in Pipedrive, and goes on by polling. Raises UnknownConnection, ConnectionBusy, and
-    PipedriveError; then it is as it was."""
+    """Removes the webhook in Pipedrive, and goes on by polling. Raises UnknownConnection, ConnectionBusy, WrongAccount
+    and PipedriveError; then it is as it was."""
     with _held(store, name) as record:
         if record.webhook_url is not None:
             with _client(store, record) as client:
@@ -111,8 +108,7 @@ def let_go(store: Store, record: ConnectionRecord) -> str | None:
     try:
         with _client(store, record, Retries(attempts=2), timeout=10.0) as client:
             _delete_ours(client, record)
-    except (PipedriveError, StoreError) as error:
-        logger.warning("The webhook of the connection %s was not removed: %s", record.name, error)
+    except (PipedriveError, StoreError, WrongAccount) as error:
         return (
             f"The webhook to {record.webhook_url} may still be in Pipedrive, since it could not be removed there "
             f"({str(error).rstrip('.')}); remove it in Pipedrive's settings, or wait three days until Pipedrive does."
@@ -210,8 +206,6 @@ def _go_back(store: Store, record: ConnectionRecord, ours: list[Webhook], url: s
 
 
 def _is_ours(webhook: Webhook, record: ConnectionRecord, url: str | None) -> bool:
-    if webhook.company_id not in (None, record.company_id):
-        return False
     return webhook.id == record.webhook_id or (
         webhook.event_object == "person" and webhook.url in (url, record.webhook_url)
     )
@@ -232,7 +226,18 @@ def _is_whole(store: Store, webhook: Webhook, record: ConnectionRecord, url: str
     return record.webhook_url == url and (webhook.user, webhook.password) == (USER, stored)
 
 
+def _check_account(client: PipedriveClient, record: ConnectionRecord) -> None:
+    """Another account's webhook may have the number of ours."""
+    company_id = client.account().company_id
+    if company_id != record.company_id:
+        raise WrongAccount(
+            f"The credentials of the connection {record.name} belong to the Pipedrive company {company_id}, but it was "
+            f"connected with {record.company_id}; its webhooks were let be."
+        )
+
+
 def _delete_ours(client: PipedriveClient, record: ConnectionRecord) -> None:
+    _check_account(client, record)
     for webhook in client.webhooks():
         if _is_ours(webhook, record, None):
             client.delete_webhook(webhook.id)

@@ -13,10 +13,9 @@ import hmac
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -28,7 +27,6 @@ from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, StoreError, databa
 from wooxy_pipedrive_etl.sync.webhooks import USER
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 # Persons of hundreds of fields stay far below.
 MAX_BODY_BYTES = 256 * 1024
@@ -37,8 +35,8 @@ REMEMBER_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
 # Pipedrive itself gives up after 10 seconds.
 _BODY_SECONDS = 10.0
-# Writers of one inbox wait for each other anyway; the rest of the database's connections are for others.
-_THREADS = 4
+# Writers of one connection's inbox wait for each other anyway; the database's other connections are for others.
+_WRITERS = 4
 # What goes wrong again and again is logged once in a while.
 _SILENCE_SECONDS = 60.0
 
@@ -81,8 +79,10 @@ class Receiver:
 
     def __init__(self, store: Store, remember_seconds: float = REMEMBER_SECONDS) -> None:
         self._store = store
-        self._doors = _Doors(store, remember_seconds, self._in_thread)
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="webhooks")
+        self._doors = _Doors(store, remember_seconds)
+        # SQLite's writers wait for each other by trying again, ever more seldom: they had better queue.
+        writers = 1 if store.inbox.dialect.name == "sqlite" else _WRITERS
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="webhooks")
         self._said: dict[str, float] = {}
 
     async def receive(self, request: Request) -> Response:
@@ -115,9 +115,9 @@ class Receiver:
         try:
             hint = _read(body)
         except _Malformed as error:
-            await self._in_thread(lambda: inbox.count_malformed(self._store.inbox, connection_id))
+            await self._write(lambda: inbox.count_malformed(self._store.inbox, connection_id))
             return _refusal(400, str(error))
-        await self._in_thread(
+        await self._write(
             lambda: inbox.add_event(self._store.inbox, connection_id, hint.person_id, deleted=hint.deleted)
         )
         return PlainTextResponse("Noted.\n")
@@ -127,8 +127,8 @@ class Receiver:
         # Pipedrive comes again by itself.
         return _refusal(503, "The event can't be noted now; send it again later.")
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _write(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writers, work)
 
     def _warn(self, sentence: str) -> None:
         now = time.monotonic()
@@ -159,15 +159,11 @@ class _Doors:
     """The connections' passwords, read in one go for all of them and remembered for a moment, so that no flood of
     calls becomes one of queries."""
 
-    def __init__(
-        self,
-        store: Store,
-        remember_seconds: float,
-        in_thread: Callable[[Callable[[], dict[str, _Door]]], Awaitable[dict[str, _Door]]],
-    ) -> None:
+    def __init__(self, store: Store, remember_seconds: float) -> None:
         self._store = store
         self._remember_seconds = remember_seconds
-        self._in_thread = in_thread
+        # Its own, so that no look waits for writers.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="webhook-passwords")
         self._doors: dict[str, _Door] = {}
         self._failure: str | None = None
         self._read_at = -float("inf")
@@ -177,26 +173,29 @@ class _Doors:
         """The connection's door. What would be refused is looked up anew, because it may have been registered since:
         a refusal is as of the call or later. Raises StoreError."""
         called_at = time.monotonic()
-        if called_at - self._read_at >= self._remember_seconds or self._failure is not None:
-            await self._read(called_at)
+        if self._failure is not None or self._read_at < called_at - self._remember_seconds:
+            await self._read(called_at, called_at - self._remember_seconds)
         door = self._doors.get(name)
         if door is None or not door.lets_in(authorization):
-            await self._read(called_at)
+            await self._read(called_at, called_at)
             door = self._doors.get(name)
         return door
 
-    async def _read(self, called_at: float) -> None:
-        """Returns when the passwords are as of `called_at` or later; all who wait share one look. Raises StoreError."""
+    async def _read(self, called_at: float, as_of: float) -> None:
+        """Returns when the passwords are as of `as_of` or later; who waits shares one look. Raises StoreError."""
         async with self._reading:
-            if self._read_at < called_at:
+            if self._read_at < (as_of if self._failure is None else called_at):
                 await asyncio.sleep(self._read_at + _LOOK_SECONDS - time.monotonic())
-                self._read_at = time.monotonic()
+                began = time.monotonic()
                 try:
-                    self._doors, self._failure = await self._in_thread(self._load), None
+                    loop = asyncio.get_running_loop()
+                    self._doors = await loop.run_in_executor(self._thread, self._load)
+                    self._failure = None
                 except DATABASE_ERRORS as error:
                     self._failure = database_sentence(error)
                 except StoreError as error:
                     self._failure = str(error)
+                self._read_at = began
             if self._failure is not None:
                 raise StoreError(self._failure)
 

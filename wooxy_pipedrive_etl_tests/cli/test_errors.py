@@ -26,6 +26,8 @@ def test_an_unknown_connection(synced: CommandLine) -> None:
         ["contacts", "nowhere", "--format", "json"],
         ["issues", "nowhere"],
         ["disconnect", "nowhere", "--forget"],
+        ["webhook", "nowhere"],
+        ["webhook", "nowhere", "--remove"],
     ):
         assert _sentence(synced(*command)) == "There is no connection named nowhere (there are: acme)."
 

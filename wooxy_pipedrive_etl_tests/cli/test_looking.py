@@ -12,7 +12,10 @@ import pytest
 
 from wooxy_pipedrive_etl_tests.cli.command_line import CommandLine
 
-COMMANDS = ["connect", "match", "sync", "status", "contacts", "issues", "disconnect", "sandbox", "demo"]
+COMMANDS = [
+    *("connect", "match", "sync", "status", "contacts", "issues", "disconnect", "webhook", "serve"),
+    *("sandbox", "demo"),
+]
 COUNTS = {
     *("fetched", "created", "updated", "unchanged", "deleted", "rejected", "duplicates", "conflicts"),
     *("dropped_values", "tokens_used", "requests"),

@@ -17,6 +17,8 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ def host(answer: Callable[[Request, int], Reply] | list[Reply]) -> Iterator[Host
             query = {
                 name: values[-1] for name, values in parse_qs(split.query, keep_blank_values=True).items()
             }
-            request = Request(split.path, query, {name.lower(): text for name, text in self.headers.items()})
+            headers = {name.lower(): text for name, text in self.headers.items()}
+            body = self.rfile.read(int(headers.get("content-length", 0)))
+            request = Request(split.path, query, headers, self.command, body)
             with lock:
                 number = len(serving.requests)
                 serving.requests.append(request)
@@ -79,6 +83,8 @@ def host(answer: Callable[[Request, int], Reply] | list[Reply]) -> Iterator[Host
             self.end_headers()
             self.wfile.write(content)
             self.close_connection = reply.cut > 0
+
+        do_POST = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

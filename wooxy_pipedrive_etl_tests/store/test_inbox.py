@@ -169,6 +169,23 @@ def test_events_of_many_callers_at_once_are_all_there_while_a_run_settles(store:
     assert received(store.inbox, ACME).accepted == 300
 
 
+def test_on_postgresql_events_are_committed_in_the_order_of_their_numbers(postgres_url: str) -> None:
+    """Else a run could read up to number 2, and settle number 1, which came in later and which it has not seen."""
+    store = Store.open(postgres_url)
+    with ThreadPoolExecutor(1) as pool:
+        with store.inbox.begin() as first:
+            assert inbox._count(first, ACME, newest=1)[0] == 1
+            second = pool.submit(add_event, store.inbox, ACME, 7, deleted=False)
+            waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            with store.engine.connect() as other:
+                while not second.done() and other.execute(waiting).scalar() == 0:
+                    pass
+            assert pending_hints(store.inbox, ACME) == Hints([], frozenset(), 0)
+        second.result()
+    assert pending_hints(store.inbox, ACME) == Hints([7], frozenset(), 2)
+    store.close()
+
+
 def test_programs_that_start_at_once_make_the_tables_once(database_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         stores = list(pool.map(lambda _: Store.open(database_url), range(4)))

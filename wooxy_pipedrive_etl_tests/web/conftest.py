@@ -1,0 +1,84 @@
+"""A store with the connection acme in it, whose webhook has a password, and the receiver over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.connections import update_connection
+from wooxy_pipedrive_etl.sync.webhooks import USER
+from wooxy_pipedrive_etl_tests.scenario import isolate
+from wooxy_pipedrive_etl_tests.store.conftest import new_connection
+
+from .served import serving
+
+PASSWORD = "a-secret-password"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    isolate(monkeypatch, tmp_path)
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """The receiver and who calls it."""
+
+    store: Store
+    connection_id: int
+    url: str
+    client: httpx.Client
+
+    def call(
+        self,
+        body: object = None,
+        *,
+        name: str = "acme",
+        auth: tuple[str, str] | None = (USER, PASSWORD),
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """`body`: bytes as they are, anything else as JSON."""
+        url = f"{self.url}/webhooks/pipedrive/{name}"
+        credentials = httpx.BasicAuth(*auth) if auth else None
+        if isinstance(body, bytes):
+            request = self.client.build_request("POST", url, content=body, headers=headers)
+        else:
+            request = self.client.build_request("POST", url, json=body, headers=headers)
+        return self.client.send(request, auth=credentials)
+
+
+def new_receiving_connection(store: Store, name: str, domain: str, password: str = PASSWORD) -> int:
+    with store.engine.begin() as connection:
+        record = new_connection(connection, name, domain)
+        update_connection(connection, record.id, encrypted_webhook_password=store.secrets.encrypt(password))
+    return record.id
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    store = Store.open(database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def receiver(store: Store) -> Iterator[Receiver]:
+    connection_id = new_receiving_connection(store, "acme", "shop.example.com")
+    with serving(store) as url, httpx.Client(trust_env=False, timeout=30) as client:
+        yield Receiver(store, connection_id, url, client)
+
+
+@pytest.fixture
+def forgetful_receiver(store: Store) -> Iterator[Receiver]:
+    """It looks at the connections at each call."""
+    connection_id = new_receiving_connection(store, "acme", "shop.example.com")
+    with (
+        serving(store, remember_seconds=0) as url,
+        httpx.Client(trust_env=False, timeout=30) as client,
+    ):
+        yield Receiver(store, connection_id, url, client)

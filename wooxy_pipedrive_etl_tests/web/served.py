@@ -1,0 +1,77 @@
+"""The web application over HTTP, in a thread of its own, and webhook calls as Pipedrive makes them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.web.app import build_app
+from wooxy_pipedrive_etl.web.receiver import REMEMBER_SECONDS
+
+
+class _Server(uvicorn.Server):
+    answers: threading.Event
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answers.set()
+
+
+@contextmanager
+def serving(store: Store, *, remember_seconds: float = REMEMBER_SECONDS) -> Iterator[str]:
+    """The root of the application's URL. With `remember_seconds` 0 it looks the passwords up at each call."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        build_app(store, remember_seconds=remember_seconds),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    server.answers = threading.Event()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        assert server.answers.wait(timeout=30)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+        listener.close()
+
+
+def event(person_id: int | str = "101", action: Any = "change", **meta: Any) -> dict[str, Any]:
+    """An event as the reference, section 3.3, has it."""
+    person = {"id": 101, "name": "Maija Virtanen", "emails": [{"value": "maija@example.fi"}], "phones": []}
+    return {
+        "meta": {
+            "action": action,
+            "entity": "person",
+            "company_id": "777",
+            "correlation_id": "7d0e6a0e-1c55-4c4b-8b5b-1f5f3f1a0001",
+            "entity_id": person_id,
+            "id": "0f2c9a52-6f4e-4a1b-9a0c-2a1b3c4d0001",
+            "is_bulk_edit": False,
+            "timestamp": "2026-11-20T08:15:30.412Z",
+            "type": "general",
+            "user_id": "9001",
+            "version": "2.0",
+            "webhook_id": "4710",
+            "webhook_owner_id": "9001",
+            "change_source": "app",
+            "attempt": 1,
+            "host": "example.pipedrive.com",
+            "permitted_user_ids": ["9001", "9002"],
+            **meta,
+        },
+        "data": None if action == "delete" else person,
+        "previous": None if action == "create" else person,
+    }
