@@ -25,6 +25,7 @@ from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import land_persons
 
+from . import budget
 from .errors import BrokenCatalogue, InvalidSetting, WrongAccount
 
 # A name is a partition key, a part of file names and an argument of commands.
@@ -88,12 +89,7 @@ def connect(
             land_persons(connection, record.id, sample.persons)
         for kind, found in names.items():
             save_names(connection, record.id, kind, found)
-        connections.update_connection(
-            connection,
-            record.id,
-            daily_token_limit=usage.daily_limit,
-            daily_tokens_left=usage.daily_remaining,
-        )
+        budget.note(connection, record.id, usage)
         return connections.get_connection(connection, name), account
 
 
