@@ -41,7 +41,8 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
             raise dg.Failure(
                 "Choose a connection: these assets are partitioned by connection.", allow_retries=False
             )
-        walks = run.asset_selection is None or WALK in run.asset_selection
+        # Of a run of the whole job, Dagster says None or nothing, depending on who launched it.
+        walks = not run.asset_selection or WALK in run.asset_selection
         kind = _KINDS.get(run.job_name, "full" if walks else "re-map")
         with as_failure():
             store = Store.open(self.database_url or None)

@@ -125,6 +125,7 @@ def test_what_a_run_costs_is_a_number_that_plots(
         acme.sync()
         listed = _metadata(_run(acme, instance, job), "default_contact_list")
         last = acme.status()["last_run"]
+        assert last["kind"] == ("full" if job == "full_sync" else "re-map")
         assert {
             name: listed[name]
             for name in (
