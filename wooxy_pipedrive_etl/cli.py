@@ -87,6 +87,12 @@ def connect(
     on_delete: Annotated[
         OnDelete, typer.Option(help="What becomes of the contact of a deleted person.")
     ] = OnDelete.delete,
+    allow_lost_fields: Annotated[
+        bool,
+        typer.Option(
+            "--allow-lost-fields", help="Take a connection up again although many of its fields are gone."
+        ),
+    ] = False,
 ) -> None:
     """Connect a Pipedrive account with a Wooxy domain."""
     token = os.environ.get(api_token_env, "").strip()
@@ -101,6 +107,7 @@ def connect(
         default_region=default_region,
         consent=consent.value,
         on_delete=on_delete.value,
+        allow_lost_fields=allow_lost_fields,
     )
     _out.print(f"Connected {name} with {account.company_name} ({record.api_url}) for {domain}.", markup=False)
     if not account.is_admin:

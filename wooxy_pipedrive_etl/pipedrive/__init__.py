@@ -3,8 +3,17 @@
 from .account import Account
 from .client import PipedriveClient
 from .credentials import ApiToken
-from .person_fields import optional_fields
+from .person_fields import FieldCatalogue, optional_fields
 from .persons import PersonsPage
 from .session import Retries, Usage
 
-__all__ = ["Account", "ApiToken", "PersonsPage", "PipedriveClient", "Retries", "Usage", "optional_fields"]
+__all__ = [
+    "Account",
+    "ApiToken",
+    "FieldCatalogue",
+    "PersonsPage",
+    "PipedriveClient",
+    "Retries",
+    "Usage",
+    "optional_fields",
+]

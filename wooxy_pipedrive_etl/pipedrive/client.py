@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Literal
 
 import httpx
-import pandas as pd
 
 from . import account, names, person_fields, persons
 from .budget import PROCESS_BUDGETS, Budgets
@@ -61,8 +60,8 @@ class PipedriveClient:
     def account(self) -> account.Account:
         return account.account(self._session)
 
-    def person_fields(self) -> pd.DataFrame:
-        """The field catalogue; columns as ``person_fields.person_fields`` says."""
+    def person_fields(self) -> person_fields.FieldCatalogue:
+        """The field catalogue, and how much of it could not be read."""
         return person_fields.person_fields(self._session)
 
     def walk_persons(

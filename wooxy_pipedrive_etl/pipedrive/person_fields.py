@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pandas as pd
@@ -24,26 +24,37 @@ _COLUMNS = {
 }
 
 
-def person_fields(session: Session) -> pd.DataFrame:
-    """One row for each field, in catalogue order.
+class FieldCatalogue(NamedTuple):
+    """``fields``: one row for each field, in catalogue order; ``odd``: how many entries could not be taken for a field.
 
-    Columns: field_code, field_name, field_type (object: str); is_custom_field, is_optional_response_field (bool);
-    options (object: list of {"id": int | str | bool, "label": str} in catalogue order, or None).
+    Columns: field_code, field_name, field_type (object: str, the type "" if the entry tells none); is_custom_field,
+    is_optional_response_field (bool); options (object: list of {"id": int | str | bool, "label": str} in catalogue
+    order, or None).
     """
+
+    fields: pd.DataFrame
+    odd: int
+
+
+def person_fields(session: Session) -> FieldCatalogue:
+    """The whole catalogue. An odd entry may be any field: with one, a field that is not there may still exist."""
     rows: dict[str, dict[str, Any]] = {}
+    odd = 0
     for page in pages(session, PERSON_FIELDS, {}):
         for element in page.elements:
             row = _row(bytes(element))
             if row is None:
+                odd += 1
                 logger.warning("GET %s: an entry that is not a field was left out", PERSON_FIELDS.path)
             else:
                 rows.setdefault(row["field_code"], row)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             column: pd.Series([row[column] for row in rows.values()], dtype=dtype)
             for column, dtype in _COLUMNS.items()
         }
     )
+    return FieldCatalogue(frame, odd)
 
 
 def optional_fields(fields: pd.DataFrame) -> list[str]:

@@ -56,6 +56,12 @@ def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFr
 
     The first catalogue of a connection is no change.
     """
+    # A run and the sensor may both have read it: the second to come compares with what the first has stored.
+    connection.execute(
+        sa.select(tables.connections.c.id)
+        .where(tables.connections.c.id == connection_id)
+        .with_for_update(key_share=True)
+    )
     known = _by_code(read_fields(connection, connection_id))
     gone = _by_code(read_fields(connection, connection_id, gone=True))
     current = {code: _storable_field(row) for code, row in _by_code(fields).items()}

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.contact_list import ContactList, drop_stage
 from wooxy_pipedrive_etl.mapping.matching import empty_matching, preview_plan
 from wooxy_pipedrive_etl.mapping.transform import read_batch, referenced_ids
-from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES, pipedrive_variables
+from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, PersonsPage, PipedriveClient, optional_fields
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
 from wooxy_pipedrive_etl.store import Store, connections
-from wooxy_pipedrive_etl.store.catalogue import save_fields, save_names
+from wooxy_pipedrive_etl.store.catalogue import read_fields, save_fields, save_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import sole_writer
@@ -26,7 +26,8 @@ from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import land_persons
 
 from . import budget
-from .errors import BrokenCatalogue, InvalidSetting, WrongAccount
+from .errors import InvalidSetting, WrongAccount
+from .whole_catalogue import read_whole_catalogue
 
 # A name is a partition key, a part of file names and an argument of commands.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -45,27 +46,35 @@ def connect(
     default_region: str | None = None,
     consent: str = "respect",
     on_delete: str = "delete",
+    allow_lost_fields: bool = False,
 ) -> tuple[ConnectionRecord, Account]:
     """Checks the credentials, reads the field catalogue and some persons (for previews), and stores the connection
     in state draft. The list's table is made, but nothing is written to it.
 
     A connection that was disconnected takes up where it was, with these credentials and settings, if the domain and
-    the Pipedrive account are the same.
+    the Pipedrive account are the same, and if its fields are still there (or `allow_lost_fields`).
 
-    Raises InvalidSetting, ConnectionExists and PipedriveError; then nothing is stored.
+    Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """
     domain = domain.lower()
     _check_settings(name, domain, default_region, consent, on_delete)
     with reading(store.engine) as connection:
         known = {record.name: record for record in connections.list_connections(connection)}.get(name)
+        known_fields = None if known is None else read_fields(connection, known.id)
     if known is not None and known.state != "disconnected":
         raise connections.ConnectionExists(
             f"A connection named {name} exists already; choose another name or disconnect it first."
         )
     with PipedriveClient(api_url, ApiToken(api_token)) as client:
         account = client.account()
-        fields = client.person_fields()
-        check_catalogue(fields.field_code.tolist())
+        if known is not None:
+            _check_company(known, account.company_id)
+        fields = read_whole_catalogue(
+            client,
+            known_fields,
+            f"wooxy-pipedrive connect {name} … --allow-lost-fields",
+            allow_lost_fields=allow_lost_fields,
+        )
         sample = next(client.walk_persons(include_fields=optional_fields(fields)), None)
         names = _names_for_previews(client, fields, sample)
         usage = client.usage
@@ -83,7 +92,7 @@ def connect(
                 connection, name=name, domain_id=domain_id, company_id=account.company_id, **settings
             )
         else:
-            record = _take_up(connection, known, domain, account, settings)
+            record = _take_up(connection, known, domain, settings)
         save_fields(connection, record.id, fields)
         if sample is not None:
             land_persons(connection, record.id, sample.persons)
@@ -129,7 +138,6 @@ def _take_up(
     connection: sa.Connection,
     known: ConnectionRecord,
     domain: str,
-    account: Account,
     settings: dict[str, Any],
 ) -> ConnectionRecord:
     if known.domain != domain:
@@ -137,7 +145,6 @@ def _take_up(
             f"The connection {known.name} was disconnected from the domain {known.domain}, not {domain}; "
             "choose another name, or run disconnect --forget first."
         )
-    _check_company(known, account.company_id)
     imported = confirmed_matching(connection, known.id) is not None
     connections.update_connection(connection, known.id, state="active" if imported else "draft", **settings)
     return known
@@ -162,16 +169,6 @@ def _check_company(record: ConnectionRecord, company_id: int) -> None:
             f"The credentials of the connection {record.name} belong to the Pipedrive company {company_id}, "
             f"but it was connected with {record.company_id}; nothing was read or written. "
             "Connect the other account under another name."
-        )
-
-
-def check_catalogue(field_codes: list[str]) -> None:
-    """Raises BrokenCatalogue for a catalogue that is empty or has lost a field that every account has."""
-    present = {RECORD_NAMES.get(code, code) for code in field_codes}
-    if "name" not in present:
-        raise BrokenCatalogue(
-            "Pipedrive's field catalogue came without the name, which every account has; it was not used. "
-            "Check that the token's user may see all person fields, then run again."
         )
 
 

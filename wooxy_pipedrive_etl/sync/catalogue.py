@@ -1,4 +1,4 @@
-"""The first step of every run: read the field catalogue and tell what changed in it."""
+"""The field catalogue: read, judged, stored, and compared with the last one. The first step of every run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient
+from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.catalogue import SchemaChange, read_fields, save_fields
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading
 
-from .accounts import check_catalogue
+from .accounts import check_account
 from .run import SyncRun
+from .whole_catalogue import read_whole_catalogue
 
 
 @dataclass(frozen=True)
@@ -22,9 +27,35 @@ class CatalogueReport:
 
 def read_catalogue(run: SyncRun) -> CatalogueReport:
     """Reads Pipedrive's catalogue into the store. Raises BrokenCatalogue if it can't be right, PipedriveError."""
-    fields = run.client.person_fields()
-    check_catalogue(fields["field_code"].tolist())
+    report = _store(run.store, run.record, run.client, run.allow_mass_delete)
     with run.store.engine.begin() as connection:
-        changes = save_fields(connection, run.record.id, fields)
         run.note(connection)
-        return CatalogueReport(read_fields(connection, run.record.id), changes)
+    return report
+
+
+def store_catalogue(
+    store: Store, record: ConnectionRecord, client: PipedriveClient, *, allow_lost_fields: bool = False
+) -> CatalogueReport:
+    """The same outside of a run, whose hold on the connection it does not need; checks the account first (12 tokens).
+
+    `allow_lost_fields`: a person says that many fields may be gone at once.
+    Raises WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
+    """
+    check_account(client, record)
+    return _store(store, record, client, allow_lost_fields)
+
+
+def _store(
+    store: Store, record: ConnectionRecord, client: PipedriveClient, allow_lost_fields: bool
+) -> CatalogueReport:
+    with reading(store.engine) as connection:
+        known = read_fields(connection, record.id)
+    fields = read_whole_catalogue(
+        client,
+        known,
+        f"wooxy-pipedrive sync {record.name} --allow-mass-delete",
+        allow_lost_fields=allow_lost_fields,
+    )
+    with store.engine.begin() as connection:
+        changes = save_fields(connection, record.id, fields)
+        return CatalogueReport(read_fields(connection, record.id), changes)

@@ -80,7 +80,7 @@ def test_the_catalogue_of_every_creatable_type(connect: Connect, small: SandboxS
         small.account.add_field(f"A {kind}", kind, ["Gold", "Ag, \u94f6"] if kind in ("set", "enum") else [])
         for kind in TYPES.split()
     ]
-    fields = connect(small.url, small.account.token).person_fields().set_index("field_code")
+    fields = connect(small.url, small.account.token).person_fields().fields.set_index("field_code")
     custom = fields[fields["is_custom_field"]]
     assert custom.index.tolist() == codes
     assert custom["field_type"].tolist() == TYPES.split()
@@ -100,7 +100,7 @@ def test_every_optional_field_of_the_catalogue_arrives(
     small.account.marketing = marketing
     small.account.create_person(name="A")
     client = connect(small.url, small.account.token)
-    optional = optional_fields(client.person_fields())
+    optional = optional_fields(client.person_fields().fields)
     assert ("marketing_status" in optional) == marketing
     assert "open_deals_count" in optional
     (page,) = client.walk_persons(include_fields=optional)
@@ -283,7 +283,7 @@ def test_a_realistic_account_arrives_whole(connect: Connect) -> None:
     account = Account.seeded()
     with SandboxServer(account) as server:
         client = connect(server.url, account.token)
-        optional = optional_fields(client.person_fields())
+        optional = optional_fields(client.person_fields().fields)
         pages = list(client.walk_persons(include_fields=optional))
     assert sorted(ids(iter(pages))) == sorted(account.visible_person_ids())
     assert all(page.odd.empty for page in pages)

@@ -25,7 +25,7 @@ def test_all_pages_of_the_catalogue(connect: Connect) -> None:
     with host(
         [listed([field("name")], "a"), listed([field("name", field_name="Again"), field("im")])]
     ) as pipedrive:
-        fields = connect(pipedrive.url).person_fields()
+        fields = connect(pipedrive.url).person_fields().fields
     assert fields["field_code"].tolist() == ["name", "im"]
     assert fields["field_name"].tolist() == ["Name", "Im"]
 
@@ -51,7 +51,7 @@ def test_odd_fields_of_the_catalogue(connect: Connect) -> None:
         field("blank", field_name=" ", field_type=None, options="none"),
     ]
     with host([listed(entries)]) as pipedrive:
-        fields = connect(pipedrive.url).person_fields()
+        fields = connect(pipedrive.url).person_fields().fields
     assert fields["field_code"].tolist() == ["bare", "tier", "set", "blank"]
     assert fields["field_name"].tolist() == ["bare", "Tier", "Set", "blank"]
     assert fields["field_type"].tolist() == ["", "varchar", "varchar", ""]
@@ -67,7 +67,7 @@ def test_odd_fields_of_the_catalogue(connect: Connect) -> None:
 def test_an_empty_catalogue_has_the_same_columns(connect: Connect) -> None:
     with host([listed([]), listed([field("name")])]) as pipedrive:
         client = connect(pipedrive.url)
-        empty, full = client.person_fields(), client.person_fields()
+        empty, full = client.person_fields().fields, client.person_fields().fields
     assert empty.dtypes.to_dict() == full.dtypes.to_dict()
     assert optional_fields(empty) == []
 
@@ -80,7 +80,7 @@ def test_only_optional_fields_that_the_endpoint_accepts_are_asked_for(connect: C
         field("doi_status", is_optional_response_field=True),
     ]
     with host([listed(entries)]) as pipedrive:
-        assert optional_fields(connect(pipedrive.url).person_fields()) == ["files_count", "doi_status"]
+        assert optional_fields(connect(pipedrive.url).person_fields().fields) == ["files_count", "doi_status"]
 
 
 class TestOrganizationNames:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -142,7 +143,7 @@ def test_no_secret_is_in_any_table(database_url: str) -> None:
 def test_settings_that_cannot_be(sqlite_url: str, setting: str, value: str, words: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.server.clear_requests()
-        given = {"name": "new", "domain": "new.example.com", setting: value}
+        given: dict[str, Any] = {"name": "new", "domain": "new.example.com", setting: value}
         with pytest.raises(InvalidSetting, match=words):
             accounts.connect(acme.store, api_url=acme.server.url, api_token="x", **given)
         assert acme.requests() == []
