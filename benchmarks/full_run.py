@@ -87,7 +87,7 @@ def _round(
             name: report[name] for name in ("created", "updated", "unchanged", "requests", "tokens_used")
         }
         print(f"  {kind}: {seconds[kind][-1]:.1f} s {counts}")
-    store.engine.dispose()
+    store.close()
 
 
 def _timed(step: Callable[[SyncRun], object], run: SyncRun, others: list[psutil.Process]) -> None:

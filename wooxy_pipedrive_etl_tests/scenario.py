@@ -318,7 +318,7 @@ def connected(
             connection.connect()
             yield connection
     finally:
-        store.engine.dispose()
+        store.close()
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
             finally:
                 held.__exit__(None, None, None)
         finally:
-            store.engine.dispose()
+            store.close()
 
     @property
     def run(self) -> SyncRun:

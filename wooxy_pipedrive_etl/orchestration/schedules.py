@@ -27,7 +27,7 @@ def nightly_full_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunR
     store = Store.open()
     with reading(store.engine) as connection:
         records = connections.list_connections(connection)
-    store.engine.dispose()
+    store.close()
     keep_in_step(context.instance, [record.name for record in records])
     for record in records:
         if record.state == "active":

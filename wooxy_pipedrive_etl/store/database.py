@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from .errors import StoreError
 
-# How long a writer waits for another one on SQLite, which knows a single writer at a time.
+# How long a writer waits for another one on SQLite, which knows a single writer at a time, unless it says otherwise.
 _SQLITE_WAIT_SECONDS = 120
 
 # How long PostgreSQL's host may take to answer, unless the URL says otherwise.
@@ -24,16 +24,18 @@ class DatabaseUnavailable(StoreError):
     """The database can't be opened; the message says why, without credentials."""
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, sqlite_wait_seconds: float = _SQLITE_WAIT_SECONDS) -> Engine:
     """An engine for a SQLAlchemy URL, checked by connecting once. Its errors tell no values.
 
+    `sqlite_wait_seconds`: how long a writer waits for another one on SQLite.
     Raises DatabaseUnavailable if the URL can't be read, names another database than SQLite or PostgreSQL, or
     if nothing answers there.
     """
     parsed = _parse(url)
     shown = parsed.set(query={}).render_as_string(hide_password=True)
     try:
-        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+        on_sqlite = parsed.get_backend_name() == "sqlite"
+        engine = _sqlite(parsed, sqlite_wait_seconds) if on_sqlite else _postgresql(parsed)
         with engine.connect():
             pass
     except (SQLAlchemyError, psycopg.Error, OSError) as error:
@@ -96,13 +98,13 @@ def hide_values(error: psycopg.Error) -> None:
         error.args = (told.message_primary,)
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, wait_seconds: float) -> Engine:
     database = Path(str(url.database))
     if not database.exists():
         # These are people's data: the file, and those that SQLite lays beside it, are the owner's alone.
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database.touch(mode=0o600)
-    engine = create_engine(url, connect_args={"timeout": _SQLITE_WAIT_SECONDS}, hide_parameters=True)
+    engine = create_engine(url, connect_args={"timeout": wait_seconds}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -17,7 +17,7 @@ from wooxy_pipedrive_etl.mapping.transform import read_batch, referenced_ids
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, PersonsPage, PipedriveClient, optional_fields
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
-from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store import Store, connections, inbox
 from wooxy_pipedrive_etl.store.catalogue import read_fields, save_fields, save_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
@@ -113,6 +113,8 @@ def disconnect(store: Store, name: str, *, forget: bool) -> ConnectionRecord:
             connections.remove_connection(connection, record.id)
         else:
             connections.update_connection(connection, record.id, state="disconnected", encrypted_api_token="")
+    if forget:
+        inbox.forget_connection(store.inbox, record.id)
     return record
 
 

@@ -40,6 +40,6 @@ def new_database(databases: Databases, _templates: dict[str, str]) -> NewDatabas
     """Gives the URL of a fresh database, brought up to date, for as long as the context lasts."""
     if databases.name not in _templates:
         template = databases.new()
-        Store.open(template).engine.dispose()
+        Store.open(template).close()
         _templates[databases.name] = template
     return lambda: copied(databases, _templates[databases.name])

@@ -155,7 +155,7 @@ def look(url: str, server: SandboxServer) -> End:
         },
         status["last_run"],
     )
-    store.engine.dispose()
+    store.close()
     return end
 
 
@@ -168,7 +168,7 @@ def _connected(databases: Databases, server: SandboxServer) -> str:
     for email in ("PERSON@other.example", *_addresses(server.account)[:2]):
         acme.execute(f"INSERT INTO {{list}} (email) VALUES ('{email}')")  # noqa: S608
     acme.import_all()
-    store.engine.dispose()
+    store.close()
     return url
 
 
@@ -185,7 +185,7 @@ def _age(url: str, server: SandboxServer) -> None:
     acme = Connected(server.account, server, store, NAME, DOMAIN)
     acme.execute(f"""UPDATE {{list}} SET "createdAt" = '{_LONG_AGO}', "updatedAt" = '{_LONG_AGO}'""")  # noqa: S608
     acme.execute('UPDATE {list} SET "smsSubscribe" = false WHERE contact_id IN (5, 10, 15, 20, 25, 30)')
-    store.engine.dispose()
+    store.close()
 
 
 def _change_matching(url: str) -> None:
@@ -198,7 +198,7 @@ def _change_matching(url: str) -> None:
     rows["first_name"]["wooxy"], rows["last_name"]["wooxy"] = "lastName", "firstName"
     rows["add_time"]["wooxy"] = None
     matching.import_matching(store, NAME, yaml.safe_dump(content))
-    store.engine.dispose()
+    store.close()
 
 
 def _edit(account: Account) -> None:

@@ -68,7 +68,7 @@ def sync(url: str, name: str, kind: Kind, way: str) -> None:
         else:
             _run_steps(store, name, kind)
     finally:
-        store.engine.dispose()
+        store.close()
 
 
 def _run_steps(store: Store, name: str, kind: Kind) -> None:

@@ -66,7 +66,7 @@ def test_embedded_database_lies_in_the_home_folder_for_its_owner_alone(home_fold
     with store.engine.begin() as connection:
         connection.execute(sa.text("SELECT 1"))
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home_folder.iterdir()}
-    store.engine.dispose()
+    store.close()
     assert {"wooxy_pipedrive.db", "key"} <= files.keys()
     assert set(files.values()) == {0o600}
     assert stat.S_IMODE(home_folder.stat().st_mode) == 0o700
@@ -80,8 +80,8 @@ def test_store_can_be_opened_and_read_while_another_program_writes(database_url:
         second = Store.open(database_url)
         with reading(second.engine) as reader:
             assert reader.execute(sa.text("SELECT count(*) FROM sync_domains")).scalar() == 0
-        second.engine.dispose()
-    first.engine.dispose()
+        second.close()
+    first.close()
 
 
 def test_two_writers_that_read_first_do_not_refuse_each_other(engine: sa.Engine) -> None:
@@ -141,7 +141,7 @@ def test_store_does_not_show_its_password_or_key(postgres_url: str, monkeypatch:
     key = "A" * 43 + "="
     monkeypatch.setenv("WOOXY_PIPEDRIVE_KEY", key)
     store = Store.open(f"{postgres_url}&password=hunter2")
-    store.engine.dispose()
+    store.close()
     assert key not in repr(store)
     assert "hunter2" not in repr(store)
     assert store.engine.url.password == "hunter2"

@@ -34,7 +34,7 @@ def test_another_key_ends_a_re_map_before_it_forgets_who_opted_out(
         with pytest.raises(KeyUnusable):
             acme.remap()
         assert acme.dump() == before
-        acme.store.engine.dispose()
+        acme.store.close()
 
 
 def test_forgetting_takes_the_stage_of_a_refused_plan_away(database_url: str) -> None:

@@ -1,0 +1,198 @@
+"""The inbox: which persons webhooks named, until a run has looked after them.
+
+Its tables are no part of `tables.metadata`: on SQLite they lie in a file of their own, beside the database, because
+SQLite knows a single writer, and a run may be that for many seconds while a webhook wants its answer at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .bulk import among
+from .database import open_database, reading
+
+# More persons than this are not noted for a connection, whatever comes in: a full run is cheaper by then.
+LIMIT = 100_000
+
+# Pipedrive takes an event for lost after 10 seconds, and comes again: better a quick no than a long wait.
+_SQLITE_WAIT_SECONDS = 3
+# Two programs that start at once must not both make the tables; the number is this module's alone.
+_CREATION_LOCK = 7_036_871_205
+
+metadata = sa.MetaData()
+
+# One row a person, however many events named it.
+events = sa.Table(
+    "sync_inbox",
+    metadata,
+    sa.Column("connection_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("person_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),  # of the newest event that named the person
+    sa.Column("deleted", sa.Boolean, nullable=False),  # any event said so
+)
+
+# What came in for a connection since it was connected.
+counters = sa.Table(
+    "sync_inbox_counters",
+    metadata,
+    sa.Column("connection_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("newest", sa.BigInteger, nullable=False),  # the number of the newest event
+    sa.Column("waiting", sa.Integer, nullable=False),  # how many rows of `events` there are
+    sa.Column("accepted", sa.BigInteger, nullable=False),
+    sa.Column("overflowed", sa.BigInteger, nullable=False),
+    sa.Column("malformed", sa.BigInteger, nullable=False),
+    sa.Column("last_event_at", sa.DateTime),  # UTC; of those that were well-formed
+)
+_COUNTS = ("newest", "waiting", "accepted", "overflowed", "malformed")
+
+
+@dataclass(frozen=True)
+class Hints:
+    """`changed`: ids of all persons that events named, ascending; `deleted`: those of them of which any event said
+    that they were deleted or merged away; `up_to`: the number of the newest event (0 if there is none)."""
+
+    changed: list[int]
+    deleted: frozenset[int]
+    up_to: int
+
+
+@dataclass(frozen=True)
+class Received:
+    """How many calls came in for a connection: `accepted` ones, those that were `overflowed` (well-formed, but the
+    inbox was full) and `malformed` ones; and when the last well-formed one did (UTC)."""
+
+    accepted: int = 0
+    overflowed: int = 0
+    malformed: int = 0
+    last_event_at: datetime | None = None
+
+
+def open_inbox(engine: sa.Engine) -> sa.Engine:
+    """The engine of the inbox that belongs to the state's database, its tables made if they are missing.
+
+    On PostgreSQL it is `engine` itself. Raises DatabaseUnavailable.
+    """
+    inbox = engine
+    if engine.dialect.name == "sqlite":
+        database = Path(str(engine.url.database))
+        # Named like the files that SQLite itself lays beside it.
+        beside = engine.url.set(database=str(database.with_name(f"{database.name}-inbox")))
+        inbox = open_database(str(beside), _SQLITE_WAIT_SECONDS)
+    with reading(inbox) as connection:
+        present = set(sa.inspect(connection).get_table_names())
+    if not metadata.tables.keys() <= present:
+        with inbox.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+            metadata.create_all(connection)
+    return inbox
+
+
+def add_event(engine: sa.Engine, connection_id: int, person_id: int, *, deleted: bool) -> None:
+    """Notes that an event named the person; once deleted, it stays so until it is settled. A new person is counted
+    but not noted where LIMIT persons wait already: the next run finds it by itself."""
+    mine = (events.c.connection_id == connection_id, events.c.person_id == person_id)
+    with engine.begin() as connection:
+        # The first statement locks the connection's counters, so that events are committed in the order of their
+        # numbers: a reader that has seen one has seen all before it.
+        number, waiting = _count(connection, connection_id, newest=1, last_event_at=_now())
+        noted = connection.execute(
+            events.update().where(*mine).values(number=number, deleted=sa.or_(events.c.deleted, deleted))
+        ).rowcount
+        if noted:
+            _count(connection, connection_id, accepted=1)
+        elif waiting < LIMIT:
+            connection.execute(
+                events.insert().values(
+                    connection_id=connection_id, person_id=person_id, number=number, deleted=deleted
+                )
+            )
+            _count(connection, connection_id, accepted=1, waiting=1)
+        else:
+            _count(connection, connection_id, overflowed=1)
+
+
+def count_malformed(engine: sa.Engine, connection_id: int) -> None:
+    """Counts a call that came with the right credentials but was no event of a person."""
+    with engine.begin() as connection:
+        _count(connection, connection_id, malformed=1)
+
+
+def pending_hints(engine: sa.Engine, connection_id: int) -> Hints:
+    """What waits to be looked after; it goes on waiting until `settle_hints`."""
+    wanted = (
+        sa.select(events.c.person_id, events.c.deleted, events.c.number)
+        .where(events.c.connection_id == connection_id)
+        .order_by(events.c.person_id)
+    )
+    with reading(engine) as connection:
+        rows = connection.execute(wanted).all()
+    return Hints(
+        changed=[person_id for person_id, _, _ in rows],
+        deleted=frozenset(person_id for person_id, deleted, _ in rows if deleted),
+        up_to=max((number for _, _, number in rows), default=0),
+    )
+
+
+def settle_hints(engine: sa.Engine, connection_id: int, hints: Hints) -> None:
+    """Forgets the persons of `hints`, but for those that events named again since the hints were read."""
+    if not hints.changed:
+        return
+    with engine.begin() as connection:
+        # In the order in which `add_event` locks.
+        _count(connection, connection_id)
+        settled = connection.execute(
+            events.delete().where(
+                events.c.connection_id == connection_id,
+                events.c.number <= hints.up_to,
+                among(connection, events.c.person_id, hints.changed),
+            )
+        ).rowcount
+        _count(connection, connection_id, waiting=-settled)
+
+
+def count_hints(engine: sa.Engine, connection_id: int) -> int:
+    """How many persons wait to be looked after."""
+    wanted = sa.select(sa.func.count()).where(events.c.connection_id == connection_id)
+    with reading(engine) as connection:
+        return connection.execute(wanted).scalar_one()
+
+
+def received(engine: sa.Engine, connection_id: int) -> Received:
+    wanted = sa.select(
+        counters.c.accepted, counters.c.overflowed, counters.c.malformed, counters.c.last_event_at
+    ).where(counters.c.connection_id == connection_id)
+    with reading(engine) as connection:
+        row = connection.execute(wanted).one_or_none()
+    return Received(*row) if row is not None else Received()
+
+
+def forget_connection(engine: sa.Engine, connection_id: int) -> None:
+    """Removes all that is known of the connection."""
+    with engine.begin() as connection:
+        for table in (counters, events):
+            connection.execute(table.delete().where(table.c.connection_id == connection_id))
+
+
+def _count(
+    connection: sa.Connection, connection_id: int, *, last_event_at: datetime | None = None, **more: int
+) -> tuple[int, int]:
+    """Adds to the connection's counters, which stay locked until the transaction ends; returns newest and waiting."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    first = {name: more.get(name, 0) for name in _COUNTS}
+    statement = insert(counters).values(connection_id=connection_id, last_event_at=last_event_at, **first)
+    changed: dict[str, object] = {name: counters.c[name] + count for name, count in more.items()}
+    # An upsert that changes nothing would lock nothing.
+    changed["last_event_at"] = sa.func.coalesce(statement.excluded.last_event_at, counters.c.last_event_at)
+    counted = statement.on_conflict_do_update(index_elements=["connection_id"], set_=changed)
+    newest, waiting = connection.execute(counted.returning(counters.c.newest, counters.c.waiting)).one()
+    return newest, waiting
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
