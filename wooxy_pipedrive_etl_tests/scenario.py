@@ -32,7 +32,7 @@ from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Limits, SandboxServ
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, status
+from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging, status
 from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
 from wooxy_pipedrive_etl.sync.matching import ImportReport
 from wooxy_pipedrive_etl.sync.run import Kind, begin, fail
@@ -199,7 +199,7 @@ class Connected:
                     persons.fetch_persons(run)
                 names.read_referenced_names(run)
                 matching.match_table_of_run(run)
-                contacts.map_contacts(run)
+                staging.map_contacts(run)
                 plan = contacts.plan_contacts(run)
                 refusal = contacts.refusal(run, plan)
                 if refusal is not None:

@@ -156,6 +156,9 @@ def mark_opted_out(
 ) -> None:
     """Marks the staged persons whose number is remembered. `getting`: person_id and phoneNumber of those whose
     contact is about to get a number."""
+    marked = [stage.c[name].is_not(None) for name in OPTED_OUT.values()]
+    # The stage may have been marked for an earlier run.
+    connection.execute(stage.update().where(sa.or_(*marked)).values(dict.fromkeys(OPTED_OUT.values(), None)))
     known = _remembered(connection, connection_id)
     if not known:
         return

@@ -35,10 +35,10 @@ class ListSettings:
 
 @dataclass(frozen=True)
 class PlanSummary:
-    """How many persons get what; the first six add up to the staged persons. `deleted`: contacts that are to be
-    deleted or deactivated. `adopted` and `taken_over` are counted in `updated` or `unchanged` too. `let_go`: adopted
-    contacts that lose their person and stay. `doubly_owned`: contacts that two persons would write, which must not be.
-    `contacts_before`: the size of the list."""
+    """How many persons get what, of those who are counted (see `make_plan`): the first six add up. `deleted`: contacts
+    that are to be deleted or deactivated. `adopted` and `taken_over` are counted in `updated` or `unchanged` too.
+    `let_go`: adopted contacts that lose their person and stay. `doubly_owned`: contacts that two persons would write, which must not be.
+    `contacts_before`: the size of the list. `planned`: all persons of the plan, counted or not."""
 
     created: int
     updated: int
@@ -52,6 +52,7 @@ class PlanSummary:
     let_go: int
     doubly_owned: int
     contacts_before: int
+    planned: int
 
     @property
     def staged(self) -> int:
@@ -63,8 +64,12 @@ def make_plan(
     contact_list: ContactList,
     connection_id: int,
     settings: ListSettings,
+    counted_run: str | None = None,
 ) -> PlanSummary:
     """Plans what the staged contacts mean for the list; writes nothing but the plan, which replaces any older one.
+
+    The summary counts all persons or, given `counted_run`, those that this run mapped or read and those whose contact
+    is created or updated.
 
     Raises ListError if the list has lost a variable since it was staged.
     """
@@ -81,7 +86,7 @@ def make_plan(
     planner.resolve_rest()
     planner.decide_persons()
     planner.decide_left_contacts()
-    return _summary(connection, connection_id, work, contact_list.count(connection))
+    return _summary(connection, connection_id, work, contact_list.count(connection), counted_run)
 
 
 def changes(
@@ -383,10 +388,16 @@ def _conflict(resolution: Resolution, person: Person, contacts: dict[int, Contac
     )
 
 
-def _summary(connection: sa.Connection, connection_id: int, work: Work, contacts_before: int) -> PlanSummary:
-    plan, leaving = work.plan, work.leaving
+def _summary(
+    connection: sa.Connection, connection_id: int, work: Work, contacts_before: int, counted_run: str | None
+) -> PlanSummary:
+    stage, plan, leaving = work.stage, work.plan, work.leaving
     columns = (plan.c.action, plan.c.adopts, plan.c.takes_over)
     of_persons = sa.select(*columns, sa.func.count()).group_by(*columns)
+    if counted_run is not None:
+        of_persons = of_persons.join(stage, stage.c.person_id == plan.c.person_id).where(
+            sa.or_(stage.c.mapped_by == counted_run, plan.c.action.in_(["create", "update"]))
+        )
     of_contacts = sa.select(leaving.c.action, sa.false(), sa.false(), sa.func.count()).group_by(
         leaving.c.action
     )
@@ -408,6 +419,7 @@ def _summary(connection: sa.Connection, connection_id: int, work: Work, contacts
         let_go=count("let_go"),
         doubly_owned=contacts_owned_twice(connection, connection_id),
         contacts_before=contacts_before,
+        planned=connection.execute(sa.select(sa.func.count()).select_from(plan)).scalar_one(),
     )
 
 

@@ -1,7 +1,9 @@
 """The stage of a connection: the mapped contacts of all its live persons, on their way into the list.
 
-The tables are named after the connection and made anew for each run. Their own columns have an underscore in
-their names, which no variable of a list has.
+It outlives the run, so that the next one maps only the persons that changed: each row says which text of the snapshot
+it was mapped from, and what does not fit the snapshot any more, or was lost, is mapped again. The tables of the plan
+are made anew for each run. All are named after the connection. Their own columns have an underscore in their names,
+which no variable of a list has.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.store.bulk import copy_into
+from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.store.bulk import among, copy_into
 
 from . import dialects
 from .columns import IDENTIFIERS, sql_type
@@ -24,6 +28,7 @@ from .errors import ListError
 # What comes before the fed variables in a `contacts` dataframe, and what it is called here.
 _LEADING = {"person_id": "person_id", "version": "person_version", "marketing_status": "marketing_status"}
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_BATCH = 5_000
 
 # Whether the memory of opt-outs knows the staged number, by channel; apply fills it in.
 OPTED_OUT = {
@@ -76,6 +81,8 @@ def _work_tables(connection_id: int, fed: tuple[tuple[str, str], ...], prefixes:
     stage = scratch(
         "stage",
         sa.Column("person_id", _ID, primary_key=True, autoincrement=False),
+        sa.Column("mapped_from", sa.Text, nullable=False),  # the fingerprint of the person in the snapshot
+        sa.Column("mapped_by", sa.Text, nullable=False),  # the run that mapped or read the person last
         sa.Column("person_version", sa.BigInteger, nullable=False),
         sa.Column("marketing_status", sa.Text),
         *(sa.Column(name, sa.Boolean) for name in OPTED_OUT.values()),
@@ -139,14 +146,111 @@ def begin_stage(
     work_tables(connection, connection_id, fed, contact_list.stored(connection)).stage.create(connection)
 
 
-def load_stage(connection: sa.Connection, connection_id: int, contacts: pd.DataFrame) -> None:
-    """Appends a batch. `contacts`: person_id, version (int64), marketing_status, and then an object column for each
-    fed variable. A person comes once. The first three go by their place, since a variable may be called `version`."""
+def stage_fits(
+    connection: sa.Connection, contact_list: ContactList, connection_id: int, fed: Sequence[str]
+) -> bool:
+    """Whether there is a stage that has the fed variables, and no others, as the list stores them."""
+    found = dialects.real_columns(connection, None, f"sync_stage_{connection_id}")
+    stored = contact_list.stored(connection)
+    return {name: found[name] for name in _variables(found)} == {name: stored.get(name) for name in fed} and (
+        "mapped_from" in found
+    )
+
+
+def persons_to_map(connection: sa.Connection, connection_id: int) -> np.ndarray:
+    """The live persons of the snapshot that the stage does not have as they are: int64, ascending."""
+    stage, snapshot = _own_columns(connection_id), tables.snapshot
+    outdated = (
+        sa.select(snapshot.c.person_id)
+        .outerjoin(stage, stage.c.person_id == snapshot.c.person_id)
+        .where(
+            snapshot.c.connection_id == connection_id,
+            ~snapshot.c.gone,
+            stage.c.mapped_from.is_distinct_from(snapshot.c.fingerprint),
+        )
+        .order_by(snapshot.c.person_id)
+    )
+    rows = connection.scalars(outdated, execution_options={"yield_per": 10_000})
+    return np.fromiter(rows, dtype=np.int64)
+
+
+def load_stage(
+    connection: sa.Connection,
+    connection_id: int,
+    contacts: pd.DataFrame,
+    fingerprints: Sequence[str],
+    run_id: str,
+) -> None:
+    """Appends a batch, mapped by that run from the persons of these fingerprints. `contacts`: person_id, version
+    (int64), marketing_status, and then an object column for each fed variable. A person comes once, and is not there
+    yet. The first three go by their place, since a variable may be called `version`."""
     names = [*_LEADING.values(), *contacts.columns[len(_LEADING) :]]
-    copy_into(connection, f"sync_stage_{connection_id}", contacts.set_axis(names, axis="columns"))
+    rows = contacts.set_axis(names, axis="columns")
+    rows.insert(1, "mapped_from", pd.Series(list(fingerprints), index=rows.index, dtype=object))
+    rows.insert(2, "mapped_by", run_id)
+    copy_into(connection, f"sync_stage_{connection_id}", rows)
+
+
+def unload_stage(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> None:
+    """Takes persons out of the stage, who are to be mapped anew."""
+    stage = _own_columns(connection_id)
+    for start in range(0, len(person_ids), _BATCH):
+        some = person_ids[start : start + _BATCH]
+        connection.execute(stage.delete().where(among(connection, stage.c.person_id, some)))
+
+
+def unload_departed(connection: sa.Connection, connection_id: int) -> None:
+    """Takes out of the stage whom the snapshot does not have, or no longer as a live person."""
+    stage, snapshot = _own_columns(connection_id), tables.snapshot
+    live = sa.select(1).where(
+        snapshot.c.connection_id == connection_id,
+        snapshot.c.person_id == stage.c.person_id,
+        ~snapshot.c.gone,
+    )
+    connection.execute(stage.delete().where(~live.exists()))
+
+
+def note_read(connection: sa.Connection, connection_id: int, person_ids: Sequence[int], run_id: str) -> None:
+    """Notes that a run has read these persons, whether they changed or not."""
+    stage = _own_columns(connection_id)
+    for start in range(0, len(person_ids), _BATCH):
+        some = person_ids[start : start + _BATCH]
+        connection.execute(
+            stage.update().values(mapped_by=run_id).where(among(connection, stage.c.person_id, some))
+        )
+
+
+def outdate(connection: sa.Connection, connection_id: int, person_ids: sa.Select[Any]) -> None:
+    """Has these persons mapped again, though they have not changed themselves."""
+    stage = _own_columns(connection_id)
+    connection.execute(stage.update().values(mapped_from="").where(stage.c.person_id.in_(person_ids)))
+
+
+def count_staged(connection: sa.Connection, connection_id: int) -> int:
+    return connection.execute(
+        sa.select(sa.func.count()).select_from(_own_columns(connection_id))
+    ).scalar_one()
 
 
 def drop_stage(connection: sa.Connection, connection_id: int) -> None:
     """Removes the stage and the plan, if there are any."""
-    for kind in ("stage", "meetings", "decisions", "plan", "leaving"):
+    drop_plan(connection, connection_id)
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS sync_stage_{connection_id:d}")
+
+
+def drop_plan(connection: sa.Connection, connection_id: int) -> None:
+    """Removes the plan, if there is one; the stage stays for the next run."""
+    for kind in ("meetings", "decisions", "plan", "leaving"):
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS sync_{kind}_{connection_id:d}")
+
+
+@lru_cache(maxsize=64)
+def _own_columns(connection_id: int) -> sa.Table:
+    """The stage, as far as it is the same for all connections."""
+    return sa.Table(
+        f"sync_stage_{connection_id}",
+        sa.MetaData(),
+        sa.Column("person_id", _ID),
+        sa.Column("mapped_from", sa.Text),
+        sa.Column("mapped_by", sa.Text),
+    )

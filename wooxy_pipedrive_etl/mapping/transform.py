@@ -1,7 +1,7 @@
 """Persons in, contacts out: a batch of raw persons read column by column into what the list's columns take.
 
 Three steps, so that names can be looked up in between: `read_batch` decodes each person once (and of it only the
-fields that are fed), `referenced_ids` says which names are needed, `transform` gives the contacts and the issues.
+fields that are fed), `references` says whose names are needed, `transform` gives the contacts and the issues.
 Which variables are fed is a `FeedPlan`, made once a run (`matching.feed_plan`).
 """
 
@@ -64,7 +64,7 @@ class FeedPlan:
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoded persons, to be handed to `referenced_ids` and `transform`."""
+    """Decoded persons, to be handed to `references` and `transform`."""
 
     plan: FeedPlan
     person_ids: list[int]
@@ -178,15 +178,18 @@ def read_batch(persons: pd.DataFrame, plan: FeedPlan) -> Batch:
     return Batch(plan, persons["person_id"].tolist(), persons["version"].tolist(), roots, customs, unreadable)
 
 
-def referenced_ids(batch: Batch) -> dict[str, set[int]]:
-    """The ids whose names the batch needs: "user", "org", "person" -> ids. Kinds that nothing feeds have none."""
-    ids: dict[str, set[int]] = {kind: set() for kind in UNSEEN}
-    for feed in batch.plan.feeds:
-        if feed.kind in ids:
-            ids[feed.kind].update(
-                target for target in map(reference_id, batch.column(feed)) if target is not None
-            )
-    return ids
+def references(batch: Batch) -> pd.DataFrame:
+    """Whose names the persons of the batch need: person_id, entity_id (int64), kind ("user", "org" or "person"); no row
+    twice. Kinds that nothing feeds have none."""
+    found = {
+        (person_id, feed.kind, entity_id)
+        for feed in batch.plan.feeds
+        if feed.kind in UNSEEN
+        for person_id, entity_id in zip(batch.person_ids, map(reference_id, batch.column(feed)), strict=True)
+        if entity_id is not None
+    }
+    frame = pd.DataFrame(found, columns=["person_id", "kind", "entity_id"], dtype=object)
+    return frame.astype({"person_id": "int64", "entity_id": "int64"})
 
 
 def transform(batch: Batch, names: Names) -> tuple[pd.DataFrame, pd.DataFrame]:

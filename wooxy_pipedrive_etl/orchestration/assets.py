@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.sync import catalogue, contacts, names, persons
+from wooxy_pipedrive_etl.sync import catalogue, contacts, names, persons, staging
 from wooxy_pipedrive_etl.sync.matching import match_table_of_run
 from wooxy_pipedrive_etl.sync.run import fail
 
@@ -70,7 +70,7 @@ def variable_matches(sync: SyncRunResource) -> dg.MaterializeResult[None]:
 def mapped_contacts(sync: SyncRunResource) -> dg.MaterializeResult[None]:
     """Every person of the snapshot, as the matching writes it; nothing is in the list yet."""
     with as_failure(sync.run):
-        report = contacts.map_contacts(sync.run)
+        report = staging.map_contacts(sync.run)
     return dg.MaterializeResult(metadata=metadata.of_mapping(report))
 
 

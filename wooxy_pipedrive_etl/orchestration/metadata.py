@@ -15,10 +15,11 @@ from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES
 from wooxy_pipedrive_etl.store import connections, reports
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync.catalogue import CatalogueReport
-from wooxy_pipedrive_etl.sync.contacts import MappingReport, Plan
+from wooxy_pipedrive_etl.sync.contacts import Plan
 from wooxy_pipedrive_etl.sync.matching import feed_plan_of
 from wooxy_pipedrive_etl.sync.persons import WalkReport
 from wooxy_pipedrive_etl.sync.run import SyncRun
+from wooxy_pipedrive_etl.sync.staging import MappingReport
 
 Metadata = Mapping[str, Any]
 
@@ -51,8 +52,9 @@ def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
         "changed": report.changed,
         "gone": report.gone
         if report.gone is not None
-        else "not known: the walk had elements that are no persons",
+        else "not known: there were elements that are no persons",
         "odd": report.odd,
+        "resumed": report.resumed,
         "left_out_fields": ", ".join(report.left_out_fields),
         **_of_budget(run),
     }

@@ -102,8 +102,13 @@ def recent_schema_changes(
     return [dict(row) for row in rows]
 
 
-def save_names(connection: sa.Connection, connection_id: int, kind: str, names: Mapping[int, str]) -> None:
-    """Stores the names of organisations (`org`), users (`user`) or persons (`person`); others stay as they are."""
+def save_names(
+    connection: sa.Connection, connection_id: int, kind: str, names: Mapping[int, str]
+) -> list[int]:
+    """Stores the names of organisations (`org`), users (`user`) or persons (`person`); others stay as they are.
+
+    Returns the ids of those that are new or have another name now.
+    """
     table = tables.names
     known = read_names(connection, connection_id)[kind]
     cleaned = {entity_id: storable(name) for entity_id, name in names.items()}
@@ -121,6 +126,7 @@ def save_names(connection: sa.Connection, connection_id: int, kind: str, names: 
     rows.insert(0, "kind", kind)
     rows.insert(0, "connection_id", connection_id)
     copy_into(connection, table.name, rows)
+    return list(changed)
 
 
 def read_names(connection: sa.Connection, connection_id: int) -> dict[str, dict[int, str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
-from .bulk import copy_into
+from .bulk import among, copy_into
 from .errors import StoreError
 
 COUNTS = (
@@ -146,6 +147,46 @@ def repeat_issues(connection: sa.Connection, connection_id: int, kind: str, reas
         ~table.c.pending,
     )
     connection.execute(table.insert().from_select([*names, "pending"], standing.order_by(table.c.id)))
+
+
+def forget_pending_of(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> None:
+    """Forgets what the run at hand has of these persons so far."""
+    table = tables.issues
+    for start in range(0, len(person_ids), 1_000):
+        connection.execute(
+            table.delete().where(
+                table.c.connection_id == connection_id,
+                table.c.pending,
+                among(connection, table.c.person_id, person_ids[start : start + 1_000]),
+            )
+        )
+
+
+def add_missing_issues(connection: sa.Connection, connection_id: int, issues: pd.DataFrame) -> None:
+    """Adds those of the issues that the run at hand does not have yet; two alike count as two."""
+    pending = Counter(
+        (issue["person_id"], issue["message"])
+        for issue in read_issues(connection, connection_id, pending=True)
+    )
+    missing = []
+    for person_id, message in zip(issues["person_id"].tolist(), issues["message"], strict=True):
+        key = (None if pd.isna(person_id) else person_id, message)
+        missing.append(pending[key] == 0)
+        pending[key] -= 1 if pending[key] else 0
+    add_pending_issues(connection, connection_id, issues[missing])
+
+
+def add_mapping_issues(connection: sa.Connection, connection_id: int) -> None:
+    """Takes what was dropped when the persons of the stage were mapped into the run at hand."""
+    table, mapped = tables.issues, tables.mapping_issues
+    found = sa.select(
+        mapped.c.connection_id,
+        *(mapped.c[name] for name in ISSUE_COLUMNS),
+        sa.true(),
+        sa.literal(_now(), table.c.found_at.type),
+    ).where(mapped.c.connection_id == connection_id)
+    names = ["connection_id", *ISSUE_COLUMNS, "pending", "found_at"]
+    connection.execute(table.insert().from_select(names, found.order_by(mapped.c.person_id)))
 
 
 def settle_issues(connection: sa.Connection, connection_id: int) -> None:

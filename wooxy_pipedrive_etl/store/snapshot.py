@@ -63,46 +63,47 @@ def _fingerprint(raw: str) -> str:
 
 
 def read_persons(
-    connection: sa.Connection, connection_id: int, batch_size: int = 5_000
+    connection: sa.Connection, connection_id: int, person_ids: np.ndarray, batch_size: int
 ) -> Iterator[pd.DataFrame]:
-    """The live persons of the snapshot in batches by person_id: person_id int64, version int64, raw (str)."""
-    after = -1
+    """Those of the given persons (int64 ids, ascending) that the snapshot has, in batches by person_id: person_id
+    int64, version int64, raw, fingerprint (str)."""
     table = tables.snapshot
-    while True:
+    for start in range(0, len(person_ids), batch_size):
+        ids: list[int] = person_ids[start : start + batch_size].tolist()
         rows = connection.execute(
-            sa.select(table.c.person_id, table.c.version, table.c.raw)
-            .where(table.c.connection_id == connection_id, table.c.person_id > after, ~table.c.gone)
+            _columns()
+            .where(
+                table.c.connection_id == connection_id,
+                # Neighbours lie close together, which makes this a short stretch of the index.
+                table.c.person_id.between(min(ids), max(ids)),
+                among(connection, table.c.person_id, ids),
+            )
             .order_by(table.c.person_id)
-            .limit(batch_size)
         ).all()
-        if not rows:
-            return
-        after = rows[-1].person_id
         yield _frame(rows)
 
 
+def _columns() -> sa.Select[Any]:
+    table = tables.snapshot
+    return sa.select(table.c.person_id, table.c.version, table.c.raw, table.c.fingerprint)
+
+
 def _frame(rows: Sequence[Any]) -> pd.DataFrame:
-    ids, versions, raws = zip(*rows, strict=True) if rows else ((), (), ())
+    ids, versions, raws, fingerprints = zip(*rows, strict=True) if rows else ((), (), (), ())
     return pd.DataFrame(
         {
             "person_id": pd.array(ids, dtype="int64"),
             "version": pd.array(versions, dtype="int64"),
             "raw": pd.Series(raws, dtype=object),
+            "fingerprint": pd.Series(fingerprints, dtype=object),
         }
     )
 
 
 def persons_of(connection: sa.Connection, connection_id: int, ids: Sequence[int]) -> pd.DataFrame:
     """Those of the given persons that the snapshot has, gone or not; columns as `read_persons`."""
-    table = tables.snapshot
-    rows: list[Any] = []
-    for start in range(0, len(ids), 1_000):
-        rows += connection.execute(
-            sa.select(table.c.person_id, table.c.version, table.c.raw).where(
-                table.c.connection_id == connection_id, table.c.person_id.in_(ids[start : start + 1_000])
-            )
-        )
-    return _frame(rows)
+    batches = read_persons(connection, connection_id, np.sort(np.array(ids, dtype=np.int64)), 1_000)
+    return pd.concat([_frame([]), *batches], ignore_index=True)
 
 
 def count_persons(connection: sa.Connection, connection_id: int) -> int:
@@ -140,18 +141,47 @@ def missing_persons(connection: sa.Connection, connection_id: int, seen: np.ndar
     return missing
 
 
-def mark_gone(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> None:
-    """Marks persons that Pipedrive no longer has; `forget_gone_persons` lets them go with their contacts."""
+def highest_person_id(connection: sa.Connection, connection_id: int) -> int:
+    """The greatest id that was ever seen; 0 before any."""
+    found = [
+        connection.scalar(
+            sa.select(sa.func.max(table.c.person_id)).where(table.c.connection_id == connection_id)
+        )
+        for table in (tables.snapshot, tables.tombstones)
+    ]
+    return max(each or 0 for each in found)
+
+
+def newest_version(connection: sa.Connection, connection_id: int, not_after: int) -> int | None:
+    """The greatest version (epoch microseconds) of a person that is not later than that: an absurd time far in the
+    future is no time up to which anything is known."""
     table = tables.snapshot
+    newest: int | None = connection.scalar(
+        sa.select(sa.func.max(table.c.version)).where(
+            table.c.connection_id == connection_id, table.c.version <= not_after
+        )
+    )
+    return newest
+
+
+def mark_gone(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> int:
+    """Marks persons that Pipedrive no longer has; `forget_gone_persons` lets them go with their contacts.
+
+    Returns how many of them were known and not marked yet.
+    """
+    table = tables.snapshot
+    marked = 0
     for start in range(0, len(person_ids), 1_000):
-        connection.execute(
+        marked += connection.execute(
             table.update()
             .where(
                 table.c.connection_id == connection_id,
                 table.c.person_id.in_(person_ids[start : start + 1_000]),
+                ~table.c.gone,
             )
             .values(gone=True)
-        )
+        ).rowcount
+    return marked
 
 
 def forget_gone_persons(connection: sa.Connection, connection_id: int) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import ContactList, drop_stage
 from wooxy_pipedrive_etl.mapping.matching import empty_matching, preview_plan
-from wooxy_pipedrive_etl.mapping.transform import read_batch, referenced_ids
+from wooxy_pipedrive_etl.mapping.transform import read_batch, references
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, PersonsPage, PipedriveClient, optional_fields
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
@@ -126,11 +126,12 @@ def _names_for_previews(
         return {}
     # Which names are needed does not depend on the list.
     plan = preview_plan(pipedrive_variables(fields), empty_matching(), pd.DataFrame({"name": []}))
-    wanted = referenced_ids(read_batch(sample.persons, plan))
+    wanted = references(read_batch(sample.persons, plan))
+    organizations = wanted.loc[wanted["kind"] == "org", "entity_id"].tolist()
     try:
         return {
-            "org": client.organization_names(wanted["org"]),
-            "user": client.user_names() if wanted["user"] else {},
+            "org": client.organization_names(organizations),
+            "user": client.user_names() if (wanted["kind"] == "user").any() else {},
         }
     except (Forbidden, BadRequest, EndpointGone):
         return {}

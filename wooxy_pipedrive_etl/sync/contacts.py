@@ -1,5 +1,5 @@
-"""From the snapshot to the list: map, plan, check, apply. Each step is one transaction, and only the last one touches
-the list."""
+"""From the stage to the list: plan, check, apply. Each step is one transaction, and only the last one touches the
+list."""
 
 from __future__ import annotations
 
@@ -12,25 +12,15 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.contact_list import (
     PlanSummary,
     apply_plan,
-    begin_stage,
-    drop_stage,
-    load_stage,
+    drop_plan,
     make_plan,
     plan_issues,
     plan_sample,
 )
-from wooxy_pipedrive_etl.mapping.transform import read_batch, transform
-from wooxy_pipedrive_etl.store import connections, reports, tables
-from wooxy_pipedrive_etl.store.catalogue import read_names
-from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, read_persons
+from wooxy_pipedrive_etl.store import connections, inbox, reports, tables
+from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, newest_version
 
-from .matching import feed_plan_of
-from .memory import without_cycle_search
-from .progress import report
 from .run import SyncRun
-
-# Persons in memory at a time: some ten MB, and enough for columns to be worth while.
-BATCH_SIZE = 2_500
 
 # Above this share of the list and this many contacts, a deletion needs a person's word (product.md section 5).
 MASS_DELETION_SHARE = 0.10
@@ -38,44 +28,14 @@ MASS_DELETION_COUNT = 20
 
 
 @dataclass(frozen=True)
-class MappingReport:
-    """`persons` mapped; `dropped_values` that did not fit, each listed as an issue; `fed`: the list's variables."""
-
-    persons: int
-    dropped_values: int
-    fed: list[str]
-
-
-def map_contacts(run: SyncRun) -> MappingReport:
-    """Applies the matching to the snapshot, batch by batch, into the connection's stage."""
-    connection_id = run.record.id
-    persons_count = dropped = 0
-    with without_cycle_search(), run.store.engine.begin() as connection:
-        contact_list = run.contact_list(connection)
-        plan = feed_plan_of(connection, run)
-        fed = [feed.wooxy for feed in plan.feeds]
-        names = read_names(connection, connection_id)
-        expected = count_persons(connection, connection_id)
-        begin_stage(connection, contact_list, connection_id, fed)
-        for persons in read_persons(connection, connection_id, BATCH_SIZE):
-            contacts, issues = transform(read_batch(persons, plan), names)
-            load_stage(connection, connection_id, contacts)
-            reports.add_pending_issues(connection, connection_id, issues)
-            persons_count += len(persons)
-            dropped += len(issues)
-            report("Mapping persons", persons_count, expected)
-        run.note(connection, dropped_values=dropped)
-    return MappingReport(persons_count, dropped, fed)
-
-
-@dataclass(frozen=True)
 class Plan:
-    """What applying would do. `fetched`: persons considered, those that were none included, so that the counts
-    balance; `contacts_before`: the length of the list."""
+    """What applying would do. `summary` counts every person or, in a run of changes, those that it is about; `persons`:
+    all of the snapshot; `odd`: elements that could not be taken for a person, which are rejected as well."""
 
     summary: PlanSummary
-    fetched: int
-    rejected: int
+    counts_all: bool
+    persons: int
+    odd: int
     dropped_values: int
     sample: pd.DataFrame
 
@@ -83,12 +43,12 @@ class Plan:
     def counts(self) -> dict[str, int]:
         """The counts of a run report."""
         return {
-            "fetched": self.fetched,
+            "fetched": self.summary.staged + self.odd,
             "created": self.summary.created,
             "updated": self.summary.updated,
             "unchanged": self.summary.unchanged,
             "deleted": self.summary.deleted,
-            "rejected": self.rejected,
+            "rejected": self.summary.rejected + self.odd,
             "duplicates": self.summary.duplicates,
             "conflicts": self.summary.conflicts,
             "dropped_values": self.dropped_values,
@@ -105,9 +65,10 @@ class Plan:
     @property
     def balances(self) -> bool:
         """Whether each person is accounted for (product.md section 8)."""
-        counts = self.counts
-        written_or_listed = ("created", "updated", "unchanged", "rejected", "duplicates", "conflicts")
-        return counts["fetched"] == sum(counts[name] for name in written_or_listed)
+        summary = self.summary
+        return summary.planned == self.persons and (
+            summary.staged == summary.planned or (not self.counts_all and summary.staged < summary.planned)
+        )
 
 
 def plan_contacts(run: SyncRun) -> Plan:
@@ -115,15 +76,19 @@ def plan_contacts(run: SyncRun) -> Plan:
     connection_id = run.record.id
     with run.store.engine.begin() as connection:
         contact_list = run.contact_list(connection)
-        summary = make_plan(connection, contact_list, connection_id, run.settings)
+        changes = run.kind == "changes"
+        summary = make_plan(
+            connection, contact_list, connection_id, run.settings, run.run_id if changes else None
+        )
         sample = plan_sample(connection, contact_list, connection_id, run.settings)
+        reports.add_mapping_issues(connection, connection_id)
         reports.add_pending_issues(connection, connection_id, plan_issues(connection, connection_id))
-        found = reports.issues_by_reason(connection, connection_id, pending=True)
         plan = Plan(
             summary=summary,
-            fetched=count_persons(connection, connection_id) + _odd_persons(connection, connection_id),
-            rejected=sum(count for (kind, _), count in found.items() if kind == "rejected"),
-            dropped_values=sum(count for (kind, _), count in found.items() if kind == "dropped_value"),
+            counts_all=not changes,
+            persons=count_persons(connection, connection_id),
+            odd=run.odd if changes else _odd_persons(connection, connection_id),
+            dropped_values=run.dropped_values,
             sample=sample,
         )
         run.note(connection, **plan.counts)
@@ -150,15 +115,19 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
         )
         forget_gone_persons(connection, connection_id)
         reports.settle_issues(connection, connection_id)
-        drop_stage(connection, connection_id)
+        drop_plan(connection, connection_id)
         connections.update_connection(
             connection,
             connection_id,
             applied_revision=run.matching.revision,
-            watermark=_newest_version(connection, connection_id),
+            watermark=_watermark(connection, run),
+            unapplied=False,
         )
         reports.finish_run(connection, connection_id, run.run_id, "success")
         finished = reports.get_run(connection, connection_id, run.run_id)
+    if run.hints is not None:
+        # Only now: a hint that is looked after twice does no harm, one that is lost may.
+        inbox.settle_hints(run.store.inbox, connection_id, run.hints)
     assert finished is not None
     return {name: finished[name] for name in reports.COUNTS}
 
@@ -194,9 +163,10 @@ def _odd_persons(connection: sa.Connection, connection_id: int) -> int:
     ).scalar_one()
 
 
-def _newest_version(connection: sa.Connection, connection_id: int) -> int | None:
-    return connection.execute(
-        sa.select(sa.func.max(tables.snapshot.c.version)).where(
-            tables.snapshot.c.connection_id == connection_id
-        )
-    ).scalar()
+def _watermark(connection: sa.Connection, run: SyncRun) -> int | None:
+    """The time of the newest person that was read, but not later than the moment at which the reading began: a person
+    may have been edited behind the walk's back."""
+    if run.read_until is None:
+        return connections.get_connection(connection, run.record.name).watermark
+    newest = newest_version(connection, run.record.id, run.read_until)
+    return run.read_until if newest is None else newest

@@ -3,43 +3,71 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import pandas as pd
 
-from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, referenced_ids
-from wooxy_pipedrive_etl.store.catalogue import save_names
+from wooxy_pipedrive_etl.contact_list.stage import outdate
+from wooxy_pipedrive_etl.store import connections, mapped
+from wooxy_pipedrive_etl.store.catalogue import read_names, save_names
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.snapshot import persons_of, read_persons
+from wooxy_pipedrive_etl.store.snapshot import persons_of
 
-from .matching import feed_plan_of
-from .memory import without_cycle_search
-from .run import SyncRun
+from .run import OVERLAP, SyncRun, microseconds
+from .staging import prepare_stage
 
 
 def read_referenced_names(run: SyncRun) -> dict[str, int]:
-    """Brings the names that the snapshot refers to up to date, for variables that are matched; returns how many of
-    each kind (org, user, person) are referred to. A name that can't be read any more keeps its last one.
+    """Brings the names that persons refer to up to date, for variables that are matched, and has the persons that show
+    a changed one mapped anew; returns how many of each kind (org, user, person) are referred to.
+
+    A run of changes asks for the organisations that were updated since the last look, others for all that are referred
+    to. A name that can't be read any more keeps its last one.
     """
     engine, connection_id = run.store.engine, run.record.id
-    wanted: dict[str, set[int]] = {"org": set(), "user": set(), "person": set()}
-    with without_cycle_search(), reading(engine) as connection:
-        feeds = feed_plan_of(connection, run).feeds
-        naming = FeedPlan(tuple(feed for feed in feeds if feed.kind in wanted), None)
-        if naming.feeds:
-            for persons in read_persons(connection, connection_id):
-                for kind, ids in referenced_ids(read_batch(persons, naming)).items():
-                    wanted[kind] |= ids
-        persons_named = _person_names(persons_of(connection, connection_id, sorted(wanted["person"])))
+    to_map = set(prepare_stage(run).tolist())
+    with reading(engine) as connection:
+        wanted = mapped.referenced_entities(connection, connection_id)
+        known = read_names(connection, connection_id)
+        new = {kind: ids - known[kind].keys() for kind, ids in wanted.items()}
+        # A person's name is in the snapshot, so only one that is mapped anew can have another.
+        named = new["person"] | (wanted["person"] & to_map) if run.kind == "changes" else wanted["person"]
+        persons_named = _person_names(persons_of(connection, connection_id, sorted(named)))
+    looked_at = microseconds(run.client.server_time()) if wanted["org"] else None
     names = {
-        "org": run.client.organization_names(wanted["org"]) if wanted["org"] else {},
+        "org": _organization_names(run, wanted["org"], new["org"] if to_map else set()),
         "user": run.client.user_names() if wanted["user"] else {},
         "person": persons_named,
     }
     with engine.begin() as connection:
         for kind, found in names.items():
-            save_names(connection, connection_id, kind, found)
+            changed = save_names(connection, connection_id, kind, _among(found, wanted[kind]))
+            if changed:
+                outdate(
+                    connection,
+                    connection_id,
+                    mapped.referring_persons(connection, connection_id, kind, changed),
+                )
+                connections.update_connection(connection, connection_id, unapplied=True)
+        connections.update_connection(connection, connection_id, names_watermark=looked_at)
         run.note(connection)
     return {kind: len(ids) for kind, ids in wanted.items()}
+
+
+def _organization_names(run: SyncRun, wanted: set[int], new: set[int]) -> Mapping[int, str]:
+    if not wanted:
+        return {}
+    watermark = run.record.names_watermark
+    if run.kind != "changes" or watermark is None:
+        return run.client.organization_names(wanted)
+    since = min(datetime.fromtimestamp(watermark / 1e6, UTC), run.client.server_time()) - OVERLAP
+    names = run.client.organization_names_since(since)
+    return {**names, **run.client.organization_names(new - names.keys())}
+
+
+def _among(names: Mapping[int, str], wanted: Iterable[int]) -> dict[int, str]:
+    return {entity_id: names[entity_id] for entity_id in wanted if entity_id in names}
 
 
 def _person_names(persons: pd.DataFrame) -> dict[int, str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.contact_list import ContactList, ListSettings, drop_stage
+from wooxy_pipedrive_etl.contact_list import ContactList, ListSettings, drop_plan
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Usage
 from wooxy_pipedrive_etl.store import Store, connections, matchings, reports
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.inbox import Hints
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
@@ -23,11 +25,19 @@ from .errors import NotImported, SyncError
 
 Kind = Literal["changes", "full", "re-map"]
 
+# How far before a watermark is read again, by the server's clock: what is written there may show up late.
+OVERLAP = timedelta(seconds=60)
+
 
 @dataclass
 class SyncRun:
     """Held from the first step to the last. `allow_mass_delete` and `use_reserve`: a person allows what a guard would
-    refuse. `planned`: the plan is made, and applying it is all that is left."""
+    refuse. `planned`: the plan is made, and applying it is all that is left.
+
+    What the steps hand on: `hints` of the inbox that the run looks after; `read_ids` of a run of changes: the persons
+    that it has read; `odd`: how many elements of it could not be taken for a person; `read_until`: the moment, by the
+    server's clock in epoch microseconds, up to which everything was read; `dropped_values` in mapping.
+    """
 
     store: Store
     record: ConnectionRecord
@@ -37,6 +47,11 @@ class SyncRun:
     allow_mass_delete: bool = False
     use_reserve: bool = False
     planned: bool = False
+    hints: Hints | None = None
+    read_ids: set[int] = field(default_factory=set)
+    odd: int = 0
+    read_until: int | None = None
+    dropped_values: int = 0
     _resources: ExitStack = field(default_factory=ExitStack, repr=False)
     _client: PipedriveClient | None = field(default=None, repr=False)
 
@@ -120,6 +135,9 @@ def begin(
             # With another key the memory of opt-outs would know nobody, so a run that needs no credentials
             # checks it as well.
             store.secrets.decrypt(record.encrypted_api_token)
+            if record.watermark is None and kind == "changes":
+                # There is nothing yet that could have changed.
+                kind = "full"
             reports.begin_run(connection, record.id, run_id, kind)
             reports.drop_pending_issues(connection, record.id)
             # What the last walk could not take for a person stands until another one says it anew.
@@ -134,7 +152,7 @@ def begin(
                 report = reports.get_run(connection, record.id, run_id)
                 if report is not None and report["state"] == "started":
                     # A plan that nobody wanted applied is a dry run.
-                    drop_stage(connection, record.id)
+                    drop_plan(connection, record.id)
                     run.note(connection)
                     reports.finish_run(connection, record.id, run_id, "dry_run" if run.planned else "failed")
 
@@ -144,3 +162,8 @@ def fail(run: SyncRun, message: str) -> None:
     with run.store.engine.begin() as connection:
         run.note(connection)
         reports.finish_run(connection, run.record.id, run.run_id, "failed", message)
+
+
+def microseconds(moment: datetime) -> int:
+    """Epoch microseconds, in which times are compared and stored."""
+    return int(moment.timestamp() * 1_000_000)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.sync import catalogue, contacts, matching, names, persons, progress
+from wooxy_pipedrive_etl.sync import catalogue, contacts, matching, names, persons, progress, staging
 from wooxy_pipedrive_etl.sync.run import Kind, begin
 
 
@@ -78,7 +78,7 @@ def _run_steps(store: Store, name: str, kind: Kind) -> None:
             persons.fetch_persons(run)
         names.read_referenced_names(run)
         matching.match_table_of_run(run)
-        contacts.map_contacts(run)
+        staging.map_contacts(run)
         refusal = contacts.refusal(run, contacts.plan_contacts(run))
         assert refusal is None, refusal
         contacts.apply_contacts(run)

@@ -107,7 +107,8 @@ class Desk:
         fed_values = [pd.Series([p.get(name) for p in persons], dtype=object, name=name) for name in fed]
         with self.engine.begin() as connection:
             begin_stage(connection, self.list, self.connection_id, fed)
-            load_stage(connection, self.connection_id, pd.concat([frame, *fed_values], axis="columns"))
+            contacts = pd.concat([frame, *fed_values], axis="columns")
+            load_stage(connection, self.connection_id, contacts, ["as it is"] * len(contacts), "this run")
 
     def plan(self, **settings: Any) -> PlanSummary:
         with self.engine.begin() as connection:

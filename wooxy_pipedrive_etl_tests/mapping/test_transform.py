@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wooxy_pipedrive_etl.mapping.matching import Matching, feed_plan, use_all_suggestions
-from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, referenced_ids, transform
+from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, references, transform
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl_tests.mapping.helpers import STEADY, list_variables, persons, records
 from wooxy_pipedrive_etl_tests.mapping.value_cases import COLOURS, CUSTOM_CODES, NAMES, field, fields_frame
@@ -201,7 +201,17 @@ def test_names_are_asked_for_once_and_only_those_that_are_fed() -> None:
         ),
         plan,
     )
-    assert referenced_ids(batch) == {"user": {9001, 9002}, "org": set(), "person": {77}}
+    found = references(batch)
+    assert {tuple(row) for row in found.itertuples(index=False)} == {
+        (1, "user", 9001),
+        (2, "user", 9002),
+        (1, "person", 77),
+    }
+    assert found.dtypes.astype(str).to_dict() == {
+        "person_id": "int64",
+        "kind": "object",
+        "entity_id": "int64",
+    }
 
 
 JSON = st.recursive(
@@ -234,7 +244,7 @@ CODES = [row["field_code"] for row in SYSTEM] + ["emails", "phones"]
 def test_no_json_makes_a_batch_raise(root: dict[str, Any], custom: Any, escaped: bool) -> None:
     raw = json.dumps(root | {"custom_fields": custom}, ensure_ascii=escaped)
     batch = read_batch(persons(raw, '{"name":"B"}'), EVERYTHING)
-    referenced_ids(batch)
+    references(batch)
     contacts, _ = transform(batch, NAMES)
     assert contacts["name"].tolist()[1] == "B"
     for name in contacts.columns[2:]:

@@ -15,7 +15,7 @@ from wooxy_pipedrive_etl.sandbox import Fault
 from wooxy_pipedrive_etl.store import database, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionExists
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy
-from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, persons, progress
+from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, names, persons, progress, staging
 from wooxy_pipedrive_etl.sync.errors import InvalidSetting, SyncError
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import (
@@ -28,6 +28,12 @@ from wooxy_pipedrive_etl_tests.scenario import (
 )
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name", "city": "town"}
+STEPS_BEFORE_PLAN = (
+    catalogue.read_catalogue,
+    persons.fetch_persons,
+    names.read_referenced_names,
+    staging.map_contacts,
+)
 
 
 def _everything(acme: Connected) -> str:
@@ -164,7 +170,8 @@ def test_a_second_run_is_refused_while_the_first_is_at_work(database_url: str) -
             with pytest.raises(ConnectionBusy, match="Another run of the connection acme is at work"):
                 acme.sync()
             persons.fetch_persons(run)
-            contacts.map_contacts(run)
+            names.read_referenced_names(run)
+            staging.map_contacts(run)
             contacts.plan_contacts(run)
             assert contacts.apply_contacts(run)["created"] == 3
         assert acme.sync()["unchanged"] == 3
@@ -192,7 +199,7 @@ def test_a_run_goes_on_when_the_database_comes_back_between_two_steps(postgres_u
     with connected(postgres_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "cut off") as run:
-            for act in (catalogue.read_catalogue, persons.fetch_persons, contacts.map_contacts):
+            for act in STEPS_BEFORE_PLAN:
                 act(run)
                 _end_sessions(acme)
             contacts.plan_contacts(run)
@@ -204,7 +211,7 @@ def test_a_run_that_lost_its_lock_to_another_one_writes_nothing(postgres_url: st
     with connected(postgres_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "cut off") as run:
-            for act in (catalogue.read_catalogue, persons.fetch_persons, contacts.map_contacts):
+            for act in STEPS_BEFORE_PLAN:
                 act(run)
             contacts.plan_contacts(run)
             _end_sessions(acme)

@@ -1,0 +1,97 @@
+"""What is known of the persons of the stage beside their values: whose names they show, and what was dropped of them.
+
+A run that maps a few persons anew replaces what is known of these; of all others it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from . import tables
+from .bulk import among, copy_into
+
+_BATCH = 5_000
+_TABLES = (tables.references, tables.mapping_issues)
+
+
+def save_references(
+    connection: sa.Connection, connection_id: int, person_ids: Sequence[int], references: pd.DataFrame
+) -> None:
+    """What these persons refer to now: person_id, entity_id (int64), kind (org, user or person)."""
+    _replace(connection, connection_id, tables.references, person_ids, references)
+
+
+def save_mapping_issues(
+    connection: sa.Connection, connection_id: int, person_ids: Sequence[int], issues: pd.DataFrame
+) -> None:
+    """What was dropped of these persons: person_id (int64), kind, reason, variable (str or None), message."""
+    rows = issues.astype(object)
+    _replace(connection, connection_id, tables.mapping_issues, person_ids, rows.where(rows.notna(), None))
+
+
+def referenced_entities(connection: sa.Connection, connection_id: int) -> dict[str, set[int]]:
+    """The ids of the organisations (`org`), users (`user`) and persons (`person`) that any person refers to."""
+    table = tables.references
+    found: dict[str, set[int]] = {"org": set(), "user": set(), "person": set()}
+    for kind, entity_id in connection.execute(
+        sa.select(table.c.kind, table.c.entity_id).where(table.c.connection_id == connection_id).distinct()
+    ):
+        found[kind].add(entity_id)
+    return found
+
+
+def referring_persons(
+    connection: sa.Connection, connection_id: int, kind: str, entity_ids: Collection[int]
+) -> sa.Select[Any]:
+    """The persons that refer to any of these, as a query for their ids."""
+    table = tables.references
+    return sa.select(table.c.person_id).where(
+        table.c.connection_id == connection_id,
+        table.c.kind == kind,
+        among(connection, table.c.entity_id, list(entity_ids)),
+    )
+
+
+def count_mapping_issues(connection: sa.Connection, connection_id: int) -> int:
+    table = tables.mapping_issues
+    return connection.execute(
+        sa.select(sa.func.count()).where(table.c.connection_id == connection_id)
+    ).scalar_one()
+
+
+def forget_departed(connection: sa.Connection, connection_id: int) -> None:
+    """Forgets persons that the snapshot does not have, or no longer as live ones."""
+    snapshot = tables.snapshot
+    for table in _TABLES:
+        live = sa.select(1).where(
+            snapshot.c.connection_id == connection_id,
+            snapshot.c.person_id == table.c.person_id,
+            ~snapshot.c.gone,
+        )
+        connection.execute(table.delete().where(table.c.connection_id == connection_id, ~live.exists()))
+
+
+def forget_all(connection: sa.Connection, connection_id: int) -> None:
+    for table in _TABLES:
+        connection.execute(table.delete().where(table.c.connection_id == connection_id))
+
+
+def _replace(
+    connection: sa.Connection,
+    connection_id: int,
+    table: sa.Table,
+    person_ids: Sequence[int],
+    rows: pd.DataFrame,
+) -> None:
+    for start in range(0, len(person_ids), _BATCH):
+        connection.execute(
+            table.delete().where(
+                table.c.connection_id == connection_id,
+                among(connection, table.c.person_id, person_ids[start : start + _BATCH]),
+            )
+        )
+    copy_into(connection, table.name, rows.assign(connection_id=connection_id))

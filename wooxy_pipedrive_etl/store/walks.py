@@ -1,0 +1,83 @@
+"""A full walk that is under way or was broken off: where it is and whom it has seen, so that it can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+
+from . import connections, tables
+
+_IDS = np.dtype("<i8")
+
+
+@dataclass(frozen=True)
+class UnfinishedWalk:
+    """`began`: by the server's clock, in epoch microseconds; `fields`: the optional fields that it asks for; `seen`:
+    the ids (int64) of each page that was read; `next_cursor`: where it goes on, None before its first page."""
+
+    began: int
+    fields: list[str]
+    seen: list[np.ndarray]
+    next_cursor: str | None
+
+
+def begin_walk(
+    connection: sa.Connection, connection_id: int, began: int, fields: Sequence[str]
+) -> UnfinishedWalk:
+    """A new walk in place of any older one."""
+    forget_walk(connection, connection_id)
+    connections.update_connection(connection, connection_id, walk_began=began, walk_fields=",".join(fields))
+    return UnfinishedWalk(began, list(fields), [], None)
+
+
+def unfinished_walk(connection: sa.Connection, connection_id: int) -> UnfinishedWalk | None:
+    """The walk that was begun last, if it was not forgotten, and if there is more to read."""
+    own, pages = tables.connections, tables.walk_pages
+    began, fields = connection.execute(
+        sa.select(own.c.walk_began, own.c.walk_fields).where(own.c.id == connection_id)
+    ).one()
+    if began is None:
+        return None
+    rows = connection.execute(
+        sa.select(pages.c.person_ids, pages.c.next_cursor)
+        .where(pages.c.connection_id == connection_id)
+        .order_by(pages.c.number)
+    ).all()
+    if rows and rows[-1].next_cursor is None:
+        return None
+    return UnfinishedWalk(
+        began,
+        fields.split(",") if fields else [],
+        [np.frombuffer(row.person_ids, dtype=_IDS) for row in rows],
+        rows[-1].next_cursor if rows else None,
+    )
+
+
+def add_page(
+    connection: sa.Connection, connection_id: int, person_ids: np.ndarray, next_cursor: str | None
+) -> None:
+    """Notes a page that was read, behind those that are noted; nothing, if the walk was forgotten."""
+    own, pages = tables.connections, tables.walk_pages
+    under_way = connection.scalar(sa.select(own.c.walk_began).where(own.c.id == connection_id)) is not None
+    if under_way:
+        last = connection.scalar(
+            sa.select(sa.func.max(pages.c.number)).where(pages.c.connection_id == connection_id)
+        )
+        connection.execute(
+            pages.insert().values(
+                connection_id=connection_id,
+                number=0 if last is None else last + 1,
+                next_cursor=next_cursor,
+                person_ids=person_ids.astype(_IDS).tobytes(),
+            )
+        )
+
+
+def forget_walk(connection: sa.Connection, connection_id: int) -> None:
+    """It is complete, or can't be gone on with."""
+    pages = tables.walk_pages
+    connection.execute(pages.delete().where(pages.c.connection_id == connection_id))
+    connections.update_connection(connection, connection_id, walk_began=None, walk_fields=None)

@@ -1,0 +1,138 @@
+"""Keeps the stage in step with the snapshot: which persons must be mapped anew, and their mapping.
+
+What a person becomes depends on its text, on the matching with all that it looks at, and on the names of what it refers
+to. A person is mapped anew when one of these changed; everybody is when the matching did, and in a re-map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import version
+from importlib.resources import files
+
+import numpy as np
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl import mapping
+from wooxy_pipedrive_etl.contact_list.stage import (
+    begin_stage,
+    count_staged,
+    load_stage,
+    note_read,
+    persons_to_map,
+    stage_fits,
+    unload_departed,
+    unload_stage,
+)
+from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, references, transform
+from wooxy_pipedrive_etl.mapping.values import UNSEEN
+from wooxy_pipedrive_etl.store import connections, mapped
+from wooxy_pipedrive_etl.store.catalogue import read_names
+from wooxy_pipedrive_etl.store.snapshot import count_persons, read_persons
+
+from .errors import SyncError
+from .matching import feed_plan_of
+from .memory import without_cycle_search
+from .progress import report
+from .run import SyncRun
+
+# Persons in memory at a time: some ten MB, and enough for columns to be worth while.
+BATCH_SIZE = 2_500
+
+
+@dataclass(frozen=True)
+class MappingReport:
+    """`persons` mapped anew; `dropped_values` that did not fit, each listed as an issue: of these persons in a run of
+    changes, else of all; `fed`: the list's variables."""
+
+    persons: int
+    dropped_values: int
+    fed: list[str]
+
+
+def prepare_stage(run: SyncRun) -> np.ndarray:
+    """Takes out of the stage what does not fit any more, and notes to what the persons that must be mapped anew refer.
+
+    Returns the ids of these persons (int64, ascending). Raises ListError if the list lacks a fed variable.
+    """
+    connection_id = run.record.id
+    with without_cycle_search(), run.store.engine.begin() as connection:
+        plan = feed_plan_of(connection, run)
+        _open_stage(connection, run, plan)
+        to_map = persons_to_map(connection, connection_id)
+        naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind in UNSEEN), None)
+        if naming.feeds:
+            for persons in read_persons(connection, connection_id, to_map, BATCH_SIZE):
+                referred = references(read_batch(persons, naming))
+                mapped.save_references(connection, connection_id, persons["person_id"].tolist(), referred)
+    return to_map
+
+
+def map_contacts(run: SyncRun) -> MappingReport:
+    """Applies the matching to the persons of the snapshot that the stage does not have as they are, batch by batch."""
+    connection_id = run.record.id
+    persons_count = dropped = 0
+    with without_cycle_search(), run.store.engine.begin() as connection:
+        plan = feed_plan_of(connection, run)
+        names = read_names(connection, connection_id)
+        to_map = persons_to_map(connection, connection_id)
+        for persons in read_persons(connection, connection_id, to_map, BATCH_SIZE):
+            contacts, issues = transform(read_batch(persons, plan), names)
+            ids = persons["person_id"].tolist()
+            unload_stage(connection, connection_id, ids)
+            load_stage(connection, connection_id, contacts, persons["fingerprint"].tolist(), run.run_id)
+            mapped.save_mapping_issues(connection, connection_id, ids, issues)
+            persons_count += len(persons)
+            dropped += len(issues)
+            report("Mapping persons", persons_count, len(to_map))
+        if run.kind == "changes":
+            note_read(connection, connection_id, sorted(run.read_ids), run.run_id)
+        else:
+            dropped = mapped.count_mapping_issues(connection, connection_id)
+        if count_staged(connection, connection_id) != count_persons(connection, connection_id):
+            raise SyncError(
+                f"The stage of the connection {run.record.name} does not have the persons that the snapshot has, so "
+                "nothing was written; report this as a defect."
+            )
+        run.note(connection, dropped_values=dropped)
+    run.dropped_values = dropped
+    return MappingReport(persons_count, dropped, [feed.wooxy for feed in plan.feeds])
+
+
+def mapping_key(plan: FeedPlan) -> str:
+    """The same for plans, and programs, that make the same of every person."""
+    return blake2b(
+        f"{_program()} {plan.default_region} {plan.feeds!r}".encode("utf-8", "backslashreplace"),
+        digest_size=16,
+    ).hexdigest()
+
+
+@cache
+def _program() -> str:
+    """The code that maps, and what it looks things up in: a newer release may make something else of a person."""
+    digest = blake2b(digest_size=16)
+    for module in sorted(files(mapping).iterdir(), key=lambda each: each.name):
+        if module.name.endswith(".py"):
+            digest.update(module.read_bytes())
+    libraries = [f"{name} {version(name)}" for name in ("phonenumbers", "tzdata", "msgspec")]
+    return " ".join([digest.hexdigest(), *libraries])
+
+
+def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> None:
+    connection_id, contact_list = run.record.id, run.contact_list(connection)
+    fed = [feed.wooxy for feed in plan.feeds]
+    key = mapping_key(plan)
+    mapped_with = connections.get_connection(connection, run.record.name).mapped_with
+    if (
+        run.kind != "re-map"
+        and mapped_with == key
+        and stage_fits(connection, contact_list, connection_id, fed)
+    ):
+        unload_departed(connection, connection_id)
+        mapped.forget_departed(connection, connection_id)
+        return
+    begin_stage(connection, contact_list, connection_id, fed)
+    mapped.forget_all(connection, connection_id)
+    connections.update_connection(connection, connection_id, mapped_with=key)
