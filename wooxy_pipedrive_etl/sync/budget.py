@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-import pandas as pd
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
@@ -53,20 +52,23 @@ def reserve(daily_limit: int) -> int:
     return daily_limit * reserve_percent() // 100
 
 
-def estimate(connection: sa.Connection, record: ConnectionRecord, kind: str) -> int:
+def estimate(connection: sa.Connection, record: ConnectionRecord, kind: str, hints: int = 0) -> int:
     """The tokens that a run of this kind (changes, full, re-map) will use, as far as the last run can tell.
 
-    Before the first full run only the persons of the previews are known, and the estimate is too low.
+    `hints`: so many persons wait in the inbox, which a run of changes asks for. Before the first full run only the
+    persons of the previews are known, and the estimate is too low.
     """
-    fields = read_fields(connection, record.id)
-    tokens = CURRENT_USER.token_cost + _pages(len(fields), PAGE_LIMIT) * PERSON_FIELDS.token_cost
+    tokens = CURRENT_USER.token_cost + PERSON_FIELDS.token_cost
     if kind == "full":
         # The last one is the second look at those that the walk does not have.
         requests = _pages(count_persons(connection, record.id), PAGE_LIMIT) + 1
         tokens += requests * PERSONS.token_cost
     elif kind == "changes":
-        tokens += PERSONS.token_cost
-    shown = _kinds_shown(connection, record, fields)
+        requests = 1 + -(-hints // IDS_LIMIT)
+        # Where new persons may have no update_time, they are asked for by their ids as well.
+        requests += record.null_update_times is not False
+        tokens += requests * PERSONS.token_cost
+    shown = kinds_shown(connection, record)
     if "org" in shown:
         requests = _organization_requests(connection, record) if kind == "full" else 1
         tokens += requests * ORGANIZATIONS.token_cost
@@ -97,7 +99,7 @@ def refusal(name: str, expected: int, usage: Usage) -> str | None:
     )
 
 
-def note(connection: sa.Connection, connection_id: int, usage: Usage) -> None:
+def note(connection: sa.Connection, connection_id: int, usage: Usage, now: datetime | None = None) -> None:
     """Keeps what Pipedrive last said of the day's budget, if it said anything."""
     if usage.daily_remaining is not None:
         update_connection(
@@ -105,7 +107,7 @@ def note(connection: sa.Connection, connection_id: int, usage: Usage) -> None:
             connection_id,
             daily_token_limit=usage.daily_limit,
             daily_tokens_left=usage.daily_remaining,
-            budget_noted_at=datetime.now(UTC).replace(tzinfo=None),
+            budget_noted_at=(now or datetime.now(UTC)).replace(tzinfo=None),
         )
 
 
@@ -114,13 +116,13 @@ def _pages(rows: int, size: int) -> int:
     return max(1, -(-rows // size))
 
 
-def _kinds_shown(connection: sa.Connection, record: ConnectionRecord, fields: pd.DataFrame) -> set[str]:
+def kinds_shown(connection: sa.Connection, record: ConnectionRecord) -> set[str]:
     """The kinds (org, user, …) of the variables that the confirmed matching feeds."""
     matching = confirmed_matching(connection, record.id)
     if matching is None:
         return set()
     fed = matching.variables.loc[matching.variables["wooxy"].notna(), "pipedrive"]
-    variables = pipedrive_variables(fields)
+    variables = pipedrive_variables(read_fields(connection, record.id))
     return set(variables.loc[variables["key"].isin(fed), "kind"])
 
 

@@ -82,10 +82,16 @@ def match_table_of_run(run: SyncRun) -> pd.DataFrame:
 def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
     """What the run feeds: rows whose field is gone, that break another rule, or that the last walk could not read,
     feed nothing, so that what is stored stays."""
-    view = _view_of_run(connection, run)
-    left_out = (connections.get_connection(connection, run.record.name).left_out_fields or "").split(",")
+    return feed_plan_with(connection, run.record, run.matching)
+
+
+def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:
+    """What a run that began now would feed."""
+    matching = Matching(stored.ignore_empty_values, stored.variables)
+    view = _view_of(connection, record, matching, confirmed=True)
+    left_out = (connections.get_connection(connection, record.name).left_out_fields or "").split(",")
     readable = view.variables[~view.variables["field_code"].isin(left_out)]
-    return feed_plan(readable, view.matching, view.list_variables, run.record.default_region)
+    return feed_plan(readable, view.matching, view.list_variables, record.default_region)
 
 
 def export_matching(store: Store, name: str) -> str:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import ContactList, ListSettings, drop_plan
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Usage
-from wooxy_pipedrive_etl.store import Store, connections, matchings, reports
+from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.inbox import Hints
@@ -67,7 +67,8 @@ class SyncRun:
     def _check_budget(self, usage: Usage) -> None:
         """Raises BudgetReserve. The account's answer has just said what is left of the day."""
         with self.store.engine.begin() as connection:
-            expected = budget.estimate(connection, self.record, self.kind)
+            waiting = inbox.count_hints(self.store.inbox, self.record.id)
+            expected = budget.estimate(connection, self.record, self.kind, waiting)
             self.note(connection, estimated_tokens=expected)
         refused = None if self.use_reserve else budget.refusal(self.record.name, expected, usage)
         if refused is not None:

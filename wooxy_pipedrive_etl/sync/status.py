@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import ContactList
-from wooxy_pipedrive_etl.store import Store, connections, matchings, reports
+from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
 from wooxy_pipedrive_etl.store.catalogue import recent_schema_changes
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
@@ -42,7 +42,7 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                     "contacts": ContactList.of_domain(connection, record.domain).count(connection),
                     "daily_token_limit": record.daily_token_limit,
                     "daily_tokens_left": record.daily_tokens_left,
-                    "budget": _budget(connection, record),
+                    "budget": _budget(connection, record, inbox.count_hints(store.inbox, record.id)),
                     "last_run": None if last is None else _run(last),
                     "schema_changes": [
                         change | {"recorded_at": _instant(change["recorded_at"])}
@@ -66,7 +66,7 @@ def watermark_text(record: ConnectionRecord) -> str | None:
     return (_EPOCH + timedelta(microseconds=record.watermark)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _budget(connection: sa.Connection, record: ConnectionRecord) -> dict[str, Any]:
+def _budget(connection: sa.Connection, record: ConnectionRecord, hints: int) -> dict[str, Any]:
     """Tokens of the day as Pipedrive told them at `noted_at`, and what the next runs will use of them."""
     limit = record.daily_token_limit
     return {
@@ -75,7 +75,7 @@ def _budget(connection: sa.Connection, record: ConnectionRecord) -> dict[str, An
         "noted_at": _instant(record.budget_noted_at),
         "reserve": None if limit is None else budget.reserve(limit),
         "next_run_estimates": {
-            kind: budget.estimate(connection, record, kind) for kind in ("changes", "full")
+            kind: budget.estimate(connection, record, kind, hints) for kind in ("changes", "full")
         },
     }
 

@@ -8,6 +8,7 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent
 from wooxy_pipedrive_etl.sandbox import Behaviours, Limits
+from wooxy_pipedrive_etl.store import inbox
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import budget
 from wooxy_pipedrive_etl.sync.budget import BudgetReserve, estimate, reserve
@@ -34,33 +35,40 @@ def _spend_down_to(acme: Connected, left: int) -> None:
 @pytest.mark.parametrize(
     ("persons", "rows"), [(40, ROWS), (40, ROWS | NAMES), (1_001, ROWS)], ids=["few", "names", "many"]
 )
-def test_a_full_run_costs_what_was_expected(database_url: str, persons: int, rows: dict[str, Target]) -> None:
-    with connected(database_url, seeded_account(persons)) as acme:
+@pytest.mark.parametrize("kind", ["full", "changes", "re-map"])
+def test_a_run_costs_what_was_expected(
+    sqlite_url: str, persons: int, rows: dict[str, Target], kind: Kind
+) -> None:
+    with connected(sqlite_url, seeded_account(persons)) as acme:
         acme.import_rows(rows)
         acme.sync()
-        expected = _estimate(acme, "full")
-        acme.sync()
+        expected = _estimate(acme, kind)
+        acme.sync(kind)
         last = acme.status()["last_run"]
         assert last["estimated_tokens"] == expected
-        # No person was missing, so there was no second look.
-        assert last["tokens_used"] == expected - 10
+        # No person was missing, so a full run has no second look.
+        assert last["tokens_used"] == expected - (10 if kind == "full" else 0)
         assert last["tokens_left"] == acme.status()["budget"]["left"] == 150_000 - acme.server.tokens_used
 
 
 def test_estimates_grow_with_what_is_known_and_shown(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(3)) as acme:
-        # Account, fields, persons; and the second look of a full run.
+        # Account, fields, persons; the newest by id of a run of changes, and the second look of a full one.
         assert {kind: _estimate(acme, kind) for kind in ("re-map", "changes", "full")} == {
             "re-map": 12,
-            "changes": 22,
+            "changes": 32,
             "full": 32,
         }
         acme.import_rows(ROWS | NAMES)
+        acme.sync()
         assert {kind: _estimate(acme, kind) for kind in ("re-map", "changes", "full")} == {
             "re-map": 42,
             "changes": 52,
             "full": 62,
         }
+        for person_id in range(1, 102):
+            inbox.add_event(acme.store.inbox, acme.record().id, person_id, deleted=False)
+        assert acme.status()["budget"]["next_run_estimates"] == {"changes": 72, "full": 62}
 
 
 @pytest.mark.parametrize("kind", ["full", "re-map"])
