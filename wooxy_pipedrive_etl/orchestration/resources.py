@@ -17,7 +17,8 @@ PARTITION_TAG = "dagster/partition"
 WALK = dg.AssetKey("pipedrive_persons")
 CHANGES = "changes_sync"
 REMAP = "remap"
-_KINDS: dict[str, Kind] = {CHANGES: "changes", REMAP: "re-map"}
+MATCH = "match_variables"
+_KINDS: dict[str, Kind] = {CHANGES: "changes", REMAP: "re-map", MATCH: "re-map"}
 
 
 class SyncRunResource(dg.ConfigurableResource[Any]):
@@ -57,6 +58,8 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
                     use_reserve=self.use_reserve,
                 )
                 self._run = held.__enter__()
+                # It has nothing to apply, as a dry run has not.
+                self._run.planned = run.job_name == MATCH
             try:
                 yield self
             finally:

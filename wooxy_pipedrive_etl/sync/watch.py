@@ -7,8 +7,7 @@ must be asked, that is a *poll*: one cheap request, paced by what the day's budg
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -149,14 +148,17 @@ def poll_persons(
         return waiting
     if stopped is not None:
         if long_unheard:
-            with _polling(store, record, now, "polled_persons_at") as client:
-                client.account()
+            _ask(store, record, now, "polled_persons_at", lambda client: client.account().user_id)
         return stopped
     if not _is_time(record.polled_persons_at, interval, now):
         return None
-    changed = 0
-    with _polling(store, record, now, "polled_persons_at") as client:
-        changed = _count_changed(store, record, client, by_id=by_id)
+    changed = _ask(
+        store,
+        record,
+        now,
+        "polled_persons_at",
+        lambda client: _count_changed(store, record, client, by_id=by_id),
+    )
     if not changed:
         return None
     return Due("changes", f"{changed} persons have changed in Pipedrive since they were read.", key)
@@ -183,10 +185,12 @@ def poll_fields(
         return None
     if waiting is not None:
         return waiting
-    changed = 0
-    with _polling(store, record, now, "polled_fields_at") as client:
+
+    def read_fields_and_names(client: PipedriveClient) -> int:
         store_catalogue(store, record, client)
-        changed = _count_renamed(store, record, client) if names else 0
+        return _count_renamed(store, record, client) if names else 0
+
+    changed = _ask(store, record, now, "polled_fields_at", read_fields_and_names)
     if not changed:
         return None
     return Due("changes", f"{changed} organisations have another name in Pipedrive.", key)
@@ -266,12 +270,15 @@ def _since(watermark: int, client: PipedriveClient) -> datetime:
     return min(datetime.fromtimestamp(watermark // 1_000_000, UTC), client.server_time()) - OVERLAP
 
 
-@contextmanager
-def _polling(store: Store, record: ConnectionRecord, now: datetime, column: str) -> Iterator[PipedriveClient]:
-    """A client for one poll, which is noted in the column before anything is asked, so that it counts however it ends.
-
-    An error ends the block without one.
-    """
+def _ask(
+    store: Store,
+    record: ConnectionRecord,
+    now: datetime,
+    column: str,
+    question: Callable[[PipedriveClient], int],
+) -> int:
+    """The answer to one poll, 0 where there is none. It is noted in the column before anything is asked, so that it
+    counts however it ends."""
     with store.engine.begin() as connection:
         connections.update_connection(connection, record.id, **{column: _plain(now)})
     try:
@@ -283,12 +290,13 @@ def _polling(store: Store, record: ConnectionRecord, now: datetime, column: str)
             timeout=POLL_TIMEOUT_SECONDS,
         ) as client:
             try:
-                yield client
+                return question(client)
             finally:
                 with store.engine.begin() as connection:
                     budget.note(connection, record.id, client.usage, now)
     except EXPECTED_ERRORS as error:
         logger.warning("Looking for changes of the connection %s failed: %s", record.name, error)
+        return 0
 
 
 def _affordable(
