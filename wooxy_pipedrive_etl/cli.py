@@ -18,7 +18,7 @@ from rich.table import Table
 
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
-from wooxy_pipedrive_etl.sync import accounts, contacts_export, matching, progress, status
+from wooxy_pipedrive_etl.sync import accounts, contacts_export, matching, progress, status, webhooks
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, SyncError
 
 app = typer.Typer(
@@ -53,6 +53,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name
 
 # Where there is no screen, a line has the width of what is in it.
 _out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 250)
+# How many lines of a kind are enough for a glance.
+_SHOWN = 5
 _DOTS = {"green": "[green]● green[/]", "gray": "[bright_black]○ gray[/]", "red": "[red]✗ red[/]"}
 
 
@@ -87,6 +89,10 @@ def connect(
     on_delete: Annotated[
         OnDelete, typer.Option(help="What becomes of the contact of a deleted person.")
     ] = OnDelete.delete,
+    webhook_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The public https root of `serve`: registers a webhook right away."),
+    ] = None,
     allow_lost_fields: Annotated[
         bool,
         typer.Option(
@@ -95,11 +101,15 @@ def connect(
     ] = False,
 ) -> None:
     """Connect a Pipedrive account with a Wooxy domain."""
+    if webhook_url is not None:
+        # A slip is told before anything is done.
+        webhooks.subscription_url(webhook_url, name)
     token = os.environ.get(api_token_env, "").strip()
     if not token:
         raise SyncError(f"The environment variable {api_token_env} is empty; put the API token there.")
+    store = Store.open()
     record, account = accounts.connect(
-        Store.open(),
+        store,
         name=name,
         domain=domain,
         api_url=api_url,
@@ -114,6 +124,14 @@ def connect(
         _out.print("The token's user is no admin: persons that the user may not see will not be in the list.")
     if record.state == "draft":
         _out.print(f"Next: wooxy-pipedrive match {name} --export FILE, look it through, then --import FILE.")
+    if webhook_url is not None:
+        try:
+            _out.print(webhooks.register(store, name, webhook_url).message, markup=False)
+        except EXPECTED_ERRORS as error:
+            raise SyncError(
+                f"{name} is connected, but its webhook was not registered, so it will be synced by polling: {error} "
+                f"Then: wooxy-pipedrive webhook {name} --url {webhook_url}"
+            ) from None
 
 
 @app.command()
@@ -259,8 +277,59 @@ def disconnect(
     forget: Annotated[bool, typer.Option("--forget", help="Remove everything of it but the list.")] = False,
 ) -> None:
     """Stop syncing a connection; the list stays."""
-    accounts.disconnect(Store.open(), name, forget=forget)
+    left = accounts.disconnect(Store.open(), name, forget=forget)
     _out.print(f"Disconnected {name}; its list stays as it is.")
+    if left is not None:
+        _out.print(left, markup=False)
+
+
+@app.command()
+def webhook(
+    name: Name,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Register: the public https root of `serve`, like https://sync.example.com."),
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove it in Pipedrive; the sync goes on by polling.")
+    ] = False,
+) -> None:
+    """Register, check or remove the webhook by which Pipedrive tells of changes at once.
+
+    Without an option it is looked for in Pipedrive, and registered again if Pipedrive has dropped it.
+    """
+    if url is not None and remove:
+        raise SyncError("Choose --url or --remove, not both.")
+    store = Store.open()
+    if url is not None:
+        found = webhooks.register(store, name, url)
+    elif remove:
+        found = webhooks.remove(store, name)
+    else:
+        found = webhooks.look_after(store, name)
+    if found.state == "unavailable":
+        raise SyncError(found.message)
+    _out.print(f"{found.message} (Checked just now.)", markup=False)
+    _print_webhook_calls(status.webhook_calls(store, name))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
+) -> None:
+    """Receive Pipedrive's webhooks, until it is stopped.
+
+    It speaks http: let a web server that has a certificate pass https://YOUR-HOST/webhooks/ on to it.
+    """
+    # The web server takes a moment to load, which the other commands need not wait for.
+    from wooxy_pipedrive_etl.web.server import serve as serve_web
+
+    store = Store.open()
+    try:
+        serve_web(store, host, port, lambda at: _out.print(f"Receiving webhooks at {at}; stop with Ctrl+C."))
+    finally:
+        store.close()
 
 
 @app.command()
@@ -340,13 +409,15 @@ def _print_import(name: str, report: matching.ImportReport) -> None:
 
 def _print_matching(store: Store, name: str) -> None:
     rows, current = matching.show_matching(store, name)
+    (standing,) = status.statuses(store, name)
+    waiting = {field["pipedrive"] for field in standing["fields_waiting"]}
     table = Table("status", "variable", "preview", "Wooxy column", "format", "", box=None)
     for row in rows.to_dict("records"):
         suggestion = (
             f"[bright_black]({row['suggestion']}?)[/]" if row["wooxy"] is None and row["suggestion"] else ""
         )
         table.add_row(
-            _DOTS[row["status"]],
+            _DOTS[row["status"]] + (" new" if row["pipedrive"] in waiting else ""),
             _escaped(row["label"]),
             _escaped(row["preview"]),
             row["wooxy"] or suggestion,
@@ -357,6 +428,7 @@ def _print_matching(store: Store, name: str) -> None:
     _out.print(
         "Empty values " + ("are ignored." if current.ignore_empty_values else "overwrite stored ones.")
     )
+    _print_schema(standing, "")
 
 
 def _print_status(row: dict[str, Any]) -> None:
@@ -385,8 +457,38 @@ def _print_status(row: dict[str, Any]) -> None:
         _out.print(
             f"  a run of changes will use about {estimates['changes']} tokens, a full one {estimates['full']}"
         )
-    for change in row["schema_changes"][:5]:
-        _out.print(f"  {change['recorded_at']} {change['message']}", markup=False)
+    if row["webhook"]["url"] is not None:
+        state = "registered" if row["webhook"]["registered"] else "not registered, synced by polling"
+        _out.print(f"  webhook: {row['webhook']['url']} ({state})", markup=False)
+    if row["hints_waiting"]:
+        _out.print(f"  persons that webhooks named and no run has looked after yet: {row['hints_waiting']}")
+    _print_schema(row, "  ")
+
+
+def _print_schema(row: dict[str, Any], indent: str) -> None:
+    """What changed in Pipedrive's fields of late, and what of it waits for a person."""
+    for change in row["schema_changes"][:_SHOWN]:
+        _out.print(f"{indent}{change['recorded_at']} {change['message']}", markup=False)
+    waiting, red = row["fields_waiting"], row["red_rows"]
+    if waiting:
+        labels = ", ".join(field["label"] for field in waiting[:_SHOWN])
+        more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
+        _out.print(f"{indent}new, not imported until you match and import them: {labels}{more}", markup=False)
+    for field in red[:_SHOWN]:
+        _out.print(f"{indent}red, feeds nothing: {field['label']}. {field['reason']}", markup=False)
+    if len(red) > _SHOWN:
+        _out.print(f"{indent}and {len(red) - _SHOWN} more red rows", markup=False)
+
+
+def _print_webhook_calls(came: dict[str, Any]) -> None:
+    last = f", the last at {came['last_event_at']}" if came["last_event_at"] else ""
+    _out.print(f"Events so far: {came['accepted']}{last}.")
+    if came["overflowed"]:
+        _out.print(
+            f"{came['overflowed']} more were not noted, because too many were waiting; runs find them."
+        )
+    if came["malformed"]:
+        _out.print(f"{came['malformed']} calls were no events of persons and were refused.")
 
 
 def _print_json(value: Any) -> None:

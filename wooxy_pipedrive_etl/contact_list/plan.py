@@ -37,8 +37,8 @@ class ListSettings:
 class PlanSummary:
     """How many persons get what, of those who are counted (see `make_plan`): the first six add up. `deleted`: contacts
     that are to be deleted or deactivated. `adopted` and `taken_over` are counted in `updated` or `unchanged` too.
-    `let_go`: adopted contacts that lose their person and stay. `doubly_owned`: contacts that two persons would write, which must not be.
-    `contacts_before`: the size of the list. `planned`: all persons of the plan, counted or not."""
+    `let_go`: adopted contacts that lose their person and stay. `doubly_owned`: contacts that two persons would write,
+    which must not be. `contacts_before`: the size of the list. `planned`: all persons of the plan, counted or not."""
 
     created: int
     updated: int

@@ -185,9 +185,8 @@ def load_stage(
     (int64), marketing_status, and then an object column for each fed variable. A person comes once, and is not there
     yet. The first three go by their place, since a variable may be called `version`."""
     names = [*_LEADING.values(), *contacts.columns[len(_LEADING) :]]
-    rows = contacts.set_axis(names, axis="columns")
-    rows.insert(1, "mapped_from", pd.Series(list(fingerprints), index=rows.index, dtype=object))
-    rows.insert(2, "mapped_by", run_id)
+    own = pd.DataFrame({"mapped_from": list(fingerprints), "mapped_by": run_id}, dtype=object)
+    rows = pd.concat([own, contacts.set_axis(names, axis="columns")], axis="columns")
     copy_into(connection, f"sync_stage_{connection_id}", rows)
 
 

@@ -1,8 +1,9 @@
 """Match variables: which Pipedrive variable feeds which Wooxy variable, and the rules of that table.
 
 A matching has a row for each variable that the user has seen; rows of none are rows too, for a variable without
-a row is new. The rules live in `_Rules`, and the table, the check before anything is written and the plan of what
-is fed all ask it.
+a row is new. A row remembers the type that its field had at the Import: values of another type are not what was
+agreed upon. The rules live in `_Rules`, and the table, the check before anything is written and the plan of what is
+fed all ask it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from wooxy_pipedrive_etl.mapping.naming import (
     suggest_name,
 )
 from wooxy_pipedrive_etl.mapping.transform import Feed, FeedPlan
+from wooxy_pipedrive_etl.mapping.variables import SYSTEM_KINDS
 
 FORMATS = ("String", "DateTime")
 
@@ -36,7 +38,7 @@ _AUTO_MATCHES = {
 _DATE_KINDS = ("date", "daterange")
 _TYPES = {"String": "text", "DateTime": "datetime"}
 
-_COLUMNS = ("pipedrive", "label", "wooxy", "format")
+_COLUMNS = ("pipedrive", "label", "wooxy", "format", "field_type")
 
 
 class _Row(NamedTuple):
@@ -44,18 +46,22 @@ class _Row(NamedTuple):
     label: str
     wooxy: str | None
     format: str
+    field_type: str | None = None
 
 
 @dataclass(frozen=True)
 class Matching:
-    """`variables` has the columns pipedrive (key), label, wooxy (name or None), format; all object, a row a key."""
+    """`variables` has the columns pipedrive (key), label, wooxy (name or None), format and field_type (the field's type
+    at the Import, or None: not known, or not imported yet); all object, a row a key."""
 
     ignore_empty_values: bool
     variables: pd.DataFrame
 
     @staticmethod
-    def of(ignore_empty_values: bool, rows: Sequence[tuple[str, str, str | None, str]]) -> Matching:
-        frame = {name: pd.Series([row[i] for row in rows], dtype=object) for i, name in enumerate(_COLUMNS)}
+    def of(ignore_empty_values: bool, rows: Sequence[tuple[str, str, str | None, str] | _Row]) -> Matching:
+        """`rows`: key, label, wooxy, format, and the field's type where it is known."""
+        whole = [_Row(*row) for row in rows]
+        frame = {name: pd.Series([row[i] for row in whole], dtype=object) for i, name in enumerate(_COLUMNS)}
         return Matching(ignore_empty_values, pd.DataFrame(frame))
 
 
@@ -111,7 +117,11 @@ def use_all_suggestions(
     return Matching.of(
         matching.ignore_empty_values,
         [
-            _Row(row.pipedrive, row.label, suggestions[row.pipedrive], rules.format_for(row.pipedrive, None))
+            row._replace(
+                wooxy=suggestions[row.pipedrive],
+                format=rules.format_for(row.pipedrive, None),
+                field_type=None,
+            )
             if row.wooxy is None and row.pipedrive in suggestions
             else row
             for row in rows
@@ -124,16 +134,42 @@ def check_matching(
 ) -> list[MatchingError]:
     """Every rule that the matching breaks, in the order of its rows; empty: it can be imported.
 
-    Rows whose field is gone are no errors: they feed nothing, and what is stored stays.
+    Rows whose field is gone are no errors: they feed nothing, and what is stored stays. Nor are those whose field has
+    another type now, for the Import accepts it.
     """
     rules = _Rules(variables, list_variables)
-    rows = _rows(matching)
+    rows = _rows(accept_types(variables, matching))
     problems = rules.problems(rows)
     return [
         MatchingError(row.pipedrive, row.label, problems[row.pipedrive])
         for row in rows
         if row.pipedrive in problems and row.pipedrive in rules.variables
     ]
+
+
+def accept_types(variables: pd.DataFrame, matching: Matching) -> Matching:
+    """The matching as an Import puts it in force: each row with the type that its field has now.
+
+    A row whose field is gone keeps the type that it had, for the field may come back with another one.
+    """
+    types = _types(_records(variables))
+    return Matching.of(
+        matching.ignore_empty_values,
+        [
+            row._replace(field_type=types.get(_field_code(row.pipedrive), row.field_type))
+            for row in _rows(matching)
+        ],
+    )
+
+
+def retyped_rows(variables: pd.DataFrame, matching: Matching) -> dict[str, MatchingError]:
+    """Wooxy variable -> what became of the field that fed it, for matched rows whose field has another type now."""
+    types = _types(_records(variables))
+    return {
+        row.wooxy: MatchingError(row.pipedrive, row.label, problem)
+        for row in _rows(matching)
+        if row.wooxy is not None and (problem := _retyped(row, types)) is not None
+    }
 
 
 def match_table(
@@ -200,7 +236,7 @@ def feed_plan(
     list_variables: pd.DataFrame,
     default_region: str | None = None,
 ) -> FeedPlan:
-    """What a run feeds: the matched rows that break no rule. Variables without a row in the matching are not fed."""
+    """What a run feeds: the matched rows that are not red. Variables without a row in the matching are not fed."""
     rules = _Rules(variables, list_variables)
     rows = _rows(matching)
     problems = rules.problems(rows)
@@ -252,6 +288,30 @@ def _rows(matching: Matching) -> list[_Row]:
     return [_Row(*row) for row in zip(*columns, strict=True)]
 
 
+def _types(variables: list[dict[str, Any]]) -> dict[str, str | None]:
+    """Field code -> its type; None where the record's shape says how the field is read, whatever its type is called."""
+    return {
+        row["field_code"]: None
+        if not row["is_custom_field"] and row["field_code"] in SYSTEM_KINDS
+        else row["field_type"] or None
+        for row in variables
+    }
+
+
+def _field_code(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _retyped(row: _Row, types: Mapping[str, str | None]) -> str | None:
+    type_now = types.get(_field_code(row.pipedrive))
+    if row.field_type is None or type_now is None or row.field_type == type_now:
+        return None
+    return (
+        f"The field changed its type from {row.field_type} to {type_now} since the Import; what was stored stays: "
+        "import again to accept the new type."
+    )
+
+
 class _Rules:
     """The rules of one table: the Pipedrive variables by key, and the list's variables by name."""
 
@@ -259,6 +319,7 @@ class _Rules:
         self.variables: dict[str, dict[str, Any]] = {row["key"]: row for row in _records(variables)}
         self.targets: dict[str, dict[str, Any]] = {row["name"]: row for row in _records(list_variables)}
         self._spellings = {name.lower(): name for name in self.targets}
+        self._types = _types(list(self.variables.values()))
 
     def label(self, key: str) -> str:
         return str(self.variables[key]["label"])
@@ -324,6 +385,9 @@ class _Rules:
 
     def _row_problem(self, row: _Row) -> str | None:
         assert row.wooxy is not None
+        retyped = _retyped(row, self._types)
+        if retyped is not None:
+            return retyped
         if row.pipedrive not in self.variables:
             return "The field is gone from Pipedrive; what was stored stays."
         if row.format not in FORMATS:

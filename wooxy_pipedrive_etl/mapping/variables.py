@@ -35,7 +35,7 @@ ADDRESS_PARTS = (
 POINT_LABELS = ("work", "home", "mobile", "other")
 
 # The kinds of system fields, whatever type the catalogue gives them: decided by the shape of the record.
-_SYSTEM_KINDS = {
+SYSTEM_KINDS = {
     "emails": "emails",
     "phones": "phones",
     "im": "im",
@@ -137,8 +137,8 @@ def _is_left_out(field_code: str, field_type: str, is_custom: bool) -> bool:
 
 
 def _kind(field_code: str, field_type: str, is_custom: bool, options: list[Any] | None) -> str:
-    if not is_custom and field_code in _SYSTEM_KINDS:
-        return _SYSTEM_KINDS[field_code]
+    if not is_custom and field_code in SYSTEM_KINDS:
+        return SYSTEM_KINDS[field_code]
     kind = _KINDS.get(field_type, "json")
     return "enum" if kind == "text" and options else kind
 

@@ -41,8 +41,15 @@ def of_catalogue(report: CatalogueReport) -> Metadata:
             ]
         ),
         "schema_changes": len(report.changes),
+        "new_fields": _count(report, "new_field"),
+        "gone_fields": _count(report, "gone_field"),
+        "retyped_fields": _count(report, "retyped_field"),
         "changes": _table([{"kind": change.kind, "change": change.message} for change in report.changes]),
     }
+
+
+def _count(report: CatalogueReport, kind: str) -> int:
+    return sum(change.kind == kind for change in report.changes)
 
 
 def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
@@ -78,6 +85,7 @@ def of_matches(table: pd.DataFrame) -> Metadata:
             ]
         ),
         **{dot: int(dots.get(dot, 0)) for dot in DOTS},
+        "new": int(table["new"].sum()),
     }
 
 

@@ -1,4 +1,4 @@
-"""Reads a Pipedrive account. Knows Pipedrive's API and nothing of Wooxy."""
+"""Reads a Pipedrive account, and registers webhooks there. Knows Pipedrive's API and nothing of Wooxy."""
 
 from .account import Account
 from .client import PipedriveClient
@@ -6,6 +6,7 @@ from .credentials import ApiToken
 from .person_fields import FieldCatalogue, optional_fields
 from .persons import PersonsPage
 from .session import Retries, Usage
+from .webhooks import Webhook
 
 __all__ = [
     "Account",
@@ -15,5 +16,6 @@ __all__ = [
     "PipedriveClient",
     "Retries",
     "Usage",
+    "Webhook",
     "optional_fields",
 ]

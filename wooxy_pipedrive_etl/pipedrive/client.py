@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
 
 import httpx
 
-from . import account, names, person_fields, persons
+from . import account, names, person_fields, persons, webhooks
 from .budget import PROCESS_BUDGETS, Budgets
 from .credentials import ApiToken
 from .session import Retries, Session, Usage
+from .webhooks import Webhook
 
 
 class PipedriveClient:
-    """Reads one Pipedrive account. A context manager; safe to use from several threads.
+    """Reads one Pipedrive account, and writes nothing to it but webhooks. A context manager; safe to use from several
+    threads.
 
     ``api_url``: the root of the account's host, https (http on loopback only); raises ``InvalidApiUrl``.
     ``timeout``: seconds without a byte before a request counts as failed. Users of one credential share their pace
@@ -112,3 +114,19 @@ class PipedriveClient:
 
     def user_names(self) -> dict[int, str]:
         return names.user_names(self._session)
+
+    def webhooks(self) -> list[Webhook]:
+        """All webhooks that the credential may see, other programs' too; 10 tokens."""
+        return webhooks.list_webhooks(self._session)
+
+    def create_webhook(
+        self, *, url: str, name: str, user: str, password: str, before: Collection[int]
+    ) -> Webhook:
+        """One that tells `url` of every change of a person; 10 tokens, more where the outcome was unknown at first."""
+        return webhooks.create_webhook(
+            self._session, url=url, name=name, user=user, password=password, before=before
+        )
+
+    def delete_webhook(self, webhook_id: int) -> None:
+        """Also well if it is gone already; 6 tokens."""
+        webhooks.delete_webhook(self._session, webhook_id)

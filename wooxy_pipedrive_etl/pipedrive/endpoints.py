@@ -1,21 +1,31 @@
 """The endpoints in use, with what Pipedrive publishes about each: path, token cost, OAuth scope.
 
-Source: Pipedrive's OpenAPI documents of 2026-08-18 (``x-token-cost``, ``security``). ``/users`` and ``/users/me``
-have no v2 counterpart and are not deprecated.
+Source: Pipedrive's OpenAPI documents of 2026-08-18 (``x-token-cost``, ``security``). ``/users``, ``/users/me`` and
+``/webhooks`` have no v2 counterpart and are not deprecated.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One ``GET``. ``token_cost`` is what a request takes from the company's daily budget, whatever it returns."""
+    """One method of one path (with ``{id}`` where a number goes).
+
+    ``token_cost`` is what a request takes from the company's daily budget, whatever it returns. ``to_do``: what a
+    person can do about a refusal, by HTTP status; others mean that the request is wrong, or has come to be.
+    """
 
     path: str
     token_cost: int
     scope: str
+    method: str = "GET"
+    to_do: Mapping[int, str] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 CURRENT_USER = Endpoint("/api/v1/users/me", 2, "base")
@@ -23,6 +33,18 @@ USERS = Endpoint("/api/v1/users", 20, "users:read")
 PERSON_FIELDS = Endpoint("/api/v2/personFields", 10, "contacts:read")
 PERSONS = Endpoint("/api/v2/persons", 10, "contacts:read")
 ORGANIZATIONS = Endpoint("/api/v2/organizations", 10, "contacts:read")
+WEBHOOKS = Endpoint("/api/v1/webhooks", 10, "admin")
+CREATE_WEBHOOK = Endpoint(
+    "/api/v1/webhooks",
+    10,
+    "admin",
+    "POST",
+    {
+        400: "give a public https URL at which `wooxy-pipedrive serve` answers without a redirect",
+        422: "remove webhooks that nobody needs in Pipedrive's settings (a user may have 40)",
+    },
+)
+DELETE_WEBHOOK = Endpoint("/api/v1/webhooks/{id}", 6, "admin", "DELETE")
 
 # A request costs the same for one row as for a full page.
 PAGE_LIMIT = 500

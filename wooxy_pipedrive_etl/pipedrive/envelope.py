@@ -60,6 +60,11 @@ def read_plain_list(content: bytes) -> list[Any]:
     return _read_data(content, list) or []
 
 
+def read_success(content: bytes) -> None:
+    """For an answer that says no more than that it was done. Raises ``Unreadable``."""
+    _read_body(content)
+
+
 def words_of(content: bytes) -> str:
     """What Pipedrive says in an error body of any of its shapes; empty if it says nothing readable."""
     try:
@@ -78,6 +83,13 @@ def words_of(content: bytes) -> str:
 
 
 def _read_data(content: bytes, shape: type[Any]) -> Any:
+    data = _read_body(content).get("data")
+    if not isinstance(data, shape) and not (shape is list and data is None):
+        raise Unreadable("JSON without the data that was asked for")
+    return data
+
+
+def _read_body(content: bytes) -> dict[str, Any]:
     if not content.strip():
         raise Unreadable("an empty body")
     try:
@@ -88,10 +100,7 @@ def _read_data(content: bytes, shape: type[Any]) -> Any:
         raise Unreadable("JSON that is not an object")
     if body.get("success") is not True:
         raise Unreadable(_unsuccessful(content))
-    data = body.get("data")
-    if not isinstance(data, shape) and not (shape is list and data is None):
-        raise Unreadable("JSON without the data that was asked for")
-    return data
+    return body
 
 
 def _page(content: bytes, success: Any, data: Any, additional_data: Any) -> ListPage:

@@ -8,6 +8,7 @@
     │   ├── Forbidden             403 with Pipedrive's own words
     │   │   └── MissingScope      403, the credential's scopes do not reach
     │   ├── CloudflareBlocked     403 with HTML: all traffic of the credential stops
+    │   ├── NotAccepted           400 or 422 about something that a person has chosen
     │   ├── BadRequest            400 and every other 4xx: a bug here, or a change there
     │   ├── EndpointGone          404 or 410 on a list
     │   ├── RedirectRefused       3xx
@@ -15,7 +16,8 @@
     ├── TransientError            raised after the retries were spent; a later run may go through
     │   ├── ServerError           5xx
     │   ├── Unreachable           no connection, a time-out, a connection that was cut
-    │   └── BrokenAnswer          an answer that cannot be read, or a walk that leads nowhere
+    │   ├── BrokenAnswer          an answer that cannot be read, or a walk that leads nowhere
+    │   └── OutcomeUnknown        a POST went out and no answer tells what became of it; never retried blindly
     └── DailyBudgetSpent          the company's tokens of the day are used up: the run stops cleanly
 
 Every message is one sentence: what happened, to what, what to do. None holds a credential.
@@ -58,6 +60,10 @@ class CloudflareBlocked(PermanentError):
     pass
 
 
+class NotAccepted(PermanentError):
+    pass
+
+
 class BadRequest(PermanentError):
     pass
 
@@ -87,6 +93,10 @@ class Unreachable(TransientError):
 
 
 class BrokenAnswer(TransientError):
+    pass
+
+
+class OutcomeUnknown(TransientError):
     pass
 
 

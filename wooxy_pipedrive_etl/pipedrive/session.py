@@ -8,9 +8,9 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import httpx
 import tenacity
@@ -29,7 +29,9 @@ from .errors import (
     Forbidden,
     InvalidToken,
     MissingScope,
+    NotAccepted,
     NotPipedrive,
+    OutcomeUnknown,
     PipedriveError,
     RedirectRefused,
     ServerError,
@@ -71,12 +73,24 @@ class Usage:
     daily_remaining: int | None
 
 
-class _Failed(Exception):
-    """One attempt failed in a way that another may not."""
+@dataclass(frozen=True)
+class _Call:
+    """What to send where. ``secret``: a part of ``body`` that must not show in a message."""
 
-    def __init__(self, kind: type[PipedriveError], what: str) -> None:
+    endpoint: Endpoint
+    params: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+    body: Mapping[str, Any] | None = None
+    secret: str | None = None
+
+
+class _Failed(Exception):
+    """One attempt failed in a way that another may not. ``sent``: Pipedrive may have done what was asked."""
+
+    def __init__(self, kind: type[PipedriveError], what: str, *, sent: bool = True) -> None:
         super().__init__(what)
         self.kind = kind
+        self.sent = sent
 
 
 class Session:
@@ -138,45 +152,72 @@ class Session:
 
         Raises any ``PipedriveError``; ``Stopped`` if ``stop`` is set while it waits.
         """
+        return self._send(_Call(endpoint, params or {}), read, stop)
+
+    def post(
+        self,
+        endpoint: Endpoint,
+        read: Callable[[bytes], T],
+        body: Mapping[str, Any],
+        *,
+        secret: str | None = None,
+    ) -> T:
+        """Sends ``body`` as JSON, again only while it can't have arrived. ``secret``: what no message may tell of it.
+
+        Raises any ``PipedriveError``, ``OutcomeUnknown`` among them.
+        """
+        return self._send(_Call(endpoint, body=body, secret=secret), read, NEVER)
+
+    def delete(self, endpoint: Endpoint, read: Callable[[bytes], T], number: int) -> T:
+        """Deletes the thing that has this id; what is gone already raises ``EndpointGone``."""
+        return self._send(_Call(endpoint, path=endpoint.path.format(id=number)), read, NEVER)
+
+    def _send(self, call: _Call, read: Callable[[bytes], T], stop: threading.Event) -> T:
+        endpoint = call.endpoint
+
+        def may_try_again(error: BaseException) -> bool:
+            return isinstance(error, _Failed) and (endpoint.method != "POST" or not error.sent)
+
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Failed),
+            retry=tenacity.retry_if_exception(may_try_again),
             stop=tenacity.stop_after_attempt(self._retries.attempts),
             wait=tenacity.wait_exponential(self._retries.first_wait, max=self._retries.longest_wait)
             + tenacity.wait_random(0, self._retries.first_wait),
             sleep=lambda seconds: self._clock.wait(seconds, stop),
-            before_sleep=lambda state: logger.warning(
-                "GET %s: %s; trying again", endpoint.path, _cause(state)
-            ),
+            before_sleep=lambda state: logger.warning("%s: %s; trying again", endpoint, _cause(state)),
             retry_error_callback=lambda state: self._give_up(endpoint, state),
         )
-        result: T = retrying(self._attempt, endpoint, read, params or {}, stop)
+        try:
+            result: T = retrying(self._attempt, call, read, stop)
+        except _Failed as error:
+            raise OutcomeUnknown(
+                f"Whether {endpoint} was done is not known, because {error}; run again, which looks first."
+            ) from error
         return result
 
-    def _attempt(
-        self, endpoint: Endpoint, read: Callable[[bytes], T], params: Mapping[str, str], stop: threading.Event
-    ) -> T:
-        response, content = self._answer(endpoint, params, stop)
+    def _attempt(self, call: _Call, read: Callable[[bytes], T], stop: threading.Event) -> T:
+        response, content = self._answer(call, stop)
         if not response.is_success:
-            raise self._failure(endpoint, response, content)
+            raise self._failure(call, response, content)
         try:
             result = read(content)
         except Unreadable as error:
             # A host that has answered well before is Pipedrive on a bad day; another may not be Pipedrive at all.
             kind = BrokenAnswer if self._answered or not _is_html(content) else NotPipedrive
-            what = f"Pipedrive answered {response.status_code} with {self._clean(str(error))}{_id(response)}"
+            words = self._clean(call, str(error))
+            what = f"Pipedrive answered {response.status_code} with {words}{_id(response)}"
             raise _Failed(kind, what) from error
         self._answered = True
         return result
 
-    def _answer(
-        self, endpoint: Endpoint, params: Mapping[str, str], stop: threading.Event
-    ) -> tuple[httpx.Response, bytes]:
+    def _answer(self, call: _Call, stop: threading.Event) -> tuple[httpx.Response, bytes]:
         """The first answer that is not a 429, after the waits that those asked for."""
+        endpoint = call.endpoint
         first_refusal, refusals = self._clock.now(), 0
         while True:
             with self._budget.turn(stop):
-                response, content = self._exchange(endpoint, params)
-            logger.debug("GET %s -> %d%s", endpoint.path, response.status_code, _id(response))
+                response, content = self._exchange(call)
+            logger.debug("%s -> %d%s", endpoint, response.status_code, _id(response))
             with self._lock:
                 self._requests += 1
                 if response.status_code not in (401, 429):
@@ -189,13 +230,15 @@ class Session:
             seconds = self._budget.refused(response.headers, first_refusal, refusals)
             if self._retries.refusals is not None and refusals > self._retries.refusals:
                 raise _Failed(ServerError, f"Pipedrive answered 429, too many requests{_id(response)}")
-            logger.warning("GET %s: 429; going on in %.1f s%s", endpoint.path, seconds, _id(response))
+            logger.warning("%s: 429; going on in %.1f s%s", endpoint, seconds, _id(response))
 
-    def _exchange(self, endpoint: Endpoint, params: Mapping[str, str]) -> tuple[httpx.Response, bytes]:
+    def _exchange(self, call: _Call) -> tuple[httpx.Response, bytes]:
         deadline = self._clock.now() + self._longest_answer
         content = bytearray()
         try:
-            with self._http.stream("GET", endpoint.path, params=params) as response:
+            with self._http.stream(
+                call.endpoint.method, call.path or call.endpoint.path, params=call.params, json=call.body
+            ) as response:
                 self._budget.learn(response.headers)
                 if "x-daily-ratelimit-token-remaining" in response.headers:
                     self._told_of_the_day = True
@@ -208,23 +251,24 @@ class Session:
                             Unreachable, f"the answer was not complete after {self._longest_answer:.0f} s"
                         )
         except httpx.TimeoutException as error:
-            raise _Failed(Unreachable, "no answer within the time-out") from error
+            sent = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
+            raise _Failed(Unreachable, "no answer within the time-out", sent=sent) from error
         except httpx.RequestError as error:
-            what = self._clean(str(error)) or type(error).__name__
-            raise _Failed(Unreachable, f"the connection failed ({what})") from error
+            what = self._clean(call, str(error)) or type(error).__name__
+            sent = not isinstance(error, httpx.ConnectError)
+            raise _Failed(Unreachable, f"the connection failed ({what})", sent=sent) from error
         return response, bytes(content)
 
-    def _failure(self, endpoint: Endpoint, response: httpx.Response, content: bytes) -> Exception:
+    def _failure(self, call: _Call, response: httpx.Response, content: bytes) -> Exception:
         """The error for an answer that is neither a success nor a 429."""
-        status = response.status_code
-        words = self._clean(words_of(content))
+        endpoint, status = call.endpoint, response.status_code
+        words = self._clean(call, words_of(content))
         said = f'{status}, "{words}"' if words else f"{status}"
-        request = f"GET {endpoint.path}"
         if status >= 500 or status == 408:
             return _Failed(ServerError, f"Pipedrive answered {said}{_id(response)}")
         if status == 403 and not words and _is_html(content):
             reason = (
-                f"Cloudflare, in front of Pipedrive, blocked {request} with a 403, so all traffic of this API "
+                f"Cloudflare, in front of Pipedrive, blocked {endpoint} with a 403, so all traffic of this API "
                 f"token has stopped; leave Pipedrive alone for an hour, then run again{_id(response)}."
             )
             self._budget.block(reason)
@@ -250,12 +294,14 @@ class Session:
                 EndpointGone,
                 "the endpoint is no longer there; look for a newer release of this program",
             )
+        elif status in endpoint.to_do:
+            kind, to_do = NotAccepted, endpoint.to_do[status]
         else:
             kind, to_do = (
                 BadRequest,
                 "this is a fault of the program or a change of Pipedrive's API; report it",
             )
-        return kind(f"Pipedrive answered {request} with {said}: {to_do}{_id(response)}.")
+        return kind(f"Pipedrive answered {endpoint} with {said}: {to_do}{_id(response)}.")
 
     def _give_up(self, endpoint: Endpoint, state: tenacity.RetryCallState) -> NoReturn:
         cause = _cause(state)
@@ -264,10 +310,11 @@ class Session:
             to_do = "run again later"
         else:
             to_do = "check the API URL, for this host does not answer like Pipedrive"
-        raise cause.kind(f"GET {endpoint.path} failed {times}, at last because {cause}; {to_do}.") from cause
+        raise cause.kind(f"{endpoint} failed {times}, at last because {cause}; {to_do}.") from cause
 
-    def _clean(self, text: str) -> str:
-        return self._credentials.hide_in(text)
+    def _clean(self, call: _Call, text: str) -> str:
+        text = self._credentials.hide_in(text)
+        return text.replace(call.secret, "***") if call.secret else text
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from .gateway import RequestRecord
 from .json_text import RawJson
 from .odd import ODD_PERSONS, add_odd_persons
 from .server import DEFAULT_PORT, SandboxServer, run_sandbox
+from .webhooks import DeliveryRecord, Webhooks
 
 __all__ = [
     "DEFAULT_PORT",
@@ -15,6 +16,7 @@ __all__ = [
     "ODD_PERSONS",
     "Account",
     "Behaviours",
+    "DeliveryRecord",
     "Fault",
     "FaultKind",
     "Faults",
@@ -28,6 +30,7 @@ __all__ = [
     "SandboxServer",
     "UnknownRecordError",
     "User",
+    "Webhooks",
     "add_odd_persons",
     "run_sandbox",
 ]

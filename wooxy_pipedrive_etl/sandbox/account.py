@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from . import json_text
 from .behaviours import Behaviours
@@ -54,10 +54,24 @@ class User:
     active: bool = True
 
 
+@dataclass(frozen=True)
+class PersonChange:
+    """What happened to a person; `before` is a copy, `after` the person itself, to be read at once.
+
+    `merged` says `merged_to_id` or `merged_from_id` when a merge did it.
+    """
+
+    action: Literal["create", "change", "delete"]
+    before: Person | None
+    after: Person
+    merged: Mapping[str, int] = field(default_factory=dict)
+
+
 class Account:
     """A Pipedrive account. Safe to change from any thread while a server serves it.
 
     `clock` gives the present moment as an aware datetime and may be replaced; stored times are whole seconds.
+    `observers` are told of every change of a person, right after it and under the account's lock.
     """
 
     def __init__(
@@ -83,6 +97,7 @@ class Account:
         self._person_index = KeysetIndex()
         self._organization_index = KeysetIndex()
         self._next = {"person": 1, "organization": 1, "user": 9001, "option": 1, "label": 1, "field": 1}
+        self.observers: list[Callable[[PersonChange], object]] = []
         self._behaviours = Behaviours()
         self._contact_sync = False
         self._marketing = False
@@ -176,6 +191,7 @@ class Account:
             )
             self._persons[person.id] = person
             self._person_index.add(person.id, RowTimes(add_time, update_time))
+            self._announce("create", None, person)
             return person.id
 
     def edit_person(self, person_id: int, *, validate: bool = True, **values: Any) -> None:
@@ -186,10 +202,12 @@ class Account:
                 raise SandboxError(f"Person {person_id} is deleted and can't be edited; restore it first.")
             update_time = _moment(values.pop("update_time")) if "update_time" in values else self.now()
             read = self._read(values, validate)
+            before = self._kept(person)
             person.members.update(read.members)
             person.custom.update(read.custom)
             person.optional.update(read.optional)
             self._touch(person, update_time)
+            self._announce("change", before, person)
 
     def delete_person(self, person_id: int) -> None:
         """Soft deletion: the person leaves the lists at once, and is gone for good after 30 days."""
@@ -197,9 +215,9 @@ class Account:
             person = self._existing(person_id)
             if person.deleted_at is not None:
                 raise SandboxError(f"Person {person_id} is deleted already.")
-            self._unlist(person)
-            person.deleted_at = person.update_time = self.now()
-            person.rendered.clear()
+            before = self._kept(person)
+            self._delete(person)
+            self._announce("delete", before, person)
 
     def restore_person(self, person_id: int) -> None:
         """Undo a deletion within 30 days; advances update_time."""
@@ -207,10 +225,13 @@ class Account:
             person = self._existing(person_id)
             if person.deleted_at is None or self.is_purged(person):
                 raise SandboxError(f"Person {person_id} is not a deleted person of the last 30 days.")
+            before = self._kept(person)
             person.deleted_at = person.merged_into = None
             person.update_time = self.now()
             person.rendered.clear()
             self._list(person)
+            if self._behaviours.restored_person_event != "none":
+                self._announce(self._behaviours.restored_person_event, before, person)
 
     def merge_persons(self, winner_id: int, loser_id: int) -> None:
         """The loser is deleted; the winner gains its e-mails, phones and the values that it had not, and is touched."""
@@ -220,15 +241,18 @@ class Account:
                 raise SandboxError(
                     f"Persons {winner_id} and {loser_id} can't be merged: both must exist and differ."
                 )
+            before, before_loser = self._kept(winner), self._kept(loser)
             for key in ("emails", "phones"):
                 winner.members[key] = _joined(winner.members.get(key, b"[]"), loser.members.get(key, b"[]"))
             for mine, other in ((winner.members, loser.members), (winner.custom, loser.custom)):
                 for key, text in other.items():
                     if mine.get(key, NULL) in (NULL, b"[]"):
                         mine[key] = text
-            self.delete_person(loser_id)
+            self._delete(loser)
             loser.merged_into = winner_id
             self._touch(winner, self.now())
+            self._announce("delete", before_loser, loser, {"merged_to_id": winner_id})
+            self._announce("change", before, winner, {"merged_from_id": loser_id})
 
     def hide_person(self, person_id: int) -> None:
         """The token's owner loses sight of the person; the person itself does not change."""
@@ -248,13 +272,17 @@ class Account:
         """Serve this text, whatever it is, as the person of that id; creates the person if it is new."""
         with self.lock:
             raw = json_text.encode_text(json_text_of_person)
-            if not self.has_person(person_id):
+            is_new = not self.has_person(person_id)
+            if is_new:
                 self._persons[person_id] = Person(person_id, self.now(), self.now(), {})
                 self._person_index.add(person_id, RowTimes(self.now(), self.now()))
                 self._next["person"] = max(self._next["person"], person_id + 1)
             person = self._existing(person_id)
+            before = None if is_new else self._kept(person)
             person.raw = raw
             self._touch(person, self.now())
+            if person.deleted_at is None:
+                self._announce("create" if is_new else "change", before, person)
 
     def person_state(self, person_id: int) -> dict[str, Any]:
         """Everything about one person, deleted and hidden ones too, for people and tests to look at."""
@@ -528,6 +556,29 @@ class Account:
                 raise UnknownRecordError(f"The account has no person {person_id}.")
             return self._source.person(person_id, self.layout())
         return person
+
+    def _kept(self, person: Person) -> Person | None:
+        """The person as it is before a change, if anyone wants to know."""
+        if not self.observers:
+            return None
+        return replace(person, members={**person.members}, custom={**person.custom}, rendered={})
+
+    def _announce(
+        self,
+        action: Literal["create", "change", "delete"],
+        before: Person | None,
+        person: Person,
+        merged: Mapping[str, int] | None = None,
+    ) -> None:
+        if self.observers:
+            change = PersonChange(action, before, person, merged or {})
+            for observer in self.observers:
+                observer(change)
+
+    def _delete(self, person: Person) -> None:
+        self._unlist(person)
+        person.deleted_at = person.update_time = self.now()
+        person.rendered.clear()
 
     def _person_times(self, person_id: int) -> RowTimes:
         person = self._persons.get(person_id)

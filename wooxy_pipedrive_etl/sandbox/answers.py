@@ -76,6 +76,11 @@ def invalid_parameter(message: str) -> ApiError:
     return ApiError(json_answer(400, {**body, "data": None, "additional_data": None}))
 
 
+def webhooks_error(status: int, errors: Mapping[str, list[str]]) -> ApiError:
+    """What the webhooks API says, by the member of the body that is wrong."""
+    return ApiError(json_answer(status, {"status": "error", "success": False, "errors": errors}))
+
+
 def gateway_error(status: int, error: str, headers: Mapping[str, str] | None = None) -> Answer:
     body = {"success": False, "error": error, "errorCode": status, "error_info": _SEE}
     return json_answer(status, body, headers)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .account import Account, Organization, User
-from .answers import Answer, application_error, invalid_parameter, success, success_list
+from .answers import (
+    Answer,
+    application_error,
+    invalid_parameter,
+    json_answer,
+    success,
+    success_list,
+    webhooks_error,
+)
 from .behaviours import Behaviours
 from .cursors import read_cursor, write_cursor
+from .errors import UnknownRecordError
 from .fields import FIELD_NAMESPACES, MARKETING_FIELDS, OPTIONAL_FIELDS
 from .json_text import NULL, encode, encode_object, timestamp
 from .keyset import Position, SortField, Window
@@ -27,6 +36,8 @@ from .parameters import (
     words,
 )
 from .rendering import View, person_json
+from .subscriptions import Subscription, check_reachable, read_subscription
+from .webhooks import Webhooks
 
 MAX_LIMIT: Final = 500
 MAX_IDS: Final = 100
@@ -44,27 +55,41 @@ _ORGANIZATION_OPTIONAL: Final = (
 
 @dataclass(frozen=True)
 class Call:
-    """One admitted call. `duplicate_rows` is a fault: the first row of a page comes twice."""
+    """One admitted call. `port` is the one that it came in at.
+
+    `duplicate_rows` is a fault: the first row of a page comes twice.
+    """
 
     account: Account
+    webhooks: Webhooks
     path_id: str | None
     query: Sequence[tuple[str, str]]
+    body: bytes
+    port: int
     duplicate_rows: bool = False
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A GET endpoint; `cost` is Pipedrive's `x-token-cost`."""
+    """One method of one path; `cost` is Pipedrive's `x-token-cost`.
+
+    `check` runs before `handle` and without the account's lock, for what has to be waited for.
+    """
 
     path: str
     cost: int
     handle: Callable[[Call, dict[str, Any]], Answer]
     parameters: Mapping[str, Parser] = field(default_factory=dict)
+    method: str = "GET"
+    check: Callable[[Call], Awaitable[None]] | None = None
 
-    def answer(self, call: Call) -> Answer:
+    async def answer(self, call: Call) -> Answer:
         """Raises ApiError."""
+        given = read_parameters(call.query, self.parameters)
+        if self.check is not None:
+            await self.check(call)
         with call.account.lock:
-            return self.handle(call, read_parameters(call.query, self.parameters))
+            return self.handle(call, given)
 
 
 def list_persons(call: Call, given: dict[str, Any]) -> Answer:
@@ -145,6 +170,31 @@ def get_me(call: Call, given: dict[str, Any]) -> Answer:
         "language": {"language_code": "fi", "country_code": "FI"},
     }
     return success(encode({**_user(account.users[account.token_owner_id], account), **company}))
+
+
+def list_webhooks(call: Call, given: dict[str, Any]) -> Answer:
+    return json_answer(200, {"status": "ok", "success": True, "data": call.webhooks.shown()})
+
+
+async def check_webhook(call: Call) -> None:
+    await check_reachable(_subscription(call).subscription_url, call.port, call.account.behaviours)
+
+
+def create_webhook(call: Call, given: dict[str, Any]) -> Answer:
+    return json_answer(201, {"status": "ok", "success": True, "data": call.webhooks.add(_subscription(call))})
+
+
+def delete_webhook(call: Call, given: dict[str, Any]) -> Answer:
+    try:
+        call.webhooks.remove(int(call.path_id or ""))
+    except (ValueError, UnknownRecordError):
+        raise webhooks_error(404, {"id": ["not found"]}) from None
+    return json_answer(200, {"status": "ok", "success": True})
+
+
+def _subscription(call: Call) -> Subscription:
+    account = call.account
+    return read_subscription(call.body, token_owner_id=account.token_owner_id, user_ids=account.users.keys())
 
 
 def _path_id(call: Call) -> int:
@@ -307,10 +357,17 @@ ENDPOINTS: Final = (
     Endpoint("/api/v2/organizations/{id}", 1, get_organization, _ORGANIZATION_LOOK),
     Endpoint("/api/v2/personFields", 10, list_person_fields, {**_PAGING, **_FIELD_LOOK}),
     Endpoint("/api/v2/personFields/{id}", 1, get_person_field, _FIELD_LOOK),
-    Endpoint("/api/v1/users", 20, list_users),
-    Endpoint("/api/v1/users/me", 2, get_me),
-    Endpoint("/v1/users", 20, list_users),
-    Endpoint("/v1/users/me", 2, get_me),
+    *(
+        endpoint
+        for prefix in ("/api/v1", "/v1")
+        for endpoint in (
+            Endpoint(f"{prefix}/users", 20, list_users),
+            Endpoint(f"{prefix}/users/me", 2, get_me),
+            Endpoint(f"{prefix}/webhooks", 10, list_webhooks),
+            Endpoint(f"{prefix}/webhooks", 10, create_webhook, method="POST", check=check_webhook),
+            Endpoint(f"{prefix}/webhooks/{{id}}", 6, delete_webhook, method="DELETE"),
+        )
+    ),
 )
 """All that is served. v1 exists under both prefixes, v2 under `/api/v2` alone."""
 

@@ -31,6 +31,12 @@ class Behaviours:
     """Option ids of built-in fields as strings, such as "3" for visible_to 3."""
     marketing_fields_without_app: Literal["omit", "reject"] = "omit"
     """What `include_fields=marketing_status` gets in an account without the Campaigns app."""
+    date_header: bool = True
+    """Whether answers tell the time, which is the account's."""
+    restored_person_event: Literal["change", "create", "none"] = "change"
+    """What webhooks get when a deletion is undone."""
+    webhook_url_check: Literal["connect", "request", "none"] = "connect"
+    """How a new webhook's URL is tried: by a connection, or by a GET that must not be redirected."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,12 @@ class Limits:
     """Token budget of a day and requests in a rolling two-second window; by default those of one Premium seat.
 
     `daily_tokens` None is no budget. `latency_seconds` is added to every answer of the API.
+    `webhook_clock_speed` is how much faster than real time the retries, bans and the end of webhooks come; 0 stops
+    that clock, which can then only be pushed on. A webhook's receiver has `webhook_timeout_seconds` of real time.
     """
 
     daily_tokens: int | None = 150_000
     burst_per_2s: int = 100
     latency_seconds: float = 0.0
+    webhook_clock_speed: float = 1.0
+    webhook_timeout_seconds: float = 10.0

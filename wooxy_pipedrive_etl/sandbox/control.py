@@ -206,6 +206,16 @@ def _on_account(method: str) -> Callable[[Gateway, dict[str, Any], dict[str, Any
     return run
 
 
+def _on_webhooks(method: str) -> Callable[[Gateway, dict[str, Any], dict[str, Any]], Any]:
+    """A method of the webhooks that takes the body's members by name; answers their state."""
+
+    def run(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        getattr(gateway.webhooks, method)(**body)
+        return gateway.webhooks.state()
+
+    return run
+
+
 def _clear_log(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     gateway.log.clear()
     return {}
@@ -274,7 +284,51 @@ COMMANDS: Final = (
     Command(
         "PATCH", "/sandbox/behaviours", "Switch undocumented behaviours; see state for names", _behaviours
     ),
-    Command("PATCH", "/sandbox/limits", "daily_tokens, burst_per_2s, latency_seconds", _limits),
+    Command(
+        "PATCH",
+        "/sandbox/limits",
+        "daily_tokens, burst_per_2s, latency_seconds, webhook_clock_speed, webhook_timeout_seconds",
+        _limits,
+    ),
+    Command(
+        "GET",
+        "/sandbox/webhooks",
+        "Webhooks: bans, what waits, the last status; and what is ordered for the next events",
+        lambda g, p, b: g.webhooks.state(),
+    ),
+    Command("DELETE", "/sandbox/webhooks", "Drop all webhooks without a word", _on_webhooks("drop_all")),
+    Command(
+        "GET",
+        "/sandbox/webhooks/deliveries",
+        "The attempts so far",
+        lambda g, p, b: [dataclasses.asdict(each) for each in g.webhooks.deliveries()],
+    ),
+    Command("POST", "/sandbox/webhooks/lose", "Lose the next events: events", _on_webhooks("lose")),
+    Command("POST", "/sandbox/webhooks/double", "Double the next events: events", _on_webhooks("double")),
+    Command(
+        "POST",
+        "/sandbox/webhooks/reverse",
+        "Hold the next events until all are there, then the last one first: events",
+        _on_webhooks("reverse"),
+    ),
+    Command(
+        "POST",
+        "/sandbox/webhooks/replay",
+        "Send an old event again: event_id, else the oldest",
+        _on_webhooks("replay"),
+    ),
+    Command(
+        "POST",
+        "/sandbox/webhooks/pass-time",
+        "Let time pass for retries, bans and the end of webhooks: seconds",
+        _on_webhooks("pass_time"),
+    ),
+    Command(
+        "DELETE",
+        "/sandbox/webhooks/faults",
+        "Cancel what is ordered for the next events; held ones come",
+        _on_webhooks("cancel_faults"),
+    ),
     Command(
         "GET",
         "/sandbox/requests",
@@ -287,6 +341,11 @@ COMMANDS: Final = (
         "POST", "/sandbox/faults", "Order a fault: kind, path_prefix, times, after, status, …", _add_fault
     ),
     Command("DELETE", "/sandbox/faults", "Cancel all faults", _clear_faults),
-    Command("POST", "/sandbox/reset", "Forget faults, requests and spent tokens; the account stays", _reset),
+    Command(
+        "POST",
+        "/sandbox/reset",
+        "Forget faults, requests, deliveries and spent tokens; the account stays",
+        _reset,
+    ),
 )
 """Everything that the control surface can do."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import hmac
 import threading
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -21,6 +23,7 @@ from .api import REMOVED_PREFIXES, Call, Endpoint
 from .behaviours import Limits
 from .budget import Budget
 from .faults import Faults, fault_answer
+from .webhooks import Webhooks
 
 KEPT_REQUESTS: Final = 100_000
 
@@ -66,26 +69,28 @@ class CutResponse(Response):
 
 
 class Gateway:
-    """One served account with its limits, faults and log."""
+    """One served account with its limits, faults, webhooks and log."""
 
     def __init__(self, account: Account, limits: Limits) -> None:
         self.account = account
         self.budget = Budget(limits, account.now)
         self.faults = Faults()
         self.log = RequestLog()
+        self.webhooks = Webhooks(account, lambda: self.budget.limits)
         self.stopping: asyncio.Event | None = None
 
-    def endpoint(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-        """The endpoint behind the gateway, for a route of Starlette."""
+    def path(self, methods: Mapping[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+        """A path's endpoints by method, behind the gateway, for a route of Starlette."""
 
         async def serve(request: Request) -> Response:
-            return await self._serve(request, endpoint)
+            return await self._serve(request, methods)
 
         return serve
 
     def reset(self) -> None:
-        """Forget faults, spent tokens and requests; the account stays."""
+        """Forget faults, spent tokens, requests and deliveries; the account and its webhooks stay."""
         self.faults.clear()
+        self.webhooks.reset()
         self.budget.reset()
         self.log.clear()
 
@@ -93,7 +98,7 @@ class Gateway:
         """Every path that is not an endpoint."""
         return await self._serve(request, None)
 
-    async def _serve(self, request: Request, endpoint: Endpoint | None) -> Response:
+    async def _serve(self, request: Request, methods: Mapping[str, Endpoint] | None) -> Response:
         if self.budget.limits.latency_seconds:
             await asyncio.sleep(self.budget.limits.latency_seconds)
         fault = self.faults.take(request.url.path)
@@ -101,7 +106,7 @@ class Gateway:
             # In the log from the start: the client is gone before the end.
             self._record(request, 0, 0)
             await self._hang(request, fault.seconds)
-            return Response(status_code=504)
+            return Response(status_code=504, headers=self._date())
         if fault is not None and fault.kind == "reset":
             self._record(request, 0, 0)
             return CutResponse()
@@ -115,24 +120,27 @@ class Gateway:
             return self._finish(request, whole.with_headers(headers))
         if fault is not None and fault.on_page is not None:
             fault.on_page(self.account)
-        answer, tokens = self._answer(
-            request, endpoint, duplicate=fault is not None and fault.kind == "duplicated_rows"
+        answer, tokens = await self._answer(
+            request, methods, duplicate=fault is not None and fault.kind == "duplicated_rows"
         )
         if fault is not None and fault.kind == "truncated_json":
             answer = replace(answer, body=answer.body[: len(answer.body) // 2])
         return self._finish(request, answer.with_headers(self._headers()), tokens)
 
-    def _answer(self, request: Request, endpoint: Endpoint | None, *, duplicate: bool) -> tuple[Answer, int]:
+    async def _answer(
+        self, request: Request, methods: Mapping[str, Endpoint] | None, *, duplicate: bool
+    ) -> tuple[Answer, int]:
         """The answer and what it cost."""
         path = request.url.path
-        if endpoint is None:
+        if methods is None:
             if path.startswith(REMOVED_PREFIXES) and self.account.behaviours.removed_endpoints == "410":
                 return gateway_error(410, "This endpoint has been removed"), 0
             return gateway_error(404, "Unknown method ."), 0
         if not self._is_token(request.headers.get("x-api-token")):
             return unauthorized(), 0
-        if request.method not in ("GET", "HEAD"):
-            return gateway_error(405, "Method Not Allowed", {"allow": "GET"}), 0
+        endpoint = methods.get("GET" if request.method == "HEAD" else request.method)
+        if endpoint is None:
+            return gateway_error(405, "Method Not Allowed", {"allow": ", ".join(methods)}), 0
         verdict = self.budget.admit(endpoint.cost, self.account.behaviours)
         if verdict == "banned":
             return cloudflare_forbidden(), 0
@@ -142,10 +150,16 @@ class Gateway:
                 {"retry-after": wait} if self.account.behaviours.retry_after else {}
             ), 0
         call = Call(
-            self.account, request.path_params.get("id"), request.query_params.multi_items(), duplicate
+            self.account,
+            self.webhooks,
+            request.path_params.get("id"),
+            request.query_params.multi_items(),
+            await request.body(),
+            request.scope["server"][1],
+            duplicate,
         )
         try:
-            return endpoint.answer(call), endpoint.cost
+            return await endpoint.answer(call), endpoint.cost
         except ApiError as error:
             return error.answer, endpoint.cost
 
@@ -157,8 +171,14 @@ class Gateway:
 
     def _finish(self, request: Request, answer: Answer, tokens: int = 0) -> Response:
         self._record(request, answer.status, tokens)
-        headers = {**answer.headers, "x-correlation-id": str(uuid.uuid4())}
+        headers = {**answer.headers, **self._date(), "x-correlation-id": str(uuid.uuid4())}
         return Response(answer.body, answer.status, headers, answer.content_type)
+
+    def _date(self) -> dict[str, str]:
+        """The account's time, not the machine's: clients may only trust one clock."""
+        if not self.account.behaviours.date_header:
+            return {}
+        return {"date": email.utils.format_datetime(self.account.clock().astimezone(UTC), usegmt=True)}
 
     def _record(self, request: Request, status: int, tokens: int) -> None:
         self.log.add(

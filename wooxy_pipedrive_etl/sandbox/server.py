@@ -14,12 +14,13 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from .account import Account
-from .api import ENDPOINTS
+from .api import ENDPOINTS, Endpoint
 from .behaviours import Behaviours, Limits
 from .control import control_routes
 from .errors import PortTakenError, SandboxError
 from .faults import Faults
 from .gateway import Gateway, RequestRecord
+from .webhooks import Webhooks
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
@@ -29,7 +30,10 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 def build_app(gateway: Gateway) -> Starlette:
     """The API, and the control surface under `/sandbox`."""
     # Every method reaches the gateway, which answers 405 itself, in Pipedrive's form.
-    api = [Route(each.path, gateway.endpoint(each), methods=_METHODS) for each in ENDPOINTS]
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for each in ENDPOINTS:
+        paths.setdefault(each.path, {})[each.method] = each
+    api = [Route(path, gateway.path(methods), methods=_METHODS) for path, methods in paths.items()]
     rest = Route("/{path:path}", gateway.unknown, methods=_METHODS)
     return Starlette(routes=[*control_routes(gateway), *api, rest])
 
@@ -74,6 +78,11 @@ class SandboxServer:
         return self.gateway.faults
 
     @property
+    def webhooks(self) -> Webhooks:
+        """Who is told of changes, and ways to disturb that."""
+        return self.gateway.webhooks
+
+    @property
     def limits(self) -> Limits:
         return self.gateway.budget.limits
 
@@ -87,7 +96,7 @@ class SandboxServer:
         return self.gateway.budget.tokens_used
 
     def reset(self) -> None:
-        """Forget faults, spent tokens and requests; the account stays."""
+        """Forget faults, spent tokens, requests and deliveries; the account and its webhooks stay."""
         self.gateway.reset()
 
     def start(self) -> SandboxServer:
@@ -154,6 +163,7 @@ class _Server(uvicorn.Server):
                 lifespan="off",
                 ws="none",
                 server_header=False,
+                date_header=False,
             )
         )
         self.answers = threading.Event()
@@ -170,12 +180,14 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._gateway.stopping = stopping = asyncio.Event()
+        self._gateway.webhooks.start()
         self.answers.set()
         while not await self.on_tick(0):
             # A signal only sets a flag, so look at it now and then; `stop` wakes this at once.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), timeout=0.5)
         stopping.set()
+        await self._gateway.webhooks.stop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

@@ -71,6 +71,8 @@ def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFr
         if before is None:
             changes.append(SchemaChange("new_field", code, f"The field {row['field_name']} is new."))
             continue
+        # An entry that does not tell its type has not changed it.
+        row["field_type"] = row["field_type"] or before["field_type"]
         changes += _compare(code, before, row, returned=code not in known)
         # The values of a field that lost its options with its old type are no ids.
         if row["options"] or before["field_type"] == row["field_type"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ class DatabaseUnavailable(StoreError):
     """The database can't be opened; the message says why, without credentials."""
 
 
-def open_database(url: str, sqlite_wait_seconds: float = _SQLITE_WAIT_SECONDS) -> Engine:
+def open_database(url: str, sqlite_wait_seconds: float | None = None) -> Engine:
     """An engine for a SQLAlchemy URL, checked by connecting once. Its errors tell no values.
 
-    `sqlite_wait_seconds`: how long a writer waits for another one on SQLite.
+    `sqlite_wait_seconds`: how long a writer waits for another one on SQLite, if not two minutes.
     Raises DatabaseUnavailable if the URL can't be read, names another database than SQLite or PostgreSQL, or
     if nothing answers there.
     """
@@ -98,19 +99,20 @@ def hide_values(error: psycopg.Error) -> None:
         error.args = (told.message_primary,)
 
 
-def _sqlite(url: URL, wait_seconds: float) -> Engine:
+def _sqlite(url: URL, wait_seconds: float | None) -> Engine:
     database = Path(str(url.database))
     if not database.exists():
         # These are people's data: the file, and those that SQLite lays beside it, are the owner's alone.
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database.touch(mode=0o600)
+    wait_seconds = _SQLITE_WAIT_SECONDS if wait_seconds is None else wait_seconds
     engine = create_engine(url, connect_args={"timeout": wait_seconds}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
         # The driver would begin a transaction only before the first write, and never before DDL.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection, time.monotonic() + wait_seconds)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -122,6 +124,18 @@ def _sqlite(url: URL, wait_seconds: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
+    """Of programs that open a new file at once, one makes it a WAL file; SQLite refuses the others without waiting."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def reading(engine: Engine) -> Connection:

@@ -102,7 +102,7 @@ def add_event(engine: sa.Engine, connection_id: int, person_id: int, *, deleted:
         # numbers: a reader that has seen one has seen all before it.
         number, waiting = _count(connection, connection_id, newest=1, last_event_at=_now())
         noted = connection.execute(
-            events.update().where(*mine).values(number=number, deleted=sa.or_(events.c.deleted, deleted))
+            events.update().where(*mine).values(number=number, deleted=events.c.deleted | sa.literal(deleted))
         ).rowcount
         if noted:
             _count(connection, connection_id, accepted=1)

@@ -12,12 +12,13 @@ import sqlalchemy as sa
 
 from . import tables
 
-COLUMNS = ["pipedrive", "label", "wooxy", "format"]
+COLUMNS = ["pipedrive", "label", "wooxy", "format", "field_type"]
 
 
 @dataclass(frozen=True)
 class StoredMatching:
-    """`variables`: columns pipedrive, label (str), wooxy (str or None), format ("String" or "DateTime"), all object."""
+    """`variables`: columns pipedrive, label (str), wooxy (str or None), format ("String" or "DateTime"), field_type
+    (str; None where it was not known when the row was stored), all object."""
 
     revision: int
     ignore_empty_values: bool
@@ -84,12 +85,13 @@ def _read(
     return StoredMatching(
         revision=row.revision,
         ignore_empty_values=row.ignore_empty_values,
-        variables=pd.DataFrame(json.loads(row.variables), columns=COLUMNS, dtype=object),
+        # Rows stored before they had a field_type lack it.
+        variables=_plain(pd.DataFrame(json.loads(row.variables), columns=COLUMNS, dtype=object)),
         confirmed_at=row.confirmed_at,
     )
 
 
 def _plain(variables: pd.DataFrame) -> pd.DataFrame:
-    """The columns as object, a missing value as None: what reading gives back, too."""
-    columns = variables[COLUMNS].reset_index(drop=True).astype(object)
+    """The columns as object, a missing value or field_type as None: what reading gives back, too."""
+    columns = variables.reindex(columns=COLUMNS).reset_index(drop=True).astype(object)
     return columns.where(columns.notna(), None)

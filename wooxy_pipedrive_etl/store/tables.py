@@ -116,7 +116,7 @@ matchings = Table(
     _connection_key(),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("ignore_empty_values", Boolean, nullable=False),
-    Column("variables", Text, nullable=False),  # JSON: [{pipedrive, label, wooxy, format}]
+    Column("variables", Text, nullable=False),  # JSON: [{pipedrive, label, wooxy, format, field_type}]
     Column("confirmed_at", DateTime),
 )
 

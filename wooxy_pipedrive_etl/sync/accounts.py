@@ -25,7 +25,7 @@ from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import land_persons
 
-from . import budget
+from . import budget, webhooks
 from .errors import InvalidSetting, WrongAccount
 from .whole_catalogue import read_whole_catalogue
 
@@ -91,6 +91,8 @@ def connect(
             record = connections.add_connection(
                 connection, name=name, domain_id=domain_id, company_id=account.company_id, **settings
             )
+            # SQLite gives the number of a connection that was forgotten to the next one.
+            inbox.forget_connection(store.inbox, record.id)
         else:
             record = _take_up(connection, known, domain, settings)
         save_fields(connection, record.id, fields)
@@ -102,20 +104,33 @@ def connect(
         return connections.get_connection(connection, name), account
 
 
-def disconnect(store: Store, name: str, *, forget: bool) -> ConnectionRecord:
-    """Stops the syncing of a connection and forgets its credentials; the list stays. With `forget`, everything
-    that is known of the connection goes but the list. Raises UnknownConnection, and ConnectionBusy during a run."""
+def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
+    """Stops the syncing of a connection, removes its webhook and forgets its credentials; the list stays. With
+    `forget`, everything that is known of the connection goes but the list.
+
+    Returns a sentence if something may be left in Pipedrive. Raises UnknownConnection, and ConnectionBusy during a run.
+    """
     with reading(store.engine) as connection:
         record = connections.get_connection(connection, name)
-    with sole_writer(store.engine, record), store.engine.begin() as connection:
+    with sole_writer(store.engine, record):
+        left = webhooks.let_go(store, record)
+        with store.engine.begin() as connection:
+            if forget:
+                drop_stage(connection, record.id)
+                connections.remove_connection(connection, record.id)
+            else:
+                connections.update_connection(
+                    connection,
+                    record.id,
+                    state="disconnected",
+                    encrypted_api_token="",
+                    webhook_id=None,
+                    webhook_url=None,
+                    encrypted_webhook_password=None,
+                )
         if forget:
-            drop_stage(connection, record.id)
-            connections.remove_connection(connection, record.id)
-        else:
-            connections.update_connection(connection, record.id, state="disconnected", encrypted_api_token="")
-    if forget:
-        inbox.forget_connection(store.inbox, record.id)
-    return record
+            inbox.forget_connection(store.inbox, record.id)
+    return left
 
 
 def _names_for_previews(

@@ -36,8 +36,9 @@ def read_catalogue(run: SyncRun) -> CatalogueReport:
 def store_catalogue(
     store: Store, record: ConnectionRecord, client: PipedriveClient, *, allow_lost_fields: bool = False
 ) -> CatalogueReport:
-    """The same outside of a run, whose hold on the connection it does not need; checks the account first (12 tokens).
+    """The same outside of a run, whose hold on the connection it does not need; checks the account first.
 
+    12 tokens, and 10 for each 500 fields more or for a second look, which the caller notes (`client.usage`).
     `allow_lost_fields`: a person says that many fields may be gone at once.
     Raises WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """

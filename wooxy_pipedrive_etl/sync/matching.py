@@ -11,14 +11,17 @@ import pandas as pd
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.contact_list.columns import IDENTIFIERS
 from wooxy_pipedrive_etl.mapping.matching import (
     Matching,
+    accept_types,
     auto_match,
     check_matching,
     empty_matching,
     feed_plan,
     match_table,
     preview_plan,
+    retyped_rows,
     use_all_suggestions,
 )
 from wooxy_pipedrive_etl.mapping.matching_file import read_matching_file, write_matching_file
@@ -37,7 +40,7 @@ from wooxy_pipedrive_etl.store.matchings import (
 )
 from wooxy_pipedrive_etl.store.snapshot import sample_persons
 
-from .errors import InvalidMatching
+from .errors import InvalidMatching, SyncError
 from .run import SyncRun
 
 # Enough persons for nearly every variable to have a value among them.
@@ -73,6 +76,25 @@ def show_matching(store: Store, name: str) -> tuple[pd.DataFrame, Matching]:
         return _table(connection, view), view.matching
 
 
+def waiting_and_red(
+    connection: sa.Connection, record: ConnectionRecord, in_force: StoredMatching | None
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """What a person should look at in the matching in force: the variables that it does not have yet ({pipedrive,
+    label}) and its red rows ({pipedrive, label, reason}). Without an Import there is none of either."""
+    if in_force is None:
+        return [], []
+    view = _view_of(connection, record, _matching_of(in_force), confirmed=True)
+    rows = match_table(*_rules(view), confirmed=True).to_dict("records")
+    return (
+        [{"pipedrive": row["pipedrive"], "label": row["label"]} for row in rows if row["new"]],
+        [
+            {"pipedrive": row["pipedrive"], "label": row["label"], "reason": row["reason"]}
+            for row in rows
+            if row["status"] == "red"
+        ],
+    )
+
+
 def match_table_of_run(run: SyncRun) -> pd.DataFrame:
     """The Match variables table as it stands in a run."""
     with reading(run.store.engine) as connection:
@@ -80,18 +102,32 @@ def match_table_of_run(run: SyncRun) -> pd.DataFrame:
 
 
 def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
-    """What the run feeds: rows whose field is gone, that break another rule, or that the last walk could not read,
-    feed nothing, so that what is stored stays."""
+    """What the run feeds: rows whose field is gone or has another type now, that break another rule, or that the last
+    walk could not read, feed nothing, so that what is stored stays.
+
+    Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have.
+    """
     return feed_plan_with(connection, run.record, run.matching)
 
 
 def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:
-    """What a run that began now would feed."""
+    """What a run that began now would feed. Raises as `feed_plan_of`."""
     matching = Matching(stored.ignore_empty_values, stored.variables)
     view = _view_of(connection, record, matching, confirmed=True)
+    if not view.matching.ignore_empty_values:
+        _check_identifiers(view)
     left_out = (connections.get_connection(connection, record.name).left_out_fields or "").split(",")
     readable = view.variables[~view.variables["field_code"].isin(left_out)]
     return feed_plan(readable, view.matching, view.list_variables, record.default_region)
+
+
+def _check_identifiers(view: MatchView) -> None:
+    for wooxy, error in retyped_rows(view.variables, view.matching).items():
+        if wooxy in IDENTIFIERS:
+            raise SyncError(
+                f"{error.message} It feeds {wooxy}, and empty values overwrite stored ones, so contacts that have no "
+                "other identifier would be deleted; nothing was written."
+            )
 
 
 def export_matching(store: Store, name: str) -> str:
@@ -116,7 +152,8 @@ def set_ignore_empty_values(store: Store, name: str, ignore: bool) -> None:
     with store.engine.begin() as connection:
         view = _view(connection, connections.get_connection(connection, name))
         if view.matching.ignore_empty_values != ignore:
-            changed = Matching(ignore, auto_match(*_rules(view)).variables)
+            # Its rows stay as they are: a new variable waits for its Import.
+            changed = Matching(ignore, view.matching.variables)
             _save(connection, view.record, changed, confirmed=view.confirmed)
 
 
@@ -137,8 +174,12 @@ def import_matching(
 
 
 def confirm_matching(connection: sa.Connection, record: ConnectionRecord, matching: Matching) -> ImportReport:
-    """Puts a matching in force; from now on the connection is active. Raises InvalidMatching, ListError."""
+    """Puts a matching in force, with the types that the fields have now; from now on the connection is active.
+
+    Raises InvalidMatching, ListError.
+    """
     view = _view(connection, record)
+    matching = accept_types(view.variables, matching)
     errors = check_matching(view.variables, matching, view.list_variables)
     if errors:
         raise InvalidMatching([error.message for error in errors])
@@ -217,13 +258,16 @@ def _view(connection: sa.Connection, record: ConnectionRecord) -> MatchView:
     stored = latest_matching(connection, record.id)
     if stored is None:
         return _view_of(connection, record, empty_matching(), confirmed=False)
-    matching = Matching(stored.ignore_empty_values, stored.variables)
-    return _view_of(connection, record, matching, confirmed=stored.confirmed_at is not None)
+    confirmed = stored.confirmed_at is not None
+    return _view_of(connection, record, _matching_of(stored), confirmed=confirmed)
 
 
 def _view_of_run(connection: sa.Connection, run: SyncRun) -> MatchView:
-    matching = Matching(run.matching.ignore_empty_values, run.matching.variables)
-    return _view_of(connection, run.record, matching, confirmed=True)
+    return _view_of(connection, run.record, _matching_of(run.matching), confirmed=True)
+
+
+def _matching_of(stored: StoredMatching) -> Matching:
+    return Matching(stored.ignore_empty_values, stored.variables)
 
 
 def _view_of(

@@ -14,12 +14,16 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 
 from . import budget
+from .matching import waiting_and_red
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
-    """One object a connection, JSON-ready, with the keys of product.md section 7. Raises UnknownConnection."""
+    """One object a connection, JSON-ready, with the keys of product.md section 7 and more. Raises UnknownConnection.
+
+    `fields_waiting` and `red_rows`: what waits for a person in the matching in force (see `waiting_and_red`).
+    """
     with reading(store.engine) as connection:
         if name is None:
             records = connections.list_connections(connection)
@@ -29,6 +33,8 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
         for record in records:
             last = reports.last_run(connection, record.id)
             confirmed = matchings.confirmed_matching(connection, record.id)
+            waiting, red = waiting_and_red(connection, record, confirmed)
+            hints = inbox.count_hints(store.inbox, record.id)
             result.append(
                 {
                     "name": record.name,
@@ -42,15 +48,33 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                     "contacts": ContactList.of_domain(connection, record.domain).count(connection),
                     "daily_token_limit": record.daily_token_limit,
                     "daily_tokens_left": record.daily_tokens_left,
-                    "budget": _budget(connection, record, inbox.count_hints(store.inbox, record.id)),
+                    "budget": _budget(connection, record, hints),
+                    "webhook": {"url": record.webhook_url, "registered": record.webhook_id is not None},
+                    "hints_waiting": hints,
                     "last_run": None if last is None else _run(last),
                     "schema_changes": [
                         change | {"recorded_at": _instant(change["recorded_at"])}
                         for change in recent_schema_changes(connection, record.id)
                     ],
+                    "fields_waiting": waiting,
+                    "red_rows": red,
                 }
             )
         return result
+
+
+def webhook_calls(store: Store, name: str) -> dict[str, Any]:
+    """What came in by the connection's webhook so far: accepted, overflowed, malformed, last_event_at. Raises
+    UnknownConnection."""
+    with reading(store.engine) as connection:
+        record = connections.get_connection(connection, name)
+    came = inbox.received(store.inbox, record.id)
+    return {
+        "accepted": came.accepted,
+        "overflowed": came.overflowed,
+        "malformed": came.malformed,
+        "last_event_at": _instant(came.last_event_at),
+    }
 
 
 def standing_issues(store: Store, name: str) -> list[dict[str, Any]]:

@@ -162,3 +162,52 @@ def test_the_demo_once(program: CommandLine) -> None:
     assert "Synced 25 persons:" in ended.out
     # An earlier demo's list is taken up again.
     assert program("status", "demo", "--json").json[0]["state"] == "active"
+
+
+def test_what_changed_in_pipedrive_is_said_where_people_look(program: CommandLine, tmp_path: Path) -> None:
+    account = program.server.account
+    assert program.connect().code == 0
+    _import(program, tmp_path, ("emails", "email"), ("city", "town"))
+    shown = program("match", "acme").out
+    assert " new" not in shown
+    for number in range(7):
+        account.add_field(f"Fresh {number}", "varchar", code=f"fresh{number}")
+    account.delete_field("city")
+    program.run_steps()
+    (row,) = program("status", "--json").json
+    assert row["fields_waiting"] == [
+        {"pipedrive": f"fresh{number}", "label": f"Fresh {number}"} for number in range(7)
+    ]
+    ((reason, label, key),) = [(red.pop("reason"), *sorted(red.values())) for red in row["red_rows"]]
+    assert (label, key) == ("City", "city")
+    assert "gone from Pipedrive" in reason
+    assert {change["kind"] for change in row["schema_changes"]} == {"new_field", "gone_field"}
+    shown = program("match", "acme").out
+    (fresh,) = [line for line in shown.splitlines() if "Fresh 3" in line and "gray" in line]
+    assert "gray new" in fresh
+    for ended in (shown, program("status").out):
+        assert "Fresh 0, Fresh 1, Fresh 2, Fresh 3, Fresh 4 and 2 more" in ended
+        assert "red, feeds nothing: City. The field is gone from Pipedrive" in ended
+        assert "The field City is gone from Pipedrive." in ended
+    # A draft changes nothing of what waits.
+    assert program("match", "acme", "--suggest").code == 0
+    assert program("status", "--json").json[0]["fields_waiting"] == row["fields_waiting"]
+    _import(program, tmp_path, ("emails", "email"))
+    assert program("status", "--json").json[0]["fields_waiting"] == []
+    assert "new, not imported" not in program("match", "acme").out
+
+
+def test_a_connection_whose_fields_are_gone_is_taken_up_by_a_person_s_word(
+    program: CommandLine, tmp_path: Path
+) -> None:
+    for number in range(12):
+        program.server.account.add_field(f"Extra {number}", "varchar", code=f"extra{number}")
+    assert program.connect().code == 0
+    assert program("disconnect", "acme").code == 0
+    for number in range(12):
+        program.server.account.delete_field(f"extra{number}")
+    ended = program.connect()
+    assert ended.code == 1
+    assert "lacks 12 of the 50 known fields" in ended.err
+    assert "connect acme … --allow-lost-fields" in ended.err
+    assert program.connect("acme", "--allow-lost-fields").code == 0

@@ -365,7 +365,7 @@ class History(RuleBasedStateMachine):
             assert set(row) == {*_BUILT_IN, *self.oracle.custom_variables}
         assert SECRET not in str(after)
         with reading(self.acme.store.engine) as connection:
-            left_over = [name for name in sa.inspect(connection).get_table_names() if "stage" in name]
+            left_over = [name for name in sa.inspect(connection).get_table_names() if "plan" in name]
         assert left_over == []
 
     def compare_with_fresh_list(self) -> None:

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from wooxy_pipedrive_etl.mapping.matching import (
     Matching,
+    accept_types,
     auto_match,
     check_matching,
     empty_matching,
     feed_plan,
     match_table,
+    retyped_rows,
     use_all_suggestions,
 )
 from wooxy_pipedrive_etl.mapping.naming import RESERVED_NAMES, is_valid_name, lower_camel_case, suggest_name
@@ -307,3 +309,85 @@ def test_suggestions_are_valid_unique_and_always_the_same(
     everything = use_all_suggestions(variables, empty_matching(), in_list)
     assert check_matching(variables, everything, in_list) == []
     assert len(_targets(everything)) == len(variables)
+
+
+def _retyped(code: str, field_type: str) -> pd.DataFrame:
+    """The variables when a field has another type."""
+    fields = [*SYSTEM, *CUSTOM]
+    return pipedrive_variables(
+        fields_frame(
+            [{**each, "field_type": field_type} if each["field_code"] == code else each for each in fields]
+        )
+    )
+
+
+def test_a_field_with_another_type_than_at_the_import_is_red_and_feeds_nothing() -> None:
+    matching = accept_types(VARIABLES, _matching((START, "contractStart", "DateTime"), ("name", "name")))
+    assert [feed.wooxy for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["contractStart", "name"]
+    now = _retyped(START, "varchar")
+    assert [feed.wooxy for feed in feed_plan(now, matching, LIST).feeds] == ["name"]
+    table = match_table(now, matching, LIST, confirmed=True).set_index("pipedrive")
+    assert table.loc[START, "status"] == "red"
+    assert table.loc[START, "reason"] == (
+        "The field changed its type from date to varchar since the Import; what was stored stays: import again to "
+        "accept the new type."
+    )
+    assert list(retyped_rows(now, matching)) == ["contractStart"]
+    # It holds no Import up, and the Import is what accepts it.
+    assert check_matching(now, matching, LIST) == []
+    accepted = accept_types(now, matching)
+    assert [feed.wooxy for feed in feed_plan(now, accepted, LIST).feeds] == ["contractStart", "name"]
+    # The old type again, without another Import.
+    assert [feed.wooxy for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["contractStart", "name"]
+
+
+def test_rows_without_a_remembered_type_are_not_judged() -> None:
+    matching = _matching((START, "contractStart", "DateTime"))
+    assert len(feed_plan(_retyped(START, "varchar"), matching, LIST).feeds) == 1
+
+
+def test_rows_of_none_are_not_red_whatever_became_of_their_fields() -> None:
+    matching = accept_types(VARIABLES, _matching((START, None), (BUDGET, None)))
+    table = match_table(_retyped(START, "varchar"), matching, LIST, confirmed=True).set_index("pipedrive")
+    assert table.loc[START, "status"] == "gray"
+    # Nor when they are then set to their suggestion, which no Import has agreed upon yet.
+    suggested = use_all_suggestions(_retyped(START, "varchar"), matching, LIST)
+    table = match_table(_retyped(START, "varchar"), suggested, LIST, confirmed=False).set_index("pipedrive")
+    assert table.loc[START, "status"] == "green"
+
+
+def test_system_fields_that_are_read_by_their_shape_have_no_type_to_change() -> None:
+    """The catalogue's types of these are not settled (API facts, section 11); their values do not depend on them."""
+    matching = accept_types(
+        VARIABLES, _matching(("phones", "phoneNumber"), ("birthday", "contactBirthday", "DateTime"))
+    )
+    assert [feed.wooxy for feed in feed_plan(_retyped("phone", "varchar"), matching, LIST).feeds] == [
+        "phoneNumber",
+        "contactBirthday",
+    ]
+    assert [feed.wooxy for feed in feed_plan(_retyped("birthday", "text"), matching, LIST).feeds] == [
+        "phoneNumber"
+    ]
+
+
+def test_a_gone_field_keeps_the_type_that_it_had() -> None:
+    matching = accept_types(
+        VARIABLES, _matching((START, "contractStart", "DateTime"), (f"{BUDGET}/currency", "notes"))
+    )
+    without = pipedrive_variables(fields_frame(SYSTEM))
+    away = accept_types(without, matching)
+    assert away.variables["field_type"].tolist() == ["date", "monetary"]
+    reasons = match_table(_retyped(BUDGET, "double"), away, LIST, confirmed=True).set_index("pipedrive")[
+        "reason"
+    ]
+    # A part that its field no longer has is not gone: its field has another type.
+    assert "from monetary to double" in reasons[f"{BUDGET}/currency"]
+    assert reasons[START] is None
+
+
+def test_auto_match_and_suggestions_carry_the_remembered_types_on() -> None:
+    matching = accept_types(VARIABLES, _matching((START, "contractStart", "DateTime")))
+    for made in (auto_match, use_all_suggestions):
+        types = made(VARIABLES, matching, LIST).variables.set_index("pipedrive")["field_type"]
+        assert types[START] == "date"
+        assert types.drop(START).isna().all()

@@ -87,7 +87,7 @@ def test_what_is_not_named_is_not_imported_and_labels_are_ignored() -> None:
     )
     assert matching.ignore_empty_values is True
     rows = list(matching.variables.itertuples(index=False, name=None))
-    assert rows[0] == ("name", "Name", "notes", "String")
+    assert rows[0] == ("name", "Name", "notes", "String", None)
     assert {row[0] for row in rows} == set(VARIABLES["key"])
     assert [row[2] for row in rows[1:]] == [None] * 4
 

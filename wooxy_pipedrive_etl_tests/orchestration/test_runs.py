@@ -105,6 +105,22 @@ def test_what_a_run_tells(database_url: str, instance: dg.DagsterInstance) -> No
             assert check.passed
 
 
+def test_what_changed_in_pipedrive_is_counted(sqlite_url: str, instance: dg.DagsterInstance) -> None:
+    with connected(sqlite_url, small_account(1)) as acme:
+        acme.import_rows(ROWS)
+        acme.account.add_field("Size", "varchar", code="size")
+        acme.account.delete_field("city")
+        result = _run(acme, instance)
+        fields, matches = _metadata(result, "person_fields"), _metadata(result, "variable_matches")
+        assert {name: fields[name] for name in fields if name.endswith(("_fields", "_changes"))} == {
+            "schema_changes": 2,
+            "new_fields": 1,
+            "gone_fields": 1,
+            "retyped_fields": 0,
+        }
+        assert (matches["new"], matches["red"]) == (1, 1)
+
+
 def test_a_re_map_reads_no_persons(sqlite_url: str, instance: dg.DagsterInstance) -> None:
     with connected(sqlite_url, seeded_account(20), default_region="FI") as acme:
         acme.import_all()

@@ -51,7 +51,8 @@ def test_odd_fields_of_the_catalogue(connect: Connect) -> None:
         field("blank", field_name=" ", field_type=None, options="none"),
     ]
     with host([listed(entries)]) as pipedrive:
-        fields = connect(pipedrive.url).person_fields().fields
+        fields, odd = connect(pipedrive.url).person_fields()
+    assert odd == 5
     assert fields["field_code"].tolist() == ["bare", "tier", "set", "blank"]
     assert fields["field_name"].tolist() == ["bare", "Tier", "Set", "blank"]
     assert fields["field_type"].tolist() == ["", "varchar", "varchar", ""]

@@ -11,6 +11,7 @@ import pytest
 
 from wooxy_pipedrive_etl.sandbox import Account, SandboxServer
 
+from .receiver import Receiver
 from .served import Clock, Served
 
 
@@ -30,6 +31,12 @@ def serve(http: httpx.Client) -> Iterator[Callable[..., Served]]:
             return Served(account, stack.enter_context(SandboxServer(account, **options)), http)
 
         yield start
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture

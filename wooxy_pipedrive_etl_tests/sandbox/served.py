@@ -64,5 +64,13 @@ class Served:
                 return rows
             cursor = {"cursor": following}
 
+    def subscribe(self, url: str, **body: Any) -> dict[str, Any]:
+        """The new webhook; of all events of persons unless told otherwise."""
+        asked = {"subscription_url": url, "event_action": "*", "event_object": "person", "name": "Test"}
+        response = self.call("POST", "/api/v1/webhooks", json={**asked, **body})
+        assert response.status_code == 201, response.text
+        webhook: dict[str, Any] = response.json()["data"]
+        return webhook
+
     def control(self, method: str, path: str, **body: Any) -> httpx.Response:
         return self.http.request(method, f"{self.server.url}/sandbox{path}", json=body)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Limits
+from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, Limits
 from wooxy_pipedrive_etl.sandbox.budget import Budget
 
 from .served import Clock, Served
@@ -48,6 +49,21 @@ def test_every_answer_tells_both_limits(serve: Serve) -> None:
         assert headers["x-daily-ratelimit-token-remaining"] == left
         assert headers["x-correlation-id"]
     assert int(served.get(ME).headers["x-ratelimit-remaining"]) < 50
+
+
+def test_every_answer_tells_the_time_of_the_account(serve: Serve, account: Account, clock: Clock) -> None:
+    served = serve(account)
+    clock.now = datetime(2026, 3, 8, 1, 2, 3, 456_000, tzinfo=timezone(timedelta(hours=2)))
+    served.server.faults.add(Fault("status", path_prefix="/api/v2/organizations", status=503))
+    served.server.faults.add(Fault("timeout", path_prefix="/api/v2/personFields", seconds=0.01))
+    for path in (ME, "/api/v2/persons?bad=1", "/nowhere", "/api/v2/organizations", "/api/v2/personFields"):
+        assert served.get(path).headers.get_list("date") == ["Sat, 07 Mar 2026 23:02:03 GMT"]
+    denied = served.http.get(f"{served.server.url}{ME}")
+    assert (denied.status_code, denied.headers["date"]) == (401, "Sat, 07 Mar 2026 23:02:03 GMT")
+
+
+def test_the_time_can_be_missing(serve: Serve) -> None:
+    assert "date" not in serve(behaviours=Behaviours(date_header=False)).get(ME).headers
 
 
 def test_the_daily_headers_can_be_missing(serve: Serve) -> None:

@@ -81,6 +81,14 @@ def test_organisations_are_listed_by_ids_with_cursors(serve: Serve, account: Acc
     account.rename_organization(2, "Renamed")
     since = {"updated_since": "2026-03-01T12:00:05Z", "sort_by": "update_time"}
     assert [row["name"] for row in served.data("/api/v2/organizations", **since)] == ["Renamed"]
+    clock.tick()
+    account.rename_organization(4, "Renamed later")
+    newest = {**since, "sort_direction": "desc"}
+    assert [row["id"] for row in served.data("/api/v2/organizations", **newest)] == [4, 2]
+    until = {**since, "updated_until": "2026-03-01T12:00:06Z"}
+    assert [row["id"] for row in served.data("/api/v2/organizations", **until)] == [2]
+    earlier = {"updated_until": "2026-03-01T12:00:05Z", "sort_by": "update_time"}
+    assert [row["id"] for row in served.data("/api/v2/organizations", **earlier)] == [1, 3, 5]
 
 
 def test_deleted_and_hidden_organisations_are_left_out(serve: Serve, account: Account) -> None:

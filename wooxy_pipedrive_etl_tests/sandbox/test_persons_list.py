@@ -53,7 +53,8 @@ def test_pages_are_a_hundred_persons_unless_asked_and_end_with_a_null_cursor(
     marker = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     assert marker == {"field": "id", "fieldValue": 101, "sortDirection": "asc", "id": 101}
     assert [each["id"] for each in served.walk(limit=100)] == list(range(1, 206))
-    assert [each["id"] for each in served.walk(limit=41, sort_direction="desc")] == list(range(205, 0, -1))
+    for order in ({"sort_direction": "desc"}, {"sort_direction": "desc", "sort_by": "id"}):
+        assert [each["id"] for each in served.walk(limit=41, **order)] == list(range(205, 0, -1))
     assert served.get("/api/v2/persons", limit=205).json()["additional_data"] == {"next_cursor": None}
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from wooxy_pipedrive_etl.sandbox import Account, Fault, Limits, PortTakenError, SandboxServer, run_sandbox
 
+from .receiver import Receiver
 from .served import Served
 
 Serve = Callable[..., Served]
@@ -116,4 +117,27 @@ def test_the_foreground_server_ends_with_ctrl_c() -> None:
         assert len(response.json()["data"]) == 5
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output, errors) == (0, "stopped\n", "")
+
+
+def test_the_foreground_server_delivers_webhooks_and_ends_while_one_hangs(receiver: Receiver) -> None:
+    command = [sys.executable, "-W", "error", "-c", _FOREGROUND]
+    receiver.answers.extend([200, 0])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with httpx.Client(base_url=url, headers={"x-api-token": "secret"}) as client:
+            asked = {
+                "subscription_url": receiver.url,
+                "event_action": "*",
+                "event_object": "person",
+                "name": "A",
+            }
+            assert client.post("/api/v1/webhooks", json=asked).status_code == 201
+            client.patch("/sandbox/persons/1", json={"name": "Edited"})
+            client.delete("/sandbox/persons/1")
+        events = [receiver.arrivals.get(timeout=20).json for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=20)
+    assert [each["meta"]["action"] for each in events] == ["change", "delete"]
     assert (process.returncode, output, errors) == (0, "stopped\n", "")

@@ -188,6 +188,20 @@ def test_field_that_changed_its_type_but_has_options_keeps_gone_ones(
     assert _options(connection, record, "c") == [*COLOUR[1:], {"id": 12, "label": "Red", "gone": True}]
 
 
+def test_field_that_does_not_tell_its_type_keeps_the_one_it_had(
+    connection: sa.Connection, record: ConnectionRecord
+) -> None:
+    _kinds(connection, record, NAME, ("c", "Colour", "enum", COLOUR))
+    assert _kinds(connection, record, NAME, ("c", "Colour", "", COLOUR)) == []
+    _kinds(connection, record, NAME)
+    returned = [("returned_field", "The field Colour is back.")]
+    assert _kinds(connection, record, NAME, ("c", "Colour", "", COLOUR)) == returned
+    assert read_fields(connection, record.id)["field_type"].tolist() == ["varchar", "enum"]
+    assert _kinds(connection, record, NAME, ("c", "Colour", "", COLOUR), ("new", "New", "", None)) == [
+        ("new_field", "The field New is new.")
+    ]
+
+
 def test_text_that_no_database_stores_is_replaced_and_is_no_change_the_next_time(
     connection: sa.Connection, record: ConnectionRecord
 ) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.matchings import (
     StoredMatching,
@@ -14,13 +18,15 @@ from wooxy_pipedrive_etl.store.matchings import (
 
 from .conftest import new_connection
 
-COLUMNS = ["pipedrive", "label", "wooxy", "format"]
+COLUMNS = ["pipedrive", "label", "wooxy", "format", "field_type"]
 
 
 def _save(
     connection: sa.Connection, record: ConnectionRecord, wooxy: str | None, *, confirmed: bool
 ) -> StoredMatching:
-    variables = pd.DataFrame([("name", "Name \ud83d", wooxy, "String")], columns=COLUMNS, dtype=object)
+    variables = pd.DataFrame(
+        [("name", "Name \ud83d", wooxy, "String", "varchar")], columns=COLUMNS, dtype=object
+    )
     return save_matching(
         connection, record.id, ignore_empty_values=True, variables=variables, confirmed=confirmed
     )
@@ -70,9 +76,9 @@ def test_variables_come_back_as_they_were_saved(
 ) -> None:
     variables = pd.DataFrame(
         [
-            ("emails", "Email\n'\"\\", "email", "String"),
-            ("9f1c/currency", "Бюджет/Currency 🎈", None, "String"),
-            ("birthday", "", "contactBirthday", "DateTime"),
+            ("emails", "Email\n'\"\\", "email", "String", None),
+            ("9f1c/currency", "Бюджет/Currency 🎈", None, "String", "monetary"),
+            ("birthday", "", "contactBirthday", "DateTime", "date"),
         ],
         columns=COLUMNS,
         index=[4, 2, 9],
@@ -83,10 +89,11 @@ def test_variables_come_back_as_they_were_saved(
     read = confirmed_matching(connection, record.id)
     assert read is not None
     for matching in (saved, read):
-        assert matching.variables.to_dict("records") == [
-            {"pipedrive": "emails", "label": "Email\n'\"\\", "wooxy": "email", "format": "String"},
-            {"pipedrive": "9f1c/currency", "label": "Бюджет/Currency 🎈", "wooxy": None, "format": "String"},
-            {"pipedrive": "birthday", "label": "", "wooxy": "contactBirthday", "format": "DateTime"},
+        assert matching.variables.columns.tolist() == COLUMNS
+        assert matching.variables.to_numpy().tolist() == [
+            ["emails", "Email\n'\"\\", "email", "String", None],
+            ["9f1c/currency", "Бюджет/Currency 🎈", None, "String", "monetary"],
+            ["birthday", "", "contactBirthday", "DateTime", "date"],
         ]
         assert set(matching.variables.dtypes) == {pd.Series(dtype=object).dtype}
         assert matching.ignore_empty_values is False
@@ -106,3 +113,24 @@ def test_matching_without_rows(connection: sa.Connection, record: ConnectionReco
     assert read is not None
     assert read.variables.columns.tolist() == COLUMNS
     assert read.variables.empty
+
+
+def test_rows_stored_before_they_had_a_type(connection: sa.Connection, record: ConnectionRecord) -> None:
+    rows: list[dict[str, Any]] = [
+        {"pipedrive": "name", "label": "Name", "wooxy": "name", "format": "String"},
+        {"pipedrive": "note", "label": "Note", "wooxy": None, "format": "String"},
+    ]
+    _save(connection, record, "name", confirmed=True)
+    connection.execute(tables.matchings.update().values(variables=json.dumps(rows)))
+    read = confirmed_matching(connection, record.id)
+    assert read is not None
+    assert read.variables.to_dict("records") == [row | {"field_type": None} for row in rows]
+    # Whoever has no types leaves them out.
+    saved = save_matching(
+        connection,
+        record.id,
+        ignore_empty_values=True,
+        variables=read.variables.drop(columns="field_type"),
+        confirmed=True,
+    )
+    assert saved.variables.to_dict("records") == [row | {"field_type": None} for row in rows]

@@ -211,5 +211,6 @@ def test_persons_by_id_however_many_are_asked_for(
 ) -> None:
     land_persons(connection, record.id, _numbered([1, 2, 40_000]))
     found = persons_of(connection, record.id, range(2, 40_001))
-    assert found.to_dict("records") == _numbered([2, 40_000]).to_dict("records")
+    expected = _numbered([2, 40_000])
+    assert found[expected.columns].to_dict("records") == expected.to_dict("records")
     assert persons_of(connection, record.id, []).empty

@@ -227,11 +227,11 @@ def test_a_dry_run_counts_what_the_run_then_does_and_writes_nothing(database_url
 
 
 def _no_table_is_left_over(acme: Connected) -> bool:
-    """Of the stage of a run, or of its plan."""
+    """Of the plan of a run."""
     inspector = sa.inspect(acme.store.engine)
     names = {
         name for name in inspector.get_table_names() if not name.startswith(("sync_", "alembic", "default_"))
     }
     return not names and not [
-        name for name in inspector.get_table_names() if "stage" in name or "plan" in name
+        name for name in inspector.get_table_names() if "meetings" in name or "plan" in name
     ]

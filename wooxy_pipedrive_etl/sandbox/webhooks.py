@@ -1,0 +1,509 @@
+"""Webhooks of an account and their deliveries: queues, retries, bans, and what a test may order to go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import heapq
+import math
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final, Literal
+
+import httpx
+
+from .account import Account, PersonChange
+from .answers import webhooks_error
+from .behaviours import Limits
+from .errors import InvalidValueError, SandboxError, UnknownRecordError
+from .subscriptions import Subscription
+from .webhook_payloads import Action, Event, meta, person_state, previous_json, timestamp
+
+RETRY_AFTER_SECONDS: Final = (3.0, 30.0, 150.0)
+FAILED_EVENTS_UNTIL_BAN: Final = 10
+BAN_SECONDS: Final = 30 * 60.0
+SECONDS_UNTIL_DELETED: Final = 3 * 86_400.0
+MAX_WEBHOOKS_PER_USER: Final = 40
+KEPT_DELIVERIES: Final = 10_000
+KEPT_EVENTS: Final = 1_000
+_FIRST_ID: Final = 4710
+_LOOK_SECONDS: Final = 0.5
+
+Outcome = Literal["delivered", "failed", "lost_in_ban"]
+
+
+@dataclass(frozen=True)
+class DeliveryRecord:
+    """One attempt. `status` is None when no answer came, or when the event was lost without an attempt."""
+
+    webhook_id: int
+    event_id: str
+    action: Action
+    person_id: int
+    attempt: int
+    status: int | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    event: Event
+    attempt: int = 1
+
+
+@dataclass
+class Webhook:
+    """A webhook and how its deliveries go; `failed_events` counts up to the ban. Moments are those of WebhookClock."""
+
+    id: int
+    asked: Subscription
+    add_time: str
+    failed_events: int = 0
+    banned_until: float = -math.inf
+    failing_since: float | None = None
+    last_delivery_time: str | None = None
+    last_http_status: int | None = None
+    waiting: list[tuple[float, int, _Delivery]] = field(default_factory=list, repr=False)
+    in_flight: bool = False
+
+
+class WebhookClock:
+    """Seconds that run `webhook_clock_speed` times as fast as real ones and can be pushed on."""
+
+    def __init__(self, limits: Callable[[], Limits]) -> None:
+        self._limits = limits
+        self._now = 0.0
+        self._read_at = time.monotonic()
+        self._speed = limits().webhook_clock_speed
+
+    def now(self) -> float:
+        read_at = time.monotonic()
+        self._now += (read_at - self._read_at) * self._speed
+        # A new speed holds from here on; until here it was the old one.
+        self._read_at, self._speed = read_at, self._limits().webhook_clock_speed
+        return self._now
+
+    def push(self, seconds: float) -> None:
+        self._now = self.now() + seconds
+
+    def real_seconds_until(self, moment: float) -> float:
+        """Infinite while the clock stands still."""
+        left = max(0.0, moment - self.now())
+        if left == 0.0:
+            return 0.0
+        return left / self._speed if self._speed > 0 else math.inf
+
+
+class Webhooks:
+    """The webhooks of one served account. Events are made and delivered only while the server runs.
+
+    First attempts are made in the order of the changes, one at a time for each webhook; a retry comes when its time
+    has come, after newer events that got through.
+    """
+
+    def __init__(self, account: Account, limits: Callable[[], Limits]) -> None:
+        self._account = account
+        self._limits = limits
+        # The account's own lock: changes are announced under it, and a second one could only be taken in a wrong order.
+        self._changed = threading.Condition(account.lock)
+        self._clock = WebhookClock(limits)
+        self._webhooks: dict[int, Webhook] = {}
+        self._next_id = count(_FIRST_ID)
+        self._numbers = count()
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._deliveries: deque[DeliveryRecord] = deque(maxlen=KEPT_DELIVERIES)
+        self._lose = self._double = self._reverse = 0
+        self._held: list[list[Event]] = []
+        self._wake: Callable[[], object] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._in_flight = 0
+
+    # Registration
+
+    def add(self, asked: Subscription) -> dict[str, Any]:
+        """The new webhook as the API shows it. Raises ApiError (422) at the limit."""
+        with self._changed:
+            mine = sum(each.asked.user_id == asked.user_id for each in self._webhooks.values())
+            if mine >= MAX_WEBHOOKS_PER_USER:
+                raise webhooks_error(422, {"webhooks": ["webhooks limit reached"]})
+            webhook = Webhook(next(self._next_id), asked, timestamp(self._account.clock()))
+            self._webhooks[webhook.id] = webhook
+            self._watch()
+            return self._shown(webhook)
+
+    def remove(self, webhook_id: int) -> None:
+        """Raises UnknownRecordError."""
+        with self._changed:
+            if webhook_id not in self._webhooks:
+                raise UnknownRecordError(f"The account has no webhook {webhook_id}.")
+            del self._webhooks[webhook_id]
+            self._watch()
+            self._changed.notify_all()
+
+    def drop_all(self) -> None:
+        """Every webhook is gone, without a word, as Pipedrive does it."""
+        with self._changed:
+            for webhook_id in list(self._webhooks):
+                self.remove(webhook_id)
+
+    def shown(self) -> list[dict[str, Any]]:
+        """All webhooks as the API shows them."""
+        with self._changed:
+            return [self._shown(each) for each in self._webhooks.values()]
+
+    def _shown(self, webhook: Webhook) -> dict[str, Any]:
+        asked = webhook.asked
+        return {
+            "id": webhook.id,
+            "company_id": self._account.company_id,
+            "owner_id": self._account.token_owner_id,
+            "user_id": asked.user_id,
+            "event_action": asked.event_action,
+            "event_object": asked.event_object,
+            "subscription_url": asked.subscription_url,
+            "version": asked.version,
+            "is_active": 1,
+            "add_time": webhook.add_time,
+            "remove_time": None,
+            "type": "general",
+            "http_auth_user": asked.http_auth_user,
+            "http_auth_password": asked.http_auth_password,
+            "remove_reason": None,
+            "last_delivery_time": webhook.last_delivery_time,
+            "last_http_status": webhook.last_http_status,
+            "admin_id": self._account.token_owner_id,
+            "name": asked.name,
+        }
+
+    # Orders and looks, for tests and the control surface
+
+    def lose(self, events: int = 1) -> None:
+        """The next events reach no webhook."""
+        with self._changed:
+            self._lose += _positive(events)
+
+    def double(self, events: int = 1) -> None:
+        """Every webhook gets the next events twice."""
+        with self._changed:
+            self._double += _positive(events)
+
+    def reverse(self, events: int = 2) -> None:
+        """The next events are held until there are so many, and then come the last one first.
+
+        What is held is not waited for; `cancel_faults` lets it go.
+        """
+        with self._changed:
+            self._reverse += _positive(events)
+
+    def replay(self, event_id: str | None = None) -> None:
+        """Send an event again, with a new first attempt: the oldest one that is remembered, unless told which.
+
+        Raises UnknownRecordError.
+        """
+        with self._changed:
+            for event in self._events:
+                if event_id in (None, event.id):
+                    self._queue(event)
+                    return
+            raise UnknownRecordError(
+                "There is no event to replay." if event_id is None else f"There is no event {event_id!r}."
+            )
+
+    def cancel_faults(self) -> None:
+        """No event is lost, doubled or held any more; the held ones come now."""
+        with self._changed:
+            self._lose = self._double = self._reverse = 0
+            self._release()
+
+    def pass_time(self, seconds: float) -> None:
+        """Push the clock on that retries, bans and the deletion after three days go by."""
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise InvalidValueError("Time passes by a number of seconds that is not negative.")
+        with self._changed:
+            self._clock.push(float(seconds))
+            self._call_wake()
+
+    def wait_until_delivered(self, timeout: float = 10.0) -> None:
+        """Return when nothing is queued, nothing waits for a retry and nothing is in flight.
+
+        Raises SandboxError after `timeout` real seconds.
+        """
+        self._wait(timeout, lambda webhook, now: bool(webhook.waiting))
+
+    def wait_until_attempted(self, timeout: float = 10.0) -> None:
+        """Return when only retries are left whose time has not come. Raises SandboxError."""
+
+        def is_busy(webhook: Webhook, now: float) -> bool:
+            return bool(webhook.waiting) and webhook.waiting[0][0] <= now
+
+        self._wait(timeout, is_busy)
+
+    def deliveries(self) -> list[DeliveryRecord]:
+        """The last attempts in order."""
+        with self._changed:
+            return list(self._deliveries)
+
+    def state(self) -> dict[str, Any]:
+        """Webhooks with their state, what is queued, and the orders; no secrets."""
+        with self._changed:
+            now = self._clock.now()
+            rows = [
+                {
+                    "id": each.id,
+                    "name": each.asked.name,
+                    "subscription_url": each.asked.subscription_url,
+                    "event_action": each.asked.event_action,
+                    "event_object": each.asked.event_object,
+                    "failed_events": each.failed_events,
+                    "banned_for_seconds": max(0, math.ceil(each.banned_until - now))
+                    if each.banned_until > now
+                    else 0,
+                    "waiting": [delivery.attempt for _, _, delivery in sorted(each.waiting)],
+                    "in_flight": each.in_flight,
+                    "last_delivery_time": each.last_delivery_time,
+                    "last_http_status": each.last_http_status,
+                }
+                for each in self._webhooks.values()
+            ]
+            orders = {"lose": self._lose, "double": self._double, "reverse": self._reverse}
+            return {"webhooks": rows, **orders, "held": len(self._held)}
+
+    def reset(self) -> None:
+        """Forget orders and past deliveries; the webhooks stay."""
+        with self._changed:
+            self.cancel_faults()
+            self._deliveries.clear()
+
+    def _wait(self, timeout: float, is_busy: Callable[[Webhook, float], bool]) -> None:
+        def is_done() -> bool:
+            now = self._clock.now()
+            return not self._in_flight and not any(is_busy(each, now) for each in self._webhooks.values())
+
+        with self._changed:
+            if not self._changed.wait_for(is_done, timeout):
+                left = self._in_flight + sum(len(each.waiting) for each in self._webhooks.values())
+                raise SandboxError(
+                    f"After {timeout:g} seconds {left} webhook deliveries are still to be made."
+                )
+
+    # Events
+
+    def _watch(self) -> None:
+        """Ask the account for its changes only while someone wants them: an account without webhooks pays nothing."""
+        wanted = self._running is not None and bool(self._webhooks)
+        observers = self._account.observers
+        if wanted and self._on_change not in observers:
+            observers.append(self._on_change)
+        elif not wanted and self._on_change in observers:
+            observers.remove(self._on_change)
+
+    def _on_change(self, change: PersonChange) -> None:
+        """Under the account's lock, right after the change."""
+        if change.after.hidden:
+            return
+        account, layout = self._account, self._account.layout()
+        after = person_state(change.after, layout)
+        before = None if change.before is None else person_state(change.before, layout)
+        data, previous = after.json(), b"null"
+        if change.action == "delete":
+            assert before is not None
+            data, previous = b"null", before.json()
+        elif change.action == "change" and before is not None:
+            previous = previous_json(before, after)
+        about = meta(
+            change.action,
+            change.after.id,
+            moment=account.clock(),
+            company_id=account.company_id,
+            host=f"{account.company_domain}.pipedrive.com",
+            user_id=account.token_owner_id,
+            permitted_user_ids=[each.id for each in account.users.values() if each.active],
+            correlation_id=str(uuid.uuid4()),
+            merged=change.merged,
+        )
+        self._announce(Event(about["id"], change.action, change.after.id, about, data, previous))
+
+    def _announce(self, event: Event) -> None:
+        self._events.append(event)
+        if self._lose:
+            self._lose -= 1
+            return
+        copies = [event]
+        if self._double:
+            self._double -= 1
+            copies.append(event)
+        if not self._reverse:
+            for each in copies:
+                self._queue(each)
+            return
+        self._held.append(copies)
+        self._reverse -= 1
+        if not self._reverse:
+            self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for copies in reversed(held):
+            for each in copies:
+                self._queue(each)
+
+    def _queue(self, event: Event) -> None:
+        now = self._clock.now()
+        for webhook in self._webhooks.values():
+            asked = webhook.asked
+            if asked.event_object in ("person", "*") and asked.event_action in (event.action, "*"):
+                if webhook.banned_until > now:
+                    self._record(webhook, _Delivery(event), None, "lost_in_ban")
+                else:
+                    self._put(webhook, now, _Delivery(event))
+        self._call_wake()
+
+    def _put(self, webhook: Webhook, due: float, delivery: _Delivery) -> None:
+        heapq.heappush(webhook.waiting, (due, next(self._numbers), delivery))
+
+    def _call_wake(self) -> None:
+        self._changed.notify_all()
+        if self._wake is not None:
+            self._wake()
+
+    def _record(self, webhook: Webhook, delivery: _Delivery, status: int | None, outcome: Outcome) -> None:
+        event = delivery.event
+        self._deliveries.append(
+            DeliveryRecord(
+                webhook.id, event.id, event.action, event.person_id, delivery.attempt, status, outcome
+            )
+        )
+
+    # Delivery, on the server's event loop
+
+    def start(self) -> None:
+        """From the running loop of the server: take events from now on, and deliver them."""
+        loop, wake = asyncio.get_running_loop(), asyncio.Event()
+        with self._changed:
+            self._wake = lambda: loop.call_soon_threadsafe(wake.set)
+            self._running = loop.create_task(self._deliver_all(wake))
+            self._watch()
+
+    async def stop(self) -> None:
+        """Cut what is in flight, forget what is queued and ordered; the webhooks themselves stay."""
+        with self._changed:
+            running, self._running, self._wake = self._running, None, None
+            self._watch()
+            self._held.clear()
+            self._lose = self._double = self._reverse = 0
+        if running is not None:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+        with self._changed:
+            for webhook in self._webhooks.values():
+                webhook.waiting.clear()
+                webhook.in_flight = False
+            self._in_flight = 0
+            self._changed.notify_all()
+
+    async def _deliver_all(self, wake: asyncio.Event) -> None:
+        client: httpx.AsyncClient | None = None
+        try:
+            async with asyncio.TaskGroup() as sending:
+                while True:
+                    wake.clear()
+                    due, seconds = self._take_due()
+                    if due and client is None:
+                        # Made late, since it reads the machine's certificates.
+                        # No connection is kept: one that the receiver closes just then would look like a failure.
+                        client = httpx.AsyncClient(
+                            trust_env=False, timeout=None, limits=httpx.Limits(max_keepalive_connections=0)
+                        )
+                    for webhook, delivery in due:
+                        assert client is not None
+                        sending.create_task(self._deliver(client, webhook, delivery, wake))
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(wake.wait(), seconds)
+        finally:
+            if client is not None:
+                await client.aclose()
+
+    def _take_due(self) -> tuple[list[tuple[Webhook, _Delivery]], float | None]:
+        """What is to be sent now, and the real seconds until the next look, None when nothing waits."""
+        taken: list[tuple[Webhook, _Delivery]] = []
+        moments = []
+        with self._changed:
+            now = self._clock.now()
+            for webhook in self._webhooks.values():
+                if webhook.in_flight or not webhook.waiting:
+                    continue
+                if webhook.waiting[0][0] <= now:
+                    taken.append((webhook, heapq.heappop(webhook.waiting)[2]))
+                    webhook.in_flight = True
+                    self._in_flight += 1
+                else:
+                    moments.append(webhook.waiting[0][0])
+            if not moments:
+                return taken, None
+            # The clock's speed may be changed at any time without a word.
+            return taken, min(_LOOK_SECONDS, self._clock.real_seconds_until(min(moments)))
+
+    async def _deliver(
+        self, client: httpx.AsyncClient, webhook: Webhook, delivery: _Delivery, wake: asyncio.Event
+    ) -> None:
+        status = await self._post(client, webhook, delivery)
+        with self._changed:
+            webhook.in_flight = False
+            self._in_flight -= 1
+            webhook.last_http_status = status
+            if status is not None and 200 <= status < 300:
+                self._record(webhook, delivery, status, "delivered")
+                webhook.last_delivery_time = timestamp(self._account.clock())
+                webhook.failing_since = None
+            else:
+                self._record(webhook, delivery, status, "failed")
+                self._failed(webhook, delivery)
+            self._changed.notify_all()
+        wake.set()
+
+    async def _post(self, client: httpx.AsyncClient, webhook: Webhook, delivery: _Delivery) -> int | None:
+        """The answer's status, None when none came in time."""
+        asked = webhook.asked
+        headers = {"content-type": "application/json", "user-agent": "Pipedrive Webhooks"}
+        if asked.http_auth_user is not None or asked.http_auth_password is not None:
+            pair = f"{asked.http_auth_user or ''}:{asked.http_auth_password or ''}"
+            headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        body = delivery.event.body(webhook.id, self._account.token_owner_id, delivery.attempt)
+        try:
+            async with asyncio.timeout(self._limits().webhook_timeout_seconds):
+                response = await client.post(asked.subscription_url, content=body, headers=headers)
+        except (httpx.HTTPError, TimeoutError, UnicodeError):
+            return None
+        return response.status_code
+
+    def _failed(self, webhook: Webhook, delivery: _Delivery) -> None:
+        now = self._clock.now()
+        if webhook.failing_since is None:
+            webhook.failing_since = now
+        if webhook.id in self._webhooks and now - webhook.failing_since >= SECONDS_UNTIL_DELETED:
+            self.remove(webhook.id)
+            return
+        if delivery.attempt <= len(RETRY_AFTER_SECONDS):
+            wait = RETRY_AFTER_SECONDS[delivery.attempt - 1]
+            self._put(webhook, now + wait, _Delivery(delivery.event, delivery.attempt + 1))
+        if delivery.attempt == 1:
+            webhook.failed_events += 1
+            if webhook.failed_events == FAILED_EVENTS_UNTIL_BAN:
+                webhook.failed_events = 0
+                webhook.banned_until = now + BAN_SECONDS
+                for _, _, lost in sorted(webhook.waiting):
+                    self._record(webhook, lost, None, "lost_in_ban")
+                webhook.waiting.clear()
+
+
+def _positive(events: int) -> int:
+    if type(events) is not int or events < 1:
+        raise InvalidValueError("The number of events must be a positive whole number.")
+    return events

@@ -1,0 +1,254 @@
+"""Receives Pipedrive's webhooks: lets in who knows the connection's password, and notes which person was named.
+
+An event is a hint and no more. Nothing of it is believed or kept but the person's id, and whether it said that the
+person is gone: a run looks for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+
+from wooxy_pipedrive_etl.store import Store, connections, inbox
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, StoreError, database_sentence
+from wooxy_pipedrive_etl.sync.webhooks import USER
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Persons of hundreds of fields stay far below.
+MAX_BODY_BYTES = 256 * 1024
+REMEMBER_SECONDS = 2.0
+# A caller with a wrong password makes us read the passwords anew, but no more often than this.
+_LOOK_SECONDS = 0.1
+# Pipedrive itself gives up after 10 seconds.
+_BODY_SECONDS = 10.0
+# Writers of one inbox wait for each other anyway; the rest of the database's connections are for others.
+_THREADS = 4
+# What goes wrong again and again is logged once in a while.
+_SILENCE_SECONDS = 60.0
+
+_ACTIONS = frozenset({"create", "change", "delete"})
+_MAX_ID = 2**63 - 1
+
+
+class _Meta(msgspec.Struct):
+    entity: str
+    entity_id: str | int
+    action: str
+    version: str
+
+
+class _Event(msgspec.Struct):
+    """The part of an event that is looked at."""
+
+    meta: _Meta
+
+
+_decoder = msgspec.json.Decoder(_Event)
+
+
+@dataclass(frozen=True)
+class _Hint:
+    person_id: int
+    deleted: bool
+
+
+class _Malformed(Exception):
+    """The body is no event of a person; the text says why, and repeats nothing of it."""
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class Receiver:
+    """The endpoint, for one store. It writes to the inbox and reads the connections; nothing else."""
+
+    def __init__(self, store: Store, remember_seconds: float = REMEMBER_SECONDS) -> None:
+        self._store = store
+        self._doors = _Doors(store, remember_seconds, self._in_thread)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="webhooks")
+        self._said: dict[str, float] = {}
+
+    async def receive(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        try:
+            door = await self._doors.find(name, request.headers.get("authorization", ""))
+        except StoreError as error:
+            return self._unavailable(str(error))
+        if door is None:
+            return _refusal(404, "No webhook is registered for a connection of this name.")
+        if not door.lets_in(request.headers.get("authorization", "")):
+            self._warn(f"A call for the connection {name} came without the webhook's password.")
+            challenge = {"www-authenticate": 'Basic realm="wooxy-pipedrive", charset="UTF-8"'}
+            return _refusal(401, "The webhook's user or password is not right.", challenge)
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                body = await _body(request)
+        except _TooLarge:
+            return _refusal(413, f"An event has at most {MAX_BODY_BYTES} bytes.")
+        except TimeoutError:
+            return _refusal(408, "The event did not arrive in time.")
+        except ClientDisconnect:
+            return _refusal(400, "The event did not arrive.")
+        try:
+            return await self._note(door.connection_id, body)
+        except DATABASE_ERRORS as error:
+            return self._unavailable(database_sentence(error))
+
+    async def _note(self, connection_id: int, body: bytes) -> Response:
+        try:
+            hint = _read(body)
+        except _Malformed as error:
+            await self._in_thread(lambda: inbox.count_malformed(self._store.inbox, connection_id))
+            return _refusal(400, str(error))
+        await self._in_thread(
+            lambda: inbox.add_event(self._store.inbox, connection_id, hint.person_id, deleted=hint.deleted)
+        )
+        return PlainTextResponse("Noted.\n")
+
+    def _unavailable(self, sentence: str) -> Response:
+        self._warn(f"Events of webhooks can't be noted: {sentence}")
+        # Pipedrive comes again by itself.
+        return _refusal(503, "The event can't be noted now; send it again later.")
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _warn(self, sentence: str) -> None:
+        now = time.monotonic()
+        if now - self._said.get(sentence, -_SILENCE_SECONDS) >= _SILENCE_SECONDS:
+            self._said[sentence] = now
+            logger.warning("%s", sentence)
+
+
+@dataclass(frozen=True)
+class _Door:
+    """A connection that has a webhook, and what opens it."""
+
+    connection_id: int
+    encrypted_password: str
+    expected: bytes
+
+    def lets_in(self, authorization: str) -> bool:
+        """Takes the same time for every wrong password."""
+        scheme, _, given = authorization.partition(" ")
+        try:
+            credentials = base64.b64decode(given.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            credentials = b""
+        return hmac.compare_digest(credentials, self.expected) and scheme.lower() == "basic"
+
+
+class _Doors:
+    """The connections' passwords, read in one go for all of them and remembered for a moment, so that no flood of
+    calls becomes one of queries."""
+
+    def __init__(
+        self,
+        store: Store,
+        remember_seconds: float,
+        in_thread: Callable[[Callable[[], dict[str, _Door]]], Awaitable[dict[str, _Door]]],
+    ) -> None:
+        self._store = store
+        self._remember_seconds = remember_seconds
+        self._in_thread = in_thread
+        self._doors: dict[str, _Door] = {}
+        self._failure: str | None = None
+        self._read_at = -float("inf")
+        self._reading = asyncio.Lock()
+
+    async def find(self, name: str, authorization: str) -> _Door | None:
+        """The connection's door. What would be refused is looked up anew, because it may have been registered since:
+        a refusal is as of the call or later. Raises StoreError."""
+        called_at = time.monotonic()
+        if called_at - self._read_at >= self._remember_seconds or self._failure is not None:
+            await self._read(called_at)
+        door = self._doors.get(name)
+        if door is None or not door.lets_in(authorization):
+            await self._read(called_at)
+            door = self._doors.get(name)
+        return door
+
+    async def _read(self, called_at: float) -> None:
+        """Returns when the passwords are as of `called_at` or later; all who wait share one look. Raises StoreError."""
+        async with self._reading:
+            if self._read_at < called_at:
+                await asyncio.sleep(self._read_at + _LOOK_SECONDS - time.monotonic())
+                self._read_at = time.monotonic()
+                try:
+                    self._doors, self._failure = await self._in_thread(self._load), None
+                except DATABASE_ERRORS as error:
+                    self._failure = database_sentence(error)
+                except StoreError as error:
+                    self._failure = str(error)
+            if self._failure is not None:
+                raise StoreError(self._failure)
+
+    def _load(self) -> dict[str, _Door]:
+        with reading(self._store.engine) as connection:
+            records = connections.list_connections(connection)
+        return {
+            record.name: self._door(record.name, record.id, record.encrypted_webhook_password)
+            for record in records
+            if record.encrypted_webhook_password is not None and record.state != "disconnected"
+        }
+
+    def _door(self, name: str, connection_id: int, encrypted_password: str) -> _Door:
+        known = self._doors.get(name)
+        if known is not None and known.encrypted_password == encrypted_password:
+            return _Door(connection_id, encrypted_password, known.expected)
+        password = self._store.secrets.decrypt(encrypted_password)
+        return _Door(connection_id, encrypted_password, f"{USER}:{password}".encode())
+
+
+async def _body(request: Request) -> bytes:
+    """Raises _TooLarge without reading on."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        raise _TooLarge
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise _TooLarge
+    return bytes(body)
+
+
+def _read(body: bytes) -> _Hint:
+    """Raises _Malformed."""
+    try:
+        meta = _decoder.decode(body).meta
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _Malformed("The body is not the JSON of a webhook's event.") from None
+    if meta.entity != "person":
+        raise _Malformed("The event is not one of a person.")
+    if meta.action not in _ACTIONS:
+        raise _Malformed("The event's action is not create, change or delete.")
+    if not re.fullmatch(r"2(\.\d+)?", meta.version, re.ASCII):
+        raise _Malformed("The event is not one of version 2.")
+    text = str(meta.entity_id)
+    person_id = int(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) else 0
+    if not 1 <= person_id <= _MAX_ID:
+        raise _Malformed("The event's entity_id is not the id of a person.")
+    return _Hint(person_id, meta.action == "delete")
+
+
+def _refusal(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    # What is left of the body is not read, so the connection can't be used again.
+    return PlainTextResponse(f"{sentence}\n", status, {"connection": "close", **(headers or {})})

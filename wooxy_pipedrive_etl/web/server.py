@@ -1,0 +1,70 @@
+"""Serves the web application in the foreground, until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.sync.errors import SyncError
+
+from .app import build_app
+
+# More calls at once than this get a 503: whoever floods us waits, not our memory.
+_CALLS_AT_ONCE = 200
+# What is under way when we are stopped.
+_LAST_SECONDS = 5
+
+
+def serve(store: Store, host: str, port: int, announce: Callable[[str], object]) -> None:
+    """Returns after SIGINT or SIGTERM. `announce` gets the URL once the port is ours. Raises SyncError if it can't be
+    had. For the main thread."""
+    listener = _listen(host, port)
+    bound_host, bound_port = listener.getsockname()[:2]
+    announce(f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}")
+    config = uvicorn.Config(
+        build_app(store),
+        log_config=None,
+        # A line a call would be for nobody, and a flood would fill the disk with them.
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        limit_concurrency=_CALLS_AT_ONCE,
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
+    # uvicorn raises the signal again once it has shut down; for a server that is the ordinary end.
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, former)
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family)
+    except (OSError, UnicodeError) as error:
+        raise _unusable(host, port, error) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise _unusable(host, port, error) from None
+    return listener
+
+
+def _unusable(host: str, port: int, error: Exception) -> SyncError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return SyncError(
+        f"Port {port} of {host} can't be used ({reason.lower()}); stop what uses it or choose another with --port."
+    )

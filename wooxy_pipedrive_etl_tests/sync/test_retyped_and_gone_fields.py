@@ -1,0 +1,210 @@
+"""A field that changes its type, goes, or comes back under a matching in force: what it fed is never emptied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from wooxy_pipedrive_etl.sync import matching
+from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl_tests.scenario import Connected, Target, add_person, connected, small_account
+
+ROWS: dict[str, Target] = {"emails": "email", "name": "name", "colour": "shade", "city": "town"}
+KINDS: list[Kind] = ["full", "changes", "re-map"]
+
+
+def _retype(acme: Connected, code: str, field_type: str) -> None:
+    field = acme.account.custom_field(code)
+    field.field_type = field_type
+    acme.account.rename_field(code, field.name)
+
+
+def _row(acme: Connected, key: str) -> dict[str, Any]:
+    table, _ = matching.show_matching(acme.store, acme.name)
+    (row,) = table[table["pipedrive"] == key].to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+def _kinds(acme: Connected) -> list[str]:
+    return [change["kind"] for change in acme.status()["schema_changes"]]
+
+
+@pytest.mark.parametrize("ignore_empty", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_re_typed_field_is_red_and_feeds_nothing(database_url: str, kind: Kind, ignore_empty: bool) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS, ignore_empty=ignore_empty)
+        acme.sync()
+        before = acme.dump()
+        # As an amount, a text is an odd value, and empty.
+        _retype(acme, "city", "monetary")
+        assert acme.sync(kind)["updated"] == 0
+        assert acme.dump() == before
+        row = _row(acme, "city")
+        assert (row["status"], row["wooxy"]) == ("red", "town")
+        assert "changed its type from varchar to monetary" in row["reason"]
+        assert _kinds(acme) == ["retyped_field"]
+        # It stays so, and a new person has none of its values either.
+        add_person(acme.account, 4, custom_fields={"city": {"value": 5, "currency": "EUR"}})
+        assert acme.sync()["created"] == 1
+        assert acme.column("town")["person4@example.com"] is None
+        assert acme.column("town")["person1@example.com"] == "City 1"
+
+
+def test_an_import_of_the_same_matching_accepts_the_type_and_feeds_it_again(database_url: str) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        _retype(acme, "city", "text")
+        acme.account.edit_person(1, custom_fields={"city": "Elsewhere"})
+        acme.sync()
+        assert acme.column("town")["person1@example.com"] == "City 1"
+        report = acme.import_rows(ROWS)
+        assert (report.changed, report.added, report.renamed) == (True, [], [])
+        assert not acme.status()["matching_applied"]
+        assert _row(acme, "city")["status"] == "green"
+        assert acme.remap()["updated"] == 1
+        assert acme.column("town")["person1@example.com"] == "Elsewhere"
+        # And once is enough.
+        assert not acme.import_rows(ROWS).changed
+        assert acme.status()["matching_applied"]
+
+
+def test_a_field_that_gets_its_old_type_back_feeds_again_by_itself(database_url: str) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS, ignore_empty=False)
+        acme.sync()
+        before = acme.dump()
+        _retype(acme, "colour", "varchar")
+        assert acme.sync()["updated"] == 0
+        _retype(acme, "colour", "enum")
+        assert acme.sync()["updated"] == 0
+        assert acme.dump() == before
+        assert _row(acme, "colour")["status"] == "green"
+        acme.account.edit_person(1, custom_fields={"colour": None})
+        assert acme.sync()["updated"] == 1
+        assert acme.column("shade")["person1@example.com"] is None
+
+
+def test_all_parts_of_a_re_typed_field_say_so(sqlite_url: str) -> None:
+    account = small_account(1)
+    account.add_field("Budget", "monetary", code="budget")
+    account.edit_person(1, custom_fields={"budget": {"value": 5, "currency": "EUR"}})
+    with connected(sqlite_url, account) as acme:
+        acme.import_rows(
+            {**ROWS, "budget": "budget", "budget/currency": "budgetCurrency"}, ignore_empty=False
+        )
+        acme.sync()
+        before = acme.dump()
+        _retype(acme, "budget", "double")
+        assert acme.sync()["updated"] == 0
+        assert acme.dump() == before
+        for key in ("budget", "budget/currency"):
+            row = _row(acme, key)
+            assert row["status"] == "red"
+            assert "from monetary to double" in row["reason"]
+
+
+def _suggest(acme: Connected) -> None:
+    matching.suggest_matching(acme.store, acme.name)
+
+
+def _set_ignore(acme: Connected) -> None:
+    matching.set_ignore_empty_values(acme.store, acme.name, False)
+
+
+@pytest.mark.parametrize("edit", [_suggest, _set_ignore])
+@pytest.mark.parametrize("retyped_first", [True, False])
+def test_edits_that_are_no_import_accept_no_type(
+    sqlite_url: str, edit: Callable[[Connected], None], retyped_first: bool
+) -> None:
+    with connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        towns = acme.column("town")
+        if retyped_first:
+            _retype(acme, "city", "monetary")
+            acme.sync()
+            edit(acme)
+        else:
+            edit(acme)
+            _retype(acme, "city", "monetary")
+        acme.sync()
+        assert acme.column("town") == towns
+        assert _row(acme, "city")["status"] == "red"
+        acme.import_rows(ROWS)
+        assert _row(acme, "city")["status"] == "green"
+
+
+def test_what_empty_values_do_can_change_without_importing_a_new_field(database_url: str) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        # It would be matched by itself, with a variable of the list that nothing feeds.
+        acme.account.add_field("Source name", "varchar", code="source")
+        acme.account.edit_person(1, custom_fields={"source": "Fair"})
+        acme.sync()
+        matching.set_ignore_empty_values(acme.store, acme.name, False)
+        acme.sync()
+        assert set(acme.column("sourceName").values()) == {None}
+        assert _row(acme, "source")["new"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gone_field_feeds_again_when_it_is_back(database_url: str, kind: Kind) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS, ignore_empty=False)
+        acme.sync()
+        before = acme.dump()
+        gone = acme.account.custom_field("city")
+        acme.account.delete_field("city")
+        assert acme.sync(kind)["updated"] == 0
+        assert acme.dump() == before
+        acme.account.custom_fields["city"] = gone
+        acme.account.rename_field("city", gone.name)
+        assert acme.sync(kind)["updated"] == 0
+        acme.account.edit_person(1, custom_fields={"city": "Elsewhere"})
+        assert acme.sync()["updated"] == 1
+        assert acme.column("town")["person1@example.com"] == "Elsewhere"
+        assert _kinds(acme) == ["returned_field", "gone_field"]
+
+
+def test_a_gone_field_that_comes_back_with_another_type_stays_red(database_url: str) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS, ignore_empty=False)
+        acme.sync()
+        before = acme.dump()
+        acme.account.delete_field("city")
+        acme.sync()
+        acme.account.add_field("City", "monetary", code="city")
+        assert acme.sync()["updated"] == 0
+        assert acme.dump() == before
+        assert "changed its type" in _row(acme, "city")["reason"]
+        assert _kinds(acme) == ["retyped_field", "returned_field", "gone_field"]
+
+
+def test_a_re_typed_identifier_stops_the_run_where_contacts_could_be_deleted(database_url: str) -> None:
+    account = small_account()
+    account.add_field("Member", "varchar", code="member")
+    for person_id in (1, 2, 3):
+        account.edit_person(person_id, emails=[], custom_fields={"member": f"m{person_id}"})
+    rows: dict[str, Target] = {"member": "userId", "emails": "email", "name": "name"}
+    with connected(database_url, account) as acme:
+        acme.import_rows(rows, ignore_empty=False)
+        assert acme.sync()["created"] == 3
+        before = acme.dump()
+        _retype(acme, "member", "text")
+        for kind in KINDS:
+            with pytest.raises(SyncError, match=r"“Member” \(member\).*It feeds userId.*nothing was written"):
+                acme.sync(kind)
+        assert acme.dump() == before
+        assert acme.status()["red_rows"][0]["pipedrive"] == "member"
+        # With "ignore empty" a contact keeps the identifiers that it has.
+        matching.set_ignore_empty_values(acme.store, acme.name, True)
+        assert acme.sync()["deleted"] == 0
+        assert acme.dump() == before
+        acme.import_rows(rows, ignore_empty=False)
+        assert acme.sync()["unchanged"] == 3
