@@ -133,12 +133,11 @@ def poll_persons(
         return None
     # Where new persons may have no update_time, a second request asks for the newest ids.
     by_id = record.null_update_times is not False
-    cost = PERSONS.token_cost * (2 if by_id else 1)
-    interval = max(SHORTEST_PERSONS_INTERVAL, _paced(record, cost, PERSONS_SHARE, sharers, now))
+    poll = _persons_poll(record, sharers, now, by_id=by_id)
     long_unheard = _is_time(record.polled_persons_at, BUDGET_LOOK, now) and _is_time(
         record.budget_noted_at, BUDGET_LOOK, now
     )
-    if not long_unheard and not _is_time(record.polled_persons_at, interval, now):
+    if not long_unheard and not _is_time(record.polled_persons_at, poll.interval, now):
         return None
     with reading(store.engine) as connection:
         waiting = _back_off(reports.standing(connection, record.id), now) or _used_up(connection, record, now)
@@ -148,15 +147,17 @@ def poll_persons(
         return waiting
     if stopped is not None:
         if long_unheard:
-            _ask(store, record, now, "polled_persons_at", lambda client: client.account().user_id)
+            look = _Poll(CURRENT_USER.token_cost, BUDGET_LOOK)
+            _ask(store, record, now, "polled_persons_at", look, lambda client: client.account().user_id)
         return stopped
-    if not _is_time(record.polled_persons_at, interval, now):
+    if not _is_time(record.polled_persons_at, poll.interval, now):
         return None
     changed = _ask(
         store,
         record,
         now,
         "polled_persons_at",
+        poll,
         lambda client: _count_changed(store, record, client, by_id=by_id),
     )
     if not changed:
@@ -171,17 +172,15 @@ def poll_fields(
     list shows names of organisations, looks for changed ones as well; these are due at once."""
     if record.state != "active" or record.watermark is None:
         return None
-    # A catalogue that can't be right is read twice.
-    cost = CURRENT_USER.token_cost + 2 * PERSON_FIELDS.token_cost
-    if not _is_time(record.polled_fields_at, _fields_interval(record, cost, sharers, now), now):
+    if not _is_time(record.polled_fields_at, _fields_poll(record, sharers, now).interval, now):
         return None
     with reading(store.engine) as connection:
         shown = budget.kinds_shown(connection, record)
         waiting = _back_off(reports.standing(connection, record.id), now) or _stopped(connection, record, now)
         key = _key(connection, record, now, "names")
     names = "org" in shown and record.names_watermark is not None
-    cost += ORGANIZATIONS.token_cost * names
-    if not _is_time(record.polled_fields_at, _fields_interval(record, cost, sharers, now), now):
+    poll = _fields_poll(record, sharers, now, names=names)
+    if not _is_time(record.polled_fields_at, poll.interval, now):
         return None
     if waiting is not None:
         return waiting
@@ -190,7 +189,7 @@ def poll_fields(
         store_catalogue(store, record, client)
         return _count_renamed(store, record, client) if names else 0
 
-    changed = _ask(store, record, now, "polled_fields_at", read_fields_and_names)
+    changed = _ask(store, record, now, "polled_fields_at", poll, read_fields_and_names)
     if not changed:
         return None
     return Due("changes", f"{changed} organisations have another name in Pipedrive.", key)
@@ -245,12 +244,16 @@ def _count_changed(store: Store, record: ConnectionRecord, client: PipedriveClie
     with reading(store.engine) as connection:
         optional = optional_fields(read_fields(connection, record.id))
         highest = highest_person_id(connection, record.id)
-    # The same fields as in the last walk, or every text would differ.
+    # Without the fields that Pipedrive refused in the last walk, or every text would differ. Should it give them again,
+    # a run of changes has landed texts that have them, so a difference must be one in both forms.
     left_out = (record.left_out_fields or "").split(",")
-    fields = [field for field in optional if field not in left_out]
-    page = client.newest_persons(_since(record.watermark, client), include_fields=fields)
-    with reading(store.engine) as connection:
-        changed = differing_persons(connection, record.id, page.persons)
+    changed = 0
+    for fields in ([field for field in optional if field not in left_out], optional):
+        page = client.newest_persons(_since(record.watermark, client), include_fields=fields)
+        with reading(store.engine) as connection:
+            changed = differing_persons(connection, record.id, page.persons)
+        if not changed or fields == optional:
+            break
     if not changed and by_id:
         newest = next(client.persons_above(highest), None)
         changed = 0 if newest is None else len(newest.persons)
@@ -275,12 +278,12 @@ def _ask(
     record: ConnectionRecord,
     now: datetime,
     column: str,
+    poll: _Poll,
     question: Callable[[PipedriveClient], int],
 ) -> int:
     """The answer to one poll, 0 where there is none. It is noted in the column before anything is asked, so that it
-    counts however it ends."""
-    with store.engine.begin() as connection:
-        connections.update_connection(connection, record.id, **{column: _plain(now)})
+    counts however it ends; one that cost more than it should have makes the next one wait longer."""
+    _note_poll(store, record, column, now)
     try:
         token = store.secrets.decrypt(record.encrypted_api_token)
         with PipedriveClient(
@@ -294,9 +297,17 @@ def _ask(
             finally:
                 with store.engine.begin() as connection:
                     budget.note(connection, record.id, client.usage, now)
+                more = client.usage.tokens_used - poll.cost
+                if more > 0:
+                    _note_poll(store, record, column, now + poll.interval * more / poll.cost)
     except EXPECTED_ERRORS as error:
         logger.warning("Looking for changes of the connection %s failed: %s", record.name, error)
         return 0
+
+
+def _note_poll(store: Store, record: ConnectionRecord, column: str, moment: datetime) -> None:
+    with store.engine.begin() as connection:
+        connections.update_connection(connection, record.id, **{column: _plain(moment)})
 
 
 def _affordable(
@@ -336,6 +347,24 @@ def _back_off(standing: Standing, now: datetime) -> Waiting | None:
     return Waiting(f"The last {runs} failed; the next one starts by itself at {again:%H:%M:%S} UTC.")
 
 
+@dataclass(frozen=True)
+class _Poll:
+    """What it costs in tokens, and how far the next one is away."""
+
+    cost: int
+    interval: timedelta
+
+
+def _persons_poll(record: ConnectionRecord, sharers: int, now: datetime, *, by_id: bool) -> _Poll:
+    cost = PERSONS.token_cost * (2 if by_id else 1)
+    return _Poll(cost, max(SHORTEST_PERSONS_INTERVAL, _paced(record, cost, PERSONS_SHARE, sharers, now)))
+
+
+def _fields_poll(record: ConnectionRecord, sharers: int, now: datetime, *, names: bool = False) -> _Poll:
+    cost = CURRENT_USER.token_cost + PERSON_FIELDS.token_cost + (ORGANIZATIONS.token_cost if names else 0)
+    return _Poll(cost, max(SHORTEST_FIELDS_INTERVAL, _paced(record, cost, FIELDS_SHARE, sharers, now)))
+
+
 def _paced(record: ConnectionRecord, cost: int, share: float, sharers: int, now: datetime) -> timedelta:
     """How far apart polls of that cost are that use the share of a day's limit: twice as far when less than half of it
     is left, four times when less than a quarter is, and so on."""
@@ -348,18 +377,16 @@ def _paced(record: ConnectionRecord, cost: int, share: float, sharers: int, now:
     return timedelta(seconds=seconds)
 
 
-def _fields_interval(record: ConnectionRecord, cost: int, sharers: int, now: datetime) -> timedelta:
-    return max(SHORTEST_FIELDS_INTERVAL, _paced(record, cost, FIELDS_SHARE, sharers, now))
-
-
 def _left(record: ConnectionRecord, now: datetime) -> int | None:
     """The tokens that are left, if that was told on what may be the same day."""
     return None if _is_time(record.budget_noted_at, BUDGET_LIVES, now) else record.daily_tokens_left
 
 
 def _is_time(last: datetime | None, interval: timedelta, now: datetime) -> bool:
-    # A moment that has not come yet was noted by a clock that has been set back since.
-    return last is None or not timedelta(0) <= _plain(now) - last < interval
+    if last is None:
+        return True
+    # What lies further ahead than any poll is put off was noted by a clock that has been set back since.
+    return _plain(now) - last >= interval or last - _plain(now) > timedelta(days=1)
 
 
 def _stopped(connection: sa.Connection, record: ConnectionRecord, now: datetime) -> Waiting | None:

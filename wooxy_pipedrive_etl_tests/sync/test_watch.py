@@ -248,20 +248,23 @@ def test_a_new_person_without_an_update_time_is_seen_as_well(sqlite_url: str) ->
         assert _poll(acme) is None
 
 
-def test_a_poll_asks_for_the_fields_of_the_last_walk(sqlite_url: str) -> None:
-    """Or every person would seem changed, in an account where Pipedrive refuses a field of its own catalogue."""
-    account = seeded_account(20)
-    account.marketing = True
-    with connected(sqlite_url, account) as acme:
+def test_a_field_that_was_refused_and_is_given_again_makes_nobody_differ(sqlite_url: str) -> None:
+    """Or every person would seem changed for ever, in an account that has got a feature of Pipedrive."""
+    with connected(sqlite_url, seeded_account(20)) as acme:
         acme.import_all()
-        acme.account.marketing = False
-        acme.account.behaviours = Behaviours(marketing_fields_without_app="reject")
-        acme.server.faults.add(Fault("on_page", "/api/v2/persons", on_page=lambda _: None))
         acme.sync()
+        # As a walk leaves it that was refused what the catalogue has.
+        acme.account.marketing = True
+        assert _poll_fields(acme) is None
+        _change(acme, left_out_fields="marketing_status,doi_status")
+        assert _poll(acme) is None
         acme.account.edit_person(min(acme.snapshot_ids()), name="Somebody Else")
         found = _poll(acme)
         assert isinstance(found, Due)
         assert found.reason.startswith("1 persons")
+        # The run asks for everything, and gets it.
+        acme.sync("changes")
+        assert _poll(acme) is None
 
 
 def test_a_renamed_organisation_is_due_where_it_is_shown(database_url: str) -> None:
@@ -326,16 +329,6 @@ def test_a_new_field_is_shown_and_imported_by_nobody(database_url: str) -> None:
         assert _due(acme) is None
         acme.sync(dry_run=True)
         assert _schema_due(acme) is None
-
-
-def test_half_a_catalogue_makes_nothing_due(sqlite_url: str) -> None:
-    with connected(sqlite_url, small_account()) as acme:
-        acme.import_rows(ROWS)
-        acme.sync()
-        acme.server.faults.add(Fault("success_false_200", "/api/v2/personFields", times=None))
-        assert _poll_fields(acme) is None
-        assert _schema_due(acme) is None
-        assert acme.status()["schema_changes"] == []
 
 
 # What goes wrong
@@ -412,16 +405,40 @@ def test_an_idle_day_costs_less_than_a_tenth(sqlite_url: str) -> None:
 @pytest.mark.parametrize("limit", [30_000, 60_000, 150_000, 210_000, 21_000_000])
 @pytest.mark.parametrize("by_id", [True, False])
 def test_polls_stay_under_a_tenth_on_every_plan(sqlite_url: str, limit: int, by_id: bool) -> None:
-    """At their dearest: every catalogue is read twice, and names of organisations are shown."""
+    """Whatever they cost each, and with an hourly look at what is left."""
     with connected(sqlite_url, small_account(0)) as acme:
         record = replace(acme.record(), daily_token_limit=limit, daily_tokens_left=limit)
-    day, persons, fields = timedelta(days=1), 20 if by_id else 10, 32
-    of_persons = max(
-        watch.SHORTEST_PERSONS_INTERVAL, watch._paced(record, persons, watch.PERSONS_SHARE, 1, _now())
-    )
-    of_fields = watch._fields_interval(record, fields, 1, _now())
-    looks = 24 * 2
-    assert day / of_persons * persons + day / of_fields * fields + looks <= limit * 0.10
+    day, now = timedelta(days=1), _now()
+    polls = [
+        watch._persons_poll(record, 1, now, by_id=by_id),
+        watch._fields_poll(record, 1, now, names=by_id),
+        watch._Poll(2, watch.BUDGET_LOOK),
+    ]
+    assert sum(day / poll.interval * poll.cost for poll in polls) <= limit * 0.10
+
+
+def test_half_a_catalogue_makes_nothing_due_and_the_next_poll_wait_longer(sqlite_url: str) -> None:
+    """It is read twice, which costs more than a poll should."""
+    account = small_account()
+    codes = [account.add_field(f"Extra {number}", "varchar") for number in range(25)]
+    with connected(sqlite_url, account, limits=SMALLEST) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        for code in codes:
+            account.delete_field(code)
+        acme.server.clear_requests()
+        now = _now()
+        assert _poll_fields(acme, now) is None
+        assert sum(each.tokens for each in acme.server.requests) == 22
+        assert _schema_due(acme) is None
+        assert acme.status()["schema_changes"] == []
+        # At 12 tokens a poll, 2.5 % of the day are one every 23 minutes.
+        waits = timedelta(seconds=12 * 86_400 / (0.025 * 30_000) * 22 / 12)
+        acme.server.clear_requests()
+        _poll_fields(acme, now + waits - timedelta(seconds=1))
+        assert acme.requests() == []
+        _poll_fields(acme, now + waits + timedelta(seconds=1))
+        assert acme.requests() != []
 
 
 def test_polls_slow_down_with_what_is_left_and_with_those_who_share_it(sqlite_url: str) -> None:
