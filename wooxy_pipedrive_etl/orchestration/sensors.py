@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.locks import is_held
 from wooxy_pipedrive_etl.sync import alerts, watch
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.sync.watch import Due, Waiting
@@ -40,6 +41,9 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+# From its first seconds to its last one a run holds its connection. One that began longer ago than this and does not
+# has died with its machine, and Dagster would take it for alive for ever: it watches only what its own process started.
+_LOCKED_WITHIN = timedelta(minutes=5)
 # Dagster gives up a tick after 60 seconds; a poll may take some seconds over 10.
 _TICK_SECONDS = 40.0
 
@@ -141,7 +145,7 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
         keep_in_step(context.instance, [record.name for record in records])
         active = [record for record in records if record.state == "active"]
         sharers = Counter(record.company_id for record in active)
-        busy = _under_way(context.instance)
+        busy = _under_way(context.instance, store, active)
         for record in sorted(active, key=_last_asked):
             if record.name in busy:
                 waiting.append(f"{record.name}: a run is queued or under way.")
@@ -171,10 +175,27 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
         yield dg.SkipReason(" ".join(waiting) or "Nothing is due.")
 
 
-def _under_way(instance: dg.DagsterInstance) -> set[str]:
+def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[ConnectionRecord]) -> set[str]:
     """The connections that a run is queued for or at work on."""
-    runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
-    return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags}
+    by_name = {record.name: record for record in records}
+    busy = set()
+    for found in instance.get_run_records(filters=dg.RunsFilter(statuses=_UNDER_WAY)):
+        run = found.dagster_run
+        record = by_name.get(run.tags.get(PARTITION_TAG, ""))
+        if record is None:
+            continue
+        begun = datetime.fromtimestamp(found.start_time or found.create_timestamp.timestamp(), UTC)
+        if (
+            run.status is dg.DagsterRunStatus.STARTED
+            and datetime.now(UTC) - begun > _LOCKED_WITHIN
+            and not is_held(store.engine, record)
+        ):
+            instance.report_run_failed(
+                run, f"The process of this run is gone: nobody holds the connection {record.name} any more."
+            )
+        else:
+            busy.add(record.name)
+    return busy
 
 
 def _failed_before(instance: dg.DagsterInstance, name: str, run_id: str) -> str | None:

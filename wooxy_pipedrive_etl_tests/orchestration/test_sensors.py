@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 
 from wooxy_pipedrive_etl.definitions import build_defs, defs
+from wooxy_pipedrive_etl.orchestration import sensors
 from wooxy_pipedrive_etl.orchestration.sensors import (
     changes_sensor,
     failure_sensor,
@@ -26,6 +27,7 @@ from wooxy_pipedrive_etl.sandbox import Fault
 from wooxy_pipedrive_etl.store import inbox, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.sync import accounts, alerts
+from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name", "colour": "shade"}
@@ -184,6 +186,28 @@ def test_a_run_that_is_queued_or_under_way_is_enough(home: str, dagster: dg.Dags
                 assert _tick(sensor, dagster) == ([], "acme: a run is queued or under way.")
             dagster.delete_run(run.run_id)
         assert len(_tick(matching_sensor, dagster)[0]) == 1
+
+
+def test_a_run_whose_process_died_is_no_excuse(
+    home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster takes a run that was killed from outside for one that is under way."""
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        run = dagster.create_run_for_job(
+            build_defs().resolve_job_def("full_sync"),
+            tags={"dagster/partition": "acme"},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        assert _tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
+        monkeypatch.setattr(sensors, "_LOCKED_WITHIN", timedelta(0))
+        with begin(acme.store, "acme", run.run_id):
+            assert _tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
+        _let_time_pass(acme)
+        assert len(_tick(matching_sensor, dagster)[0]) == 1
+        died = dagster.get_run_by_id(run.run_id)
+        assert died is not None
+        assert died.status is dg.DagsterRunStatus.FAILURE
 
 
 def test_a_failed_run_is_tried_again_later_under_another_key(home: str, dagster: dg.DagsterInstance) -> None:
