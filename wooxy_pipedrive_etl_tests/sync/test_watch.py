@@ -312,6 +312,22 @@ def test_changed_fields_are_due_as_what_they_need(database_url: str) -> None:
         assert _schema_due(acme) is None
 
 
+def test_another_release_starts_no_re_maps(sqlite_url: str) -> None:
+    """What maps differently is seen by each run; a sensor of an older release beside it would start one after the
+    other."""
+    with connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.account.rename_field("colour", "Color")
+        assert _poll_fields(acme) is None
+        earlier = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
+        with acme.store.engine.begin() as connection:
+            connection.execute(tables.schema_changes.update().values(recorded_at=earlier))
+        acme.remap()
+        _change(acme, mapped_with="by another release")
+        assert _schema_due(acme) is None
+
+
 def test_a_new_field_is_shown_and_imported_by_nobody(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
