@@ -447,7 +447,16 @@ def _print_status(row: dict[str, Any]) -> None:
         if last["message"]:
             _out.print(f"  {last['message']}", markup=False)
     if row["daily_tokens_left"] is not None:
-        _out.print(f"  tokens left today: {row['daily_tokens_left']} of {row['daily_token_limit']}")
+        budget = row["budget"]
+        _out.print(
+            f"  tokens left today: {budget['left']} of {budget['limit']} (as of {budget['noted_at']}), "
+            f"{budget['reserve']} of them in reserve"
+        )
+    if row["state"] == "active":
+        estimates = row["budget"]["next_run_estimates"]
+        _out.print(
+            f"  a run of changes will use about {estimates['changes']} tokens, a full one {estimates['full']}"
+        )
     if row["webhook"]["url"] is not None:
         state = "registered" if row["webhook"]["registered"] else "not registered, synced by polling"
         _out.print(f"  webhook: {row['webhook']['url']} ({state})", markup=False)

@@ -39,6 +39,20 @@ def as_failure(run: SyncRun | None = None) -> Iterator[None]:
     raise dg.Failure(message, allow_retries=False)
 
 
+def sentence_of(event: dg.DagsterEvent) -> str | None:
+    """Our sentence in an event of a failure, or None if it has none."""
+    data = event.event_specific_data
+    failure = getattr(data, "user_failure_data", None)
+    if failure is not None and failure.description:
+        return str(failure.description)
+    error = getattr(data, "error", None)
+    while error is not None:
+        if error.cls_name == "Failure":
+            return str(error.message).split(":", 1)[-1].strip()
+        error = error.cause
+    return None
+
+
 def _close_report(run: SyncRun, message: str) -> None:
     # If the database is what broke, the report stays open, and the next run tells the story.
     with suppress(*DATABASE_ERRORS):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from .assets import ASSETS, pipedrive_persons
-from .resources import CHANGES, REMAP
+from .assets import ASSETS, person_fields, pipedrive_persons, variable_matches
+from .resources import CHANGES, MATCH, REMAP
 
 full_sync = dg.define_asset_job(
     "full_sync",
@@ -26,4 +26,11 @@ remap = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.assets(pipedrive_persons),
     executor_def=dg.in_process_executor,
     description="Applies the matching to the stored snapshot; asks Pipedrive for no persons.",
+)
+
+match_variables = dg.define_asset_job(
+    MATCH,
+    selection=dg.AssetSelection.assets(person_fields, variable_matches),
+    executor_def=dg.in_process_executor,
+    description="Reads the fields and shows the Match variables table anew; the list is left as it is.",
 )

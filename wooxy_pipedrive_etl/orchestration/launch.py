@@ -18,6 +18,7 @@ from wooxy_pipedrive_etl.sync.errors import SyncError
 from wooxy_pipedrive_etl.sync.run import Kind
 
 from .assets import default_contact_list
+from .failures import sentence_of
 from .jobs import changes_sync, full_sync, remap
 from .partitions import keep_in_step
 
@@ -86,13 +87,7 @@ def run_sync(
 def _reason(result: dg.ExecuteInProcessResult) -> str:
     """The sentence of a failure that came before there was a report to put it in."""
     for event in result.all_events:
-        data = event.event_specific_data
-        error = getattr(data, "error", None)
-        failure = getattr(data, "user_failure_data", None)
-        if failure is not None and failure.description:
-            return str(failure.description)
-        while error is not None:
-            if error.cls_name == "Failure":
-                return str(error.message).split(":", 1)[-1].strip()
-            error = error.cause
+        sentence = sentence_of(event)
+        if sentence is not None:
+            return sentence
     return f"The run {result.run_id} failed; see it in the Dagster UI."

@@ -12,7 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES
-from wooxy_pipedrive_etl.store import reports
+from wooxy_pipedrive_etl.store import connections, reports
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync.catalogue import CatalogueReport
 from wooxy_pipedrive_etl.sync.contacts import Plan
@@ -53,7 +53,6 @@ def _count(report: CatalogueReport, kind: str) -> int:
 
 
 def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
-    usage = run.client.usage
     return {
         "dagster/row_count": report.fetched,
         "fetched": report.fetched,
@@ -64,9 +63,7 @@ def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
         "odd": report.odd,
         "resumed": report.resumed,
         "left_out_fields": ", ".join(report.left_out_fields),
-        "requests": usage.requests,
-        "tokens_used": usage.tokens_used,
-        "daily_tokens_left": usage.daily_remaining,
+        **_of_budget(run),
     }
 
 
@@ -147,7 +144,23 @@ def of_list(counts: Mapping[str, int], run: SyncRun) -> Metadata:
             }
         ),
         **counts,
+        **_of_budget(run),
     }
+
+
+def _of_budget(run: SyncRun) -> Metadata:
+    """What the run has cost so far, by its report. What Pipedrive does not tell is left out, for only numbers plot."""
+    with reading(run.store.engine) as connection:
+        report = reports.get_run(connection, run.record.id, run.run_id) or {}
+        record = connections.get_connection(connection, run.record.name)
+    numbers = {
+        "requests": report.get("requests"),
+        "estimated_tokens": report.get("estimated_tokens"),
+        "tokens_used": report.get("tokens_used"),
+        "daily_tokens_left": report.get("tokens_left"),
+        "daily_token_limit": record.daily_token_limit,
+    }
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _table(rows: list[dict[Any, Any]]) -> dg.TableMetadataValue | str:

@@ -17,7 +17,8 @@ PARTITION_TAG = "dagster/partition"
 WALK = dg.AssetKey("pipedrive_persons")
 CHANGES = "changes_sync"
 REMAP = "remap"
-_KINDS: dict[str, Kind] = {CHANGES: "changes", REMAP: "re-map"}
+MATCH = "match_variables"
+_KINDS: dict[str, Kind] = {CHANGES: "changes", REMAP: "re-map", MATCH: "re-map"}
 
 
 class SyncRunResource(dg.ConfigurableResource[Any]):
@@ -41,7 +42,8 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
             raise dg.Failure(
                 "Choose a connection: these assets are partitioned by connection.", allow_retries=False
             )
-        walks = run.asset_selection is None or WALK in run.asset_selection
+        # Of a run of the whole job, Dagster says None or nothing, depending on who launched it.
+        walks = not run.asset_selection or WALK in run.asset_selection
         kind = _KINDS.get(run.job_name, "full" if walks else "re-map")
         with as_failure():
             store = Store.open(self.database_url or None)
@@ -56,6 +58,8 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
                     use_reserve=self.use_reserve,
                 )
                 self._run = held.__enter__()
+                # It has nothing to apply, as a dry run has not.
+                self._run.planned = run.job_name == MATCH
             try:
                 yield self
             finally:

@@ -83,6 +83,12 @@ class PipedriveClient:
             cursor=cursor,
         )
 
+    def newest_persons(
+        self, updated_since: datetime, *, include_fields: Sequence[str] = ()
+    ) -> persons.PersonsPage:
+        """Those updated last, inclusive to the second: one page, no walk."""
+        return persons.newest_persons(self._session, updated_since, include_fields=include_fields)
+
     def persons_above(
         self, person_id: int, *, include_fields: Sequence[str] = ()
     ) -> Iterator[persons.PersonsPage]:
@@ -101,6 +107,10 @@ class PipedriveClient:
     def organization_names_since(self, moment: datetime) -> dict[int, str]:
         """The names of the organisations that were updated since, inclusive to the second."""
         return names.organization_names_since(self._session, moment)
+
+    def newest_organization_names(self, moment: datetime) -> dict[int, str]:
+        """Of the organisations that were updated since, the names of the last 500."""
+        return names.newest_organization_names(self._session, moment)
 
     def user_names(self) -> dict[int, str]:
         return names.user_names(self._session)

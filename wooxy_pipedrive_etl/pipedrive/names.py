@@ -48,6 +48,13 @@ def organization_names_since(session: Session, moment: datetime) -> dict[int, st
     return names
 
 
+def newest_organization_names(session: Session, moment: datetime) -> dict[int, str]:
+    """The same of those that were updated last: one request, and so 500 at most."""
+    params = {"sort_by": "update_time", "sort_direction": "desc", "updated_since": rfc3339(moment)}
+    page = next(pages(session, ORGANIZATIONS, params))
+    return _names([_decoded(bytes(element)) for element in page.elements])
+
+
 def _walk_up_to(session: Session, largest: int) -> Iterator[ListPage]:
     for page in pages(session, ORGANIZATIONS, {"sort_by": "id", "sort_direction": "asc"}):
         yield page

@@ -47,9 +47,13 @@ NEVER = threading.Event()
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a request is sent at most, and the seconds between, which double and are jittered."""
+    """How often a request is sent at most, and the seconds between, which double and are jittered.
+
+    ``refusals``: so many 429s are waited for; None is as many as the limits of the burst can explain.
+    """
 
     attempts: int = 6
+    refusals: int | None = None
     first_wait: float = 0.5
     longest_wait: float = 30.0
 
@@ -59,7 +63,8 @@ class Usage:
     """``requests`` sent and ``tokens_used`` by one client; ``daily_*``: what Pipedrive last said about the company.
 
     A request that was refused with 401 or 429 costs nothing; whether another failed one does is not documented, so it
-    is counted. ``daily_*`` are None until an answer has the (undocumented) headers.
+    is counted. ``daily_*`` are None until an answer to this client has the (undocumented) headers: what an earlier one
+    was told may be of another day.
     """
 
     requests: int
@@ -111,6 +116,7 @@ class Session:
         self._requests = 0
         self._tokens_used = 0
         self._answered = False
+        self._told_of_the_day = False
         self.server_time: datetime | None = None
         self._http = httpx.Client(
             base_url=self.api_url,
@@ -130,9 +136,10 @@ class Session:
     @property
     def usage(self) -> Usage:
         with self._lock:
-            return Usage(
-                self._requests, self._tokens_used, self._budget.daily_limit, self._budget.daily_remaining
-            )
+            requests, tokens_used = self._requests, self._tokens_used
+        if not self._told_of_the_day:
+            return Usage(requests, tokens_used, None, None)
+        return Usage(requests, tokens_used, self._budget.daily_limit, self._budget.daily_remaining)
 
     def get(
         self,
@@ -221,6 +228,8 @@ class Session:
                 first_refusal = self._clock.now()
             refusals += 1
             seconds = self._budget.refused(response.headers, first_refusal, refusals)
+            if self._retries.refusals is not None and refusals > self._retries.refusals:
+                raise _Failed(ServerError, f"Pipedrive answered 429, too many requests{_id(response)}")
             logger.warning("%s: 429; going on in %.1f s%s", endpoint, seconds, _id(response))
 
     def _exchange(self, call: _Call) -> tuple[httpx.Response, bytes]:
@@ -231,6 +240,8 @@ class Session:
                 call.endpoint.method, call.path or call.endpoint.path, params=call.params, json=call.body
             ) as response:
                 self._budget.learn(response.headers)
+                if "x-daily-ratelimit-token-remaining" in response.headers:
+                    self._told_of_the_day = True
                 self.server_time = http_date(response.headers.get("date")) or self.server_time
                 for chunk in response.iter_bytes():
                     content += chunk

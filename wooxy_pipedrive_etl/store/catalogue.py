@@ -104,6 +104,15 @@ def recent_schema_changes(
     return [dict(row) for row in rows]
 
 
+def newest_schema_change(connection: sa.Connection, connection_id: int) -> datetime | None:
+    """When the last change was recorded (UTC, without a zone)."""
+    table = tables.schema_changes
+    recorded_at: datetime | None = connection.scalar(
+        sa.select(sa.func.max(table.c.recorded_at)).where(table.c.connection_id == connection_id)
+    )
+    return recorded_at
+
+
 def save_names(
     connection: sa.Connection, connection_id: int, kind: str, names: Mapping[int, str]
 ) -> list[int]:

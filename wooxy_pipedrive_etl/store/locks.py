@@ -49,3 +49,12 @@ def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
             yield
         finally:
             lock.release()
+
+
+def is_held(engine: sa.Engine, record: ConnectionRecord) -> bool:
+    """Whether a run holds the connection at this moment."""
+    try:
+        with sole_writer(engine, record):
+            return False
+    except ConnectionBusy:
+        return True

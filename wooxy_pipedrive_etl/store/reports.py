@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,6 +94,76 @@ def last_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | 
         .one_or_none()
     )
     return dict(row) if row is not None else None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a connection stands by its runs, dry ones apart; moments in UTC, without a zone.
+
+    `succeeded`: when the last run that succeeded was begun. `failures`: how many have failed since, or were begun and
+    never ended; the last of them was `failed_begun` then and `failed_ended` then. `looked`: when the last run ended
+    that succeeded or was a dry one.
+    """
+
+    succeeded: datetime | None
+    failures: int
+    failed_begun: datetime | None
+    failed_ended: datetime | None
+    looked: datetime | None
+
+
+def standing(connection: sa.Connection, connection_id: int) -> Standing:
+    table = tables.runs
+    mine = table.c.connection_id == connection_id
+    succeeded = connection.scalar(
+        sa.select(sa.func.max(table.c.started_at)).where(mine, table.c.state == "success")
+    )
+    since = table.c.started_at > succeeded if succeeded is not None else sa.true()
+    failed = connection.execute(
+        sa.select(table.c.started_at, table.c.finished_at)
+        .where(mine, table.c.state.in_(["failed", "started"]), since)
+        .order_by(table.c.started_at.desc())
+    ).all()
+    looked = connection.scalar(
+        sa.select(sa.func.max(table.c.finished_at)).where(mine, table.c.state.in_(["success", "dry_run"]))
+    )
+    if not failed:
+        return Standing(succeeded, 0, None, None, looked)
+    last = failed[0]
+    return Standing(succeeded, len(failed), last.started_at, last.finished_at or last.started_at, looked)
+
+
+def tokens_used_since(connection: sa.Connection, company_id: int, kind: str, since: datetime) -> int:
+    """By runs of one kind on all connections with the company, whose budget they share. `since`: without a zone."""
+    table = tables.runs
+    used: int = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.sum(table.c.tokens_used), 0))
+        .join_from(table, tables.connections, table.c.connection_id == tables.connections.c.id)
+        .where(
+            tables.connections.c.company_id == company_id, table.c.kind == kind, table.c.started_at >= since
+        )
+    ).scalar_one()
+    # PostgreSQL sums to a Decimal.
+    return int(used)
+
+
+def failure_before(connection: sa.Connection, connection_id: int, run_id: str) -> str | None:
+    """The message of the run before this one, dry ones apart, if it failed."""
+    table = tables.runs
+    began = sa.select(table.c.started_at).where(
+        table.c.connection_id == connection_id, table.c.run_id == run_id
+    )
+    before = connection.execute(
+        sa.select(table.c.state, table.c.message)
+        .where(
+            table.c.connection_id == connection_id,
+            table.c.state.in_(["success", "failed"]),
+            table.c.started_at < began.scalar_subquery(),
+        )
+        .order_by(table.c.started_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return before.message if before is not None and before.state == "failed" else None
 
 
 def newest_run_id(connection: sa.Connection, connection_id: int) -> str | None:

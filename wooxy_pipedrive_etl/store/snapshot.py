@@ -201,3 +201,19 @@ def forget_gone_persons(connection: sa.Connection, connection_id: int) -> None:
             tables.tombstones.insert(),
             [{"connection_id": connection_id, "person_id": i, "deleted_at": now} for i in ids],
         )
+
+
+def differing_persons(connection: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
+    """How many of the persons (columns as of `land_persons`) landing would change; lands none."""
+    table = tables.snapshot
+    known: set[tuple[int, str]] = set()
+    ids = persons["person_id"].tolist()
+    for start in range(0, len(ids), 1_000):
+        wanted = sa.select(table.c.person_id, table.c.fingerprint).where(
+            table.c.connection_id == connection_id,
+            table.c.person_id.in_(ids[start : start + 1_000]),
+            ~table.c.gone,
+        )
+        known.update((person_id, fingerprint) for person_id, fingerprint in connection.execute(wanted))
+    found = zip(ids, map(_fingerprint, persons["raw"]), strict=True)
+    return sum(each not in known for each in found)

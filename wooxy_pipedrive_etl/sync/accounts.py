@@ -25,7 +25,7 @@ from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import land_persons
 
-from . import webhooks
+from . import budget, webhooks
 from .errors import InvalidSetting, WrongAccount
 from .whole_catalogue import read_whole_catalogue
 
@@ -100,12 +100,7 @@ def connect(
             land_persons(connection, record.id, sample.persons)
         for kind, found in names.items():
             save_names(connection, record.id, kind, found)
-        connections.update_connection(
-            connection,
-            record.id,
-            daily_token_limit=usage.daily_limit,
-            daily_tokens_left=usage.daily_remaining,
-        )
+        budget.note(connection, record.id, usage)
         return connections.get_connection(connection, name), account
 
 

@@ -107,12 +107,18 @@ def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
 
     Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have.
     """
-    view = _view_of_run(connection, run)
+    return feed_plan_with(connection, run.record, run.matching)
+
+
+def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:
+    """What a run that began now would feed. Raises as `feed_plan_of`."""
+    matching = Matching(stored.ignore_empty_values, stored.variables)
+    view = _view_of(connection, record, matching, confirmed=True)
     if not view.matching.ignore_empty_values:
         _check_identifiers(view)
-    left_out = (connections.get_connection(connection, run.record.name).left_out_fields or "").split(",")
+    left_out = (connections.get_connection(connection, record.name).left_out_fields or "").split(",")
     readable = view.variables[~view.variables["field_code"].isin(left_out)]
-    return feed_plan(readable, view.matching, view.list_variables, run.record.default_region)
+    return feed_plan(readable, view.matching, view.list_variables, record.default_region)
 
 
 def _check_identifiers(view: MatchView) -> None:

@@ -11,14 +11,15 @@ from typing import Any, Literal, cast
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import ContactList, ListSettings, drop_plan
-from wooxy_pipedrive_etl.pipedrive import PipedriveClient
-from wooxy_pipedrive_etl.store import Store, connections, matchings, reports
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Usage
+from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.inbox import Hints
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
+from . import budget
 from .accounts import check_account, pipedrive_client
 from .errors import NotImported, SyncError
 
@@ -60,7 +61,18 @@ class SyncRun:
         if self._client is None:
             self._client = self._resources.enter_context(pipedrive_client(self.store, self.record))
             check_account(self._client, self.record)
+            self._check_budget(self._client.usage)
         return self._client
+
+    def _check_budget(self, usage: Usage) -> None:
+        """Raises BudgetReserve. The account's answer has just said what is left of the day."""
+        with self.store.engine.begin() as connection:
+            waiting = inbox.count_hints(self.store.inbox, self.record.id)
+            expected = budget.estimate(connection, self.record, self.kind, waiting)
+            self.note(connection, estimated_tokens=expected)
+        refused = None if self.use_reserve else budget.refusal(self.record.name, expected, usage)
+        if refused is not None:
+            raise budget.BudgetReserve(refused)
 
     @property
     def settings(self) -> ListSettings:
@@ -86,13 +98,8 @@ class SyncRun:
         if self._client is not None:
             usage = self._client.usage
             values |= {"requests": usage.requests, "tokens_used": usage.tokens_used}
-            if usage.daily_remaining is not None:
-                connections.update_connection(
-                    connection,
-                    self.record.id,
-                    daily_token_limit=usage.daily_limit,
-                    daily_tokens_left=usage.daily_remaining,
-                )
+            values |= {"tokens_left": usage.daily_remaining}
+            budget.note(connection, self.record.id, usage)
         if values:
             reports.update_run(connection, self.record.id, self.run_id, **values)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
+
 from wooxy_pipedrive_etl.contact_list import ContactList
 from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
 from wooxy_pipedrive_etl.store.catalogue import recent_schema_changes
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 
+from . import budget
 from .matching import waiting_and_red
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,6 +34,7 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
             last = reports.last_run(connection, record.id)
             confirmed = matchings.confirmed_matching(connection, record.id)
             waiting, red = waiting_and_red(connection, record, confirmed)
+            hints = inbox.count_hints(store.inbox, record.id)
             result.append(
                 {
                     "name": record.name,
@@ -44,8 +48,9 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                     "contacts": ContactList.of_domain(connection, record.domain).count(connection),
                     "daily_token_limit": record.daily_token_limit,
                     "daily_tokens_left": record.daily_tokens_left,
+                    "budget": _budget(connection, record, hints),
                     "webhook": {"url": record.webhook_url, "registered": record.webhook_id is not None},
-                    "hints_waiting": inbox.count_hints(store.inbox, record.id),
+                    "hints_waiting": hints,
                     "last_run": None if last is None else _run(last),
                     "schema_changes": [
                         change | {"recorded_at": _instant(change["recorded_at"])}
@@ -85,6 +90,20 @@ def watermark_text(record: ConnectionRecord) -> str | None:
     return (_EPOCH + timedelta(microseconds=record.watermark)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _budget(connection: sa.Connection, record: ConnectionRecord, hints: int) -> dict[str, Any]:
+    """Tokens of the day as Pipedrive told them at `noted_at`, and what the next runs will use of them."""
+    limit = record.daily_token_limit
+    return {
+        "limit": limit,
+        "left": record.daily_tokens_left,
+        "noted_at": _instant(record.budget_noted_at),
+        "reserve": None if limit is None else budget.reserve(limit),
+        "next_run_estimates": {
+            kind: budget.estimate(connection, record, kind, hints) for kind in ("changes", "full")
+        },
+    }
+
+
 def _run(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "run_id": row["run_id"],
@@ -94,6 +113,8 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "finished_at": _instant(row["finished_at"]),
         "message": row["message"],
         **{count: row[count] for count in reports.COUNTS},
+        "estimated_tokens": row["estimated_tokens"],
+        "tokens_left": row["tokens_left"],
     }
 
 

@@ -1,4 +1,4 @@
-"""The asset graph, jobs and schedules as they are meant to be: a changed key, edge or hour shows up in review."""
+"""Assets, jobs, schedules and sensors as they are meant to be: a changed key, edge or hour shows up in review."""
 
 from __future__ import annotations
 
@@ -26,11 +26,19 @@ asset referenced_names: pipedrive, kinds pipedrive, by connection
   after pipedrive_persons
 asset variable_matches: mapping, kinds wooxy, by connection
   after person_fields pipedrive_persons
+job changes_sync: in one process
+  contact_plan default_contact_list mapped_contacts person_fields pipedrive_persons referenced_names variable_matches
 job full_sync: in one process
   contact_plan default_contact_list mapped_contacts person_fields pipedrive_persons referenced_names variable_matches
+job match_variables: in one process
+  person_fields variable_matches
 job remap: in one process
   contact_plan default_contact_list mapped_contacts person_fields referenced_names variable_matches
 schedule nightly_full_sync: full_sync at 30 2 * * * UTC, running
+sensor changes_sensor: changes_sync every 30 s, running
+sensor failure_sensor: any job every 30 s, running
+sensor matching_sensor: changes_sync full_sync remap every 5 s, running
+sensor schema_sensor: changes_sync match_variables remap every 60 s, running
 """
 
 
@@ -50,7 +58,7 @@ def _described(definitions: dg.Definitions) -> str:
         for check in sorted(node.check_keys):
             blocking = ", blocking" if graph.get_check_spec(check).blocking else ""
             lines.append(f"  check {check.name}{blocking}")
-    for name in ("full_sync", "remap"):
+    for name in ("changes_sync", "full_sync", "match_variables", "remap"):
         job = definitions.resolve_job_def(name)
         where = "in one process" if job.executor_def is dg.in_process_executor else "elsewhere"
         lines.append(f"job {name}: {where}")
@@ -61,6 +69,12 @@ def _described(definitions: dg.Definitions) -> str:
         lines.append(
             f"schedule {schedule.name}: {schedule.job_name} at {schedule.cron_schedule} "
             f"{schedule.execution_timezone}, {schedule.default_status.value.lower()}"
+        )
+    for sensor in sorted(definitions.get_repository_def().sensor_defs, key=lambda each: each.name):
+        jobs = " ".join(sorted(target.job_name for target in sensor.targets)) or "any job"
+        lines.append(
+            f"sensor {sensor.name}: {jobs} every {sensor.minimum_interval_seconds} s, "
+            f"{sensor.default_status.value.lower()}"
         )
     return "\n".join(lines)
 
@@ -96,7 +110,7 @@ def test_dagster_retries_a_crash_once_and_a_failure_never() -> None:
         assert limits == [
             {"key": "dagster/partition", "limit": 1, "value": {"applyLimitPerUniqueValue": True}}
         ]
-    for name in ("full_sync", "remap"):
+    for name in ("changes_sync", "full_sync", "match_variables", "remap"):
         job = defs.resolve_job_def(name)
         assert not job._op_retry_policy
         assert all(node.retry_policy is None for node in job.graph.nodes)

@@ -132,6 +132,34 @@ def test_a_re_map_reads_no_persons(sqlite_url: str, instance: dg.DagsterInstance
         assert (acme.status()["last_run"]["kind"], acme.status()["last_run"]["updated"]) == ("re-map", 0)
 
 
+@pytest.mark.parametrize("job", ["full_sync", "remap"])
+def test_what_a_run_costs_is_a_number_that_plots(
+    sqlite_url: str, instance: dg.DagsterInstance, job: str
+) -> None:
+    with connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        listed = _metadata(_run(acme, instance, job), "default_contact_list")
+        last = acme.status()["last_run"]
+        assert last["kind"] == ("full" if job == "full_sync" else "re-map")
+        assert {
+            name: listed[name]
+            for name in (
+                "requests",
+                "estimated_tokens",
+                "tokens_used",
+                "daily_tokens_left",
+                "daily_token_limit",
+            )
+        } == {
+            "requests": 3 if job == "full_sync" else 2,
+            "estimated_tokens": 32 if job == "full_sync" else 12,
+            "tokens_used": 22 if job == "full_sync" else 12,
+            "daily_tokens_left": last["tokens_left"],
+            "daily_token_limit": 150_000,
+        }
+
+
 def test_a_blocking_check_stops_the_write(database_url: str, instance: dg.DagsterInstance) -> None:
     with connected(database_url, small_account(30)) as acme:
         acme.import_rows(ROWS)
@@ -152,7 +180,7 @@ def test_a_blocking_check_stops_the_write(database_url: str, instance: dg.Dagste
         assert (last["state"], last["message"]) == ("failed", failed[0].description)
 
 
-@pytest.mark.parametrize("fault", ["unauthorized_401", "html_403", "status"])
+@pytest.mark.parametrize("fault", ["unauthorized_401", "html_403", "status", "daily_429"])
 def test_a_failure_is_told_once_and_not_tried_again(
     sqlite_url: str, instance: dg.DagsterInstance, fault: Any
 ) -> None:

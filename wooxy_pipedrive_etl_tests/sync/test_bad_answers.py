@@ -102,7 +102,7 @@ def test_the_daily_budget_ends_the_run_cleanly_and_says_when_to_go_on(sqlite_url
         before = _synced(acme)
         acme.server.limits = Limits(daily_tokens=acme.server.tokens_used + 5, burst_per_2s=1000)
         with pytest.raises(DailyBudgetSpent, match="run again after midnight"):
-            acme.sync()
+            acme.sync(use_reserve=True)
         assert acme.dump() == before
         assert acme.status()["daily_tokens_left"] == 0
         acme.server.limits = Limits(burst_per_2s=1000)

@@ -1,0 +1,216 @@
+"""What runs by itself: when the database says that something is due, and when Pipedrive, asked now and then, does.
+
+What is due is decided in `sync.watch`; here it becomes runs. The sensors that ask Pipedrive are others than the one
+that only looks into the database, so that an Import and a webhook's hint wait for no answer of Pipedrive
+(`sensors: use_threads` in dagster.yaml).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.locks import is_held
+from wooxy_pipedrive_etl.sync import alerts, watch
+from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.sync.watch import Due, Waiting
+
+from .failures import sentence_of
+from .jobs import changes_sync, full_sync, match_variables, remap
+from .partitions import keep_in_step
+from .resources import PARTITION_TAG
+
+_JOBS: dict[watch.RunKind, str] = {
+    "changes": changes_sync.name,
+    "full": full_sync.name,
+    "re-map": remap.name,
+    "match": match_variables.name,
+}
+# A run in one of these states will do, or is doing, what is due. One that was never started is not among them: the
+# same run key makes Dagster start it.
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+# From its first seconds to its last one a run holds its connection. One that began longer ago than this and does not
+# has died with its machine, and Dagster would take it for alive for ever: it watches only what its own process started.
+_LOCKED_WITHIN = timedelta(minutes=5)
+# Dagster gives up a tick after 60 seconds; a poll may take some seconds over 10.
+_TICK_SECONDS = 40.0
+
+Look = Callable[[Store, ConnectionRecord, datetime, int], Due | Waiting | None]
+
+
+@dg.sensor(
+    jobs=[changes_sync, full_sync, remap],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Follows an Import, webhooks and what was read but not applied within seconds; asks Pipedrive nothing.",
+)
+def matching_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    yield from _tick(context, lambda store, record, now, _: watch.due(store, record, now))
+
+
+@dg.sensor(
+    jobs=[changes_sync],
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks Pipedrive for changed persons, as often as the day's token budget allows.",
+)
+def changes_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    yield from _tick(context, _look_at_persons)
+
+
+@dg.sensor(
+    jobs=[changes_sync, remap, match_variables],
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks Pipedrive for changed fields, options and names of organisations, and has the list follow them.",
+)
+def schema_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    yield from _tick(context, _look_at_fields)
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells a webhook or an e-mail address that a run failed, if one is configured: once for each failure.",
+)
+def failure_sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+    run = context.dagster_run
+    name = run.tags.get(PARTITION_TAG)
+    if name is None or not alerts.is_anyone_to_be_told():
+        return dg.SkipReason(
+            "Nobody is to be told: see WOOXY_PIPEDRIVE_ALERT_URL and _EMAIL in the documentation."
+        )
+    if run.tags.get("dagster/will_retry") == "true":
+        return dg.SkipReason("The run is started again by itself; what becomes of that is told.")
+    store = Store.open()
+    try:
+        text = alerts.failure_text(
+            store,
+            name,
+            run.run_id,
+            sentence=sentence_of(context.failure_event),
+            failed_before=_failed_before(context.instance, name, run.run_id),
+        )
+    except UnknownConnection:
+        return dg.SkipReason(f"The connection {name} is gone.")
+    finally:
+        store.close()
+    if text is None:
+        return dg.SkipReason("The run before failed in the same way, which was told then.")
+    alerts.send(f"Pipedrive sync of {name} failed", text)
+    return None
+
+
+SENSORS = [matching_sensor, changes_sensor, schema_sensor, failure_sensor]
+
+
+def _look_at_persons(
+    store: Store, record: ConnectionRecord, now: datetime, sharers: int
+) -> Due | Waiting | None:
+    # What the database knows to be due needs no question, and `matching_sensor` starts it.
+    if isinstance(watch.due(store, record, now), Due):
+        return None
+    return watch.poll_persons(store, record, now, sharers)
+
+
+def _look_at_fields(
+    store: Store, record: ConnectionRecord, now: datetime, sharers: int
+) -> Due | Waiting | None:
+    names = watch.poll_fields(store, record, now, sharers)
+    return watch.schema_due(store, record, now) or names
+
+
+def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """A request for each connection that something is due for; without any, why not."""
+    deadline = time.monotonic() + _TICK_SECONDS
+    now = datetime.now(UTC)
+    waiting: list[str] = []
+    requests = 0
+    store = Store.open()
+    try:
+        with reading(store.engine) as connection:
+            records = connections.list_connections(connection)
+        keep_in_step(context.instance, [record.name for record in records])
+        active = [record for record in records if record.state == "active"]
+        sharers = Counter(record.company_id for record in active)
+        busy = _under_way(context.instance, store, active)
+        for record in sorted(active, key=_last_asked):
+            if record.name in busy:
+                waiting.append(f"{record.name}: a run is queued or under way.")
+                continue
+            if time.monotonic() > deadline:
+                waiting.append(
+                    f"{record.name}: had no turn in this tick, and is among the first of the next."
+                )
+                continue
+            try:
+                found = look(store, record, now, sharers[record.company_id])
+            except EXPECTED_ERRORS as error:
+                found = Waiting(str(error))
+            if isinstance(found, Due):
+                requests += 1
+                yield dg.RunRequest(
+                    run_key=found.key,
+                    job_name=_JOBS[found.kind],
+                    partition_key=record.name,
+                    tags={"wooxy/because": found.reason},
+                )
+            elif found is not None:
+                waiting.append(f"{record.name}: {found.reason}")
+    finally:
+        store.close()
+    if not requests:
+        yield dg.SkipReason(" ".join(waiting) or "Nothing is due.")
+
+
+def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[ConnectionRecord]) -> set[str]:
+    """The connections that a run is queued for or at work on."""
+    by_name = {record.name: record for record in records}
+    busy = set()
+    for found in instance.get_run_records(filters=dg.RunsFilter(statuses=_UNDER_WAY)):
+        run = found.dagster_run
+        record = by_name.get(run.tags.get(PARTITION_TAG, ""))
+        if record is None:
+            continue
+        begun = datetime.fromtimestamp(found.start_time or found.create_timestamp.timestamp(), UTC)
+        if (
+            run.status is dg.DagsterRunStatus.STARTED
+            and datetime.now(UTC) - begun > _LOCKED_WITHIN
+            and not is_held(store.engine, record)
+        ):
+            instance.report_run_failed(
+                run, f"The process of this run is gone: nobody holds the connection {record.name} any more."
+            )
+        else:
+            busy.add(record.name)
+    return busy
+
+
+def _failed_before(instance: dg.DagsterInstance, name: str, run_id: str) -> str | None:
+    """The run of the connection that ended before this one began, if it failed."""
+    runs = instance.get_runs(filters=dg.RunsFilter(tags={PARTITION_TAG: name}), limit=50)
+    later = [run.run_id for run in runs]
+    if run_id not in later:
+        return None
+    for run in runs[later.index(run_id) + 1 :]:
+        if run.is_finished:
+            return run.run_id if run.is_failure else None
+    return None
+
+
+def _last_asked(record: ConnectionRecord) -> datetime:
+    """Whoever was asked for least lately comes first."""
+    moments = [record.polled_persons_at, record.polled_fields_at]
+    return min(moment or datetime.min for moment in moments)

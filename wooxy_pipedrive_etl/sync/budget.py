@@ -1,0 +1,137 @@
+"""The token budget of the day, which all of a company's integrations share: what runs will cost, what is kept back."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
+from wooxy_pipedrive_etl.pipedrive import Usage
+from wooxy_pipedrive_etl.pipedrive.endpoints import (
+    CURRENT_USER,
+    IDS_LIMIT,
+    ORGANIZATIONS,
+    PAGE_LIMIT,
+    PERSON_FIELDS,
+    PERSONS,
+    USERS,
+)
+from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.store.catalogue import read_fields
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, update_connection
+from wooxy_pipedrive_etl.store.matchings import confirmed_matching
+from wooxy_pipedrive_etl.store.snapshot import count_persons
+
+from .errors import InvalidSetting, SyncError
+
+# The part of a day's tokens that no run spends by itself, in per cent: what the customer's other integrations and the
+# next night's run need (product.md section 5).
+RESERVE_PERCENT = 20
+RESERVE_VARIABLE = "WOOXY_PIPEDRIVE_RESERVE"
+
+
+class BudgetReserve(SyncError):
+    """The run would spend what is kept back of the day's budget."""
+
+
+def reserve_percent() -> int:
+    """Raises InvalidSetting."""
+    setting = os.environ.get(RESERVE_VARIABLE) or str(RESERVE_PERCENT)
+    if not setting.isdecimal() or not 0 <= int(setting) <= 99:
+        raise InvalidSetting(
+            f"{RESERVE_VARIABLE} is not a share of the budget; set it to whole per cent like {RESERVE_PERCENT}, "
+            "without a sign, 99 at most."
+        )
+    return int(setting)
+
+
+def reserve(daily_limit: int) -> int:
+    """The tokens of a day's limit that are kept back. Raises InvalidSetting."""
+    return daily_limit * reserve_percent() // 100
+
+
+def estimate(connection: sa.Connection, record: ConnectionRecord, kind: str, hints: int = 0) -> int:
+    """The tokens that a run of this kind (changes, full, re-map) will use, as far as the last run can tell.
+
+    `hints`: so many persons wait in the inbox, which a run of changes asks for. Before the first full run only the
+    persons of the previews are known, and the estimate is too low.
+    """
+    tokens = CURRENT_USER.token_cost + PERSON_FIELDS.token_cost
+    if kind == "full":
+        # The last one is the second look at those that the walk does not have.
+        requests = _pages(count_persons(connection, record.id), PAGE_LIMIT) + 1
+        tokens += requests * PERSONS.token_cost
+    elif kind == "changes":
+        requests = 1 + -(-hints // IDS_LIMIT)
+        # Where new persons may have no update_time, they are asked for by their ids as well.
+        requests += record.null_update_times is not False
+        tokens += requests * PERSONS.token_cost
+    shown = kinds_shown(connection, record)
+    if "org" in shown:
+        requests = _organization_requests(connection, record) if kind == "full" else 1
+        tokens += requests * ORGANIZATIONS.token_cost
+    if "user" in shown:
+        tokens += USERS.token_cost
+    return tokens
+
+
+def refusal(name: str, expected: int, usage: Usage) -> str | None:
+    """Why a run of the connection that is expected to use so many tokens must not go on, in a sentence, or None.
+
+    `usage`: of the run so far, with what Pipedrive has just said; where it says nothing, nothing is refused.
+    """
+    limit, left = usage.daily_limit, usage.daily_remaining
+    if limit is None or left is None:
+        return None
+    kept = reserve(limit)
+    if left - max(0, expected - usage.tokens_used) >= kept:
+        return None
+    if expected > limit - kept:
+        later = f"it will not fit on another day either, so lower {RESERVE_VARIABLE}"
+    else:
+        later = "run again after midnight of Pipedrive's server, when the budget is new"
+    return (
+        f"The run would use about {expected} tokens, but of Pipedrive's {limit} tokens a day (all integrations of the "
+        f"company share them) {left} are left and {kept} are kept in reserve, so it did not start; {later}, or let "
+        f"this run use the reserve: wooxy-pipedrive sync {name} --use-reserve (use_reserve in the launchpad)."
+    )
+
+
+def note(connection: sa.Connection, connection_id: int, usage: Usage, now: datetime | None = None) -> None:
+    """Keeps what Pipedrive last said of the day's budget, if it said anything."""
+    if usage.daily_remaining is not None:
+        update_connection(
+            connection,
+            connection_id,
+            daily_token_limit=usage.daily_limit,
+            daily_tokens_left=usage.daily_remaining,
+            budget_noted_at=(now or datetime.now(UTC)).replace(tzinfo=None),
+        )
+
+
+def _pages(rows: int, size: int) -> int:
+    """Requests for so many rows; an empty list is a request, too."""
+    return max(1, -(-rows // size))
+
+
+def kinds_shown(connection: sa.Connection, record: ConnectionRecord) -> set[str]:
+    """The kinds (org, user, …) of the variables that the confirmed matching feeds."""
+    matching = confirmed_matching(connection, record.id)
+    if matching is None:
+        return set()
+    fed = matching.variables.loc[matching.variables["wooxy"].notna(), "pipedrive"]
+    variables = pipedrive_variables(read_fields(connection, record.id))
+    return set(variables.loc[variables["key"].isin(fed), "kind"])
+
+
+def _organization_requests(connection: sa.Connection, record: ConnectionRecord) -> int:
+    """As many as `PipedriveClient.organization_names` needs for those whose names are known."""
+    names = tables.names
+    count, largest = connection.execute(
+        sa.select(sa.func.count(), sa.func.max(names.c.entity_id)).where(
+            names.c.connection_id == record.id, names.c.kind == "org"
+        )
+    ).one()
+    return min(_pages(count, IDS_LIMIT), _pages(largest or 0, PAGE_LIMIT))

@@ -1,0 +1,41 @@
+"""A day on which nothing changes, as the sensors' polls see it: a real sandbox over HTTP, and a clock that is set on
+from tick to tick. `benchmarks/idle_day.py` prints what `test_watch.py` holds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from wooxy_pipedrive_etl.sync import watch
+
+from .scenario import Connected
+
+# How often the sensors look: see `orchestration/sensors.py`.
+PERSONS_TICK = timedelta(seconds=30)
+FIELDS_TICK = timedelta(seconds=60)
+
+
+def spend_a_day(acme: Connected, day: timedelta = timedelta(days=1)) -> dict[str, int]:
+    """Ticks until the day is over; returns the `polls` of persons and of fields, `requests` and `tokens`.
+
+    Raises AssertionError if a poll finds anything due.
+    """
+    begun = now = datetime.now(UTC)
+    acme.account.clock = lambda: now
+    acme.server.clear_requests()
+    polls: dict[str, Any] = {"polled_persons_at": set(), "polled_fields_at": set()}
+    while now < begun + day:
+        record = acme.record()
+        for column, moments in polls.items():
+            moments.add(getattr(record, column))
+        found = [watch.poll_persons(acme.store, record, now)]
+        if (now - begun) % FIELDS_TICK == timedelta(0):
+            found.append(watch.poll_fields(acme.store, record, now))
+        assert not any(isinstance(each, watch.Due) for each in found), found
+        now += PERSONS_TICK
+    return {
+        "polls_of_persons": len(polls["polled_persons_at"] - {None}),
+        "polls_of_fields": len(polls["polled_fields_at"] - {None}),
+        "requests": len(acme.server.requests),
+        "tokens": sum(request.tokens for request in acme.server.requests),
+    }

@@ -1,0 +1,465 @@
+"""Sensors in a real Dagster instance: what they ask for, what they leave alone, whom they tell."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from wooxy_pipedrive_etl.definitions import build_defs, defs
+from wooxy_pipedrive_etl.orchestration import sensors
+from wooxy_pipedrive_etl.orchestration.sensors import (
+    changes_sensor,
+    failure_sensor,
+    matching_sensor,
+    schema_sensor,
+)
+from wooxy_pipedrive_etl.sandbox import Fault
+from wooxy_pipedrive_etl.store import inbox, tables
+from wooxy_pipedrive_etl.store.connections import update_connection
+from wooxy_pipedrive_etl.sync import accounts, alerts
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
+
+ROWS: dict[str, Target] = {"emails": "email", "name": "name", "colour": "shade"}
+
+
+@pytest.fixture
+def home(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The database that the sensors open, as the environment names it."""
+    monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", database_url)
+    return database_url
+
+
+@pytest.fixture
+def dagster() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def _tick(
+    sensor: dg.SensorDefinition, instance: dg.DagsterInstance
+) -> tuple[list[dg.RunRequest], str | None]:
+    """The requests of a tick, and in words why there is none."""
+    repository = defs.get_repository_def()
+    with (
+        dg.partition_loading_context(dynamic_partitions_store=instance),
+        dg.build_sensor_context(instance=instance, repository_def=repository) as context,
+    ):
+        data = sensor.evaluate_tick(context)
+    return list(data.run_requests or []), data.skip_message
+
+
+def _run(acme: Connected, request: dg.RunRequest, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """The run that a request asks for, as the daemon would start it."""
+    assert request.job_name is not None
+    return (
+        build_defs()
+        .resolve_job_def(request.job_name)
+        .execute_in_process(
+            instance=instance,
+            partition_key=request.partition_key,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=dict(request.tags),
+            raise_on_error=False,
+        )
+    )
+
+
+def _let_time_pass(acme: Connected) -> None:
+    """As if everything so far had happened an hour earlier."""
+    for table, columns in (
+        (tables.runs, ("started_at", "finished_at")),
+        (tables.connections, ("polled_persons_at", "polled_fields_at")),
+        (tables.schema_changes, ("recorded_at",)),
+    ):
+        with acme.store.engine.begin() as connection:
+            for row in connection.execute(table.select()).mappings().all():
+                key = [column == row[column.name] for column in table.primary_key]
+                earlier = {name: row[name] and row[name] - timedelta(hours=1) for name in columns}
+                connection.execute(table.update().where(*key).values(**earlier))
+
+
+def test_an_import_is_followed_by_a_run_and_a_later_one_by_a_re_map(
+    home: str, dagster: dg.DagsterInstance
+) -> None:
+    with connected(home, small_account()) as acme:
+        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+        acme.import_rows(ROWS)
+        (request,), _ = _tick(matching_sensor, dagster)
+        assert (request.job_name, request.partition_key) == ("full_sync", "acme")
+        assert dagster.get_dynamic_partitions("connection") == ["acme"]
+        assert _run(acme, request, dagster).success
+        assert len(acme.contacts()) == 3
+        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+
+        acme.import_rows(ROWS | {"city": "town"})
+        acme.server.clear_requests()
+        (request,), _ = _tick(matching_sensor, dagster)
+        assert request.job_name == "remap"
+        assert request.tags["wooxy/because"].startswith("Revision 2 of the matching was imported")
+        assert acme.requests() == []
+        assert _run(acme, request, dagster).success
+        assert acme.column("town")["person1@example.com"] == "City 1"
+        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+
+
+def test_a_changed_person_arrives_by_itself(home: str, dagster: dg.DagsterInstance) -> None:
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        assert _tick(changes_sensor, dagster) == ([], "Nothing is due.")
+        acme.account.edit_person(2, name="Somebody Else")
+        # It is not time yet.
+        assert _tick(changes_sensor, dagster) == ([], "Nothing is due.")
+        _let_time_pass(acme)
+        (request,), _ = _tick(changes_sensor, dagster)
+        assert request.job_name == "changes_sync"
+        assert _run(acme, request, dagster).success
+        assert acme.column("name")["person2@example.com"] == "Somebody Else"
+        _let_time_pass(acme)
+        assert _tick(changes_sensor, dagster) == ([], "Nothing is due.")
+
+
+def test_what_a_webhook_named_arrives_without_a_poll(home: str, dagster: dg.DagsterInstance) -> None:
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.account.edit_person(2, name="Somebody Else")
+        inbox.add_event(acme.store.inbox, acme.record().id, 2, deleted=False)
+        acme.server.clear_requests()
+        (request,), _ = _tick(matching_sensor, dagster)
+        assert _tick(changes_sensor, dagster) == ([], "Nothing is due.")
+        assert acme.requests() == []
+        assert _run(acme, request, dagster).success
+        assert acme.column("name")["person2@example.com"] == "Somebody Else"
+
+
+def test_a_renamed_option_re_maps_and_a_new_field_shows_up(home: str, dagster: dg.DagsterInstance) -> None:
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.account.rename_option("colour", acme.account.custom_field("colour").options[0].id, "Golden")
+        (request,), _ = _tick(schema_sensor, dagster)
+        assert request.job_name == "remap"
+        assert _run(acme, request, dagster).success
+        assert acme.column("shade")["person1@example.com"] == "Golden"
+
+        _let_time_pass(acme)
+        acme.account.add_field("Shoe size", "double", code="shoe")
+        before = acme.dump()
+        (request,), _ = _tick(schema_sensor, dagster)
+        assert request.job_name == "match_variables"
+        result = _run(acme, request, dagster)
+        assert result.success
+        (table,) = [
+            event.materialization.metadata["match_variables"]
+            for event in result.get_asset_materialization_events()
+            if event.asset_key == dg.AssetKey("variable_matches")
+        ]
+        assert isinstance(table, dg.TableMetadataValue)
+        assert "shoe" in [record.data["key"] for record in table.records]
+        # It is no run of the list: the last one stands, and so does the list.
+        assert acme.status()["last_run"]["kind"] == "re-map"
+        assert acme.dump() == before
+        _let_time_pass(acme)
+        assert _tick(schema_sensor, dagster) == ([], "Nothing is due.")
+
+
+def test_a_run_that_is_queued_or_under_way_is_enough(home: str, dagster: dg.DagsterInstance) -> None:
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        job = build_defs().resolve_job_def("full_sync")
+        tags = {"dagster/partition": "acme"}
+        for status in (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
+            run = dagster.create_run_for_job(job, tags=tags, status=status)
+            for sensor in (matching_sensor, changes_sensor, schema_sensor):
+                assert _tick(sensor, dagster) == ([], "acme: a run is queued or under way.")
+            dagster.delete_run(run.run_id)
+        assert len(_tick(matching_sensor, dagster)[0]) == 1
+
+
+def test_a_run_whose_process_died_is_no_excuse(
+    home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster takes a run that was killed from outside for one that is under way."""
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        run = dagster.create_run_for_job(
+            build_defs().resolve_job_def("full_sync"),
+            tags={"dagster/partition": "acme"},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        assert _tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
+        monkeypatch.setattr(sensors, "_LOCKED_WITHIN", timedelta(0))
+        with begin(acme.store, "acme", run.run_id):
+            assert _tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
+        _let_time_pass(acme)
+        assert len(_tick(matching_sensor, dagster)[0]) == 1
+        died = dagster.get_run_by_id(run.run_id)
+        assert died is not None
+        assert died.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_failed_run_is_tried_again_later_under_another_key(home: str, dagster: dg.DagsterInstance) -> None:
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.server.faults.add(Fault("unauthorized_401"))
+        (first,), _ = _tick(matching_sensor, dagster)
+        assert not _run(acme, first, dagster).success
+        requests, why = _tick(matching_sensor, dagster)
+        assert requests == []
+        assert str(why).startswith("acme: The last run failed; the next one starts by itself at ")
+        _let_time_pass(acme)
+        (second,), _ = _tick(matching_sensor, dagster)
+        assert second.run_key != first.run_key
+        assert _run(acme, second, dagster).success
+
+
+def test_connections_are_apart(home: str, dagster: dg.DagsterInstance) -> None:
+    """The trouble of one keeps no other from its turn; drafts and disconnected ones have none."""
+    with (
+        connected(home, small_account(1)) as acme,
+        connected(home, small_account(1), name="other", domain="other.example.com") as other,
+        connected(home, small_account(1), name="draft", domain="draft.example.com"),
+        connected(home, small_account(1), name="let-go", domain="let-go.example.com") as let_go,
+    ):
+        for each in (acme, other, let_go):
+            each.import_rows(ROWS)
+            each.sync()
+            each.account.edit_person(1, name="Somebody Else")
+        accounts.disconnect(let_go.store, "let-go", forget=False)
+        with acme.store.engine.begin() as connection:
+            update_connection(connection, acme.record().id, encrypted_api_token="unreadable")
+        requests, _ = _tick(changes_sensor, dagster)
+        assert [request.partition_key for request in requests] == ["other"]
+        assert set(dagster.get_dynamic_partitions("connection")) == {"acme", "other", "draft", "let-go"}
+
+
+# Telling of failures
+
+
+class _Receiver(ThreadingHTTPServer):
+    """Takes what is posted; answers with `status`."""
+
+    status = 200
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.posted.append(json.loads(body))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Receiver]:
+    with _serving(_Receiver()) as server:
+        monkeypatch.setenv(alerts.URL_VARIABLE, f"http://127.0.0.1:{server.server_address[1]}/secret-path")
+        yield server
+
+
+@contextmanager
+def _serving(server: Any) -> Iterator[Any]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _told_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str | None:
+    """What the failure sensor makes of a failed run: in words why it told nobody, or None."""
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    event = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
+    context = dg.build_run_status_sensor_context(
+        sensor_name="failure_sensor",
+        dagster_event=event,
+        dagster_instance=instance,
+        dagster_run=run,
+    ).for_run_failure()
+    answer: Any = failure_sensor(context)
+    return None if answer is None else str(answer.skip_message)
+
+
+def _sync(acme: Connected, instance: dg.DagsterInstance, *faults: Fault) -> dg.ExecuteInProcessResult:
+    acme.server.faults.clear()
+    for fault in faults:
+        acme.server.faults.add(fault)
+    instance.add_dynamic_partitions("connection", ["acme"])
+    return _run(acme, dg.RunRequest(job_name="full_sync", partition_key="acme"), instance)
+
+
+def test_a_failure_is_told_once_until_it_changes_or_a_run_succeeds(
+    home: str, dagster: dg.DagsterInstance, receiver: _Receiver
+) -> None:
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        refused, away = Fault("unauthorized_401", times=None), Fault("status", times=None)
+        assert _told_of(_sync(acme, dagster, refused), dagster) is None
+        (first,) = receiver.posted
+        assert first == {
+            "text": "The full run of the connection acme (shop.example.com) failed. "
+            f"{acme.status()['last_run']['message']} The list stays as the last good run left it."
+        }
+        assert "give this connection a valid API token" in first["text"]
+        for secret in (acme.account.token, "person1@example.com", "Person 1"):
+            assert secret not in first["text"]
+        # Again: the id by which Pipedrive finds the request is another one, the failure is not.
+        assert str(_told_of(_sync(acme, dagster, refused), dagster)).startswith(
+            "The run before failed in the same"
+        )
+        assert len(receiver.posted) == 1
+        assert _told_of(_sync(acme, dagster, away), dagster) is None
+        assert _sync(acme, dagster).success
+        assert _told_of(_sync(acme, dagster, away), dagster) is None
+        assert len(receiver.posted) == 3
+        assert all("failed 6 times" in told["text"] for told in receiver.posted[1:])
+
+
+def test_a_failure_before_the_first_step_is_told_once(
+    home: str, dagster: dg.DagsterInstance, receiver: _Receiver
+) -> None:
+    with connected(home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        with acme.store.engine.begin() as connection:
+            update_connection(connection, acme.record().id, encrypted_api_token="unreadable")
+        assert _told_of(_sync(acme, dagster), dagster) is None
+        assert str(_told_of(_sync(acme, dagster), dagster)).startswith(
+            "The run before failed in the same way"
+        )
+        (told,) = receiver.posted
+        assert told["text"].startswith(
+            "A run of the connection acme (shop.example.com) failed. The stored credentials can't be read"
+        )
+
+
+def test_nobody_is_told_where_nobody_is_named(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", sqlite_url)
+    with dg.instance_for_test() as instance, connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        result = _sync(acme, instance, Fault("unauthorized_401"))
+        assert str(_told_of(result, instance)).startswith("Nobody is to be told")
+
+
+@pytest.mark.parametrize("trouble", ["down", "refuses", "plain http", "no url"])
+def test_a_receiver_that_is_not_there_is_a_line_in_the_log(
+    trouble: str, receiver: _Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    urls = {
+        "down": "http://127.0.0.1:9/secret-path",
+        "plain http": "http://hooks.example.com/secret-path",
+        "no url": "http://[secret-path",
+    }
+    if trouble in urls:
+        monkeypatch.setenv(alerts.URL_VARIABLE, urls[trouble])
+    receiver.status = 503
+    with caplog.at_level(logging.WARNING, logger="wooxy_pipedrive_etl.sync.alerts"):
+        alerts.send("Subject", "Text")
+    (line,) = [each for each in caplog.records if each.name == "wooxy_pipedrive_etl.sync.alerts"]
+    assert line.getMessage().startswith("The alert url was not told of a failure")
+    assert "secret-path" not in caplog.text
+    assert len(receiver.posted) == (trouble == "refuses")
+
+
+class _MailServer(socketserver.ThreadingTCPServer):
+    """As much of SMTP as a client needs to hand in one message."""
+
+    allow_reuse_address = True
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        super().__init__(("127.0.0.1", 0), _MailHandler)
+
+
+class _MailHandler(socketserver.StreamRequestHandler):
+    server: _MailServer
+
+    def handle(self) -> None:
+        answers = {
+            "EHLO": "250-here\r\n250 AUTH PLAIN",
+            "AUTH": "235 welcome",
+            "DATA": "354 go on",
+            "QUIT": "221 bye",
+        }
+        self._say("220 ready")
+        while line := self._line():
+            word = line.split()[0].upper()
+            self._say(answers.get(word, "250 fine"))
+            if word == "QUIT":
+                return
+            if word == "DATA":
+                while self._line() != ".":
+                    pass
+                self._say("250 taken")
+
+    def _line(self) -> str:
+        line = self.rfile.readline().decode().rstrip("\r\n")
+        self.server.lines.append(line)
+        return line
+
+    def _say(self, text: str) -> None:
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+def test_a_failure_is_told_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _serving(_MailServer()) as server:
+        port = server.server_address[1]
+        monkeypatch.setenv(alerts.SMTP_VARIABLE, f"smtp://sync%40example.com:geheim@127.0.0.1:{port}")
+        monkeypatch.setenv(alerts.EMAIL_VARIABLE, "ops@example.com, boss@example.com")
+        alerts.send("Pipedrive sync of acme failed", "The full run failed. Do something.")
+    lines = server.lines
+    assert [line for line in lines if line.lower().startswith(("mail", "rcpt"))] == [
+        "mail FROM:<sync@example.com>",
+        "rcpt TO:<ops@example.com>",
+        "rcpt TO:<boss@example.com>",
+    ]
+    assert "Subject: Pipedrive sync of acme failed" in lines
+    assert "The full run failed. Do something." in lines
+
+
+@pytest.mark.parametrize(
+    "setting", ["", "https://mail.example.com", "smtp://127.0.0.1:9", "smtp://user:geheim@host:port"]
+)
+def test_a_mail_server_that_is_not_there_is_a_line_in_the_log(
+    setting: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(alerts.SMTP_VARIABLE, setting)
+    monkeypatch.setenv(alerts.EMAIL_VARIABLE, "ops@example.com")
+    with caplog.at_level(logging.WARNING, logger="wooxy_pipedrive_etl.sync.alerts"):
+        alerts.send("Subject", "Text")
+    (line,) = [each for each in caplog.records if each.name == "wooxy_pipedrive_etl.sync.alerts"]
+    assert line.getMessage().startswith("The alert e-mail address was not told of a failure")
+    assert "geheim" not in caplog.text
+
+
+def test_sensors_run_by_default_and_name_jobs_that_exist() -> None:
+    repository = defs.get_repository_def()
+    assert len(repository.sensor_defs) == 4
+    for sensor in repository.sensor_defs:
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+        for target in sensor.targets:
+            repository.get_job(target.job_name)
