@@ -62,6 +62,7 @@ def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
         else "not known: there were elements that are no persons",
         "odd": report.odd,
         "resumed": report.resumed,
+        "webhook": report.webhook.message if report.webhook is not None else "not looked at",
         "left_out_fields": ", ".join(report.left_out_fields),
         **_of_budget(run),
     }

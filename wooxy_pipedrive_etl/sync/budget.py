@@ -17,6 +17,7 @@ from wooxy_pipedrive_etl.pipedrive.endpoints import (
     PERSON_FIELDS,
     PERSONS,
     USERS,
+    WEBHOOKS,
 )
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.catalogue import read_fields
@@ -63,6 +64,8 @@ def estimate(connection: sa.Connection, record: ConnectionRecord, kind: str, hin
         # The last one is the second look at those that the walk does not have.
         requests = _pages(count_persons(connection, record.id), PAGE_LIMIT) + 1
         tokens += requests * PERSONS.token_cost
+        if record.webhook_url is not None:
+            tokens += WEBHOOKS.token_cost
     elif kind == "changes":
         requests = 1 + -(-hints // IDS_LIMIT)
         # Where new persons may have no update_time, they are asked for by their ids as well.

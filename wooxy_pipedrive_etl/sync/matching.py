@@ -122,11 +122,18 @@ def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: 
 
 
 def _check_identifiers(view: MatchView) -> None:
-    for wooxy, error in retyped_rows(view.variables, view.matching).items():
+    """A field that is gone, or has another type, says nothing of its persons: none has lost an identifier with it."""
+    problems = {wooxy: error.message for wooxy, error in retyped_rows(view.variables, view.matching).items()}
+    present = set(view.variables["key"])
+    for key, label, wooxy, _ in _rows(view.matching.variables):
+        if wooxy is not None and key not in present:
+            problems.setdefault(wooxy, f"“{label}” ({key}): The field is gone from Pipedrive.")
+    for wooxy, problem in problems.items():
         if wooxy in IDENTIFIERS:
             raise SyncError(
-                f"{error.message} It feeds {wooxy}, and empty values overwrite stored ones, so contacts that have no "
-                "other identifier would be deleted; nothing was written."
+                f"{problem} It feeds {wooxy}, and empty values overwrite stored ones, so contacts that have no other "
+                "identifier would be deleted; nothing was written. Import a matching that does without it, if that is "
+                "meant."
             )
 
 

@@ -23,8 +23,10 @@ from wooxy_pipedrive_etl.store.snapshot import (
     missing_persons,
 )
 
+from . import webhooks
 from .progress import report
 from .run import OVERLAP, SyncRun, microseconds
+from .webhooks import WebhookState
 
 # For this long a walk that was broken off is gone on with: nobody knows how long a cursor lives, and what its first
 # part has read grows old.
@@ -36,7 +38,7 @@ class WalkReport:
     """`fetched` persons, of which `changed` differ from what was known; `gone`: known persons that the walk and the
     second look did not have (in a run of changes: that a webhook said are gone, and a second look did not have), or
     None where that can't be told; `odd`: what could not be taken for a person; `resumed`: how many of `fetched` an
-    earlier run had read before it broke off."""
+    earlier run had read before it broke off; `webhook`: how the connection's webhook stands, in a full run."""
 
     fetched: int
     changed: int
@@ -44,6 +46,7 @@ class WalkReport:
     odd: int
     left_out_fields: tuple[str, ...]
     resumed: int = 0
+    webhook: WebhookState | None = None
 
 
 def fetch_persons(run: SyncRun) -> WalkReport:
@@ -57,6 +60,8 @@ def fetch_persons(run: SyncRun) -> WalkReport:
 
 def _fetch_all(run: SyncRun) -> WalkReport:
     engine, connection_id = run.store.engine, run.record.id
+    # Pipedrive drops a webhook without a word. One that is registered anew tells of what happens from here on.
+    webhook = webhooks.check(run.client, run.store, run.record)
     optional = _optional_fields(run)
     with reading(engine) as connection:
         expected = count_persons(connection, connection_id) or None
@@ -93,7 +98,7 @@ def _fetch_all(run: SyncRun) -> WalkReport:
         )
         run.note(connection)
     run.read_until = walk.began
-    return WalkReport(fetched, changed, gone, odd, left_out, resumed)
+    return WalkReport(fetched, changed, gone, odd, left_out, resumed, webhook)
 
 
 class _Walk:

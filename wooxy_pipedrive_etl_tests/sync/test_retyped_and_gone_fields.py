@@ -208,3 +208,24 @@ def test_a_re_typed_identifier_stops_the_run_where_contacts_could_be_deleted(dat
         assert acme.dump() == before
         acme.import_rows(rows, ignore_empty=False)
         assert acme.sync()["unchanged"] == 3
+
+
+def test_a_gone_identifier_stops_the_run_where_contacts_could_be_deleted(database_url: str) -> None:
+    account = small_account()
+    account.add_field("Member", "varchar", code="member")
+    for person_id in (1, 2, 3):
+        account.edit_person(person_id, emails=[], custom_fields={"member": f"m{person_id}"})
+    rows: dict[str, Target] = {"member": "userId", "emails": "email", "name": "name"}
+    with connected(database_url, account) as acme:
+        acme.import_rows(rows, ignore_empty=False)
+        assert acme.sync()["created"] == 3
+        before = acme.dump()
+        account.delete_field("member")
+        for kind in KINDS:
+            with pytest.raises(SyncError, match=r"\(member\): The field is gone.*It feeds userId"):
+                acme.sync(kind)
+        assert acme.dump() == before
+        # A person who imports a matching without it has decided.
+        del rows["member"]
+        acme.import_rows(rows, ignore_empty=False)
+        assert acme.sync()["deleted"] == 3

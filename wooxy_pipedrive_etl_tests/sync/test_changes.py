@@ -1,0 +1,445 @@
+"""The run of changes: what it asks for, what it may know, and that the list is right after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent, PipedriveError
+from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, Limits
+from wooxy_pipedrive_etl.store import inbox, tables
+from wooxy_pipedrive_etl.sync import matching
+from wooxy_pipedrive_etl_tests.scenario import (
+    Connected,
+    Refused,
+    Target,
+    add_person,
+    connected,
+    email,
+    empty_account,
+    small_account,
+)
+
+ROWS: dict[str, Target] = {"emails": "email", "phones": "phoneNumber", "name": "name", "city": "town"}
+
+
+class Time:
+    """The account's clock, which a test moves."""
+
+    def __init__(self, account: Account) -> None:
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        account.clock = lambda: self.now
+
+    def passes(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def account() -> Account:
+    """Three persons of ten o'clock and one of eleven: the newest one is always read again."""
+    account = empty_account()
+    account.clock = lambda: datetime(2026, 3, 1, 10, tzinfo=UTC)
+    account.add_field("Colour", "enum", ["Gold", "Silver"], code="colour")
+    account.add_field("City", "varchar", code="city")
+    account.add_field("Note", "varchar", code="note")
+    for number in range(1, 4):
+        add_person(account, number)
+    account.clock = lambda: datetime(2026, 3, 1, 11, tzinfo=UTC)
+    add_person(account, 4)
+    return account
+
+
+@pytest.fixture
+def time(account: Account) -> Time:
+    return Time(account)
+
+
+def _hint(acme: Connected, person_id: int, *, deleted: bool = False) -> None:
+    inbox.add_event(acme.store.inbox, acme.record().id, person_id, deleted=deleted)
+
+
+def _persons_asked(acme: Connected) -> list[dict[str, str]]:
+    return [dict(each.query) for each in acme.server.requests if each.path == "/api/v2/persons"]
+
+
+def test_it_reads_only_what_was_updated_since_the_watermark(
+    database_url: str, account: Account, time: Time
+) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        assert acme.sync("changes")["fetched"] == 4, "the first run reads everybody"
+        assert acme.status()["last_run"]["kind"] == "full"
+        time.passes(300)
+        account.edit_person(2, custom_fields={"city": "Elsewhere"})
+        add_person(account, 5)
+        time.passes(5)
+        acme.server.clear_requests()
+        counts = acme.sync("changes")
+        assert [counts[name] for name in ("fetched", "created", "updated", "unchanged")] == [3, 1, 1, 1]
+        (asked,) = _persons_asked(acme)
+        # The newest person was of eleven o'clock; inclusive, and a minute more.
+        assert asked["updated_since"] == "2026-03-01T10:59:00Z"
+        assert (asked["sort_by"], asked["sort_direction"]) == ("update_time", "asc")
+        assert acme.contact(name="Person 2")["town"] == "Elsewhere"
+        assert acme.status()["watermark"] == "2026-03-01T12:05:00Z"
+        assert acme.status()["last_run"]["kind"] == "changes"
+
+
+def test_nothing_changed_touches_nothing(database_url: str, account: Account, time: Time) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.forbid_touching()
+        assert acme.sync("changes")["updated"] == 0
+        time.passes(1_000)
+        counts = acme.sync("changes")
+        assert (counts["created"], counts["updated"], counts["deleted"]) == (0, 0, 0)
+
+
+def test_issues_of_persons_that_it_does_not_read_still_stand(
+    database_url: str, account: Account, time: Time
+) -> None:
+    nobody = account.create_person(name="Nobody")
+    account.edit_person(3, phones=[{"value": "call me", "primary": True, "label": "work"}])
+    twin = add_person(account, 9, emails=[email("person1@example.com")])
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        before = acme.issues()
+        assert {(each["person_id"], each["reason"]) for each in before} == {
+            (nobody, "no_identifier"),
+            (3, "invalid_phone"),
+            (1, "duplicate_of"),
+        }
+        time.passes(300)
+        account.edit_person(4, custom_fields={"city": "Elsewhere"})
+        counts = acme.sync("changes")
+        # Read again are those of the last minute before the watermark, the rejected person among them.
+        assert [counts[name] for name in ("fetched", "updated", "rejected", "duplicates")] == [4, 1, 1, 0]
+        assert acme.issues() == before
+        # The dropped value is mended: its issue goes with it.
+        time.passes(300)
+        account.edit_person(3, phones=[])
+        acme.sync("changes")
+        assert [each for each in acme.issues() if each["person_id"] == 3] == []
+        # When the owner goes elsewhere, the one that it had pushed aside comes back, though nobody read it.
+        time.passes(300)
+        account.edit_person(twin, emails=[email("elsewhere@example.com")])
+        counts = acme.sync("changes")
+        assert (counts["created"], counts["updated"]) == (1, 1)
+        assert acme.contact(email="person1@example.com")["name"] == "Person 1"
+
+
+def test_a_person_without_an_update_time_is_not_lost(database_url: str, time: Time, account: Account) -> None:
+    behaviours = Behaviours(update_time_on_create="null")
+    with connected(database_url, account, behaviours=behaviours) as acme:
+        new = add_person(account, 5)
+        acme.import_rows(ROWS)
+        assert acme.sync()["created"] == 5
+        time.passes(300)
+        add_person(account, 6)
+        add_person(account, 7)
+        acme.server.clear_requests()
+        assert acme.sync("changes")["created"] == 2
+        # The newest ids are asked for, down to the first known one.
+        assert [each["sort_by"] for each in _persons_asked(acme)] == ["update_time", "id"]
+        # Nobody is left without one: from then on that question is spared.
+        for person_id in (new, new + 1, new + 2):
+            account.edit_person(person_id, custom_fields={"city": "Elsewhere"})
+        acme.sync()
+        acme.server.clear_requests()
+        acme.sync("changes")
+        assert [each["sort_by"] for each in _persons_asked(acme)] == ["update_time"]
+
+
+def test_a_deletion_that_a_webhook_tells_of_is_believed_after_a_second_look(
+    database_url: str, account: Account, time: Time
+) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        time.passes(300)
+        account.delete_person(2)
+        assert acme.sync("changes")["deleted"] == 0, "lists omit deleted persons without a word"
+        _hint(acme, 2, deleted=True)
+        _hint(acme, 3, deleted=True)  # wrongly: a replay from before it was restored, say
+        _hint(acme, 4)
+        _hint(acme, 77, deleted=True)  # never heard of
+        acme.server.clear_requests()
+        counts = acme.sync("changes")
+        assert (counts["deleted"], counts["fetched"], counts["unchanged"]) == (1, 2, 2)
+        assert [each["ids"] for each in _persons_asked(acme) if "ids" in each] == ["2,3,77"]
+        assert acme.snapshot_ids() == [1, 3, 4]
+        assert [row["person_id"] for row in acme.rows(tables.tombstones)] == [2]
+        assert inbox.count_hints(acme.store.inbox, acme.record().id) == 0
+        account.restore_person(2)
+        assert acme.sync("changes")["created"] == 1
+
+
+def test_a_hidden_person_is_not_taken_for_gone_because_of_a_hint(
+    database_url: str, account: Account, time: Time
+) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        account.hide_person(2)
+        _hint(acme, 2)
+        assert acme.sync("changes")["deleted"] == 0
+
+
+def test_many_announced_deletions_need_a_persons_word(sqlite_url: str, time: Time, account: Account) -> None:
+    for number in range(5, 41):
+        add_person(account, number)
+    with connected(sqlite_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        before = acme.dump()
+        for person_id in range(1, 26):
+            account.delete_person(person_id)
+            _hint(acme, person_id, deleted=True)
+        with pytest.raises(Refused, match=r"^25 of the 40 contacts would be deleted at once"):
+            acme.sync("changes")
+        assert acme.dump() == before
+        assert acme.sync("changes", allow_mass_delete=True)["deleted"] == 25
+
+
+def test_renamed_organisations_and_owners_reach_their_persons_without_a_walk(
+    database_url: str, account: Account, time: Time
+) -> None:
+    acme_oy, other = account.add_organization("Acme Oy"), account.add_organization("Other Oy")
+    maija = account.add_user("Maija")
+    account.edit_person(1, org_id=acme_oy, owner_id=maija)
+    account.edit_person(2, org_id=other)
+    rows: dict[str, Target] = {**ROWS, "org_id": "company", "owner_id": "owner"}
+    with connected(database_url, account) as acme:
+        acme.import_rows(rows)
+        acme.sync()
+        assert acme.contact(name="Person 1")["company"] == "Acme Oy"
+        time.passes(300)
+        account.rename_organization(acme_oy, "Acme Ltd")
+        account.rename_user(maija, "Maija V.")
+        time.passes(300)
+        acme.server.clear_requests()
+        counts = acme.sync("changes")
+        assert (counts["updated"], counts["created"], counts["deleted"]) == (1, 0, 0)
+        first = acme.contact(name="Person 1")
+        assert (first["company"], first["owner"]) == ("Acme Ltd", "Maija V.")
+        assert acme.contact(name="Person 2")["company"] == "Other Oy"
+        # An organisation that is new to the list is asked for by its id.
+        account.clock = lambda: datetime(2026, 1, 1, tzinfo=UTC)
+        old = account.add_organization("Old Oy")
+        account.clock = lambda: time.now
+        time.passes(300)
+        account.edit_person(3, org_id=old)
+        acme.sync("changes")
+        assert acme.contact(name="Person 3")["company"] == "Old Oy"
+
+
+def test_a_renamed_option_reaches_everybody(database_url: str, account: Account, time: Time) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows({**ROWS, "colour": "shade"})
+        acme.sync()
+        time.passes(300)
+        gold = account.custom_field("colour").options[0].id
+        account.rename_option("colour", gold, "Golden")
+        counts = acme.sync("changes")
+        assert counts["updated"] == 2
+        assert sorted(set(acme.column("shade").values())) == ["Golden", "Silver"]
+
+
+def test_an_absurd_time_in_the_future_does_not_blind_the_next_runs(
+    database_url: str, account: Account, time: Time
+) -> None:
+    account.edit_person(1, update_time=datetime(2099, 1, 1, tzinfo=UTC))
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        assert acme.status()["watermark"] == "2026-03-01T11:00:00Z"
+        time.passes(300)
+        account.edit_person(2, custom_fields={"city": "Elsewhere"})
+        assert acme.sync("changes")["updated"] == 1
+
+
+def test_a_clock_that_was_set_back_loses_nobody(database_url: str, account: Account, time: Time) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        account.edit_person(1, custom_fields={"city": "Later"})
+        acme.sync()
+        time.now = datetime(2026, 2, 1, tzinfo=UTC)
+        account.edit_person(2, custom_fields={"city": "Elsewhere"})
+        assert acme.sync("changes")["updated"] == 1
+
+
+def test_a_person_that_is_edited_while_a_full_walk_is_under_way_is_caught_up_with(
+    database_url: str, account: Account, time: Time
+) -> None:
+    """The walk read it before the edit, and reads others that were edited later still."""
+    for number in range(5, 600):
+        add_person(account, number)
+
+    def edit(account: Account) -> None:
+        account.edit_person(1, custom_fields={"city": "Edited behind the walk"})
+        time.passes(600)
+        account.edit_person(598, custom_fields={"city": "Edited before it"})
+
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.server.faults.add(Fault("on_page", "/api/v2/persons", after=1, on_page=edit))
+        acme.sync()
+        towns = acme.column("town")
+        assert towns["person1@example.com"] == "City 1"
+        assert towns["person598@example.com"] == "Edited before it"
+        time.passes(600)
+        acme.sync("changes")
+        assert acme.column("town")["person1@example.com"] == "Edited behind the walk"
+
+
+def _spend_the_day(acme: Connected) -> type[Exception]:
+    acme.server.faults.add(Fault("daily_429", "/api/v2/persons", after=1, times=None))
+    return DailyBudgetSpent
+
+
+def _break(acme: Connected) -> type[Exception]:
+    acme.server.faults.add(Fault("status", "/api/v2/persons", after=1, times=None))
+    return PipedriveError
+
+
+@pytest.mark.parametrize("goes_wrong", [_spend_the_day, _break])
+def test_a_full_walk_goes_on_where_it_had_to_stop(
+    database_url: str, account: Account, time: Time, goes_wrong: Callable[[Connected], type[Exception]]
+) -> None:
+    for number in range(5, 1_202):
+        add_person(account, number)
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        account.delete_person(3)
+        account.delete_person(1_100)
+        time.passes(300)
+        with pytest.raises(goes_wrong(acme)):
+            acme.sync()
+        assert len(acme.contacts()) == 1_201, "a broken walk is evidence of nothing"
+        acme.server.faults.clear()
+        # In between: one from the part that was read, and one that it would not have seen.
+        account.edit_person(10, custom_fields={"city": "Between"})
+        add_person(account, 5_000)
+        acme.server.clear_requests()
+        counts = acme.sync(use_reserve=True)
+        # 700 persons are left, which makes two pages; and the second look at those that are missing.
+        assert [("cursor" in each, "ids" in each) for each in _persons_asked(acme)] == [
+            (True, False),
+            (True, False),
+            (False, True),
+        ]
+        assert (counts["deleted"], counts["created"], counts["fetched"]) == (2, 1, 1_200)
+        # What was edited in between is later than the beginning of the walk.
+        acme.sync("changes")
+        assert acme.column("town")["person10@example.com"] == "Between"
+        acme.server.clear_requests()
+        acme.sync()
+        assert "cursor" not in _persons_asked(acme)[0]
+
+
+def test_a_walk_whose_cursor_is_not_known_any_more_starts_anew(
+    sqlite_url: str, account: Account, time: Time
+) -> None:
+    for number in range(5, 700):
+        add_person(account, number)
+    with connected(sqlite_url, account) as acme:
+        acme.import_rows(ROWS)
+        _break(acme)
+        with pytest.raises(PipedriveError):
+            acme.sync()
+        acme.server.faults.clear()
+        acme.execute("UPDATE sync_walk_pages SET next_cursor = 'bm8gY3Vyc29y'")
+        assert acme.sync()["created"] == 699
+
+
+def test_a_cleared_stage_is_mapped_again(postgres_url: str, account: Account, time: Time) -> None:
+    """A crash of PostgreSQL empties tables that are not logged."""
+    with connected(postgres_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        before = acme.dump()
+        acme.execute(f"TRUNCATE sync_stage_{acme.record().id}")
+        counts = acme.sync("changes")
+        assert (counts["unchanged"], counts["deleted"]) == (4, 0)
+        assert acme.dump() == before
+
+
+def test_a_matching_that_changed_maps_everybody_also_in_a_run_of_changes(
+    database_url: str, account: Account, time: Time
+) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        time.passes(300)
+        acme.import_rows({**ROWS, "note": "remark"})
+        assert acme.sync("changes")["updated"] == 3
+        assert acme.contact(name="Person 1")["remark"] == "Note 1"
+        assert acme.status()["matching_applied"]
+
+
+def test_what_is_no_person_is_listed_once_however_often_it_is_read(
+    database_url: str, account: Account, time: Time
+) -> None:
+    account.put_raw_person(5, '"no person at all"')
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        assert [each["reason"] for each in acme.issues()] == ["odd_shape"]
+        for _ in range(2):
+            counts = acme.sync("changes")
+            assert counts["rejected"] == 1
+            assert [each["reason"] for each in acme.issues()] == ["odd_shape"]
+        time.passes(300)
+        account.edit_person(1, custom_fields={"city": "Elsewhere"})
+        acme.sync("changes")
+        time.passes(300)
+        counts = acme.sync("changes")
+        assert counts["rejected"] == 0
+        assert [each["reason"] for each in acme.issues()] == ["odd_shape"]
+
+
+def test_a_field_that_was_left_out_stays_so_until_a_full_walk(
+    database_url: str, account: Account, time: Time
+) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.execute("UPDATE sync_connections SET left_out_fields = 'marketing_status'")
+        acme.sync("changes")
+        # Persons that were read meanwhile lack it, however well it is given again.
+        assert acme.record().left_out_fields == "marketing_status"
+        acme.sync()
+        assert acme.record().left_out_fields == ""
+
+
+def test_the_first_run_is_a_full_one_and_a_run_tells_what_it_cost(
+    sqlite_url: str, account: Account, time: Time
+) -> None:
+    with connected(sqlite_url, account, limits=Limits(burst_per_2s=1_000)) as acme:
+        acme.import_rows({**ROWS, "org_id": "company", "owner_id": "owner"})
+        acme.sync("changes")
+        acme.server.clear_requests()
+        time.passes(300)
+        counts = acme.sync("changes")
+        # The account, the fields, the persons, and the owners' names.
+        assert (counts["requests"], counts["tokens_used"]) == (4, 42)
+        last = acme.status()["last_run"]
+        assert last["estimated_tokens"] >= last["tokens_used"]
+        assert matching.show_matching(acme.store, acme.name)[1] is not None
+
+
+def test_a_run_before_any_person_was_there_goes_on_with_changes(database_url: str, time: Time) -> None:
+    account = small_account(0)
+    account.clock = lambda: time.now
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        assert acme.sync()["fetched"] == 0
+        assert acme.status()["watermark"] is not None
+        time.passes(300)
+        add_person(account, 1)
+        assert acme.sync("changes")["created"] == 1
