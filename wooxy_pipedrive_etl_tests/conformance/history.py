@@ -1,24 +1,30 @@
 """A random history: an account, a list and the oracle, side by side, through edits of all sorts and syncs between them.
 
 The account is small and has few addresses and numbers, so that persons meet: as duplicates, as next in line, as
-conflicts, and with contacts that were in the list before. A later kind of run is one more rule here.
+conflicts, and with contacts that were in the list before. Pages are short, so that it still has several.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from wooxy_pipedrive_etl.contact_list import BUILT_IN
-from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.pipedrive import walk
+from wooxy_pipedrive_etl.sandbox import Behaviours
+from wooxy_pipedrive_etl.sandbox.account import PersonChange
+from wooxy_pipedrive_etl.store import inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync.run import Kind
 
 from ..scenario import Connected, connected, empty_account
 from .oracle import Key, Link, Oracle, Outcome
@@ -38,6 +44,9 @@ _SYSTEM_KEYS = {"name", "emails", "phones", "marketing_status"}
 _BUILT_IN = [variable.name for variable in BUILT_IN]
 _FLAGS = [variable.name for variable in BUILT_IN if variable.type == "flag"]
 _CHANNELS = [name for name in _FLAGS if name != "active"]
+_PAGE = 5
+_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+_WRITTEN_OR_LISTED = ("created", "updated", "unchanged", "rejected", "duplicates", "conflicts")
 _UNTOUCHED = "2001-01-01 00:00:00"
 # The one field that nobody ever matches, and what its values have in common.
 UNMATCHED, SECRET = "secret", "nobody may see"
@@ -47,6 +56,7 @@ NUMBERS = ("+358401000001", "040 1000001", "+358 40 100-0002", "00358401000003",
 MEMBERS = ("m1", "m2", " m2 ", "m3")
 
 _FEW = st.integers(0, 30)
+_FATES = ["arrive", "arrive in disorder", "arrive twice", "are late", "are lost"]
 
 
 def _points(values: tuple[str, ...]) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -76,6 +86,11 @@ _VALUES = {
     "since": st.sampled_from([None, "2024-02-29", "0000-00-00"]),
     UNMATCHED: st.sampled_from([None, SECRET]),
 }
+_ODD_TIMES = {
+    "none": None,
+    "future": datetime(2222, 2, 22, tzinfo=UTC),
+    "past": datetime(2020, 2, 20, tzinfo=UTC),
+}
 PERSON = st.fixed_dictionaries(_VALUES)
 EDIT = st.fixed_dictionaries({}, optional=_VALUES)
 CONTACT = st.fixed_dictionaries(
@@ -92,15 +107,21 @@ CONTACT = st.fixed_dictionaries(
 
 
 class History(RuleBasedStateMachine):
-    """`new_database` is set before the machine is run: a context with the URL of a fresh database."""
+    """`new_database` is set before the machine is run: a context with the URL of a fresh database. `made` counts what
+    was done, in all histories together."""
 
     new_database: Callable[[], AbstractContextManager[str]]
+    made: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
         self.resources = ExitStack()
         self.now = 0
         self.used_ids = {0}
+        # Events of webhooks that nobody has got yet, all that have arrived, and those that no run has looked after.
+        self.under_way: list[tuple[int, bool]] = []
+        self.arrived: list[tuple[int, bool]] = []
+        self.hints: dict[int, bool] = {}
         # Whether nobody but the sync has written to the list.
         self.alone = True
 
@@ -111,6 +132,12 @@ class History(RuleBasedStateMachine):
         ignore_empty=st.booleans(),
         consent=st.sampled_from(["respect", "require", "ignore"]),
         on_delete=st.sampled_from(["delete", "deactivate", "keep"]),
+        behaviours=st.builds(
+            Behaviours,
+            update_time_on_create=st.sampled_from(["add_time", "add_time", "null"]),
+            null_update_time_matches_since=st.booleans(),
+            restored_person_event=st.sampled_from(["change", "create", "none"]),
+        ),
     )
     def begin(
         self,
@@ -120,9 +147,13 @@ class History(RuleBasedStateMachine):
         ignore_empty: bool,
         consent: str,
         on_delete: str,
+        behaviours: Behaviours,
     ) -> None:
+        # Small accounts have several pages too.
+        self.resources.enter_context(pytest.MonkeyPatch.context()).setattr(walk, "PAGE_LIMIT", _PAGE)
         self.account = account = empty_account()
-        account.clock = lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now)
+        account.behaviours = behaviours
+        account.clock = self.clock
         account.marketing = True
         for code, kind in (
             ("member", "varchar"),
@@ -137,31 +168,58 @@ class History(RuleBasedStateMachine):
             self.create_person(person, later=False)
         url = self.resources.enter_context(self.new_database())
         self.acme: Connected = self.resources.enter_context(
-            connected(url, account, default_region="FI", consent=consent, on_delete=on_delete)
+            connected(
+                url,
+                account,
+                behaviours=behaviours,
+                default_region="FI",
+                consent=consent,
+                on_delete=on_delete,
+            )
         )
+        account.observers.append(self.hear)
         self.oracle = Oracle(consent, on_delete, _BUILT_IN)
         self.oracle.read_catalogue(self._catalogue())
         # Connecting looks at some persons, so that there is something to preview.
-        self.oracle.snapshot = self._visible()
+        self.oracle.know(self._visible(), None)
         for contact in prior:
             self.contact_by_hand(contact)
         # Without identifiers nobody would be in the list.
         matching = {key: CANDIDATES[key][0] for key in matched | {"emails"}}
         self._import(matching, ignore_empty)
-        self.sync(re_map=False, again=False)
+        self.sync("full", again=False)
 
     def teardown(self) -> None:
         if hasattr(self, "oracle"):
-            self.sync(re_map=False, again=True)
+            self.sync("full", again=True)
             self.compare_with_fresh_list()
         self.resources.close()
+        self.made["histories"] += 1
+
+    @invariant()
+    def count_step(self) -> None:
+        self.made["steps"] += 1
 
     # What happens in Pipedrive
+
+    @rule(seconds=st.sampled_from([61, 600, 3_600]))
+    def let_time_pass(self, seconds: int) -> None:
+        """So long that what was written before is out of a run's sight."""
+        self.now += seconds
 
     @rule(person=PERSON, later=st.booleans())
     def create_person(self, person: dict[str, Any], later: bool) -> None:
         self._pass_time(later)
         self.account.create_person(**self._record(person))
+
+    @rule(person=PERSON, time=st.sampled_from(["none", "future", "past"]), new=st.booleans(), which=_FEW)
+    def give_odd_time(self, person: dict[str, Any], time: str, new: bool, which: int) -> None:
+        """Written by whatever does not keep to what Pipedrive does: only hints and full runs find all of these."""
+        record = self._record(person) | {"update_time": _ODD_TIMES[time]}
+        if new:
+            self.account.create_person(**record)
+        for person_id in [] if new else self._pick(which, lambda state: not state["is_deleted"]):
+            self.account.edit_person(person_id, **record)
 
     @rule(edits=st.lists(st.tuples(_FEW, EDIT, st.booleans()), min_size=1, max_size=3))
     def edit_persons(self, edits: list[tuple[int, dict[str, Any], bool]]) -> None:
@@ -211,7 +269,8 @@ class History(RuleBasedStateMachine):
     def change_catalogue(self, act: str, which: int) -> None:
         """A new field is never imported by itself: its name, as its values, must not show up in the list."""
         account, fields = self.account, self.account.custom_fields
-        plain = [code for code in ("member", "note", "since") if code in fields]
+        # A run that can't see an identifier's field any more refuses to empty it.
+        plain = [code for code in ("note", "since") if code in fields]
         with_options = ("colour", "tags")[which % 2]
         option = next(iter(fields[with_options].options[which % 3 :]), None)
         if act == "new field":
@@ -273,34 +332,96 @@ class History(RuleBasedStateMachine):
         empty = dict.fromkeys([*_BUILT_IN, *self.oracle.custom_variables])
         self.oracle.rows[contact_id] = _without_blanks(empty | contact)
 
+    # Webhooks
+
+    def hear(self, change: PersonChange) -> None:
+        self.under_way.append((change.after.id, change.action == "delete"))
+
+    @rule(fate=st.sampled_from(_FATES))
+    def events(self, fate: str) -> None:
+        """What becomes of the events since the last ones."""
+        if fate == "are late":
+            return
+        events, self.under_way = self.under_way, []
+        if fate == "are lost":
+            return
+        if fate == "arrive in disorder":
+            events.reverse()
+        for person_id, deleted in events * (2 if fate == "arrive twice" else 1):
+            self._arrive(person_id, deleted)
+
+    @precondition(lambda self: self.arrived)
+    @rule(which=_FEW)
+    def replay_event(self, which: int) -> None:
+        self._arrive(*self.arrived[which % len(self.arrived)])
+
+    def _arrive(self, person_id: int, deleted: bool) -> None:
+        self.arrived.append((person_id, deleted))
+        self.hints[person_id] = deleted or self.hints.get(person_id, False)
+        inbox.add_event(self.acme.store.inbox, self.acme.record().id, person_id, deleted=deleted)
+
     # Syncs
 
     @rule(again=st.booleans())
     def full_run(self, again: bool) -> None:
-        self.sync(re_map=False, again=again)
+        self.sync("full", again=again)
 
     @rule(again=st.booleans())
     def re_map(self, again: bool) -> None:
-        self.sync(re_map=True, again=again)
+        self.sync("re-map", again=again)
 
-    def sync(self, *, re_map: bool, again: bool) -> None:
+    @rule(fate=st.sampled_from(_FATES), again=st.booleans())
+    def changes_run(self, fate: str, again: bool) -> None:
+        self.events(fate)
+        self.sync("changes", again=again)
+
+    def sync(self, kind: Kind, *, again: bool) -> None:
         """A sync, and everything that holds after it. `again`: another one, which has nothing to do."""
         self._sql(f"UPDATE {{list}} SET \"updatedAt\" = '{_UNTOUCHED}'")  # noqa: S608
         before = self._stored()
-        self.oracle.read_catalogue(self._catalogue())
-        outcome = self.oracle.sync(None if re_map else self._visible())
-        counts = self.acme.sync("re-map" if re_map else "full", allow_mass_delete=True)
+        self.made[f"{kind} runs"] += 1
+        read = self._read(kind)
+        outcome = self.oracle.sync()
+        counts = self.acme.sync(kind, allow_mass_delete=True)
         after = self._stored()
         self._know_new_contacts(outcome)
-        self._check_counts(counts, outcome)
+        self._check_counts(counts, outcome, read)
         self._check_list(after, outcome)
         self._check_consent(before, after)
         self._check_names_and_secrets(after)
+        self._check_what_is_known()
         if again:
             dump = self.acme.dump()
-            counts = self.acme.sync("re-map" if re_map else "full", allow_mass_delete=True)
+            counts = self.acme.sync(kind, allow_mass_delete=True)
             assert (counts["created"], counts["updated"], counts["deleted"]) == (0, 0, 0)
             assert self.acme.dump() == dump
+            self._check_what_is_known()
+
+    def _read(self, kind: Kind) -> set[int] | None:
+        """Lets the oracle know what such a run may; returns whom a run of changes reads."""
+        self.oracle.read_catalogue(self._catalogue())
+        read = None
+        if kind == "full":
+            self.oracle.know(self._visible(), self.clock())
+        elif kind == "changes":
+            matches = self.account.behaviours.null_update_time_matches_since
+            new = "none" if self.acme.record().null_update_times is False else "new"
+            read = self.oracle.read_changes(
+                self._visible(), self.clock(), self.hints, "all" if matches else new
+            )
+        if kind != "re-map":
+            self.hints = {}
+        return read
+
+    def _check_what_is_known(self) -> None:
+        """Everybody whom the oracle knows, and nobody else; and nothing is forgotten or asked for twice."""
+        assert self.acme.snapshot_ids() == sorted(person["id"] for person in self.oracle.snapshot)
+        watermark = self.acme.record().watermark
+        assert watermark is not None
+        assert datetime.fromtimestamp(watermark / 1e6, UTC) == self.oracle.watermark
+        waiting = inbox.pending_hints(self.acme.store.inbox, self.acme.record().id)
+        known = {person_id: person_id in waiting.deleted for person_id in waiting.changed}
+        assert known == self.hints
 
     def _know_new_contacts(self, outcome: Outcome) -> None:
         """A new contact has a number that no contact ever had; from now on the oracle knows it by that."""
@@ -322,9 +443,20 @@ class History(RuleBasedStateMachine):
         }
         assert links == self.oracle.links
 
-    def _check_counts(self, counts: dict[str, int], outcome: Outcome) -> None:
-        """Nothing silent: the counts add up, and who was not written is listed with the reason."""
-        assert {name: counts[name] for name in outcome.counts} == outcome.counts
+    def _check_counts(self, counts: dict[str, int], outcome: Outcome, read: set[int] | None) -> None:
+        """Nothing silent: the counts add up, and who was not written is listed with the reason.
+
+        A run of changes counts whom it `read`, whose contact it wrote, and may count others that it looked at.
+        """
+        assert counts["fetched"] == sum(counts[name] for name in _WRITTEN_OR_LISTED)
+        if read is None:
+            assert {name: counts[name] for name in outcome.counts} == outcome.counts
+        else:
+            exact = ("created", "updated", "deleted")
+            assert {name: counts[name] for name in exact} == {name: outcome.counts[name] for name in exact}
+            least = outcome.counts_of(read)
+            for name in (*_WRITTEN_OR_LISTED, "dropped_values"):
+                assert least.get(name, 0) <= counts[name] <= outcome.counts[name], name
         issues = self.acme.issues()
         listed = {row["person_id"]: row for row in issues if row["kind"] != "dropped_value"}
         left_out = {
@@ -392,6 +524,9 @@ class History(RuleBasedStateMachine):
         assert seen(self.acme) == seen(fresh)
 
     # Inside
+
+    def clock(self) -> datetime:
+        return _BEGAN + timedelta(seconds=self.now)
 
     def _pass_time(self, later: bool) -> None:
         """Times of Pipedrive are whole seconds: many edits share one."""
