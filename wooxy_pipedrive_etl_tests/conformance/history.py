@@ -6,10 +6,11 @@ conflicts, and with contacts that were in the list before. Pages are short, so t
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -20,14 +21,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from wooxy_pipedrive_etl.contact_list import BUILT_IN
 from wooxy_pipedrive_etl.pipedrive import walk
-from wooxy_pipedrive_etl.sandbox import Behaviours
+from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
+from wooxy_pipedrive_etl.sandbox import Behaviours, Fault
 from wooxy_pipedrive_etl.sandbox.account import PersonChange
-from wooxy_pipedrive_etl.store import inbox, tables
+from wooxy_pipedrive_etl.store import inbox, tables, walks
+from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.walks import UnfinishedWalk
+from wooxy_pipedrive_etl.sync.errors import SyncError
 from wooxy_pipedrive_etl.sync.run import Kind
 
 from ..scenario import Connected, connected, empty_account
-from .oracle import Key, Link, Oracle, Outcome
+from .oracle import IDENTIFIERS, Key, Link, Oracle, Outcome
+from .sync_process import telling
 
 CANDIDATES = {
     "name": ("name",),
@@ -86,6 +92,14 @@ _VALUES = {
     "since": st.sampled_from([None, "2024-02-29", "0000-00-00"]),
     UNMATCHED: st.sampled_from([None, SECRET]),
 }
+_KINDS: st.SearchStrategy[Kind] = st.sampled_from(["changes", "full", "re-map"])
+_FAULT = st.builds(
+    Fault,
+    kind=st.sampled_from(["status", "truncated_json", "unauthorized_401", "daily_429"]),
+    path_prefix=st.sampled_from(["/api/", "/api/v2/persons"]),
+    after=st.integers(0, 8),
+    times=st.none(),
+)
 _ODD_TIMES = {
     "none": None,
     "future": datetime(2222, 2, 22, tzinfo=UTC),
@@ -104,6 +118,10 @@ CONTACT = st.fixed_dictionaries(
         "emailSubscribe": st.sampled_from([None, True, False]),
     }
 )
+
+
+class Killed(BaseException):
+    """What the program does not live to see."""
 
 
 class History(RuleBasedStateMachine):
@@ -191,6 +209,8 @@ class History(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "oracle"):
+            # Such as are there still.
+            self._import(self.oracle.matching, self.oracle.ignore_empty)
             self.sync("full", again=True)
             self.compare_with_fresh_list()
         self.resources.close()
@@ -269,8 +289,7 @@ class History(RuleBasedStateMachine):
     def change_catalogue(self, act: str, which: int) -> None:
         """A new field is never imported by itself: its name, as its values, must not show up in the list."""
         account, fields = self.account, self.account.custom_fields
-        # A run that can't see an identifier's field any more refuses to empty it.
-        plain = [code for code in ("note", "since") if code in fields]
+        plain = [code for code in ("member", "note", "since") if code in fields]
         with_options = ("colour", "tags")[which % 2]
         option = next(iter(fields[with_options].options[which % 3 :]), None)
         if act == "new field":
@@ -375,14 +394,76 @@ class History(RuleBasedStateMachine):
         self.events(fate)
         self.sync("changes", again=again)
 
-    def sync(self, kind: Kind, *, again: bool) -> None:
-        """A sync, and everything that holds after it. `again`: another one, which has nothing to do."""
+    @rule(fate=st.sampled_from(_FATES), seconds=st.sampled_from([61, 600, 3_600]))
+    def changes_run_after_a_while(self, fate: str, seconds: int) -> None:
+        self.events(fate)
+        self.let_time_pass(seconds)
+        self.sync("changes", again=False)
+
+    @rule(kind=_KINDS, fault=_FAULT, then=st.none() | _KINDS)
+    def run_with_fault(self, kind: Kind, fault: Fault, then: Kind | None) -> None:
+        """Pipedrive fails in the middle, and goes on failing."""
+        self.sync(kind, again=False, breaks=PipedriveError, trouble=self._fault(fault))
+        if then is not None:
+            self.sync(then, again=False)
+
+    @rule(kind=_KINDS, moment=st.integers(0, 200), then=st.none() | _KINDS)
+    def killed_run(self, kind: Kind, moment: int, then: Kind | None) -> None:
+        """The program dies before a statement or a commit: none comes after it."""
+        told = 0
+
+        def die(statement: str) -> None:
+            nonlocal told
+            told += 1
+            # The session that holds PostgreSQL's lock would die as well.
+            if told > moment and "pg_advisory_unlock" not in statement:
+                raise Killed
+
+        engine = self.acme.store.engine
+        trouble = telling(engine.url.render_as_string(hide_password=False), die)
+        self.sync(kind, again=False, breaks=Killed, trouble=trouble)
+        if then is not None:
+            self.sync(then, again=False)
+
+    def sync(
+        self,
+        kind: Kind,
+        *,
+        again: bool,
+        breaks: type[BaseException] | None = None,
+        trouble: AbstractContextManager[None] | None = None,
+    ) -> None:
+        """A sync, and everything that holds after it. `again`: another one, which has nothing to do. `breaks`: what it
+        may end in, in `trouble`."""
         self._sql(f"UPDATE {{list}} SET \"updatedAt\" = '{_UNTOUCHED}'")  # noqa: S608
         before = self._stored()
         self.made[f"{kind} runs"] += 1
+        successes = self._successes()
+        walked = self._walked() if kind == "full" else None
+        former, former_hints = copy.deepcopy(self.oracle), dict(self.hints)
         read = self._read(kind)
+        refused = self._identifier_is_gone()
+        expected = (*((breaks,) if breaks else ()), *((SyncError,) if refused else ()))
+        counts = None
+        with trouble or nullcontext():
+            try:
+                counts = self.acme.sync(kind, allow_mass_delete=True)
+            except expected:
+                self.made["broken runs"] += 1
+        if self._successes() == successes:
+            self.oracle, self.hints = former, former_hints
+            assert counts is None
+            self._learn_from_broken_run(before)
+            return
+        assert not refused
+        if counts is None:
+            # It had committed; nobody has settled the hints.
+            counts = self.acme.status()["last_run"]
+            self.hints = self._waiting()
+            assert self.hints.items() <= former_hints.items()
+        if walked is not None:
+            self._know_what_was_walked_before(walked)
         outcome = self.oracle.sync()
-        counts = self.acme.sync(kind, allow_mass_delete=True)
         after = self._stored()
         self._know_new_contacts(outcome)
         self._check_counts(counts, outcome, read)
@@ -390,7 +471,10 @@ class History(RuleBasedStateMachine):
         self._check_consent(before, after)
         self._check_names_and_secrets(after)
         self._check_what_is_known()
-        if again:
+        if walked is not None:
+            # This one reads everybody, and up to now.
+            self.sync("full", again=again)
+        elif again:
             dump = self.acme.dump()
             counts = self.acme.sync(kind, allow_mass_delete=True)
             assert (counts["created"], counts["updated"], counts["deleted"]) == (0, 0, 0)
@@ -413,15 +497,78 @@ class History(RuleBasedStateMachine):
             self.hints = {}
         return read
 
+    def _identifier_is_gone(self) -> bool:
+        """Then a run that would empty it in all contacts refuses to."""
+        gone = [key for key, variable in self.oracle.matching.items() if variable in IDENTIFIERS]
+        known = _SYSTEM_KEYS | self.oracle.present_fields
+        return not self.oracle.ignore_empty and not set(gone) <= known
+
+    def _learn_from_broken_run(self, before: dict[int, dict[str, Any]]) -> None:
+        """The list is as it was, but what was read by then may be known, as Pipedrive has it now."""
+        assert self._stored() == before
+        visible = {person["id"]: person for person in self._visible()}
+        known = {person["id"]: person for person in self.oracle.snapshot}
+        landed = {row["person_id"]: row for row in self.acme.rows(tables.snapshot)}
+        assert known.keys() <= landed.keys()
+        for person_id, row in landed.items():
+            if row["gone"]:
+                assert person_id not in visible
+                known.pop(person_id, None)
+            elif person_id not in known or not _tells(row["raw"], known[person_id]):
+                known[person_id] = visible[person_id]
+                assert _tells(row["raw"], visible[person_id])
+        self.oracle.know(list(known.values()), None)
+        with reading(self.acme.store.engine) as connection:
+            fields = read_fields(connection, self.acme.record().id)
+        options = {
+            code: [(option["id"], option["label"]) for option in options or [] if not option.get("gone")]
+            for code, options in zip(fields["field_code"], fields["options"], strict=True)
+        }
+        if options == options | self._catalogue():
+            self.oracle.read_catalogue(self._catalogue())
+        self._check_what_is_known()
+
+    def _know_what_was_walked_before(self, walked: UnfinishedWalk) -> None:
+        """A full run that goes on where another broke off does not read again what that one has read."""
+        seen = {int(person_id) for page in walked.seen for person_id in page}
+        visible = {person["id"]: person for person in self._visible()}
+        known = []
+        for row in self.acme.rows(tables.snapshot):
+            person = visible.get(row["person_id"])
+            if person is None or not _tells(row["raw"], person):
+                assert row["person_id"] in seen
+                person = json.loads(row["raw"])
+            known.append(person)
+        self.oracle.know(known, datetime.fromtimestamp(walked.began / 1e6, UTC))
+
+    def _walked(self) -> UnfinishedWalk | None:
+        """What a full run goes on with, if another one broke off."""
+        with reading(self.acme.store.engine) as connection:
+            return walks.unfinished_walk(connection, self.acme.record().id)
+
+    def _successes(self) -> int:
+        return [row["state"] for row in self.acme.rows(tables.runs)].count("success")
+
+    def _waiting(self) -> dict[int, bool]:
+        hints = inbox.pending_hints(self.acme.store.inbox, self.acme.record().id)
+        return {person_id: person_id in hints.deleted for person_id in hints.changed}
+
     def _check_what_is_known(self) -> None:
         """Everybody whom the oracle knows, and nobody else; and nothing is forgotten or asked for twice."""
-        assert self.acme.snapshot_ids() == sorted(person["id"] for person in self.oracle.snapshot)
+        live = [row["person_id"] for row in self.acme.rows(tables.snapshot) if not row["gone"]]
+        assert sorted(live) == sorted(person["id"] for person in self.oracle.snapshot)
         watermark = self.acme.record().watermark
-        assert watermark is not None
-        assert datetime.fromtimestamp(watermark / 1e6, UTC) == self.oracle.watermark
-        waiting = inbox.pending_hints(self.acme.store.inbox, self.acme.record().id)
-        known = {person_id: person_id in waiting.deleted for person_id in waiting.changed}
-        assert known == self.hints
+        known_until = None if watermark is None else datetime.fromtimestamp(watermark / 1e6, UTC)
+        assert known_until == self.oracle.watermark
+        assert self._waiting() == self.hints
+
+    @contextmanager
+    def _fault(self, fault: Fault) -> Iterator[None]:
+        self.acme.server.faults.add(fault)
+        try:
+            yield
+        finally:
+            self.acme.server.faults.clear()
 
     def _know_new_contacts(self, outcome: Outcome) -> None:
         """A new contact has a number that no contact ever had; from now on the oracle knows it by that."""
@@ -615,6 +762,12 @@ class History(RuleBasedStateMachine):
                 }
             )
         return stored
+
+
+def _tells(raw: str, person: Mapping[str, Any]) -> bool:
+    """Whether that text says the same of the person."""
+    told = json.loads(raw)
+    return all(told.get(key) == value for key, value in person.items())
 
 
 def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
