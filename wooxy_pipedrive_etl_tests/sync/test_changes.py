@@ -141,10 +141,12 @@ def test_a_person_without_an_update_time_is_not_lost(database_url: str, time: Ti
         time.passes(300)
         add_person(account, 6)
         add_person(account, 7)
+        # It has one by now, and would be found without asking for the new ones; the one before it would not.
+        account.edit_person(7, custom_fields={"city": "Elsewhere"})
         acme.server.clear_requests()
         assert acme.sync("changes")["created"] == 2
         # The newest ids are asked for, down to the first known one.
-        assert [each["sort_by"] for each in _persons_asked(acme)] == ["update_time", "id"]
+        assert [each["sort_by"] for each in _persons_asked(acme)] == ["id", "update_time"]
         # Nobody is left without one: from then on that question is spared.
         for person_id in (new, new + 1, new + 2):
             account.edit_person(person_id, custom_fields={"city": "Elsewhere"})
