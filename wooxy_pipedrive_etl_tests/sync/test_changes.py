@@ -239,6 +239,27 @@ def test_renamed_organisations_and_owners_reach_their_persons_without_a_walk(
         assert acme.contact(name="Person 3")["company"] == "Old Oy"
 
 
+def test_an_organisation_renamed_while_nobody_was_in_it_has_its_new_name_when_somebody_is(
+    database_url: str, account: Account, time: Time
+) -> None:
+    left, other = account.add_organization("Left Oy"), account.add_organization("Other Oy")
+    account.edit_person(1, org_id=left)
+    account.edit_person(2, org_id=other)
+    with connected(database_url, account) as acme:
+        acme.import_rows({**ROWS, "org_id": "company"})
+        acme.sync()
+        time.passes(300)
+        account.edit_person(1, org_id=other)
+        acme.sync("changes")
+        account.rename_organization(left, "Found Oy")
+        time.passes(300)
+        acme.sync("changes")
+        time.passes(300)
+        account.edit_person(2, org_id=left)
+        acme.sync("changes")
+        assert acme.contact(name="Person 2")["company"] == "Found Oy"
+
+
 def test_a_renamed_option_reaches_everybody(database_url: str, account: Account, time: Time) -> None:
     with connected(database_url, account) as acme:
         acme.import_rows({**ROWS, "colour": "shade"})
