@@ -246,6 +246,9 @@ def _situation(name: str, databases: Databases, server: SandboxServer, url: str,
         with _environment(copy), telling(copy, moments.append):
             sync(copy, NAME, kind, way)
         expected = look(copy, server)
+    if name == "changes":
+        assert expected.last_run is not None
+        assert expected.last_run["deleted"] > 0
     return Situation(name, databases, server, url, way, before, expected, moments)
 
 
