@@ -521,10 +521,12 @@ class History(RuleBasedStateMachine):
         if kind == "full":
             self.oracle.know(self._visible(), self.clock())
         elif kind == "changes":
-            matches = self.account.behaviours.null_update_time_matches_since
-            new = "none" if self.acme.record().null_update_times is False else "new"
             read = self.oracle.read_changes(
-                self._visible(), self.clock(), self.hints, "all" if matches else new
+                self._visible(),
+                self.clock(),
+                self.hints,
+                dateless_too=self.account.behaviours.null_update_time_matches_since,
+                new_too=self.acme.record().null_update_times is not False,
             )
         if kind != "re-map":
             self.hints = {}

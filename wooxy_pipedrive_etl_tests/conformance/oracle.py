@@ -143,12 +143,18 @@ class Oracle:
         self.read_until = read_until
 
     def read_changes(
-        self, visible: Sequence[Person], now: datetime, hints: Mapping[int, bool], dateless: str
+        self,
+        visible: Sequence[Person],
+        now: datetime,
+        hints: Mapping[int, bool],
+        *,
+        dateless_too: bool,
+        new_too: bool,
     ) -> set[int]:
         """A run of changes at that moment: what it may know of the persons that are visible now; returns whom it reads.
 
-        `hints`: whom webhooks named, and whether one said that the person is deleted. `dateless`: which persons without
-        update_time are found: "all", "new" or "none".
+        `hints`: whom webhooks named, and whether one said that the person is deleted. `dateless_too`: Pipedrive tells of
+        persons without update_time. `new_too`: new persons are asked for by their ids as well.
         """
         assert self.watermark is not None
         since = min(self.watermark, now) - timedelta(seconds=60)
@@ -157,9 +163,9 @@ class Oracle:
         for person in visible:
             updated = person["update_time"]
             if (
-                (updated is None and dateless == "all")
+                (updated is None and dateless_too)
                 or (updated is not None and datetime.fromisoformat(updated) >= since)
-                or (dateless != "none" and person["id"] > self.highest_id)
+                or (new_too and person["id"] > self.highest_id)
                 or person["id"] in hints
             ):
                 known[person["id"]] = person
