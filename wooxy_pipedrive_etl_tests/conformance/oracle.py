@@ -153,8 +153,8 @@ class Oracle:
     ) -> set[int]:
         """A run of changes at that moment: what it may know of the persons that are visible now; returns whom it reads.
 
-        `hints`: whom webhooks named, and whether one said that the person is deleted. `dateless_too`: Pipedrive tells of
-        persons without update_time. `new_too`: new persons are asked for by their ids as well.
+        `hints`: whom webhooks named, and whether one said that the person is deleted. `dateless_too`: Pipedrive tells
+        of persons without update_time. `new_too`: new persons are asked for by their ids as well.
         """
         assert self.watermark is not None
         since = min(self.watermark, now) - timedelta(seconds=60)
