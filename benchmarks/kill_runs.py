@@ -1,8 +1,9 @@
 """Kills syncs with SIGKILL at random moments, on both databases, and checks that the next one ends in the same list as
 if nothing had happened: python -m benchmarks.kill_runs [--kills 30] [--seed 1]
 
-First runs, re-maps and second runs of a changed account take turns, through Dagster's job, as the command line and the
-schedule run it. It brings its own sandbox and its own PostgreSQL, and ends only processes that it started.
+First runs, re-maps, and then full runs and runs of changes of a changed account take turns, through Dagster's job, as
+the command line and the schedule run it. It brings its own sandbox and its own PostgreSQL, and ends only processes that
+it started.
 """
 
 from __future__ import annotations
