@@ -235,6 +235,18 @@ def test_renamed_organisations_and_owners_reach_their_persons_without_a_walk(
         account.edit_person(3, org_id=old)
         acme.sync("changes")
         assert acme.contact(name="Person 3")["company"] == "Old Oy"
+        # One that can't be read is not asked for again because of others.
+        account.hide_organization(other)
+        account.edit_person(3, org_id=account.add_organization("Hidden Oy"))
+        account.hide_organization(max(account.organizations))
+        acme.sync("changes")
+        time.passes(300)
+        account.edit_person(1, custom_fields={"city": "Elsewhere"})
+        acme.server.clear_requests()
+        acme.sync("changes")
+        asked_for = [each.query for each in acme.server.requests if each.path == "/api/v2/organizations"]
+        assert ["updated_since" in each for each in asked_for] == [True]
+        assert acme.contact(name="Person 2")["company"] == "Other Oy"
 
 
 def test_a_renamed_option_reaches_everybody(database_url: str, account: Account, time: Time) -> None:
@@ -294,6 +306,33 @@ def test_a_person_that_is_edited_while_a_full_walk_is_under_way_is_caught_up_wit
         time.passes(600)
         acme.sync("changes")
         assert acme.column("town")["person1@example.com"] == "Edited behind the walk"
+
+
+def test_edits_and_deletions_between_two_pages_of_changes(
+    database_url: str, account: Account, time: Time
+) -> None:
+    for number in range(5, 700):
+        add_person(account, number)
+
+    def meanwhile(account: Account) -> None:
+        time.passes(1)
+        account.edit_person(5, custom_fields={"city": "Edited meanwhile"})
+        account.delete_person(600)
+
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        time.passes(300)
+        for number in range(1, 699):
+            account.edit_person(number, custom_fields={"note": "All of them"})
+        acme.server.faults.add(Fault("on_page", "/api/v2/persons", after=1, on_page=meanwhile))
+        acme.server.faults.add(Fault("duplicated_rows", "/api/v2/persons", times=None))
+        counts = acme.sync("changes")
+        assert counts["fetched"] == counts["updated"] + counts["unchanged"] == 698
+        acme.sync("changes")
+        assert acme.column("town")["person5@example.com"] == "Edited meanwhile"
+        assert len(acme.contacts()) == 699, "nobody said that the person is gone"
+        assert acme.sync()["deleted"] == 1
 
 
 def _spend_the_day(acme: Connected) -> type[Exception]:
