@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -482,3 +483,20 @@ def test_a_run_before_any_person_was_there_goes_on_with_changes(database_url: st
         time.passes(300)
         add_person(account, 1)
         assert acme.sync("changes")["created"] == 1
+
+
+def test_a_person_that_could_not_be_read_leaves_the_list_of_issues_when_it_can(
+    database_url: str, account: Account, time: Time
+) -> None:
+    broken = add_person(account, 5)
+    account.put_raw_person(broken, f'{{"id": {broken}, "name": "half a character \ud800"}}')
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        assert [(each["person_id"], each["reason"]) for each in acme.issues()] == [(broken, "odd_shape")]
+        time.passes(300)
+        whole = {"id": broken, "name": "Whole", "update_time": "2026-03-01T12:05:00Z", "custom_fields": None}
+        account.put_raw_person(broken, json.dumps({**whole, "emails": [email("whole@example.com")]}))
+        counts = acme.sync("changes")
+        assert (counts["created"], counts["rejected"]) == (1, 0)
+        assert acme.issues() == []
