@@ -507,19 +507,16 @@ def test_what_the_memory_of_opt_outs_said_once_is_not_said_of_a_later_contact(
 ) -> None:
     """The stage outlives the run, and what it was marked with for one run must not count in the next."""
 
-    def set_sms(value: str) -> None:
-        acme.execute(f"""UPDATE {{list}} SET "smsSubscribe" = {value} WHERE "name" = 'Person 1'""")
-
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         acme.sync()
-        set_sms("false")
+        acme.execute("""UPDATE {list} SET "smsSubscribe" = false WHERE "name" = 'Person 1'""")
         acme.sync()
         acme.execute("""DELETE FROM {list} WHERE "name" = 'Person 1'""")
         acme.sync()
         assert acme.contact(name="Person 1")["smsSubscribe"] is False, "an opt-out outlives the contact"
         # Somebody opts in again, by hand; then the contact goes, because another person claims its address.
-        set_sms("true")
+        acme.execute("""UPDATE {list} SET "smsSubscribe" = true WHERE "name" = 'Person 1'""")
         time.passes(300)
         account.edit_person(2, emails=[email("person1@example.com")])
         acme.sync("changes")
