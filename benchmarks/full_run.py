@@ -30,10 +30,13 @@ from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, na
 from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
 
 TOKEN = "f" * 40
+# The account's organisations are as old as the account, so its clock goes on a day: in a real account few are of today.
 SANDBOX = """
 import sys
+from datetime import UTC, datetime, timedelta
 from wooxy_pipedrive_etl.sandbox import Account, Limits, run_sandbox
 account = Account.large(int(sys.argv[1]), token=sys.argv[2])
+account.clock = lambda: datetime.now(UTC) + timedelta(days=1)
 limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
 run_sandbox(account, 0, limits=limits, announce=lambda url: print(url, flush=True))
 """
