@@ -21,14 +21,16 @@ _TABLES = (tables.references, tables.mapping_issues)
 def save_references(
     connection: sa.Connection, connection_id: int, person_ids: Sequence[int], references: pd.DataFrame
 ) -> None:
-    """What these persons refer to now: person_id, entity_id (int64), kind (org, user or person)."""
+    """Adds what persons refer to: person_id, entity_id (int64), kind (org, user or person). `person_ids`: of whom
+    what was known goes."""
     _replace(connection, connection_id, tables.references, person_ids, references)
 
 
 def save_mapping_issues(
     connection: sa.Connection, connection_id: int, person_ids: Sequence[int], issues: pd.DataFrame
 ) -> None:
-    """What was dropped of these persons: person_id (int64), kind, reason, variable (str or None), message."""
+    """Adds what was dropped of persons: person_id (int64), kind, reason, variable (str or None), message.
+    `person_ids`: of whom what was known goes."""
     rows = issues.astype(object)
     _replace(connection, connection_id, tables.mapping_issues, person_ids, rows.where(rows.notna(), None))
 
