@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -138,6 +138,20 @@ def save_names(
     rows.insert(0, "connection_id", connection_id)
     copy_into(connection, table.name, rows)
     return list(changed)
+
+
+def forget_names(connection: sa.Connection, connection_id: int, kind: str, wanted: Collection[int]) -> None:
+    """Forgets the names of that kind but for those that are wanted."""
+    table = tables.names
+    unwanted = sorted(read_names(connection, connection_id)[kind].keys() - set(wanted))
+    for start in range(0, len(unwanted), 1_000):
+        connection.execute(
+            table.delete().where(
+                table.c.connection_id == connection_id,
+                table.c.kind == kind,
+                table.c.entity_id.in_(unwanted[start : start + 1_000]),
+            )
+        )
 
 
 def read_names(connection: sa.Connection, connection_id: int) -> dict[str, dict[int, str]]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from wooxy_pipedrive_etl.contact_list.stage import outdate
 from wooxy_pipedrive_etl.store import connections, mapped
-from wooxy_pipedrive_etl.store.catalogue import read_names, save_names
+from wooxy_pipedrive_etl.store.catalogue import forget_names, read_names, save_names
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import persons_of
 
@@ -46,6 +46,9 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
     }
     with engine.begin() as connection:
         for kind, found in names.items():
+            if wanted[kind]:
+                # What nobody refers to is not kept up to date, so it must count as new when somebody does again.
+                forget_names(connection, connection_id, kind, wanted[kind])
             changed = save_names(connection, connection_id, kind, _among(found, wanted[kind]))
             if changed:
                 outdate(

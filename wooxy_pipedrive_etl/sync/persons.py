@@ -160,18 +160,18 @@ def _fetch_changes(run: SyncRun) -> WalkReport:
     optional = _optional_fields(run)
     now = run.client.server_time()
     reading_of = _Reading(run)
+    if run.record.null_update_times is not False:
+        with reading(engine) as connection:
+            highest = highest_person_id(connection, connection_id)
+        # Before any other, and the lowest ids first: once a person is known, no lower id counts as new any more.
+        for page in reversed(list(run.client.persons_above(highest, include_fields=optional))):
+            reading_of.land(page)
     for page in run.client.walk_persons(
         include_fields=optional,
         updated_since=_updated_since(run.record.watermark, now),
         sort_by="update_time",
     ):
         reading_of.land(page)
-    if run.record.null_update_times is not False:
-        with reading(engine) as connection:
-            highest = highest_person_id(connection, connection_id)
-        # The lowest ids first, so that a run that is killed in between leaves no gap behind the highest one.
-        for page in reversed(list(run.client.persons_above(highest, include_fields=optional))):
-            reading_of.land(page)
     assert run.hints is not None
     hinted = [person_id for person_id in run.hints.changed if person_id not in run.read_ids]
     unreadable = False

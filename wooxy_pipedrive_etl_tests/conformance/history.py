@@ -1,27 +1,39 @@
 """A random history: an account, a list and the oracle, side by side, through edits of all sorts and syncs between them.
 
 The account is small and has few addresses and numbers, so that persons meet: as duplicates, as next in line, as
-conflicts, and with contacts that were in the list before. A later kind of run is one more rule here.
+conflicts, and with contacts that were in the list before. Pages are short, so that it still has several.
 """
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from wooxy_pipedrive_etl.contact_list import BUILT_IN
-from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.pipedrive import walk
+from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
+from wooxy_pipedrive_etl.sandbox import Behaviours, Fault
+from wooxy_pipedrive_etl.sandbox.account import PersonChange
+from wooxy_pipedrive_etl.store import inbox, tables, walks
+from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.walks import UnfinishedWalk
+from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sync.run import Kind
 
 from ..scenario import Connected, connected, empty_account
-from .oracle import Key, Link, Oracle, Outcome
+from .oracle import IDENTIFIERS, Key, Link, Oracle, Outcome
+from .sync_process import telling
 
 CANDIDATES = {
     "name": ("name",),
@@ -38,6 +50,9 @@ _SYSTEM_KEYS = {"name", "emails", "phones", "marketing_status"}
 _BUILT_IN = [variable.name for variable in BUILT_IN]
 _FLAGS = [variable.name for variable in BUILT_IN if variable.type == "flag"]
 _CHANNELS = [name for name in _FLAGS if name != "active"]
+_PAGE = 5
+_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+_WRITTEN_OR_LISTED = ("created", "updated", "unchanged", "rejected", "duplicates", "conflicts")
 _UNTOUCHED = "2001-01-01 00:00:00"
 # The one field that nobody ever matches, and what its values have in common.
 UNMATCHED, SECRET = "secret", "nobody may see"
@@ -47,6 +62,7 @@ NUMBERS = ("+358401000001", "040 1000001", "+358 40 100-0002", "00358401000003",
 MEMBERS = ("m1", "m2", " m2 ", "m3")
 
 _FEW = st.integers(0, 30)
+_FATES = ["arrive", "arrive in disorder", "arrive twice", "are late", "are lost"]
 
 
 def _points(values: tuple[str, ...]) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -76,6 +92,19 @@ _VALUES = {
     "since": st.sampled_from([None, "2024-02-29", "0000-00-00"]),
     UNMATCHED: st.sampled_from([None, SECRET]),
 }
+_KINDS: st.SearchStrategy[Kind] = st.sampled_from(["changes", "full", "re-map"])
+_FAULT = st.builds(
+    Fault,
+    kind=st.sampled_from(["status", "truncated_json", "unauthorized_401", "daily_429"]),
+    path_prefix=st.sampled_from(["/api/", "/api/v2/persons"]),
+    after=st.integers(0, 8),
+    times=st.none(),
+)
+_ODD_TIMES = {
+    "none": None,
+    "future": datetime(2222, 2, 22, tzinfo=UTC),
+    "past": datetime(2020, 2, 20, tzinfo=UTC),
+}
 PERSON = st.fixed_dictionaries(_VALUES)
 EDIT = st.fixed_dictionaries({}, optional=_VALUES)
 CONTACT = st.fixed_dictionaries(
@@ -91,16 +120,26 @@ CONTACT = st.fixed_dictionaries(
 )
 
 
+class Killed(BaseException):
+    """What the program does not live to see."""
+
+
 class History(RuleBasedStateMachine):
-    """`new_database` is set before the machine is run: a context with the URL of a fresh database."""
+    """`new_database` is set before the machine is run: a context with the URL of a fresh database. `made` counts what
+    was done, in all histories together."""
 
     new_database: Callable[[], AbstractContextManager[str]]
+    made: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
         self.resources = ExitStack()
         self.now = 0
         self.used_ids = {0}
+        # Events of webhooks that nobody has got yet, all that have arrived, and those that no run has looked after.
+        self.under_way: list[tuple[int, bool]] = []
+        self.arrived: list[tuple[int, bool]] = []
+        self.hints: dict[int, bool] = {}
         # Whether nobody but the sync has written to the list.
         self.alone = True
 
@@ -111,6 +150,12 @@ class History(RuleBasedStateMachine):
         ignore_empty=st.booleans(),
         consent=st.sampled_from(["respect", "require", "ignore"]),
         on_delete=st.sampled_from(["delete", "deactivate", "keep"]),
+        behaviours=st.builds(
+            Behaviours,
+            update_time_on_create=st.sampled_from(["add_time", "add_time", "null"]),
+            null_update_time_matches_since=st.booleans(),
+            restored_person_event=st.sampled_from(["change", "create", "none"]),
+        ),
     )
     def begin(
         self,
@@ -120,9 +165,13 @@ class History(RuleBasedStateMachine):
         ignore_empty: bool,
         consent: str,
         on_delete: str,
+        behaviours: Behaviours,
     ) -> None:
+        # Small accounts have several pages too.
+        self.resources.enter_context(pytest.MonkeyPatch.context()).setattr(walk, "PAGE_LIMIT", _PAGE)
         self.account = account = empty_account()
-        account.clock = lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now)
+        account.behaviours = behaviours
+        account.clock = self.clock
         account.marketing = True
         for code, kind in (
             ("member", "varchar"),
@@ -137,31 +186,60 @@ class History(RuleBasedStateMachine):
             self.create_person(person, later=False)
         url = self.resources.enter_context(self.new_database())
         self.acme: Connected = self.resources.enter_context(
-            connected(url, account, default_region="FI", consent=consent, on_delete=on_delete)
+            connected(
+                url,
+                account,
+                behaviours=behaviours,
+                default_region="FI",
+                consent=consent,
+                on_delete=on_delete,
+            )
         )
+        account.observers.append(self.hear)
         self.oracle = Oracle(consent, on_delete, _BUILT_IN)
         self.oracle.read_catalogue(self._catalogue())
         # Connecting looks at some persons, so that there is something to preview.
-        self.oracle.snapshot = self._visible()
+        self.oracle.know(self._visible(), None)
         for contact in prior:
             self.contact_by_hand(contact)
         # Without identifiers nobody would be in the list.
         matching = {key: CANDIDATES[key][0] for key in matched | {"emails"}}
         self._import(matching, ignore_empty)
-        self.sync(re_map=False, again=False)
+        self.sync("full", again=False)
 
     def teardown(self) -> None:
         if hasattr(self, "oracle"):
-            self.sync(re_map=False, again=True)
+            # Such as are there still.
+            self._import(self.oracle.matching, self.oracle.ignore_empty)
+            self.sync("full", again=True)
             self.compare_with_fresh_list()
         self.resources.close()
+        self.made["histories"] += 1
+
+    @invariant()
+    def count_step(self) -> None:
+        self.made["steps"] += 1
 
     # What happens in Pipedrive
+
+    @rule(seconds=st.sampled_from([61, 600, 3_600]))
+    def let_time_pass(self, seconds: int) -> None:
+        """So long that what was written before is out of a run's sight."""
+        self.now += seconds
 
     @rule(person=PERSON, later=st.booleans())
     def create_person(self, person: dict[str, Any], later: bool) -> None:
         self._pass_time(later)
         self.account.create_person(**self._record(person))
+
+    @rule(person=PERSON, time=st.sampled_from(["none", "future", "past"]), new=st.booleans(), which=_FEW)
+    def give_odd_time(self, person: dict[str, Any], time: str, new: bool, which: int) -> None:
+        """Written by whatever does not keep to what Pipedrive does: only hints and full runs find all of these."""
+        record = self._record(person) | {"update_time": _ODD_TIMES[time]}
+        if new:
+            self.account.create_person(**record)
+        for person_id in [] if new else self._pick(which, lambda state: not state["is_deleted"]):
+            self.account.edit_person(person_id, **record)
 
     @rule(edits=st.lists(st.tuples(_FEW, EDIT, st.booleans()), min_size=1, max_size=3))
     def edit_persons(self, edits: list[tuple[int, dict[str, Any], bool]]) -> None:
@@ -273,34 +351,224 @@ class History(RuleBasedStateMachine):
         empty = dict.fromkeys([*_BUILT_IN, *self.oracle.custom_variables])
         self.oracle.rows[contact_id] = _without_blanks(empty | contact)
 
+    # Webhooks
+
+    def hear(self, change: PersonChange) -> None:
+        self.under_way.append((change.after.id, change.action == "delete"))
+
+    @rule(fate=st.sampled_from(_FATES))
+    def events(self, fate: str) -> None:
+        """What becomes of the events since the last ones."""
+        if fate == "are late":
+            return
+        events, self.under_way = self.under_way, []
+        if fate == "are lost":
+            return
+        if fate == "arrive in disorder":
+            events.reverse()
+        for person_id, deleted in events * (2 if fate == "arrive twice" else 1):
+            self._arrive(person_id, deleted)
+
+    @precondition(lambda self: self.arrived)
+    @rule(which=_FEW)
+    def replay_event(self, which: int) -> None:
+        self._arrive(*self.arrived[which % len(self.arrived)])
+
+    def _arrive(self, person_id: int, deleted: bool) -> None:
+        self.arrived.append((person_id, deleted))
+        self.hints[person_id] = deleted or self.hints.get(person_id, False)
+        inbox.add_event(self.acme.store.inbox, self.acme.record().id, person_id, deleted=deleted)
+
     # Syncs
 
     @rule(again=st.booleans())
     def full_run(self, again: bool) -> None:
-        self.sync(re_map=False, again=again)
+        self.sync("full", again=again)
 
     @rule(again=st.booleans())
     def re_map(self, again: bool) -> None:
-        self.sync(re_map=True, again=again)
+        self.sync("re-map", again=again)
 
-    def sync(self, *, re_map: bool, again: bool) -> None:
-        """A sync, and everything that holds after it. `again`: another one, which has nothing to do."""
+    @rule(fate=st.sampled_from(_FATES), again=st.booleans())
+    def changes_run(self, fate: str, again: bool) -> None:
+        self.events(fate)
+        self.sync("changes", again=again)
+
+    @rule(fate=st.sampled_from(_FATES), seconds=st.sampled_from([61, 600, 3_600]))
+    def changes_run_after_a_while(self, fate: str, seconds: int) -> None:
+        self.events(fate)
+        self.let_time_pass(seconds)
+        self.sync("changes", again=False)
+
+    @rule(kind=_KINDS, fault=_FAULT, then=st.none() | _KINDS)
+    def run_with_fault(self, kind: Kind, fault: Fault, then: Kind | None) -> None:
+        """Pipedrive fails in the middle, and goes on failing."""
+        self.sync(kind, again=False, breaks=PipedriveError, trouble=self._fault(fault))
+        if then is not None:
+            self.sync(then, again=False)
+
+    @rule(kind=_KINDS, moment=st.integers(0, 200), then=st.none() | _KINDS)
+    def killed_run(self, kind: Kind, moment: int, then: Kind | None) -> None:
+        """The program dies before a statement or a commit: none comes after it."""
+        told = 0
+
+        def die(statement: str) -> None:
+            nonlocal told
+            told += 1
+            # The session that holds PostgreSQL's lock would die as well.
+            if told > moment and "pg_advisory_unlock" not in statement:
+                raise Killed
+
+        engine = self.acme.store.engine
+        trouble = telling(engine.url.render_as_string(hide_password=False), die)
+        self.sync(kind, again=False, breaks=Killed, trouble=trouble)
+        if then is not None:
+            self.sync(then, again=False)
+
+    def sync(
+        self,
+        kind: Kind,
+        *,
+        again: bool,
+        breaks: type[BaseException] | None = None,
+        trouble: AbstractContextManager[None] | None = None,
+    ) -> None:
+        """A sync, and everything that holds after it. `again`: another one, which has nothing to do. `breaks`: what it
+        may end in, in `trouble`."""
         self._sql(f"UPDATE {{list}} SET \"updatedAt\" = '{_UNTOUCHED}'")  # noqa: S608
         before = self._stored()
-        self.oracle.read_catalogue(self._catalogue())
-        outcome = self.oracle.sync(None if re_map else self._visible())
-        counts = self.acme.sync("re-map" if re_map else "full", allow_mass_delete=True)
+        self.made[f"{kind} runs"] += 1
+        successes = self._successes()
+        walked = self._walked() if kind == "full" else None
+        former, former_hints = copy.deepcopy(self.oracle), dict(self.hints)
+        read = self._read(kind)
+        refused = self._identifier_is_gone()
+        expected = (*((breaks,) if breaks else ()), *((SyncError,) if refused else ()))
+        counts = None
+        with trouble or nullcontext():
+            try:
+                counts = self.acme.sync(kind, allow_mass_delete=True)
+            except expected:
+                self.made["broken runs"] += 1
+        if self._successes() == successes:
+            self.oracle, self.hints = former, former_hints
+            assert counts is None
+            self._learn_from_broken_run(before)
+            return
+        assert not refused
+        if counts is None:
+            # It had committed; nobody has settled the hints.
+            counts = self.acme.status()["last_run"]
+            self.hints = self._waiting()
+            assert self.hints.items() <= former_hints.items()
+        if walked is not None:
+            self._know_what_was_walked_before(walked)
+        outcome = self.oracle.sync()
         after = self._stored()
         self._know_new_contacts(outcome)
-        self._check_counts(counts, outcome)
+        self._check_counts(counts, outcome, read)
         self._check_list(after, outcome)
         self._check_consent(before, after)
         self._check_names_and_secrets(after)
-        if again:
+        self._check_what_is_known()
+        if walked is not None:
+            # This one reads everybody, and up to now.
+            self.sync("full", again=again)
+        elif again:
             dump = self.acme.dump()
-            counts = self.acme.sync("re-map" if re_map else "full", allow_mass_delete=True)
+            counts = self.acme.sync(kind, allow_mass_delete=True)
             assert (counts["created"], counts["updated"], counts["deleted"]) == (0, 0, 0)
             assert self.acme.dump() == dump
+            self._check_what_is_known()
+
+    def _read(self, kind: Kind) -> set[int] | None:
+        """Lets the oracle know what such a run may; returns whom a run of changes reads."""
+        self.oracle.read_catalogue(self._catalogue())
+        read = None
+        if kind == "full":
+            self.oracle.know(self._visible(), self.clock())
+        elif kind == "changes":
+            matches = self.account.behaviours.null_update_time_matches_since
+            new = "none" if self.acme.record().null_update_times is False else "new"
+            read = self.oracle.read_changes(
+                self._visible(), self.clock(), self.hints, "all" if matches else new
+            )
+        if kind != "re-map":
+            self.hints = {}
+        return read
+
+    def _identifier_is_gone(self) -> bool:
+        """Then a run that would empty it in all contacts refuses to."""
+        gone = [key for key, variable in self.oracle.matching.items() if variable in IDENTIFIERS]
+        known = _SYSTEM_KEYS | self.oracle.present_fields
+        return not self.oracle.ignore_empty and not set(gone) <= known
+
+    def _learn_from_broken_run(self, before: dict[int, dict[str, Any]]) -> None:
+        """The list is as it was, but what was read by then may be known, as Pipedrive has it now."""
+        assert self._stored() == before
+        visible = {person["id"]: person for person in self._visible()}
+        known = {person["id"]: person for person in self.oracle.snapshot}
+        landed = {row["person_id"]: row for row in self.acme.rows(tables.snapshot)}
+        assert known.keys() <= landed.keys()
+        for person_id, row in landed.items():
+            if row["gone"]:
+                assert person_id not in visible
+                known.pop(person_id, None)
+            elif person_id not in known or not _tells(row["raw"], known[person_id]):
+                known[person_id] = visible[person_id]
+                assert _tells(row["raw"], visible[person_id])
+        self.oracle.know(list(known.values()), None)
+        with reading(self.acme.store.engine) as connection:
+            fields = read_fields(connection, self.acme.record().id)
+        options = {
+            code: [(option["id"], option["label"]) for option in options or [] if not option.get("gone")]
+            for code, options in zip(fields["field_code"], fields["options"], strict=True)
+        }
+        if options == options | self._catalogue():
+            self.oracle.read_catalogue(self._catalogue())
+        self._check_what_is_known()
+
+    def _know_what_was_walked_before(self, walked: UnfinishedWalk) -> None:
+        """A full run that goes on where another broke off does not read again what that one has read."""
+        seen = {int(person_id) for page in walked.seen for person_id in page}
+        visible = {person["id"]: person for person in self._visible()}
+        known = []
+        for row in self.acme.rows(tables.snapshot):
+            person = visible.get(row["person_id"])
+            if person is None or not _tells(row["raw"], person):
+                assert row["person_id"] in seen
+                person = json.loads(row["raw"])
+            known.append(person)
+        self.oracle.know(known, datetime.fromtimestamp(walked.began / 1e6, UTC))
+
+    def _walked(self) -> UnfinishedWalk | None:
+        """What a full run goes on with, if another one broke off."""
+        with reading(self.acme.store.engine) as connection:
+            return walks.unfinished_walk(connection, self.acme.record().id)
+
+    def _successes(self) -> int:
+        return [row["state"] for row in self.acme.rows(tables.runs)].count("success")
+
+    def _waiting(self) -> dict[int, bool]:
+        hints = inbox.pending_hints(self.acme.store.inbox, self.acme.record().id)
+        return {person_id: person_id in hints.deleted for person_id in hints.changed}
+
+    def _check_what_is_known(self) -> None:
+        """Everybody whom the oracle knows, and nobody else; and nothing is forgotten or asked for twice."""
+        live = [row["person_id"] for row in self.acme.rows(tables.snapshot) if not row["gone"]]
+        assert sorted(live) == sorted(person["id"] for person in self.oracle.snapshot)
+        watermark = self.acme.record().watermark
+        known_until = None if watermark is None else datetime.fromtimestamp(watermark / 1e6, UTC)
+        assert known_until == self.oracle.watermark
+        assert self._waiting() == self.hints
+
+    @contextmanager
+    def _fault(self, fault: Fault) -> Iterator[None]:
+        self.acme.server.faults.add(fault)
+        try:
+            yield
+        finally:
+            self.acme.server.faults.clear()
 
     def _know_new_contacts(self, outcome: Outcome) -> None:
         """A new contact has a number that no contact ever had; from now on the oracle knows it by that."""
@@ -322,9 +590,20 @@ class History(RuleBasedStateMachine):
         }
         assert links == self.oracle.links
 
-    def _check_counts(self, counts: dict[str, int], outcome: Outcome) -> None:
-        """Nothing silent: the counts add up, and who was not written is listed with the reason."""
-        assert {name: counts[name] for name in outcome.counts} == outcome.counts
+    def _check_counts(self, counts: dict[str, int], outcome: Outcome, read: set[int] | None) -> None:
+        """Nothing silent: the counts add up, and who was not written is listed with the reason.
+
+        A run of changes counts whom it `read`, whose contact it wrote, and may count others that it looked at.
+        """
+        assert counts["fetched"] == sum(counts[name] for name in _WRITTEN_OR_LISTED)
+        if read is None:
+            assert {name: counts[name] for name in outcome.counts} == outcome.counts
+        else:
+            exact = ("created", "updated", "deleted")
+            assert {name: counts[name] for name in exact} == {name: outcome.counts[name] for name in exact}
+            least = outcome.counts_of(read)
+            for name in (*_WRITTEN_OR_LISTED, "dropped_values"):
+                assert least.get(name, 0) <= counts[name] <= outcome.counts[name], name
         issues = self.acme.issues()
         listed = {row["person_id"]: row for row in issues if row["kind"] != "dropped_value"}
         left_out = {
@@ -392,6 +671,9 @@ class History(RuleBasedStateMachine):
         assert seen(self.acme) == seen(fresh)
 
     # Inside
+
+    def clock(self) -> datetime:
+        return _BEGAN + timedelta(seconds=self.now)
 
     def _pass_time(self, later: bool) -> None:
         """Times of Pipedrive are whole seconds: many edits share one."""
@@ -480,6 +762,12 @@ class History(RuleBasedStateMachine):
                 }
             )
         return stored
+
+
+def _tells(raw: str, person: Mapping[str, Any]) -> bool:
+    """Whether that text says the same of the person."""
+    told = json.loads(raw)
+    return all(told.get(key) == value for key, value in person.items())
 
 
 def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:

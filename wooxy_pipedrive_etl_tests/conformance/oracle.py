@@ -1,8 +1,8 @@
 """What a list must look like after a sync, worked out with plain dictionaries, one person after another.
 
 Written from the rules of the product and deliberately naive: nothing here knows of SQL, dataframes or the program's
-code, and nothing is fast. It is handed persons as Pipedrive's JSON has them, and remembers the list, who owns which
-contact, and who opted out.
+code, and nothing is fast. It is handed persons as Pipedrive's JSON has them, and remembers which of them it was shown,
+the list, who owns which contact, and who opted out.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 IDENTIFIERS = ("userId", "email", "phoneNumber")
 REMEMBERED_CHANNELS = ("smsSubscribe", "viberSubscribe", "emailSubscribe")
 
+# Of whose name a person's field is the id.
+NAMED = {"org_id": "org", "owner_id": "user"}
+
 Row = dict[str, Any]
+Person = Mapping[str, Any]
 # A contact that is there already goes by its number, a new one by the person that it was made for.
 Key = int | str
 
@@ -59,6 +63,11 @@ class Outcome:
 
     @property
     def counts(self) -> dict[str, int]:
+        return self.counts_of(self.fates) | {"deleted": self.deleted, "dropped_values": self.dropped_values}
+
+    def counts_of(self, persons: Iterable[int]) -> dict[str, int]:
+        """What became of these alone."""
+        fates = [self.fates[person] for person in persons]
         names = {
             "created": "created",
             "updated": "updated",
@@ -67,13 +76,7 @@ class Outcome:
             "duplicates": "duplicate",
             "conflicts": "conflict",
         }
-        fates = list(self.fates.values())
-        counts = {count: fates.count(fate) for count, fate in names.items()}
-        return counts | {
-            "fetched": len(fates),
-            "deleted": self.deleted,
-            "dropped_values": self.dropped_values,
-        }
+        return {count: fates.count(fate) for count, fate in names.items()} | {"fetched": len(fates)}
 
 
 class Oracle:
@@ -89,7 +92,12 @@ class Oracle:
         self.rows: dict[Key, Row] = {}
         self.links: dict[int, Link] = {}
         self.opted_out: set[tuple[str, str]] = set()
-        self.snapshot: list[Mapping[str, Any]] = []
+        self.snapshot: list[Person] = []
+        # Up to when everything was read, and how far the run that is under way has.
+        self.watermark: datetime | None = None
+        self.read_until: datetime | None = None
+        self.highest_id = 0
+        self.names: dict[str, dict[int, str]] = {"org": {}, "user": {}}
         # Field code -> option id -> label, in the order of the catalogue; those that are gone at the end.
         self.options: dict[str, dict[int, str]] = {}
         self.present_fields: set[str] = set()
@@ -126,12 +134,47 @@ class Oracle:
             gone = {option: label for option, label in before.items() if option not in now}
             self.options[code] = now | gone
 
+    # What a run reads
+
+    def know(self, persons: Sequence[Person], read_until: datetime | None) -> None:
+        """These and no others. `read_until`: the moment when the reading began, None if there was none."""
+        self.snapshot = copy.deepcopy(list(persons))
+        self.highest_id = max([self.highest_id, *(person["id"] for person in persons)])
+        self.read_until = read_until
+
+    def read_changes(
+        self, visible: Sequence[Person], now: datetime, hints: Mapping[int, bool], dateless: str
+    ) -> set[int]:
+        """A run of changes at that moment: what it may know of the persons that are visible now; returns whom it reads.
+
+        `hints`: whom webhooks named, and whether one said that the person is deleted. `dateless`: which persons without
+        update_time are found: "all", "new" or "none".
+        """
+        assert self.watermark is not None
+        since = min(self.watermark, now) - timedelta(seconds=60)
+        known = {person["id"]: person for person in self.snapshot}
+        read = set()
+        for person in visible:
+            updated = person["update_time"]
+            if (
+                (updated is None and dateless == "all")
+                or (updated is not None and datetime.fromisoformat(updated) >= since)
+                or (dateless != "none" and person["id"] > self.highest_id)
+                or person["id"] in hints
+            ):
+                known[person["id"]] = person
+                read.add(person["id"])
+        there = {person["id"] for person in visible}
+        for person_id, deleted in hints.items():
+            if deleted and person_id not in there:
+                known.pop(person_id, None)
+        self.know(list(known.values()), now)
+        return read
+
     # A sync
 
-    def sync(self, persons: Sequence[Mapping[str, Any]] | None) -> Outcome:
-        """`persons`: those that a full run sees; None is a re-map of the ones seen last."""
-        if persons is not None:
-            self.snapshot = copy.deepcopy(list(persons))
+    def sync(self) -> Outcome:
+        """Of the persons that are known now."""
         outcome = Outcome()
         mapped = [self._map(person, outcome) for person in self.snapshot]
         before = copy.deepcopy(self.rows)
@@ -152,6 +195,11 @@ class Oracle:
                 self._leave(person_id, link, outcome)
         outcome.touched = {key for key, row in self.rows.items() if before.get(key) != row}
         outcome.deleted += len(before.keys() - self.rows.keys())
+        if self.read_until is not None:
+            # Nobody has changed later than now: a time in the future is none up to which anything is known.
+            times = [_time(person) for person in self.snapshot]
+            self.watermark = max((time for time in times if time <= self.read_until), default=self.read_until)
+            self.read_until = None
         return outcome
 
     def _bring_memory_in_step(self) -> None:
@@ -320,7 +368,7 @@ class Oracle:
 
     # From Pipedrive's JSON to values
 
-    def _map(self, person: Mapping[str, Any], outcome: Outcome) -> Mapped:
+    def _map(self, person: Person, outcome: Outcome) -> Mapped:
         values: dict[str, Any] = {}
         custom = person.get("custom_fields") or {}
         for key, variable in self.matching.items():
@@ -331,10 +379,18 @@ class Oracle:
             elif key == "marketing_status":
                 said = {"subscribed": True, "unsubscribed": False}
                 values[variable] = said.get(person["marketing_status"])
+            elif key in NAMED:
+                values[variable] = self._name(NAMED[key], person[key], outcome)
             elif key in self.present_fields:
                 values[variable] = self._custom(key, custom.get(key), outcome)
-        moment = person["update_time"] or person["add_time"]
-        return Mapped(person["id"], datetime.fromisoformat(moment), person["marketing_status"], values)
+        return Mapped(person["id"], _time(person), person["marketing_status"], values)
+
+    def _name(self, kind: str, entity_id: int | None, outcome: Outcome) -> str | None:
+        if entity_id is None:
+            return None
+        if entity_id not in self.names[kind]:
+            outcome.dropped_values += 1
+        return _text(self.names[kind].get(entity_id))
 
     def _point(self, points: list[Any], read: Callable[[str], str | None], outcome: Outcome) -> str | None:
         """The primary one and then the others in order: the first that is valid."""
@@ -359,6 +415,10 @@ class Oracle:
         if code == "since":
             return None if text is None or text.startswith("0000") else f"{text} 00:00:00"
         return text
+
+
+def _time(person: Person) -> datetime:
+    return datetime.fromisoformat(person["update_time"] or person["add_time"])
 
 
 def _same(kind: str, stored: str | None, value: str) -> bool:

@@ -142,10 +142,12 @@ def test_a_person_without_an_update_time_is_not_lost(database_url: str, time: Ti
         time.passes(300)
         add_person(account, 6)
         add_person(account, 7)
+        # It has one by now, and would be found without asking for the new ones; the one before it would not.
+        account.edit_person(7, custom_fields={"city": "Elsewhere"})
         acme.server.clear_requests()
         assert acme.sync("changes")["created"] == 2
         # The newest ids are asked for, down to the first known one.
-        assert [each["sort_by"] for each in _persons_asked(acme)] == ["update_time", "id"]
+        assert [each["sort_by"] for each in _persons_asked(acme)] == ["id", "update_time"]
         # Nobody is left without one: from then on that question is spared.
         for person_id in (new, new + 1, new + 2):
             account.edit_person(person_id, custom_fields={"city": "Elsewhere"})
@@ -248,6 +250,27 @@ def test_renamed_organisations_and_owners_reach_their_persons_without_a_walk(
         asked_for = [each.query for each in acme.server.requests if each.path == "/api/v2/organizations"]
         assert ["updated_since" in each for each in asked_for] == [True]
         assert acme.contact(name="Person 2")["company"] == "Other Oy"
+
+
+def test_an_organisation_renamed_while_nobody_was_in_it_has_its_new_name_when_somebody_is(
+    database_url: str, account: Account, time: Time
+) -> None:
+    left, other = account.add_organization("Left Oy"), account.add_organization("Other Oy")
+    account.edit_person(1, org_id=left)
+    account.edit_person(2, org_id=other)
+    with connected(database_url, account) as acme:
+        acme.import_rows({**ROWS, "org_id": "company"})
+        acme.sync()
+        time.passes(300)
+        account.edit_person(1, org_id=other)
+        acme.sync("changes")
+        account.rename_organization(left, "Found Oy")
+        time.passes(300)
+        acme.sync("changes")
+        time.passes(300)
+        account.edit_person(2, org_id=left)
+        acme.sync("changes")
+        assert acme.contact(name="Person 2")["company"] == "Found Oy"
 
 
 def test_a_renamed_option_reaches_everybody(database_url: str, account: Account, time: Time) -> None:
