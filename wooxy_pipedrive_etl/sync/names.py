@@ -46,9 +46,10 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
     }
     with engine.begin() as connection:
         for kind, found in names.items():
-            if wanted[kind]:
-                # What nobody refers to is not kept up to date, so it must count as new when somebody does again.
-                forget_names(connection, connection_id, kind, wanted[kind])
+            if wanted[kind] or kind == "person":
+                # What nobody refers to is not kept up to date, so it must count as new when somebody does again. Of
+                # organisations and users, previews show names though nothing is matched with them.
+                forget_names(connection, connection_id, kind, known[kind].keys() - wanted[kind])
             changed = save_names(connection, connection_id, kind, _among(found, wanted[kind]))
             if changed:
                 outdate(

@@ -548,3 +548,29 @@ def test_what_the_memory_of_opt_outs_said_once_is_not_said_of_a_later_contact(
         account.edit_person(2, emails=[email("person2@example.com")])
         acme.sync("changes")
         assert acme.contact(name="Person 1")["smsSubscribe"] is True
+
+
+def test_a_name_that_changed_while_nobody_showed_it_is_read_anew(
+    database_url: str, account: Account, time: Time
+) -> None:
+    acme_oy = account.add_organization("Acme Oy")
+    account.add_field("Friend", "people", code="friend")
+    account.edit_person(1, org_id=acme_oy, custom_fields={"friend": 4})
+    account.edit_person(2, org_id=account.add_organization("Other Oy"))
+    rows: dict[str, Target] = {**ROWS, "org_id": "company", "friend": "friend"}
+    with connected(database_url, account) as acme:
+        acme.import_rows(rows)
+        acme.sync()
+        assert acme.contact(name="Person 1")["friend"] == "Person 4"
+        time.passes(300)
+        account.edit_person(1, org_id=None, custom_fields={"friend": None})
+        acme.sync("changes")
+        time.passes(300)
+        account.rename_organization(acme_oy, "Acme Ltd")
+        account.edit_person(4, name="Person Four")
+        acme.sync("changes")
+        time.passes(300)
+        account.edit_person(3, org_id=acme_oy, custom_fields={"friend": 4})
+        acme.sync("changes")
+        third = acme.contact(name="Person 3")
+        assert (third["company"], third["friend"]) == ("Acme Ltd", "Person Four")
