@@ -41,7 +41,11 @@ class SqliteDatabases:
 
     def copy(self, url: str) -> str:
         copied = self.new()
-        shutil.copyfile(_file(url), _file(copied))
+        # The inbox lies in a file of its own beside it.
+        for suffix in ("", "-inbox"):
+            original, copy = (_file(each).with_name(_file(each).name + suffix) for each in (url, copied))
+            if original.exists():
+                shutil.copyfile(original, copy)
         return copied
 
     def drop(self, url: str) -> None:

@@ -25,7 +25,7 @@ from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
 from wooxy_pipedrive_etl.sandbox import Behaviours, Fault
 from wooxy_pipedrive_etl.sandbox.account import PersonChange
 from wooxy_pipedrive_etl.store import inbox, tables, walks
-from wooxy_pipedrive_etl.store.catalogue import read_fields
+from wooxy_pipedrive_etl.store.catalogue import read_fields, read_names
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.walks import UnfinishedWalk
 from wooxy_pipedrive_etl.sync.errors import SyncError
@@ -45,8 +45,10 @@ CANDIDATES = {
     "tags": ("tags",),
     "since": ("since",),
     "marketing_status": ("emailSubscribe",),
+    "org_id": ("company",),
+    "owner_id": ("owner",),
 }
-_SYSTEM_KEYS = {"name", "emails", "phones", "marketing_status"}
+_SYSTEM_KEYS = {"name", "emails", "phones", "marketing_status", "org_id", "owner_id"}
 _BUILT_IN = [variable.name for variable in BUILT_IN]
 _FLAGS = [variable.name for variable in BUILT_IN if variable.type == "flag"]
 _CHANNELS = [name for name in _FLAGS if name != "active"]
@@ -59,6 +61,7 @@ UNMATCHED, SECRET = "secret", "nobody may see"
 
 ADDRESSES = ("ann@example.com", "Ann@Example.COM", "bo@example.com", "cy@example.com", "no address")
 NUMBERS = ("+358401000001", "040 1000001", "+358 40 100-0002", "00358401000003", "call me")
+NAMES = ("Acme", "Acme Oy", " Nimi", " ")
 MEMBERS = ("m1", "m2", " m2 ", "m3")
 
 _FEW = st.integers(0, 30)
@@ -90,6 +93,8 @@ _VALUES = {
     "colour": st.none() | st.integers(0, 2),
     "tags": st.lists(st.integers(0, 2), max_size=3, unique=True),
     "since": st.sampled_from([None, "2024-02-29", "0000-00-00"]),
+    "org_id": st.sampled_from([None, 0, 1, 2]),
+    "owner_id": st.integers(0, 2),
     UNMATCHED: st.sampled_from([None, SECRET]),
 }
 _KINDS: st.SearchStrategy[Kind] = st.sampled_from(["changes", "full", "re-map"])
@@ -140,6 +145,8 @@ class History(RuleBasedStateMachine):
         self.under_way: list[tuple[int, bool]] = []
         self.arrived: list[tuple[int, bool]] = []
         self.hints: dict[int, bool] = {}
+        # Keys whose values a connection that has not seen what was deleted could not tell.
+        self.last_known: set[str] = set()
         # Whether nobody but the sync has written to the list.
         self.alone = True
 
@@ -182,6 +189,10 @@ class History(RuleBasedStateMachine):
             account.add_field(code.title(), kind, code=code)
         account.add_field("Colour", "enum", ["Gold", "Silver", "Copper"], code="colour")
         account.add_field("Tags", "set", ["VIP", "New", "Old"], code="tags")
+        for name in NAMES[:3]:
+            account.add_organization(name)
+        for name in NAMES[:2]:
+            account.add_user(name)
         for person in persons:
             self.create_person(person, later=False)
         url = self.resources.enter_context(self.new_database())
@@ -304,6 +315,27 @@ class History(RuleBasedStateMachine):
             account.rename_option(with_options, option.id, f"{option.label}!")
         elif act == "delete option" and option is not None:
             account.delete_option(with_options, option.id)
+            self.last_known.add(with_options)
+
+    @rule(
+        act=st.sampled_from(["rename org", "rename user", "delete org"]),
+        which=_FEW,
+        name=st.sampled_from(NAMES),
+    )
+    def change_names(self, act: str, which: int, name: str) -> None:
+        """None of the persons that show the name is touched."""
+        if act == "rename user":
+            users = sorted(self.account.users)
+            self.account.rename_user(users[which % len(users)], name)
+            return
+        self._pass_time(later=which % 2 == 0)
+        organization_id = sorted(self.account.organizations)[which % 3]
+        organization = self.account.organization(organization_id)
+        if organization.deleted_at is None and act == "rename org":
+            self.account.rename_organization(organization_id, name)
+        elif organization.deleted_at is None and which % 5 == 0:
+            self.account.delete_organization(organization_id)
+            self.last_known.add("org_id")
 
     # What people do on our side
 
@@ -484,6 +516,7 @@ class History(RuleBasedStateMachine):
     def _read(self, kind: Kind) -> set[int] | None:
         """Lets the oracle know what such a run may; returns whom a run of changes reads."""
         self.oracle.read_catalogue(self._catalogue())
+        self.oracle.names = self._names()
         read = None
         if kind == "full":
             self.oracle.know(self._visible(), self.clock())
@@ -659,7 +692,7 @@ class History(RuleBasedStateMachine):
         rows = {
             key: (variable, "DateTime" if variable == "since" else "String")
             for key, variable in self.oracle.matching.items()
-            if key in _SYSTEM_KEYS | self.oracle.present_fields
+            if key in (_SYSTEM_KEYS | self.oracle.present_fields) - self.last_known
         }
         fresh.import_rows(rows, ignore_empty=False)
         fresh.sync()
@@ -691,6 +724,9 @@ class History(RuleBasedStateMachine):
             elif code == "tags":
                 value = [options[i] for i in value if i < len(options)] or None
             custom[code] = value
+        for key, entities in (("org_id", self.account.organizations), ("owner_id", self.account.users)):
+            if record.get(key) is not None:
+                record[key] = sorted(entities)[record[key]]
         return record | {"custom_fields": custom}
 
     def _pick(self, which: int, wanted: Callable[[dict[str, Any]], bool]) -> list[int]:
@@ -720,6 +756,16 @@ class History(RuleBasedStateMachine):
             code: [(option.id, option.label) for option in custom.options]
             for code, custom in self.account.custom_fields.items()
         }
+
+    def _names(self) -> dict[str, dict[int, str]]:
+        """Of whom Pipedrive tells, as it tells; of others, as the program has seen them last, if it has."""
+        with reading(self.acme.store.engine) as connection:
+            seen = read_names(connection, self.acme.record().id)
+        listed = {
+            each.id: each.name for each in self.account.organizations.values() if each.deleted_at is None
+        }
+        users = {user.id: user.name for user in self.account.users.values()}
+        return {"org": seen["org"] | listed, "user": users}
 
     def _import(self, matching: dict[str, str], ignore_empty: bool) -> None:
         known = _SYSTEM_KEYS | self.oracle.present_fields

@@ -77,12 +77,19 @@ def test_a_walk_that_breaks_deletes_nobody(new_database: NewDatabase) -> None:
         acme.sync()
         before = acme.dump()
         for kind in BREAKS:
-            for page in (0, 1):
+            # The first page, then the second one; then the second one again, where the walk goes on by now.
+            for passed in (0, 1, 0):
                 acme.server.faults.clear()
-                acme.server.faults.add(Fault(kind, path_prefix="/api/v2/persons", after=page, times=None))
+                acme.server.clear_requests()
+                acme.server.faults.add(Fault(kind, path_prefix="/api/v2/persons", after=passed, times=None))
                 with pytest.raises(PipedriveError):
                     acme.sync(allow_mass_delete=True)
-                assert acme.dump() == before, (kind, page)
+                assert acme.dump() == before, (kind, passed)
+            acme.server.faults.clear()
+            # What went on where another one broke off has seen everybody.
+            counts = acme.sync(allow_mass_delete=True)
+            assert (counts["fetched"], counts["unchanged"], counts["deleted"]) == (510, 510, 0)
+            assert acme.dump() == before
         # What was read before a break is no reason to delete the rest either.
         assert acme.remap()["deleted"] == 0
         assert acme.dump() == before
