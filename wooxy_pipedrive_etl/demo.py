@@ -1,7 +1,9 @@
-"""The demo: a sandbox account connected, imported and synced, with the Dagster UI open; and the sandbox alone."""
+"""The demo: a sandbox account connected, imported and synced, with the Dagster UI open and all that happens in the
+account arriving by itself; and the sandbox alone."""
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 import socket
@@ -15,11 +17,11 @@ from pathlib import Path
 import httpx
 
 from wooxy_pipedrive_etl.orchestration.launch import prepare_dagster_home, run_sync
-from wooxy_pipedrive_etl.sandbox import Account, PortTakenError, SandboxServer, run_sandbox
+from wooxy_pipedrive_etl.sandbox import Account, Limits, PortTakenError, SandboxServer, run_sandbox
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import home
-from wooxy_pipedrive_etl.sync import accounts, matching
+from wooxy_pipedrive_etl.sync import accounts, matching, webhooks
 from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
 from wooxy_pipedrive_etl.sync.errors import SyncError
 
@@ -28,6 +30,8 @@ DOMAIN = "demo.example.com"
 # From here on, persons are made up as they are asked for, so that any number starts in seconds.
 _LARGE = 5_000
 _PATIENCE_SECONDS = 120
+# A large company's budget, so that nobody who plays has to wait for the sensors to look at the fields.
+_LIMITS = Limits(daily_tokens=1_500_000, burst_per_2s=120)
 
 Say = Callable[[str], None]
 
@@ -48,11 +52,12 @@ def serve_sandbox(port: int, persons: int, say: Say) -> None:
 
 def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
     """Connects a sandbox account, imports all suggestions, runs a full sync, and shows what came of it; unless
-    `once`, the Dagster UI and the account then stay up until they are stopped."""
+    `once`, the account, the receiver of its webhooks, and Dagster's UI and daemon then stay up until they are stopped.
+    """
     if not once:
         _check_port(port)
     account = _account(persons)
-    with SandboxServer(account) as server:
+    with SandboxServer(account, limits=_LIMITS) as server:
         say(f"A Pipedrive account with {persons} persons is at {server.url}.")
         store = Store.open()
         _connect(store, server.url, account.token)
@@ -67,9 +72,10 @@ def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
         )
         write_contacts(store, NAME, "table", sys.stdout)
         if not once:
-            with _dagster(port):
+            with _receiver() as url, _dagster(port):
+                say(webhooks.register(store, NAME, url).message)
                 say(f"The Dagster UI: http://127.0.0.1:{port}  The account's controls: {server.url}/sandbox")
-                say("Stop with Ctrl+C.")
+                say("What you change there reaches the list by itself. Stop with Ctrl+C.")
                 _wait_for_stop()
 
 
@@ -96,6 +102,22 @@ def _check_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise SyncError(f"The port {port} is taken; choose another one with --port.") from None
+
+
+@contextmanager
+def _receiver() -> Iterator[str]:
+    """`wooxy-pipedrive serve` as a process of its own, on any free port; gives its URL."""
+    command = [str(Path(sys.executable).parent / "wooxy-pipedrive"), "serve", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        found = re.search(r"http://\S+:\d+", process.stdout.readline())
+        if found is None:
+            raise SyncError("The receiver of webhooks did not come up; run: wooxy-pipedrive serve")
+        yield found.group()
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager

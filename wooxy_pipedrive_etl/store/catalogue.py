@@ -124,15 +124,7 @@ def save_names(
     known = read_names(connection, connection_id)[kind]
     cleaned = {entity_id: storable(name) for entity_id, name in names.items()}
     changed = {entity_id: name for entity_id, name in cleaned.items() if known.get(entity_id) != name}
-    stale = [entity_id for entity_id in changed if entity_id in known]
-    for start in range(0, len(stale), 1_000):
-        connection.execute(
-            table.delete().where(
-                table.c.connection_id == connection_id,
-                table.c.kind == kind,
-                table.c.entity_id.in_(stale[start : start + 1_000]),
-            )
-        )
+    forget_names(connection, connection_id, kind, changed.keys() & known.keys())
     rows = pd.DataFrame({"entity_id": list(changed), "name": list(changed.values())})
     rows.insert(0, "kind", kind)
     rows.insert(0, "connection_id", connection_id)
@@ -140,10 +132,11 @@ def save_names(
     return list(changed)
 
 
-def forget_names(connection: sa.Connection, connection_id: int, kind: str, wanted: Collection[int]) -> None:
-    """Forgets the names of that kind but for those that are wanted."""
+def forget_names(
+    connection: sa.Connection, connection_id: int, kind: str, entity_ids: Collection[int]
+) -> None:
     table = tables.names
-    unwanted = sorted(read_names(connection, connection_id)[kind].keys() - set(wanted))
+    unwanted = sorted(entity_ids)
     for start in range(0, len(unwanted), 1_000):
         connection.execute(
             table.delete().where(

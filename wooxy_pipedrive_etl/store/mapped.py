@@ -5,7 +5,7 @@ A run that maps a few persons anew replaces what is known of these; of all other
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,25 +21,44 @@ _TABLES = (tables.references, tables.mapping_issues)
 def save_references(
     connection: sa.Connection, connection_id: int, person_ids: Sequence[int], references: pd.DataFrame
 ) -> None:
-    """What these persons refer to now: person_id, entity_id (int64), kind (org, user or person)."""
+    """Adds what persons refer to: person_id, entity_id (int64), kind (org, user or person). `person_ids`: of whom
+    what was known goes."""
     _replace(connection, connection_id, tables.references, person_ids, references)
 
 
 def save_mapping_issues(
     connection: sa.Connection, connection_id: int, person_ids: Sequence[int], issues: pd.DataFrame
 ) -> None:
-    """What was dropped of these persons: person_id (int64), kind, reason, variable (str or None), message."""
+    """Adds what was dropped of persons: person_id (int64), kind, reason, variable (str or None), message.
+    `person_ids`: of whom what was known goes."""
     rows = issues.astype(object)
     _replace(connection, connection_id, tables.mapping_issues, person_ids, rows.where(rows.notna(), None))
 
 
 def referenced_entities(connection: sa.Connection, connection_id: int) -> dict[str, set[int]]:
     """The ids of the organisations (`org`), users (`user`) and persons (`person`) that any person refers to."""
+    return _by_kind(connection.execute(_entities(connection_id)))
+
+
+def entities_referenced_by(
+    connection: sa.Connection, connection_id: int, person_ids: Sequence[int]
+) -> dict[str, set[int]]:
+    """Those that these persons refer to."""
+    rows: list[Any] = []
+    for start in range(0, len(person_ids), _BATCH):
+        some = among(connection, tables.references.c.person_id, person_ids[start : start + _BATCH])
+        rows += connection.execute(_entities(connection_id).where(some))
+    return _by_kind(rows)
+
+
+def _entities(connection_id: int) -> sa.Select[Any]:
     table = tables.references
+    return sa.select(table.c.kind, table.c.entity_id).where(table.c.connection_id == connection_id).distinct()
+
+
+def _by_kind(rows: Iterable[Any]) -> dict[str, set[int]]:
     found: dict[str, set[int]] = {"org": set(), "user": set(), "person": set()}
-    for kind, entity_id in connection.execute(
-        sa.select(table.c.kind, table.c.entity_id).where(table.c.connection_id == connection_id).distinct()
-    ):
+    for kind, entity_id in rows:
         found[kind].add(entity_id)
     return found
 

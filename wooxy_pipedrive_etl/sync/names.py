@@ -26,25 +26,30 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
     to. A name that can't be read any more keeps its last one.
     """
     engine, connection_id = run.store.engine, run.record.id
-    to_map = set(prepare_stage(run).tolist())
+    to_map = prepare_stage(run).tolist()
     with reading(engine) as connection:
         wanted = mapped.referenced_entities(connection, connection_id)
         known = read_names(connection, connection_id)
-        new = {kind: ids - known[kind].keys() for kind, ids in wanted.items()}
+        # What nobody could read before is asked for again by full runs only, or whenever a person comes to it.
+        referred = mapped.entities_referenced_by(connection, connection_id, to_map)
+        new = {kind: ids - known[kind].keys() for kind, ids in referred.items()}
         # A person's name is in the snapshot, so only one that is mapped anew can have another.
-        named = new["person"] | (wanted["person"] & to_map) if run.kind == "changes" else wanted["person"]
+        named = new["person"] | wanted["person"].intersection(to_map)
+        if run.kind != "changes":
+            named = wanted["person"]
         persons_named = _person_names(persons_of(connection, connection_id, sorted(named)))
     looked_at = microseconds(run.client.server_time()) if wanted["org"] else None
     names = {
-        "org": _organization_names(run, wanted["org"], new["org"] if to_map else set()),
+        "org": _organization_names(run, wanted["org"], new["org"]),
         "user": run.client.user_names() if wanted["user"] else {},
         "person": persons_named,
     }
     with engine.begin() as connection:
         for kind, found in names.items():
-            if wanted[kind]:
-                # What nobody refers to is not kept up to date, so it must count as new when somebody does again.
-                forget_names(connection, connection_id, kind, wanted[kind])
+            if wanted[kind] or kind == "person":
+                # What nobody refers to is not kept up to date, so it must count as new when somebody does again. Of
+                # organisations and users, previews show names though nothing is matched with them.
+                forget_names(connection, connection_id, kind, known[kind].keys() - wanted[kind])
             changed = save_names(connection, connection_id, kind, _among(found, wanted[kind]))
             if changed:
                 outdate(

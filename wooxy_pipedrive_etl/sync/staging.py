@@ -60,13 +60,14 @@ def prepare_stage(run: SyncRun) -> np.ndarray:
     connection_id = run.record.id
     with without_cycle_search(), run.store.engine.begin() as connection:
         plan = feed_plan_of(connection, run)
-        _open_stage(connection, run, plan)
+        anew = _open_stage(connection, run, plan)
         to_map = persons_to_map(connection, connection_id)
         naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind in UNSEEN), None)
         if naming.feeds:
             for persons in read_persons(connection, connection_id, to_map, BATCH_SIZE):
                 referred = references(read_batch(persons, naming))
-                mapped.save_references(connection, connection_id, persons["person_id"].tolist(), referred)
+                before = [] if anew else persons["person_id"].tolist()
+                mapped.save_references(connection, connection_id, before, referred)
     return to_map
 
 
@@ -120,7 +121,8 @@ def _program() -> str:
     return " ".join([digest.hexdigest(), *libraries])
 
 
-def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> None:
+def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
+    """Whether it was made anew."""
     connection_id, contact_list = run.record.id, run.contact_list(connection)
     fed = [feed.wooxy for feed in plan.feeds]
     key = mapping_key(plan)
@@ -132,7 +134,8 @@ def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> None
     ):
         unload_departed(connection, connection_id)
         mapped.forget_departed(connection, connection_id)
-        return
+        return False
     begin_stage(connection, contact_list, connection_id, fed)
     mapped.forget_all(connection, connection_id)
     connections.update_connection(connection, connection_id, mapped_with=key)
+    return True

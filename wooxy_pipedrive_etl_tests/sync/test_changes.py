@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -237,6 +238,18 @@ def test_renamed_organisations_and_owners_reach_their_persons_without_a_walk(
         account.edit_person(3, org_id=old)
         acme.sync("changes")
         assert acme.contact(name="Person 3")["company"] == "Old Oy"
+        # One that can't be read is not asked for again because of others.
+        account.hide_organization(other)
+        account.edit_person(3, org_id=account.add_organization("Hidden Oy"))
+        account.hide_organization(max(account.organizations))
+        acme.sync("changes")
+        time.passes(300)
+        account.edit_person(1, custom_fields={"city": "Elsewhere"})
+        acme.server.clear_requests()
+        acme.sync("changes")
+        asked_for = [each.query for each in acme.server.requests if each.path == "/api/v2/organizations"]
+        assert ["updated_since" in each for each in asked_for] == [True]
+        assert acme.contact(name="Person 2")["company"] == "Other Oy"
 
 
 def test_an_organisation_renamed_while_nobody_was_in_it_has_its_new_name_when_somebody_is(
@@ -317,6 +330,33 @@ def test_a_person_that_is_edited_while_a_full_walk_is_under_way_is_caught_up_wit
         time.passes(600)
         acme.sync("changes")
         assert acme.column("town")["person1@example.com"] == "Edited behind the walk"
+
+
+def test_edits_and_deletions_between_two_pages_of_changes(
+    database_url: str, account: Account, time: Time
+) -> None:
+    for number in range(5, 700):
+        add_person(account, number)
+
+    def meanwhile(account: Account) -> None:
+        time.passes(1)
+        account.edit_person(5, custom_fields={"city": "Edited meanwhile"})
+        account.delete_person(600)
+
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        time.passes(300)
+        for number in range(1, 699):
+            account.edit_person(number, custom_fields={"note": "All of them"})
+        acme.server.faults.add(Fault("on_page", "/api/v2/persons", after=1, on_page=meanwhile))
+        acme.server.faults.add(Fault("duplicated_rows", "/api/v2/persons", times=None))
+        counts = acme.sync("changes")
+        assert counts["fetched"] == counts["updated"] + counts["unchanged"] == 698
+        acme.sync("changes")
+        assert acme.column("town")["person5@example.com"] == "Edited meanwhile"
+        assert len(acme.contacts()) == 699, "nobody said that the person is gone"
+        assert acme.sync()["deleted"] == 1
 
 
 def _spend_the_day(acme: Connected) -> type[Exception]:
@@ -466,3 +506,71 @@ def test_a_run_before_any_person_was_there_goes_on_with_changes(database_url: st
         time.passes(300)
         add_person(account, 1)
         assert acme.sync("changes")["created"] == 1
+
+
+def test_a_person_that_could_not_be_read_leaves_the_list_of_issues_when_it_can(
+    database_url: str, account: Account, time: Time
+) -> None:
+    broken = add_person(account, 5)
+    account.put_raw_person(broken, f'{{"id": {broken}, "name": "half a character \ud800"}}')
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        assert [(each["person_id"], each["reason"]) for each in acme.issues()] == [(broken, "odd_shape")]
+        time.passes(300)
+        whole = {"id": broken, "name": "Whole", "update_time": "2026-03-01T12:05:00Z", "custom_fields": None}
+        account.put_raw_person(broken, json.dumps({**whole, "emails": [email("whole@example.com")]}))
+        counts = acme.sync("changes")
+        assert (counts["created"], counts["rejected"]) == (1, 0)
+        assert acme.issues() == []
+
+
+def test_what_the_memory_of_opt_outs_said_once_is_not_said_of_a_later_contact(
+    database_url: str, account: Account, time: Time
+) -> None:
+    """The stage outlives the run, and what it was marked with for one run must not count in the next."""
+
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.execute("""UPDATE {list} SET "smsSubscribe" = false WHERE "name" = 'Person 1'""")
+        acme.sync()
+        acme.execute("""DELETE FROM {list} WHERE "name" = 'Person 1'""")
+        acme.sync()
+        assert acme.contact(name="Person 1")["smsSubscribe"] is False, "an opt-out outlives the contact"
+        # Somebody opts in again, by hand; then the contact goes, because another person claims its address.
+        acme.execute("""UPDATE {list} SET "smsSubscribe" = true WHERE "name" = 'Person 1'""")
+        time.passes(300)
+        account.edit_person(2, emails=[email("person1@example.com")])
+        acme.sync("changes")
+        assert "Person 1" not in acme.column("name").values()
+        time.passes(300)
+        account.edit_person(2, emails=[email("person2@example.com")])
+        acme.sync("changes")
+        assert acme.contact(name="Person 1")["smsSubscribe"] is True
+
+
+def test_a_name_that_changed_while_nobody_showed_it_is_read_anew(
+    database_url: str, account: Account, time: Time
+) -> None:
+    acme_oy = account.add_organization("Acme Oy")
+    account.add_field("Friend", "people", code="friend")
+    account.edit_person(1, org_id=acme_oy, custom_fields={"friend": 4})
+    account.edit_person(2, org_id=account.add_organization("Other Oy"))
+    rows: dict[str, Target] = {**ROWS, "org_id": "company", "friend": "friend"}
+    with connected(database_url, account) as acme:
+        acme.import_rows(rows)
+        acme.sync()
+        assert acme.contact(name="Person 1")["friend"] == "Person 4"
+        time.passes(300)
+        account.edit_person(1, org_id=None, custom_fields={"friend": None})
+        acme.sync("changes")
+        time.passes(300)
+        account.rename_organization(acme_oy, "Acme Ltd")
+        account.edit_person(4, name="Person Four")
+        acme.sync("changes")
+        time.passes(300)
+        account.edit_person(3, org_id=acme_oy, custom_fields={"friend": 4})
+        acme.sync("changes")
+        third = acme.contact(name="Person 3")
+        assert (third["company"], third["friend"]) == ("Acme Ltd", "Person Four")

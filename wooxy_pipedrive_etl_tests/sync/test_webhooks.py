@@ -510,3 +510,25 @@ def test_urls_that_cannot_be(given: str, words: str) -> None:
     with pytest.raises(InvalidSetting, match=words) as error:
         webhooks.subscription_url(given, "acme")
     assert "hunter2" not in str(error.value)
+
+
+def test_a_full_run_looks_after_the_webhook(acme: Connected, receiver: str) -> None:
+    acme.import_rows({"emails": "email", "name": "name"})
+    register(acme, receiver)
+    acme.sync()
+    acme.server.webhooks.drop_all()
+    acme.sync("changes")
+    assert listed(acme) == [], "a run of changes spares the question"
+    acme.sync()
+    assert len(listed(acme)) == 1
+    # From the edit to the list, over HTTP all the way.
+    acme.account.delete_person(1)
+    acme.server.webhooks.wait_until_delivered()
+    assert acme.sync("changes")["deleted"] == 1
+
+
+def test_a_full_run_goes_on_where_the_webhook_can_not_be_looked_after(acme: Connected, receiver: str) -> None:
+    acme.import_rows({"emails": "email", "name": "name"})
+    register(acme, receiver)
+    acme.server.faults.add(Fault("scope_403", WEBHOOKS, times=None))
+    assert acme.sync()["created"] == len(acme.account.visible_person_ids())

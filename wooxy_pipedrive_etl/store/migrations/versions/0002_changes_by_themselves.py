@@ -40,7 +40,12 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("next_cursor", sa.Text(), nullable=True),
         sa.Column("person_ids", sa.LargeBinary(), nullable=False),
-        _belongs_to_connection("sync_walk_pages"),
+        sa.ForeignKeyConstraint(
+            ["connection_id"],
+            ["sync_connections.id"],
+            name=op.f("fk_sync_walk_pages_connection_id"),
+            ondelete="CASCADE",
+        ),
         sa.PrimaryKeyConstraint("connection_id", "number", name=op.f("pk_sync_walk_pages")),
     )
     op.create_table(
@@ -49,7 +54,6 @@ def upgrade() -> None:
         sa.Column("person_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("entity_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        _belongs_to_connection("sync_references"),
         sa.PrimaryKeyConstraint(
             "connection_id", "person_id", "kind", "entity_id", name=op.f("pk_sync_references")
         ),
@@ -67,7 +71,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("variable", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=False),
-        _belongs_to_connection("sync_mapping_issues"),
     )
     op.create_index(
         "ix_sync_mapping_issues_connection_id_person_id",
@@ -82,13 +85,4 @@ def _connection_id() -> sa.Column[int]:
         sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
         autoincrement=False,
         nullable=False,
-    )
-
-
-def _belongs_to_connection(table: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["connection_id"],
-        ["sync_connections.id"],
-        name=op.f(f"fk_{table}_connection_id"),
-        ondelete="CASCADE",
     )
