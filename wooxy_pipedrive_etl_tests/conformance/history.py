@@ -432,6 +432,15 @@ class History(RuleBasedStateMachine):
         self.let_time_pass(seconds)
         self.sync("changes", again=False)
 
+    @rule(persons=st.lists(PERSON, min_size=2, max_size=3), edited=_FEW)
+    def changes_run_for_newcomers(self, persons: list[dict[str, Any]], edited: int) -> None:
+        """Where new persons have no update_time, one of them has by now."""
+        for person in persons:
+            self.create_person(person, later=True)
+        newest = max(i for i in range(1, 100) if self.account.has_person(i))
+        self.account.edit_person(newest - edited % len(persons), name="Newcomer")
+        self.sync("changes", again=False)
+
     @rule(kind=_KINDS, fault=_FAULT, then=st.none() | _KINDS)
     def run_with_fault(self, kind: Kind, fault: Fault, then: Kind | None) -> None:
         """Pipedrive fails in the middle, and goes on failing."""
