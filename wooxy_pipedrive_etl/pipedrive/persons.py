@@ -38,7 +38,8 @@ class PersonsPage:
     ("odd_shape"), variable (None), message (str).
     ``deleted``: ids that came with is_deleted true; they are not in ``persons``.
     ``left_out_fields``: names of ``include_fields`` that Pipedrive refused, so that no person of this walk has them.
-    ``dateless``: whether a person has no update_time, so that ``updated_since`` may pass over such persons.
+    ``dateless``: whether a person has no update_time, so that ``updated_since`` may pass over such persons. ``dated``:
+    whether one that was never edited has an update_time, which shows that new persons get one.
     ``next_cursor``: where the walk goes on, None on the last page.
     """
 
@@ -47,6 +48,7 @@ class PersonsPage:
     deleted: tuple[int, ...]
     left_out_fields: tuple[str, ...]
     dateless: bool = False
+    dated: bool = False
     next_cursor: str | None = None
 
 
@@ -152,7 +154,7 @@ def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPa
     raws: list[str] = []
     odd: list[tuple[int | None, str]] = []
     deleted: list[int] = []
-    dateless = False
+    dateless = dated = False
     for element in page.elements:
         head = _head(element)
         if isinstance(head, str):
@@ -170,6 +172,7 @@ def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPa
         versions.append(_version(head))
         raws.append(raw)
         dateless = dateless or head.update_time is None
+        dated = dated or (head.update_time is not None and head.update_time == head.add_time)
     persons = pd.DataFrame(
         {
             "person_id": pd.Series(ids, dtype="int64"),
@@ -177,7 +180,9 @@ def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPa
             "raw": pd.Series(raws, dtype=object),
         }
     )
-    return PersonsPage(persons, _odd_frame(odd), tuple(deleted), left_out_fields, dateless, page.next_cursor)
+    return PersonsPage(
+        persons, _odd_frame(odd), tuple(deleted), left_out_fields, dateless, dated, page.next_cursor
+    )
 
 
 def _head(element: bytes | msgspec.Raw) -> _Head | str:

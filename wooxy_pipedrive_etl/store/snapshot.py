@@ -184,6 +184,30 @@ def mark_gone(connection: sa.Connection, connection_id: int, person_ids: Sequenc
     return marked
 
 
+def departed_persons(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> list[int]:
+    """Those of the persons that are marked gone, or were once and have not come back."""
+    snapshot, tombstones = tables.snapshot, tables.tombstones
+    departed: set[int] = set()
+    for start in range(0, len(person_ids), 1_000):
+        some = person_ids[start : start + 1_000]
+        known = {
+            row.person_id: row.gone
+            for row in connection.execute(
+                sa.select(snapshot.c.person_id, snapshot.c.gone).where(
+                    snapshot.c.connection_id == connection_id, among(connection, snapshot.c.person_id, some)
+                )
+            )
+        }
+        buried = connection.scalars(
+            sa.select(tombstones.c.person_id).where(
+                tombstones.c.connection_id == connection_id, among(connection, tombstones.c.person_id, some)
+            )
+        )
+        departed.update(person_id for person_id, gone in known.items() if gone)
+        departed.update(person_id for person_id in buried if person_id not in known)
+    return sorted(departed)
+
+
 def forget_gone_persons(connection: sa.Connection, connection_id: int) -> None:
     """Takes the persons marked gone out of the snapshot; only their ids and the time stay."""
     table = tables.snapshot

@@ -24,6 +24,7 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import land_persons
+from wooxy_pipedrive_etl.store.walks import forget_walk
 
 from . import budget, webhooks
 from .errors import InvalidSetting, WrongAccount
@@ -96,9 +97,11 @@ def connect(
         else:
             record = _take_up(connection, known, domain, settings)
         save_fields(connection, record.id, fields)
-        if sample is not None:
-            land_persons(connection, record.id, sample.persons)
-        for kind, found in names.items():
+        if sample is not None and land_persons(connection, record.id, sample.persons):
+            connections.update_connection(connection, record.id, unapplied=True)
+        # The persons of a connection that is taken up are mapped with the names that are stored: its next run sees what
+        # has changed.
+        for kind, found in names.items() if known is None else ():
             save_names(connection, record.id, kind, found)
         budget.note(connection, record.id, usage)
         return connections.get_connection(connection, name), account
@@ -163,6 +166,8 @@ def _take_up(
             f"The connection {known.name} was disconnected from the domain {known.domain}, not {domain}; "
             "choose another name, or run disconnect --forget first."
         )
+    # Other credentials may see other persons than those that a broken walk has read.
+    forget_walk(connection, known.id)
     imported = confirmed_matching(connection, known.id) is not None
     connections.update_connection(connection, known.id, state="active" if imported else "draft", **settings)
     return known

@@ -75,6 +75,7 @@ def plan_contacts(run: SyncRun) -> Plan:
     """Decides who is who and what would be written; writes nothing to the list."""
     connection_id = run.record.id
     with run.store.engine.begin() as connection:
+        run.check_hold(connection)
         contact_list = run.contact_list(connection)
         changes = run.kind == "changes"
         summary = make_plan(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
 import pandas as pd
+import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list.stage import outdate
 from wooxy_pipedrive_etl.store import connections, mapped
 from wooxy_pipedrive_etl.store.catalogue import forget_names, read_names, save_names
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.snapshot import persons_of
+from wooxy_pipedrive_etl.store.snapshot import departed_persons, persons_of
 
 from .run import OVERLAP, SyncRun, microseconds
 from .staging import prepare_stage
@@ -23,7 +24,7 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
     a changed one mapped anew; returns how many of each kind (org, user, person) are referred to.
 
     A run of changes asks for the organisations that were updated since the last look, others for all that are referred
-    to. A name that can't be read any more keeps its last one.
+    to. A name that can't be read any more keeps its last one, but for that of a person that is gone.
     """
     engine, connection_id = run.store.engine, run.record.id
     to_map = prepare_stage(run).tolist()
@@ -37,7 +38,9 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
         named = new["person"] | wanted["person"].intersection(to_map)
         if run.kind != "changes":
             named = wanted["person"]
-        persons_named = _person_names(persons_of(connection, connection_id, sorted(named)))
+        # Of a person that is gone nothing stays, its name in others' fields neither.
+        gone = departed_persons(connection, connection_id, sorted(wanted["person"].union(known["person"])))
+        persons_named = _person_names(persons_of(connection, connection_id, sorted(named.difference(gone))))
     looked_at = microseconds(run.client.server_time()) if wanted["org"] else None
     names = {
         "org": _organization_names(run, wanted["org"], new["org"]),
@@ -45,22 +48,27 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
         "person": persons_named,
     }
     with engine.begin() as connection:
+        run.check_hold(connection)
+        forget_names(connection, connection_id, "person", known["person"].keys() & set(gone))
+        _outdate(connection, run, "person", known["person"].keys() & set(gone))
         for kind, found in names.items():
             if wanted[kind] or kind == "person":
                 # What nobody refers to is not kept up to date, so it must count as new when somebody does again. Of
                 # organisations and users, previews show names though nothing is matched with them.
                 forget_names(connection, connection_id, kind, known[kind].keys() - wanted[kind])
             changed = save_names(connection, connection_id, kind, _among(found, wanted[kind]))
-            if changed:
-                outdate(
-                    connection,
-                    connection_id,
-                    mapped.referring_persons(connection, connection_id, kind, changed),
-                )
-                connections.update_connection(connection, connection_id, unapplied=True)
+            _outdate(connection, run, kind, changed)
         connections.update_connection(connection, connection_id, names_watermark=looked_at)
         run.note(connection)
     return {kind: len(ids) for kind, ids in wanted.items()}
+
+
+def _outdate(connection: sa.Connection, run: SyncRun, kind: str, entity_ids: Collection[int]) -> None:
+    """Has the persons that show these names mapped anew."""
+    if entity_ids:
+        referring = mapped.referring_persons(connection, run.record.id, kind, entity_ids)
+        outdate(connection, run.record.id, referring)
+        connections.update_connection(connection, run.record.id, unapplied=True)
 
 
 def _organization_names(run: SyncRun, wanted: set[int], new: set[int]) -> Mapping[int, str]:

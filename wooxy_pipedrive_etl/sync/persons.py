@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -73,7 +73,8 @@ def _fetch_all(run: SyncRun) -> WalkReport:
     resumed = sum(map(len, seen))
     fetched, changed, odd = resumed, 0, 0
     left_out: tuple[str, ...] = ()
-    dateless = False
+    dateless = dated = False
+    read: set[int] = set()
     for page in walk.pages():
         with engine.begin() as connection:
             changed += _land(connection, run, page)
@@ -83,18 +84,23 @@ def _fetch_all(run: SyncRun) -> WalkReport:
         fetched += len(page.persons)
         odd += len(page.odd)
         left_out = page.left_out_fields
-        dateless = dateless or page.dateless
+        dateless, dated = dateless or page.dateless, dated or page.dated
+        read.update(page.persons["person_id"].tolist())
         report("Reading persons", fetched, expected)
     # An element without an id may be any person: then nobody can be taken for gone.
     gone = None if odd else _mark_missing(run, np.concatenate(seen) if seen else np.array([], dtype=np.int64))
+    # Webhooks may have named persons that only an earlier run has read, or that can't be told from what is no person.
+    named, _ = _look_after_hints(run, optional, read)
+    gone = named if gone is None else gone + named
     with engine.begin() as connection:
         walks.forget_walk(connection, connection_id)
         connections.update_connection(
             connection,
             connection_id,
             left_out_fields=",".join(left_out),
-            # The part that an earlier run has read says nothing of it any more; of an empty account nothing is known.
-            null_update_times=dateless if fetched > resumed == 0 else True,
+            # Unless it is seen that new persons get an update_time, they may have none; the part that an earlier run
+            # has read says nothing of it any more.
+            null_update_times=dateless or not dated or resumed > 0,
         )
         run.note(connection)
     run.read_until = walk.began
@@ -172,13 +178,9 @@ def _fetch_changes(run: SyncRun) -> WalkReport:
         sort_by="update_time",
     ):
         reading_of.land(page)
-    assert run.hints is not None
-    hinted = [person_id for person_id in run.hints.changed if person_id not in run.read_ids]
-    unreadable = False
-    for page in run.client.persons_by_ids(hinted, include_fields=optional):
-        reading_of.land(page)
-        unreadable = unreadable or len(page.odd) > 0
-    gone = None if unreadable else _mark_gone(run, sorted(run.hints.deleted - run.read_ids))
+    gone, pages = _look_after_hints(run, optional, run.read_ids)
+    for page in pages:
+        reading_of.note(page)
     reading_of.close()
     run.read_until = microseconds(now)
     return WalkReport(len(run.read_ids), reading_of.changed, gone, run.odd, reading_of.left_out)
@@ -197,12 +199,17 @@ class _Reading:
         self._run = run
         self._odd: list[pd.DataFrame] = []
         self.changed = 0
+        self.dateless = False
         self.left_out: tuple[str, ...] = ()
 
     def land(self, page: PersonsPage) -> None:
+        with self._run.store.engine.begin() as connection:
+            self.changed += _land(connection, self._run, page)
+        self.note(page)
+
+    def note(self, page: PersonsPage) -> None:
         run = self._run
-        with run.store.engine.begin() as connection:
-            self.changed += _land(connection, run, page)
+        self.dateless = self.dateless or page.dateless
         run.read_ids.update(page.persons["person_id"].tolist())
         run.odd += len(page.odd)
         self._odd.append(page.odd)
@@ -220,7 +227,39 @@ class _Reading:
             if self._odd:
                 reports.add_missing_issues(connection, connection_id, pd.concat(self._odd))
             connections.update_connection(connection, connection_id, left_out_fields=",".join(left_out))
+            if self.dateless:
+                connections.update_connection(connection, connection_id, null_update_times=True)
             run.note(connection)
+
+
+def _look_after_hints(
+    run: SyncRun, optional: Sequence[str], read: Collection[int]
+) -> tuple[int, list[PersonsPage]]:
+    """Lands the persons that webhooks named and the run has not read itself. Whom a webhook said to be gone, and a
+    second look does not find, is gone: where an answer has what is no person, each is asked for alone.
+
+    Returns how many are gone, and the pages.
+    """
+    assert run.hints is not None
+    hinted = [person_id for person_id in run.hints.changed if person_id not in read]
+    pages = list(_landed(run, hinted, optional))
+    there = {person_id for page in pages for person_id in page.persons["person_id"].tolist()}
+    missing = sorted(run.hints.deleted.intersection(hinted) - there)
+    if any(len(page.odd) for page in pages):
+        alone = {person_id: list(_landed(run, [person_id], optional)) for person_id in missing}
+        missing = [
+            person_id
+            for person_id, found in alone.items()
+            if not any(len(page.odd) or len(page.persons) for page in found)
+        ]
+    return _mark_gone(run, missing), pages
+
+
+def _landed(run: SyncRun, person_ids: Sequence[int], optional: Sequence[str]) -> Iterator[PersonsPage]:
+    for page in run.client.persons_by_ids(person_ids, include_fields=optional):
+        with run.store.engine.begin() as connection:
+            _land(connection, run, page)
+        yield page
 
 
 def _optional_fields(run: SyncRun) -> list[str]:
@@ -229,6 +268,7 @@ def _optional_fields(run: SyncRun) -> list[str]:
 
 
 def _land(connection: sa.Connection, run: SyncRun, page: PersonsPage) -> int:
+    run.check_hold(connection)
     changed = land_persons(connection, run.record.id, page.persons)
     if changed:
         connections.update_connection(connection, run.record.id, unapplied=True)
@@ -242,9 +282,7 @@ def _mark_missing(run: SyncRun, seen: np.ndarray) -> int | None:
     with reading(engine) as connection:
         missing = missing_persons(connection, connection_id, seen)
     there: set[int] = set()
-    for page in run.client.persons_by_ids(missing, include_fields=_optional_fields(run)):
-        with engine.begin() as connection:
-            _land(connection, run, page)
+    for page in _landed(run, missing, _optional_fields(run)):
         if len(page.odd):
             return 0
         there.update(page.persons["person_id"].tolist())
@@ -253,6 +291,7 @@ def _mark_missing(run: SyncRun, seen: np.ndarray) -> int | None:
 
 def _mark_gone(run: SyncRun, person_ids: Sequence[int]) -> int:
     with run.store.engine.begin() as connection:
+        run.check_hold(connection)
         gone = mark_gone(connection, run.record.id, person_ids)
         if gone:
             connections.update_connection(connection, run.record.id, unapplied=True)

@@ -152,8 +152,9 @@ def begin(
             with store.engine.begin() as connection:
                 report = reports.get_run(connection, record.id, run_id)
                 if report is not None and report["state"] == "started":
-                    # A plan that nobody wanted applied is a dry run.
-                    drop_plan(connection, record.id)
+                    # A plan that nobody wanted applied is a dry run. It may be another run's by now.
+                    if reports.newest_run_id(connection, record.id) == run_id:
+                        drop_plan(connection, record.id)
                     run.note(connection)
                     reports.finish_run(connection, record.id, run_id, "dry_run" if run.planned else "failed")
 

@@ -59,6 +59,7 @@ def prepare_stage(run: SyncRun) -> np.ndarray:
     """
     connection_id = run.record.id
     with without_cycle_search(), run.store.engine.begin() as connection:
+        run.check_hold(connection)
         plan = feed_plan_of(connection, run)
         anew = _open_stage(connection, run, plan)
         to_map = persons_to_map(connection, connection_id)
@@ -76,6 +77,7 @@ def map_contacts(run: SyncRun) -> MappingReport:
     connection_id = run.record.id
     persons_count = dropped = 0
     with without_cycle_search(), run.store.engine.begin() as connection:
+        run.check_hold(connection)
         plan = feed_plan_of(connection, run)
         names = read_names(connection, connection_id)
         to_map = persons_to_map(connection, connection_id)

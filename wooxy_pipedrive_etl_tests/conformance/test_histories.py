@@ -9,7 +9,7 @@ from .conftest import NewDatabase
 from .databases import Databases
 from .history import History
 
-_EXAMPLES = {"SQLite": 15, "PostgreSQL": 3}
+_EXAMPLES = {"SQLite": 10, "PostgreSQL": 3}
 
 
 def test_every_sync_of_a_random_history_ends_as_the_oracle_says(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,10 @@ import pytest
 from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent, PipedriveError
 from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, Limits
 from wooxy_pipedrive_etl.store import inbox, tables
-from wooxy_pipedrive_etl.sync import matching
+from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging
+from wooxy_pipedrive_etl.sync import run as run_module
+from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
 from wooxy_pipedrive_etl_tests.scenario import (
     Connected,
     Refused,
@@ -574,3 +578,112 @@ def test_a_name_that_changed_while_nobody_showed_it_is_read_anew(
         acme.sync("changes")
         third = acme.contact(name="Person 3")
         assert (third["company"], third["friend"]) == ("Acme Ltd", "Person Four")
+
+
+def _break_and_clear(acme: Connected) -> None:
+    with pytest.raises(_break(acme)):
+        acme.sync()
+    acme.server.faults.clear()
+
+
+@pytest.mark.parametrize("kind", ["full", "changes"])
+def test_what_is_no_person_hides_no_deletion_that_a_webhook_told_of(
+    database_url: str, account: Account, time: Time, kind: Kind
+) -> None:
+    account.put_raw_person(9, '"no person at all"')
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        time.passes(300)
+        account.delete_person(2)
+        account.put_raw_person(3, '"no person any more"')
+        _hint(acme, 2, deleted=True)
+        _hint(acme, 3, deleted=True)
+        assert acme.sync(kind)["deleted"] == 1
+        assert acme.snapshot_ids() == [1, 3, 4]
+
+
+def test_a_walk_that_goes_on_looks_after_hints_about_whom_it_read_before(
+    database_url: str, account: Account, time: Time
+) -> None:
+    for number in range(5, 700):
+        add_person(account, number)
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        _break_and_clear(acme)
+        account.delete_person(2)
+        _hint(acme, 2, deleted=True)
+        assert acme.sync()["deleted"] == 1
+        assert 2 not in acme.snapshot_ids()
+
+
+def test_a_rename_while_the_connection_was_let_go_is_seen_when_it_is_taken_up(
+    database_url: str, account: Account, time: Time
+) -> None:
+    company = account.add_organization("Old Oy")
+    account.edit_person(1, org_id=company)
+    with connected(database_url, account) as acme:
+        acme.import_rows({**ROWS, "org_id": "company"})
+        acme.sync()
+        time.passes(300)
+        accounts.disconnect(acme.store, acme.name, forget=False)
+        account.rename_organization(company, "New Oy")
+        time.passes(300)
+        acme.connect()
+        acme.sync("changes")
+        assert acme.contact(name="Person 1")["company"] == "New Oy"
+
+
+def test_new_persons_may_have_no_update_time_though_all_that_are_known_have_one(
+    database_url: str, account: Account, time: Time
+) -> None:
+    with connected(database_url, account, behaviours=Behaviours(update_time_on_create="null")) as acme:
+        for person_id in (1, 2, 3, 4):
+            time.passes(1)
+            account.edit_person(person_id, custom_fields={"city": "Edited"})
+        acme.import_rows(ROWS)
+        acme.sync()
+        time.passes(300)
+        add_person(account, 5)
+        assert acme.sync("changes")["created"] == 1
+
+
+def test_of_a_person_that_is_gone_no_name_stays(database_url: str, account: Account, time: Time) -> None:
+    account.add_field("Boss", "people", code="boss")
+    account.edit_person(1, custom_fields={"boss": 2})
+    with connected(database_url, account) as acme:
+        acme.import_rows({**ROWS, "boss": "boss"}, ignore_empty=False)
+        acme.sync()
+        assert acme.contact(name="Person 1")["boss"] == "Person 2"
+        account.delete_person(2)
+        acme.sync()
+        assert acme.contact(name="Person 1")["boss"] is None
+        kept = str([acme.rows(each) for each in tables.metadata.sorted_tables if "connection_id" in each.c])
+        assert "Person 2" not in kept
+
+
+def test_a_run_that_lost_its_lock_leaves_the_newer_runs_plan_alone(
+    sqlite_url: str, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "sole_writer", lambda *_: nullcontext())
+    with connected(sqlite_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        with begin(acme.store, acme.name, "old") as old, begin(acme.store, acme.name, "new") as new:
+            catalogue.read_catalogue(new)
+            for step in (persons.fetch_persons, names.read_referenced_names, staging.map_contacts):
+                step(new)
+            contacts.plan_contacts(new)
+            account.delete_person(1)
+            late: tuple[Callable[[SyncRun], object], ...] = (
+                persons.fetch_persons,
+                names.read_referenced_names,
+                staging.map_contacts,
+                contacts.plan_contacts,
+            )
+            for act in late:
+                with pytest.raises(SyncError, match="Another run of the connection acme began"):
+                    act(old)
+            assert contacts.apply_contacts(new)["deleted"] == 0
+        assert len(acme.contacts()) == 4
