@@ -50,11 +50,21 @@ def telling(url: str, tell: Callable[[str], None]) -> Iterator[None]:
 def writing(moments: Sequence[str]) -> range:
     """Which moments are those of the last step, the one that writes the list: from its look whether it still may, to
     its commit. Empty if it has not begun."""
-    begun = [number for number, moment in enumerate(moments) if moment.startswith("SELECT sync_runs.run_id")]
+    planned = [number for number, moment in enumerate(moments) if _makes_plan(moment)]
+    begun = [number for number in _checks(moments) if planned and number > planned[-1]]
     if not begun:
         return range(0)
-    committed = [number for number in range(begun[-1], len(moments)) if moments[number] == "COMMIT"]
-    return range(begun[-1], committed[0] + 1 if committed else len(moments))
+    committed = [number for number in range(begun[0], len(moments)) if moments[number] == "COMMIT"]
+    return range(begun[0], committed[0] + 1 if committed else len(moments))
+
+
+def _makes_plan(moment: str) -> bool:
+    return moment.startswith("CREATE") and " sync_plan_" in moment
+
+
+def _checks(moments: Sequence[str]) -> list[int]:
+    """Every step that writes anything looks first whether no other run has come."""
+    return [number for number, moment in enumerate(moments) if moment.startswith("SELECT sync_runs.run_id")]
 
 
 def sync(url: str, name: str, kind: Kind, way: str) -> None:
