@@ -1,9 +1,10 @@
 """Times runs of changes beside full ones: python -m benchmarks.changes_run [--persons 100000] [--changed 1000]
 [--deleted 50] [--rounds 3] [--database postgresql|sqlite]
 
-After a full first run, some persons are edited and some deleted through the sandbox's controls; the deletions are in
-the inbox, as a webhook would have put them there. Then come a run of changes, another one, and a full run. As in
-`full_run`, the sandbox is a process of its own without latency, and everything is matched.
+After a full first run, some persons get another e-mail address and some are deleted through the sandbox's controls; the
+deletions are in the inbox, as a webhook would have put them there. Then come a run of changes, another one, which reads
+the edits of the last minute again, and a full run; and, as many persons having been deleted without a word, a full run
+that finds that out. As in `full_run`, the sandbox is a process of its own without latency, and everything is matched.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main() -> None:
         ):
             os.environ["WOOXY_PIPEDRIVE_HOME"] = folder
             with database(chosen.database, Path(folder)) as (database_url, postgres):
-                _round(database_url, url, [process, *postgres], chosen.changed, chosen.deleted, seconds)
+                _round(database_url, url, [process, *postgres], chosen, seconds)
     for name, taken in seconds.items():
         print(f"{name}: median {statistics.median(taken):.1f} s")
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
@@ -51,33 +52,38 @@ def _round(
     database_url: str,
     url: str,
     others: list[psutil.Process],
-    changed: int,
-    deleted: int,
+    chosen: argparse.Namespace,
     seconds: dict[str, list[float]],
 ) -> None:
     store = Store.open(database_url)
     accounts.connect(store, name="bench", domain="bench.example.com", api_url=url, api_token=TOKEN)
     matching.suggest_matching(store, "bench")
     matching.import_matching(store, "bench", matching.export_matching(store, "bench"))
-    run_steps(store, "first full run", "full", others)
+
+    def run(name: str, kind: Kind) -> None:
+        seconds.setdefault(name, []).append(run_steps(store, name, kind, others))
+
+    run("full, the first", "full")
     with reading(store.engine) as connection:
         connection_id = connections.get_connection(connection, "bench").id
+    # The last ones go, the others are edited all over the account.
+    announced = range(chosen.persons - 2 * chosen.deleted + 1, chosen.persons - chosen.deleted + 1)
+    silent = range(chosen.persons - chosen.deleted + 1, chosen.persons + 1)
+    step = (chosen.persons - 2 * chosen.deleted) // chosen.changed
     with httpx.Client(base_url=url, timeout=30) as controls:
-        for number in range(changed):
-            # All over the account, in no order of the ids.
-            person_id = 1 + number * 97 % (changed * 90)
-            edit = {"name": f"Edited {number}"}
-            controls.patch(f"/sandbox/persons/{person_id}", json=edit).raise_for_status()
-        for person_id in range(changed * 90 + 1, changed * 90 + 1 + deleted):
+        for number in range(chosen.changed):
+            email = {"value": f"edited.{number}@bench.example.com", "label": "work", "primary": True}
+            path = f"/sandbox/persons/{1 + number * step}"
+            controls.patch(path, json={"emails": [email]}).raise_for_status()
+        for person_id in announced:
             controls.delete(f"/sandbox/persons/{person_id}").raise_for_status()
             inbox.add_event(store.inbox, connection_id, person_id, deleted=True)
-    kinds: dict[str, Kind] = {
-        "changes": "changes",
-        "changes, nothing new": "changes",
-        "full, nothing new": "full",
-    }
-    for name, kind in kinds.items():
-        seconds.setdefault(name, []).append(run_steps(store, name, kind, others))
+        run("changes", "changes")
+        run("changes, nothing new", "changes")
+        run("full, nothing new", "full")
+        for person_id in silent:
+            controls.delete(f"/sandbox/persons/{person_id}").raise_for_status()
+        run("full, finds deletions", "full")
     store.close()
 
 
