@@ -37,7 +37,7 @@ def save_mapping_issues(
 
 def referenced_entities(connection: sa.Connection, connection_id: int) -> dict[str, set[int]]:
     """The ids of the organisations (`org`), users (`user`) and persons (`person`) that any person refers to."""
-    return _by_kind(connection.execute(_entities(connection_id)))
+    return _by_kind(connection.execute(_entities(connection_id).distinct()))
 
 
 def entities_referenced_by(
@@ -47,13 +47,14 @@ def entities_referenced_by(
     rows: list[Any] = []
     for start in range(0, len(person_ids), _BATCH):
         some = among(connection, tables.references.c.person_id, person_ids[start : start + _BATCH])
+        # Not distinct ones: for the sake of their order SQLite would go through the references of all persons.
         rows += connection.execute(_entities(connection_id).where(some))
     return _by_kind(rows)
 
 
 def _entities(connection_id: int) -> sa.Select[Any]:
     table = tables.references
-    return sa.select(table.c.kind, table.c.entity_id).where(table.c.connection_id == connection_id).distinct()
+    return sa.select(table.c.kind, table.c.entity_id).where(table.c.connection_id == connection_id)
 
 
 def _by_kind(rows: Iterable[Any]) -> dict[str, set[int]]:

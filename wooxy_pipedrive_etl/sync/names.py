@@ -32,7 +32,8 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
         wanted = mapped.referenced_entities(connection, connection_id)
         known = read_names(connection, connection_id)
         # What nobody could read before is asked for again by full runs only, or whenever a person comes to it.
-        referred = mapped.entities_referenced_by(connection, connection_id, to_map)
+        comers = to_map if run.kind == "changes" else []
+        referred = mapped.entities_referenced_by(connection, connection_id, comers)
         new = {kind: ids - known[kind].keys() for kind, ids in referred.items()}
         # A person's name is in the snapshot, so only one that is mapped anew can have another.
         named = new["person"] | wanted["person"].intersection(to_map)
