@@ -57,9 +57,7 @@ def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
         "dagster/row_count": report.fetched,
         "fetched": report.fetched,
         "changed": report.changed,
-        "gone": report.gone
-        if report.gone is not None
-        else "not known: there were elements that are no persons",
+        "gone": report.gone,
         "odd": report.odd,
         "resumed": report.resumed,
         "webhook": report.webhook.message if report.webhook is not None else "not looked at",

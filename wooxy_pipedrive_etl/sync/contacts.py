@@ -126,9 +126,8 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
         )
         reports.finish_run(connection, connection_id, run.run_id, "success")
         finished = reports.get_run(connection, connection_id, run.run_id)
-    if run.hints is not None:
-        # Only now: a hint that is looked after twice does no harm, one that is lost may.
-        inbox.settle_hints(run.store.inbox, connection_id, run.hints)
+    # Only now: a hint that is looked after twice does no harm, one that is lost may.
+    inbox.settle_hints(run.store.inbox, connection_id, run.hints)
     assert finished is not None
     return {name: finished[name] for name in reports.COUNTS}
 

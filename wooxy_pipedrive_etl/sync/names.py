@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
 
 import pandas as pd
 import sqlalchemy as sa
@@ -15,7 +14,7 @@ from wooxy_pipedrive_etl.store.catalogue import forget_names, read_names, save_n
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import departed_persons, persons_of
 
-from .run import OVERLAP, SyncRun, microseconds
+from .run import SyncRun, microseconds, read_again_since
 from .staging import prepare_stage
 
 
@@ -78,8 +77,7 @@ def _organization_names(run: SyncRun, wanted: set[int], new: set[int]) -> Mappin
     watermark = run.record.names_watermark
     if run.kind != "changes" or watermark is None:
         return run.client.organization_names(wanted)
-    since = min(datetime.fromtimestamp(watermark / 1e6, UTC), run.client.server_time()) - OVERLAP
-    names = run.client.organization_names_since(since)
+    names = run.client.organization_names_since(read_again_since(watermark, run.client.server_time()))
     return {**names, **run.client.organization_names(new - names.keys())}
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from wooxy_pipedrive_etl.store.snapshot import (
 
 from . import webhooks
 from .progress import report
-from .run import OVERLAP, SyncRun, microseconds
+from .run import SyncRun, microseconds, read_again_since
 from .webhooks import WebhookState
 
 # For this long a walk that was broken off is gone on with: nobody knows how long a cursor lives, and what its first
@@ -35,14 +35,14 @@ WALK_LIVES = timedelta(hours=36)
 
 @dataclass(frozen=True)
 class WalkReport:
-    """`fetched` persons, of which `changed` differ from what was known; `gone`: known persons that the walk and the
-    second look did not have (in a run of changes: that a webhook said are gone, and a second look did not have), or
-    None where that can't be told; `odd`: what could not be taken for a person; `resumed`: how many of `fetched` an
-    earlier run had read before it broke off; `webhook`: how the connection's webhook stands, in a full run."""
+    """`fetched` persons, of which `changed` differ from what was known; `gone`: known persons that a complete walk did
+    not have, or that a webhook said are gone, and that a second look did not find (a walk with anything `odd` tells of
+    nobody); `odd`: what could not be taken for a person; `resumed`: how many of `fetched` an earlier run had read
+    before it broke off; `webhook`: how the connection's webhook stands, in a full run."""
 
     fetched: int
     changed: int
-    gone: int | None
+    gone: int
     odd: int
     left_out_fields: tuple[str, ...]
     resumed: int = 0
@@ -69,29 +69,27 @@ def _fetch_all(run: SyncRun) -> WalkReport:
         # The walk says anew what can't be taken for a person.
         reports.drop_pending_issues(connection, connection_id)
     walk = _Walk(run, optional)
-    seen = walk.seen
-    resumed = sum(map(len, seen))
-    fetched, changed, odd = resumed, 0, 0
+    changed = odd = 0
     left_out: tuple[str, ...] = ()
     dateless = dated = False
-    read: set[int] = set()
     for page in walk.pages():
         with engine.begin() as connection:
             changed += _land(connection, run, page)
             reports.add_pending_issues(connection, connection_id, page.odd)
             walk.note(connection, page)
-        seen.append(page.persons["person_id"].to_numpy())
-        fetched += len(page.persons)
         odd += len(page.odd)
         left_out = page.left_out_fields
         dateless, dated = dateless or page.dateless, dated or page.dated
-        read.update(page.persons["person_id"].tolist())
-        report("Reading persons", fetched, expected)
-    # An element without an id may be any person: then nobody can be taken for gone.
-    gone = None if odd else _mark_missing(run, np.concatenate(seen) if seen else np.array([], dtype=np.int64))
-    # Webhooks may have named persons that only an earlier run has read, or that can't be told from what is no person.
-    named, _ = _look_after_hints(run, optional, read)
-    gone = named if gone is None else gone + named
+        report("Reading persons", walk.count, expected)
+    missing: list[int] = []
+    # Lists omit deleted persons; but an element without an id may be any of those that are missing.
+    if not odd:
+        with reading(engine) as connection:
+            missing = missing_persons(connection, connection_id, _ids(walk.seen))
+    # Webhooks may have named whom only an earlier run has read, or whoever is missing beside what is no person.
+    hinted = np.setdiff1d(run.hints.changed, _ids(walk.seen[walk.resumed_pages :])).tolist()
+    resumed = sum(map(len, walk.seen[: walk.resumed_pages]))
+    gone = _second_look(run, optional, sorted({*missing, *hinted}), missing, lambda page: _landed(run, page))
     with engine.begin() as connection:
         walks.forget_walk(connection, connection_id)
         connections.update_connection(
@@ -104,12 +102,13 @@ def _fetch_all(run: SyncRun) -> WalkReport:
         )
         run.note(connection)
     run.read_until = walk.began
-    return WalkReport(fetched, changed, gone, odd, left_out, resumed, webhook)
+    return WalkReport(walk.count, changed, gone, odd, left_out, resumed, webhook)
 
 
 class _Walk:
     """A full walk, which goes on where an earlier run had to stop. `began`: when it did, by the server's clock, in
-    epoch microseconds; `seen`: the ids of the persons that were read, a page each."""
+    epoch microseconds; `seen`: the ids of the persons that were read, a page each, of which an earlier run has read the
+    first `resumed_pages`; `count`: how many they are."""
 
     def __init__(self, run: SyncRun, optional: Sequence[str]) -> None:
         self._run = run
@@ -125,6 +124,8 @@ class _Walk:
                 known = walks.begin_walk(connection, run.record.id, now, self._fields)
         self.began = known.began
         self.seen: list[np.ndarray] = list(known.seen)
+        self.resumed_pages = len(self.seen)
+        self.count = sum(map(len, self.seen))
         self._cursor = known.next_cursor
 
     def pages(self) -> Iterator[PersonsPage]:
@@ -146,22 +147,25 @@ class _Walk:
     def note(self, connection: sa.Connection, page: PersonsPage) -> None:
         """In the transaction that lands the page. A page with what is no person can't be gone on from: nobody would
         know of it later."""
-        connection_id = self._run.record.id
+        connection_id, ids = self._run.record.id, page.persons["person_id"].to_numpy()
+        self.seen.append(ids)
+        self.count += len(ids)
         if len(page.odd):
             walks.forget_walk(connection, connection_id)
         else:
-            walks.add_page(connection, connection_id, page.persons["person_id"].to_numpy(), page.next_cursor)
+            walks.add_page(connection, connection_id, ids, page.next_cursor)
 
     def _start_anew(self) -> None:
         self.began = microseconds(self._run.client.server_time())
         self.seen.clear()
+        self.resumed_pages = self.count = 0
         with self._run.store.engine.begin() as connection:
             walks.begin_walk(connection, self._run.record.id, self.began, self._fields)
 
 
 def _fetch_changes(run: SyncRun) -> WalkReport:
     """The persons updated since the watermark, new ones whose update_time may be missing, and those that webhooks
-    named: of these, whom a webhook said to be gone and a second look does not find is gone."""
+    named."""
     engine, connection_id = run.store.engine, run.record.id
     optional = _optional_fields(run)
     now = run.client.server_time()
@@ -172,24 +176,15 @@ def _fetch_changes(run: SyncRun) -> WalkReport:
         # Before any other, and the lowest ids first: once a person is known, no lower id counts as new any more.
         for page in reversed(list(run.client.persons_above(highest, include_fields=optional))):
             reading_of.land(page)
-    for page in run.client.walk_persons(
-        include_fields=optional,
-        updated_since=_updated_since(run.record.watermark, now),
-        sort_by="update_time",
-    ):
+    assert run.record.watermark is not None
+    since = read_again_since(run.record.watermark, now)
+    for page in run.client.walk_persons(include_fields=optional, updated_since=since, sort_by="update_time"):
         reading_of.land(page)
-    gone, pages = _look_after_hints(run, optional, run.read_ids)
-    for page in pages:
-        reading_of.note(page)
+    hinted = [person_id for person_id in run.hints.changed if person_id not in run.read_ids]
+    gone = _second_look(run, optional, hinted, (), reading_of.land)
     reading_of.close()
     run.read_until = microseconds(now)
     return WalkReport(len(run.read_ids), reading_of.changed, gone, run.odd, reading_of.left_out)
-
-
-def _updated_since(watermark: int | None, now: datetime) -> datetime:
-    """Some time before the watermark, since what is written may show up late; a clock that was set back is believed."""
-    assert watermark is not None
-    return min(datetime.fromtimestamp(watermark // 1_000_000, UTC), now) - OVERLAP
 
 
 class _Reading:
@@ -203,12 +198,8 @@ class _Reading:
         self.left_out: tuple[str, ...] = ()
 
     def land(self, page: PersonsPage) -> None:
-        with self._run.store.engine.begin() as connection:
-            self.changed += _land(connection, self._run, page)
-        self.note(page)
-
-    def note(self, page: PersonsPage) -> None:
         run = self._run
+        self.changed += _landed(run, page)
         self.dateless = self.dateless or page.dateless
         run.read_ids.update(page.persons["person_id"].tolist())
         run.odd += len(page.odd)
@@ -232,39 +223,50 @@ class _Reading:
             run.note(connection)
 
 
-def _look_after_hints(
-    run: SyncRun, optional: Sequence[str], read: Collection[int]
-) -> tuple[int, list[PersonsPage]]:
-    """Lands the persons that webhooks named and the run has not read itself. Whom a webhook said to be gone, and a
-    second look does not find, is gone: where an answer has what is no person, each is asked for alone.
+def _second_look(
+    run: SyncRun,
+    optional: Sequence[str],
+    asked: Sequence[int],
+    missing: Sequence[int],
+    land: Callable[[PersonsPage], object],
+) -> int:
+    """Asks for these persons by their ids, and has what is found landed. Of the `missing` ones, and of those whom a
+    webhook said to be gone, whoever is not found is gone: how many that are is returned.
 
-    Returns how many are gone, and the pages.
+    Where an answer has what is no person, that may be any of them. Then the missing ones stay, and whom a webhook said
+    to be gone is asked for alone.
     """
-    assert run.hints is not None
-    hinted = [person_id for person_id in run.hints.changed if person_id not in read]
-    pages = list(_landed(run, hinted, optional))
-    there = {person_id for page in pages for person_id in page.persons["person_id"].tolist()}
-    missing = sorted(run.hints.deleted.intersection(hinted) - there)
-    if any(len(page.odd) for page in pages):
-        alone = {person_id: list(_landed(run, [person_id], optional)) for person_id in missing}
-        missing = [
-            person_id
-            for person_id, found in alone.items()
-            if not any(len(page.odd) or len(page.persons) for page in found)
-        ]
-    return _mark_gone(run, missing), pages
+    there: set[int] = set()
+    odd = False
+    for page in run.client.persons_by_ids(asked, include_fields=optional):
+        land(page)
+        there.update(page.persons["person_id"].tolist())
+        odd = odd or len(page.odd) > 0
+    told = run.hints.deleted.intersection(asked) - there
+    if odd:
+        return _mark_gone(run, [each for each in sorted(told) if _is_nowhere(run, optional, each)])
+    return _mark_gone(run, sorted(told.union(missing) - there))
 
 
-def _landed(run: SyncRun, person_ids: Sequence[int], optional: Sequence[str]) -> Iterator[PersonsPage]:
-    for page in run.client.persons_by_ids(person_ids, include_fields=optional):
-        with run.store.engine.begin() as connection:
-            _land(connection, run, page)
-        yield page
+def _is_nowhere(run: SyncRun, optional: Sequence[str], person_id: int) -> bool:
+    """Whether an answer about this person alone has nothing in it, readable or not."""
+    pages = run.client.persons_by_ids([person_id], include_fields=optional)
+    return not any(len(page.odd) or len(page.persons) for page in pages)
 
 
 def _optional_fields(run: SyncRun) -> list[str]:
     with reading(run.store.engine) as connection:
         return optional_fields(read_fields(connection, run.record.id))
+
+
+def _ids(pages: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(pages) if pages else np.array([], dtype=np.int64)
+
+
+def _landed(run: SyncRun, page: PersonsPage) -> int:
+    """How many persons of the page differed."""
+    with run.store.engine.begin() as connection:
+        return _land(connection, run, page)
 
 
 def _land(connection: sa.Connection, run: SyncRun, page: PersonsPage) -> int:
@@ -273,20 +275,6 @@ def _land(connection: sa.Connection, run: SyncRun, page: PersonsPage) -> int:
     if changed:
         connections.update_connection(connection, run.record.id, unapplied=True)
     return changed
-
-
-def _mark_missing(run: SyncRun, seen: np.ndarray) -> int | None:
-    """Lists omit deleted persons, but a person missing from one walk is only taken for gone if asking for it by its
-    id does not find it either."""
-    engine, connection_id = run.store.engine, run.record.id
-    with reading(engine) as connection:
-        missing = missing_persons(connection, connection_id, seen)
-    there: set[int] = set()
-    for page in _landed(run, missing, _optional_fields(run)):
-        if len(page.odd):
-            return 0
-        there.update(page.persons["person_id"].tolist())
-    return _mark_gone(run, [person_id for person_id in missing if person_id not in there])
 
 
 def _mark_gone(run: SyncRun, person_ids: Sequence[int]) -> int:

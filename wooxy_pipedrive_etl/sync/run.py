@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 import sqlalchemy as sa
@@ -47,7 +47,7 @@ class SyncRun:
     allow_mass_delete: bool = False
     use_reserve: bool = False
     planned: bool = False
-    hints: Hints | None = None
+    hints: Hints = field(default_factory=lambda: Hints([], frozenset(), 0))
     read_ids: set[int] = field(default_factory=set)
     odd: int = 0
     read_until: int | None = None
@@ -164,6 +164,12 @@ def fail(run: SyncRun, message: str) -> None:
     with run.store.engine.begin() as connection:
         run.note(connection)
         reports.finish_run(connection, run.record.id, run.run_id, "failed", message)
+
+
+def read_again_since(watermark: int, now: datetime) -> datetime:
+    """From when on a run, or a poll, reads again: some time before the watermark (epoch microseconds). `now`: by the
+    server's clock, which is believed if it was set back."""
+    return min(datetime.fromtimestamp(watermark // 1_000_000, UTC), now) - OVERLAP
 
 
 def microseconds(moment: datetime) -> int:

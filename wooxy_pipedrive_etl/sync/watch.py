@@ -29,7 +29,7 @@ from . import budget
 from .catalogue import store_catalogue
 from .errors import EXPECTED_ERRORS
 from .matching import feed_plan_with
-from .run import OVERLAP
+from .run import read_again_since
 from .staging import mapping_key
 
 logger = logging.getLogger(__name__)
@@ -249,7 +249,9 @@ def _count_changed(store: Store, record: ConnectionRecord, client: PipedriveClie
     left_out = (record.left_out_fields or "").split(",")
     changed = 0
     for fields in ([field for field in optional if field not in left_out], optional):
-        page = client.newest_persons(_since(record.watermark, client), include_fields=fields)
+        page = client.newest_persons(
+            read_again_since(record.watermark, client.server_time()), include_fields=fields
+        )
         with reading(store.engine) as connection:
             changed = differing_persons(connection, record.id, page.persons)
         if not changed or fields == optional:
@@ -262,15 +264,11 @@ def _count_changed(store: Store, record: ConnectionRecord, client: PipedriveClie
 
 def _count_renamed(store: Store, record: ConnectionRecord, client: PipedriveClient) -> int:
     assert record.names_watermark is not None
-    names = client.newest_organization_names(_since(record.names_watermark, client))
+    names = client.newest_organization_names(read_again_since(record.names_watermark, client.server_time()))
     with reading(store.engine) as connection:
         known = read_names(connection, record.id)["org"]
         shown = mapped.referenced_entities(connection, record.id)["org"]
     return sum(known.get(entity_id) != storable(names[entity_id]) for entity_id in shown & names.keys())
-
-
-def _since(watermark: int, client: PipedriveClient) -> datetime:
-    return min(datetime.fromtimestamp(watermark // 1_000_000, UTC), client.server_time()) - OVERLAP
 
 
 def _ask(

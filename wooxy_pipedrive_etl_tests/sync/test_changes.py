@@ -421,7 +421,27 @@ def test_a_walk_whose_cursor_is_not_known_any_more_starts_anew(
             acme.sync()
         acme.server.faults.clear()
         acme.execute("UPDATE sync_walk_pages SET next_cursor = 'bm8gY3Vyc29y'")
+        with begin(acme.store, acme.name, "started anew") as run:
+            catalogue.read_catalogue(run)
+            report = persons.fetch_persons(run)
+        # What the broken walk had read is read again, and counted once.
+        assert (report.fetched, report.resumed, report.gone) == (699, 0, 0)
         assert acme.sync()["created"] == 699
+
+
+def test_a_full_run_asks_once_for_a_person_that_is_missing_and_that_a_webhook_named(
+    database_url: str, account: Account, time: Time
+) -> None:
+    with connected(database_url, account) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        account.delete_person(2)
+        account.delete_person(3)
+        _hint(acme, 2, deleted=True)
+        _hint(acme, 4)
+        acme.server.clear_requests()
+        assert acme.sync()["deleted"] == 2
+        assert [each["ids"] for each in _persons_asked(acme) if "ids" in each] == ["2,3"]
 
 
 def test_a_cleared_stage_is_mapped_again(postgres_url: str, account: Account, time: Time) -> None:

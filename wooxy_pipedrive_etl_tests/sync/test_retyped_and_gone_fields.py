@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from wooxy_pipedrive_etl.sandbox import Account
 from wooxy_pipedrive_etl.sync import matching
 from wooxy_pipedrive_etl.sync.errors import SyncError
 from wooxy_pipedrive_etl.sync.run import Kind
@@ -186,12 +187,17 @@ def test_a_gone_field_that_comes_back_with_another_type_stays_red(database_url: 
         assert _kinds(acme) == ["retyped_field", "returned_field", "gone_field"]
 
 
-def test_a_re_typed_identifier_stops_the_run_where_contacts_could_be_deleted(database_url: str) -> None:
+def _members() -> tuple[Account, dict[str, Target]]:
+    """Persons that a custom field identifies and nothing else, and a matching that says so."""
     account = small_account()
     account.add_field("Member", "varchar", code="member")
     for person_id in (1, 2, 3):
         account.edit_person(person_id, emails=[], custom_fields={"member": f"m{person_id}"})
-    rows: dict[str, Target] = {"member": "userId", "emails": "email", "name": "name"}
+    return account, {"member": "userId", "emails": "email", "name": "name"}
+
+
+def test_a_re_typed_identifier_stops_the_run_where_contacts_could_be_deleted(database_url: str) -> None:
+    account, rows = _members()
     with connected(database_url, account) as acme:
         acme.import_rows(rows, ignore_empty=False)
         assert acme.sync()["created"] == 3
@@ -211,11 +217,7 @@ def test_a_re_typed_identifier_stops_the_run_where_contacts_could_be_deleted(dat
 
 
 def test_a_gone_identifier_stops_the_run_where_contacts_could_be_deleted(database_url: str) -> None:
-    account = small_account()
-    account.add_field("Member", "varchar", code="member")
-    for person_id in (1, 2, 3):
-        account.edit_person(person_id, emails=[], custom_fields={"member": f"m{person_id}"})
-    rows: dict[str, Target] = {"member": "userId", "emails": "email", "name": "name"}
+    account, rows = _members()
     with connected(database_url, account) as acme:
         acme.import_rows(rows, ignore_empty=False)
         assert acme.sync()["created"] == 3
