@@ -58,6 +58,13 @@ class ConnectionRecord:
     webhook_url: str | None
     encrypted_webhook_password: str | None = field(repr=False)
     unapplied: bool
+    encrypted_oauth_tokens: str | None = field(repr=False)
+    oauth_expires_at: datetime | None
+    oauth_scopes: str | None
+    oauth_user_id: int | None
+    access_lost: str | None
+    requested_run: str | None
+    paused: bool
 
     @property
     def qualified_list_table(self) -> str:

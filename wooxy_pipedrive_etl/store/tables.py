@@ -107,6 +107,45 @@ connections = Table(
     Column("encrypted_webhook_password", Text),
     # The snapshot may be ahead of the list: something was landed that no run has applied yet.
     Column("unapplied", Boolean, nullable=False, server_default=false()),
+    # What OAuth gave: a JSON object {access_token, refresh_token}, encrypted; until when the access token lives (UTC);
+    # the scopes that were granted, with commas between; and who granted them. Null: an API token is used.
+    Column("encrypted_oauth_tokens", Text),
+    Column("oauth_expires_at", DateTime),
+    Column("oauth_scopes", Text),
+    Column("oauth_user_id", BigInteger),
+    # Why Pipedrive does not let us in any more, until a person allows it again: revoked, uninstalled.
+    Column("access_lost", Text),
+    # A run that a person has asked for and that has not begun: a JSON object.
+    Column("requested_run", Text),
+    # A person wants no run to start by itself.
+    Column("paused", Boolean, nullable=False, server_default=false()),
+)
+
+# Accounts that have let us in and whose domain is not chosen yet; the credentials as in `sync_connections`.
+installations = Table(
+    "sync_installations",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("api_url", Text, nullable=False),
+    Column("company_id", BigInteger, nullable=False),
+    Column("company_name", Text, nullable=False),
+    Column("company_domain", Text, nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("is_admin", Boolean, nullable=False),
+    Column("encrypted_api_token", Text, nullable=False),  # empty where OAuth is used
+    Column("encrypted_oauth_tokens", Text),
+    Column("oauth_expires_at", DateTime),
+    Column("oauth_scopes", Text),
+    Column("created_at", DateTime, nullable=False),
+)
+
+# The program's own settings, such as the hash of the administrator's password.
+settings = Table(
+    "sync_settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 # Each change of a matching is a new revision; the newest confirmed one is in force, a newer one is a draft.
@@ -283,4 +322,21 @@ runs = Table(
     # What the run was expected to cost, and what was left of the day's budget when it ended.
     Column("estimated_tokens", BigInteger),
     Column("tokens_left", BigInteger),
+    # Of a dry run: which matching it looked at (see `sync.matching.MatchView.version`).
+    Column("matching_version", Text),
+)
+
+# What runs did to a contact; no value of it. Without a foreign key, which would be checked row by row.
+contact_history = Table(
+    "sync_contact_history",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("connection_id", _serial, nullable=False),
+    Column("contact_id", BigInteger, nullable=False),
+    Column("at", DateTime, nullable=False),  # UTC
+    Column("run_id", Text, nullable=False),
+    Column("action", Text, nullable=False),  # see `store.contact_history`
+    Column("person_id", BigInteger),
+    Column("variables", Text),  # names of those that changed, with commas between
+    Index("ix_sync_contact_history_connection_id_contact_id", "connection_id", "contact_id"),
 )
