@@ -31,8 +31,8 @@ def _serving(program: CommandLine) -> Iterator[tuple[str, subprocess.Popen[str]]
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("Receiving webhooks at http://127.0.0.1:"), line
-        yield line.removeprefix("Receiving webhooks at ").partition(";")[0], process
+        assert line.startswith("Pages at http://127.0.0.1:"), line
+        yield line.removeprefix("Pages at ").partition(",")[0], process
     finally:
         process.kill()
         process.communicate()
