@@ -137,6 +137,18 @@ def list_connections(connection: sa.Connection) -> list[ConnectionRecord]:
     return [ConnectionRecord(**row) for row in rows]
 
 
+def domains_without_connection(connection: sa.Connection) -> list[str]:
+    """Names of the domains that have a list and no connection, in order."""
+    domain, own = tables.domains, tables.connections
+    rows = connection.execute(
+        sa.select(domain.c.name)
+        .join_from(domain, own, own.c.domain_id == domain.c.id, isouter=True)
+        .where(own.c.id.is_(None))
+        .order_by(domain.c.name)
+    )
+    return list(rows.scalars())
+
+
 def update_connection(connection: sa.Connection, connection_id: int, **values: Any) -> None:
     connection.execute(
         tables.connections.update().where(tables.connections.c.id == connection_id).values(**values)

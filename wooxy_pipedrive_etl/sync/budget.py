@@ -25,7 +25,7 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord, update_conne
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import count_persons
 
-from .errors import InvalidSetting, SyncError
+from .errors import USE_RESERVE, InvalidSetting, SyncError
 
 # The part of a day's tokens that no run spends by itself, in per cent: what the customer's other integrations and the
 # next night's run need (product.md section 5).
@@ -98,7 +98,7 @@ def refusal(name: str, expected: int, usage: Usage) -> str | None:
     return (
         f"The run would use about {expected} tokens, but of Pipedrive's {limit} tokens a day (all integrations of the "
         f"company share them) {left} are left and {kept} are kept in reserve, so it did not start; {later}, or let "
-        f"this run use the reserve: wooxy-pipedrive sync {name} --use-reserve (use_reserve in the launchpad)."
+        f"this run use the reserve: wooxy-pipedrive sync {name} {USE_RESERVE} (use_reserve in the launchpad)."
     )
 
 

@@ -20,6 +20,7 @@ from wooxy_pipedrive_etl.contact_list import (
 from wooxy_pipedrive_etl.store import connections, inbox, reports, tables
 from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, newest_version
 
+from .errors import ALLOW_MASS_DELETE
 from .run import SyncRun
 
 # Above this share of the list and this many contacts, a deletion needs a person's word (product.md section 5).
@@ -145,7 +146,7 @@ def refusal(run: SyncRun, plan: Plan) -> str | None:
         return (
             f"{plan.summary.deleted} of the {plan.summary.contacts_before} contacts would be deleted at once, so "
             "nothing was written; see whether the token's user still sees all persons, and if the deletions are "
-            f"right, run: wooxy-pipedrive sync {run.record.name} --full --allow-mass-delete"
+            f"right, run: wooxy-pipedrive sync {run.record.name} --full {ALLOW_MASS_DELETE}"
         )
     return None
 

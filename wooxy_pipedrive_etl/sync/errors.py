@@ -7,6 +7,10 @@ from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
 from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
 from wooxy_pipedrive_etl.store.errors import StoreError
 
+# The options by which a person allows a run what a guard refused; a refusal that can be lifted names its option.
+ALLOW_MASS_DELETE = "--allow-mass-delete"
+USE_RESERVE = "--use-reserve"
+
 
 class SyncError(Exception):
     """The sync can't go on; nothing of the step was written."""
