@@ -41,7 +41,11 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                     "domain": record.domain,
                     "list_table": record.qualified_list_table,
                     "state": record.state,
+                    "paused": record.paused,
                     "api_url": record.api_url,
+                    "access": record.access,
+                    "scopes": None if record.scopes is None else sorted(record.scopes),
+                    "access_lost": record.access_lost,
                     "watermark": watermark_text(record),
                     "matching_applied": confirmed is not None
                     and confirmed.revision == record.applied_revision,
