@@ -59,8 +59,8 @@ class SecretBox:
             ) from None
 
     def derived_key(self, purpose: str) -> bytes:
-        """32 bytes for a purpose of its own, such as signing sessions; the same as long as the master key is."""
-        return _derive(self._master, b"key for " + purpose.encode())
+        """32 bytes for one more purpose, of no use for any other."""
+        return _derive(self._master, purpose.encode())
 
     def hash_phone(self, phone_number: str) -> str:
         return hmac.new(self._hash_key, phone_number.encode(), hashlib.sha256).hexdigest()
