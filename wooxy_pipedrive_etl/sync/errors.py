@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wooxy_pipedrive_etl.contact_list import ListError
 from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
-from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, PipedriveError
 from wooxy_pipedrive_etl.store.errors import StoreError
 
 # The options by which a person allows a run what a guard refused; a refusal that can be lifted names its option.
@@ -18,6 +18,10 @@ class SyncError(Exception):
 
 class WrongAccount(SyncError):
     """The credentials belong to another Pipedrive account than the connection's."""
+
+
+class AccessLost(InvalidToken):
+    """Pipedrive does not let the connection in any more, until a person allows the app again."""
 
 
 class NotImported(SyncError):

@@ -20,7 +20,8 @@ from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
 from . import budget
-from .accounts import check_account, pipedrive_client
+from .accounts import check_account
+from .credentials import check_access, credentials_of, pipedrive_client
 from .errors import NotImported, SyncError
 
 Kind = Literal["changes", "full", "re-map"]
@@ -116,11 +117,13 @@ def begin(
 ) -> Iterator[SyncRun]:
     """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed.
 
-    Raises UnknownConnection, ConnectionBusy, NotImported, KeyUnusable (before anything is asked or written).
+    Raises UnknownConnection, ConnectionBusy, NotImported, AccessLost, KeyUnusable (before anything is asked or
+    written).
     """
     with ExitStack() as resources:
         with reading(store.engine) as connection:
             record = connections.get_connection(connection, connection_name)
+        check_access(record)
         if record.state == "disconnected":
             raise SyncError(f"The connection {record.name} is disconnected; run connect to take it up again.")
         resources.enter_context(sole_writer(store.engine, record))
@@ -135,7 +138,7 @@ def begin(
                 )
             # With another key the memory of opt-outs would know nobody, so a run that needs no credentials
             # checks it as well.
-            store.secrets.decrypt(record.encrypted_api_token)
+            credentials_of(store, record)
             if record.watermark is None and kind == "changes":
                 # There is nothing yet that could have changed.
                 kind = "full"

@@ -56,7 +56,9 @@ def _come_back(visit: Visit) -> Response:
     asked: dict[str, Any] | None = visit.session.pop(_SESSION_KEY, None)
     name = None if asked is None else asked["name"]
     if not is_signed_in(visit.request):
-        visit.flash("You were not signed in any more, so nothing was connected. Sign in and start again.", "warning")
+        visit.flash(
+            "You were not signed in any more, so nothing was connected. Sign in and start again.", "warning"
+        )
         return visit.go(SIGN_IN, next=_start(name))
     if asked is None or not _is_same(asked, visit.query("state")):
         sentence = (

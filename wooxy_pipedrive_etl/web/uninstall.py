@@ -61,7 +61,9 @@ async def _uninstalled(request: Request) -> Response:
         return refusal(408, "It did not arrive in time.")
     except (msgspec.MsgspecError, UnicodeDecodeError, ClientDisconnect):
         return refusal(400, "This does not tell which company's user uninstalled the app.")
-    if told.client_id != app.client_id or not (0 < told.company_id <= _MAX_ID and 0 < told.user_id <= _MAX_ID):
+    if told.client_id != app.client_id or not (
+        0 < told.company_id <= _MAX_ID and 0 < told.user_id <= _MAX_ID
+    ):
         return refusal(400, "This is not about a user of this app.")
     store: Store = request.app.state.store
     try:
