@@ -8,7 +8,15 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, BearerTokens, Grant, OAuthApp, PipedriveClient
+from wooxy_pipedrive_etl.pipedrive import (
+    Account,
+    ApiToken,
+    BearerTokens,
+    Grant,
+    OAuthApp,
+    PipedriveClient,
+    Retries,
+)
 from wooxy_pipedrive_etl.pipedrive.api_url import checked_api_url
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, MissingScope
 from wooxy_pipedrive_etl.store import Store, connections, installations
@@ -53,7 +61,8 @@ def install_with_code(store: Store, app: OAuthApp, code: str) -> Installation:
 def install_with_api_token(store: Store, api_url: str, api_token: str) -> Installation:
     """Takes the API token of a user, to be connected with a domain. Raises PipedriveError."""
     api_url = checked_api_url(api_url)
-    with PipedriveClient(api_url, ApiToken(api_token)) as client:
+    # A person waits, and the address may be a slip.
+    with PipedriveClient(api_url, ApiToken(api_token), retries=Retries(attempts=2), timeout=15.0) as client:
         account = client.account()
     with store.engine.begin() as connection:
         return installations.add_installation(

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync import webhooks
 
-from . import install, integrations, sign_in, uninstall
+from . import consent, install, integrations, sign_in, uninstall
 from .headers import HEADERS
 from .passwords import Attempts, Passwords
 from .receiver import REMEMBER_SECONDS, Receiver
@@ -47,6 +47,7 @@ def build_app(
         *sign_in.routes(),
         *integrations.routes(),
         *install.routes(),
+        *consent.routes(),
         Route("/integrations/{path:path}", page(_nothing_here), methods=["GET"]),
     ]
     session = Middleware(
