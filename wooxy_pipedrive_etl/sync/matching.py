@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,6 +101,14 @@ def match_table_of_run(run: SyncRun) -> pd.DataFrame:
     """The Match variables table as it stands in a run."""
     with reading(run.store.engine) as connection:
         return _table(connection, _view_of_run(connection, run))
+
+
+def version_of_matching(stored: StoredMatching) -> str:
+    """16 hex digits that are the same for matchings that say the same, whatever their revision. A label, or the type
+    that a field had, is nothing that a person chose."""
+    rows = sorted((key, wooxy, format_) for key, _, wooxy, format_ in _rows(stored.variables))
+    said = json.dumps([stored.ignore_empty_values, rows])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
