@@ -19,6 +19,7 @@ from wooxy_pipedrive_etl.mapping.matching import (
     accept_types,
     auto_match,
     check_matching,
+    column_changes,
     empty_matching,
     feed_plan,
     match_table,
@@ -202,51 +203,19 @@ def confirm_matching(connection: sa.Connection, record: ConnectionRecord, matchi
         raise InvalidMatching([error.message for error in errors])
     in_force = confirmed_matching(connection, record.id)
     contact_list = ContactList.of_domain(connection, record.domain)
-    renamed = _rename_variables(connection, contact_list, in_force, matching)
-    added = _add_variables(connection, contact_list, matching)
+    columns = column_changes(
+        None if in_force is None else _matching_of(in_force), matching, view.list_variables
+    )
+    for old, new in columns.renamed:
+        contact_list.rename_variable(connection, old, new)
+    for wooxy, format_ in columns.added:
+        contact_list.add_variable(connection, wooxy, format_)
     changed = in_force is None or not view.confirmed or not _same(in_force, matching)
     if changed:
         _save(connection, record, matching, confirmed=True)
     connections.update_connection(connection, record.id, state="active")
-    return ImportReport(int(matching.variables["wooxy"].notna().sum()), added, renamed, changed)
-
-
-def _rename_variables(
-    connection: sa.Connection, contact_list: ContactList, in_force: StoredMatching | None, matching: Matching
-) -> list[tuple[str, str]]:
-    """A row that goes from a custom variable to one that does not exist yet takes its column along (Wooxy).
-
-    Round after round, since one renaming may make room for another; the formats must agree, for a column has one.
-    """
-    if in_force is None:
-        return []
-    old = {key: (wooxy, format_) for key, _, wooxy, format_ in _rows(in_force.variables)}
-    waiting: list[tuple[str, str]] = []
-    for key, _, wooxy, format_ in _rows(matching.variables):
-        was, was_format = old.get(key, (None, None))
-        if wooxy is not None and was is not None and was != wooxy and was_format == format_:
-            waiting.append((was, wooxy))
-    renamed: list[tuple[str, str]] = []
-    while True:
-        known = contact_list.variables(connection)
-        names = set(known["name"])
-        ours = set(known.loc[known["created_by_sync"], "name"])
-        moves = [(a, b) for a, b in waiting if a in ours and b not in names]
-        if not moves:
-            return renamed
-        contact_list.rename_variable(connection, *moves[0])
-        renamed.append(moves[0])
-        waiting.remove(moves[0])
-
-
-def _add_variables(connection: sa.Connection, contact_list: ContactList, matching: Matching) -> list[str]:
-    known = set(contact_list.variables(connection)["name"])
-    added = []
-    for _, _, wooxy, format_ in _rows(matching.variables):
-        if wooxy is not None and wooxy not in known:
-            contact_list.add_variable(connection, wooxy, format_)
-            added.append(wooxy)
-    return added
+    added = [wooxy for wooxy, _ in columns.added]
+    return ImportReport(int(matching.variables["wooxy"].notna().sum()), added, columns.renamed, changed)
 
 
 def _rows(variables: pd.DataFrame) -> Iterator[tuple[str, str, str | None, str]]:
