@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pandas as pd
@@ -112,19 +112,32 @@ def version_of_matching(stored: StoredMatching) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
+def check_draft(run: SyncRun) -> None:
+    """Raises InvalidMatching if the run looks at a draft that could not be imported as the fields are now."""
+    if run.draft:
+        with reading(run.store.engine) as connection:
+            _drafted_view(connection, run)
+
+
 def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
     """What the run feeds: rows whose field is gone or has another type now, that break another rule, or that the last
-    walk could not read, feed nothing, so that what is stored stays.
+    walk could not read, feed nothing, so that what is stored stays. A draft feeds what it would feed once imported.
 
-    Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have.
+    Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have, and
+    InvalidMatching for a draft that could not be imported.
     """
+    if run.draft:
+        return _feed_plan(connection, _drafted_view(connection, run))
     return feed_plan_with(connection, run.record, run.matching)
 
 
 def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:
     """What a run that began now would feed. Raises as `feed_plan_of`."""
-    matching = Matching(stored.ignore_empty_values, stored.variables)
-    view = _view_of(connection, record, matching, confirmed=True)
+    return _feed_plan(connection, _view_of(connection, record, _matching_of(stored), confirmed=True))
+
+
+def _feed_plan(connection: sa.Connection, view: MatchView) -> FeedPlan:
+    record = view.record
     if not view.matching.ignore_empty_values:
         _check_identifiers(view)
     left_out = (connections.get_connection(connection, record.name).left_out_fields or "").split(",")
@@ -197,10 +210,7 @@ def confirm_matching(connection: sa.Connection, record: ConnectionRecord, matchi
     Raises InvalidMatching, ListError.
     """
     view = _view(connection, record)
-    matching = accept_types(view.variables, matching)
-    errors = check_matching(view.variables, matching, view.list_variables)
-    if errors:
-        raise InvalidMatching([error.message for error in errors])
+    matching = _as_imported(view, matching)
     in_force = confirmed_matching(connection, record.id)
     contact_list = ContactList.of_domain(connection, record.domain)
     columns = column_changes(
@@ -216,6 +226,15 @@ def confirm_matching(connection: sa.Connection, record: ConnectionRecord, matchi
     connections.update_connection(connection, record.id, state="active")
     added = [wooxy for wooxy, _ in columns.added]
     return ImportReport(int(matching.variables["wooxy"].notna().sum()), added, columns.renamed, changed)
+
+
+def _as_imported(view: MatchView, matching: Matching) -> Matching:
+    """The matching as an Import puts it in force. Raises InvalidMatching."""
+    matching = accept_types(view.variables, matching)
+    errors = check_matching(view.variables, matching, view.list_variables)
+    if errors:
+        raise InvalidMatching([error.message for error in errors])
+    return matching
 
 
 def _rows(variables: pd.DataFrame) -> Iterator[tuple[str, str, str | None, str]]:
@@ -249,7 +268,13 @@ def _view(connection: sa.Connection, record: ConnectionRecord) -> MatchView:
 
 
 def _view_of_run(connection: sa.Connection, run: SyncRun) -> MatchView:
-    return _view_of(connection, run.record, _matching_of(run.matching), confirmed=True)
+    confirmed = run.matching.confirmed_at is not None
+    return _view_of(connection, run.record, _matching_of(run.matching), confirmed=confirmed)
+
+
+def _drafted_view(connection: sa.Connection, run: SyncRun) -> MatchView:
+    view = _view_of_run(connection, run)
+    return replace(view, matching=_as_imported(view, view.matching))
 
 
 def _matching_of(stored: StoredMatching) -> Matching:
