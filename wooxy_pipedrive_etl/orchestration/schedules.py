@@ -17,7 +17,7 @@ from .partitions import keep_in_step
     cron_schedule=f"{nightly.MINUTE} {nightly.HOUR} * * *",
     execution_timezone=nightly.time_zone(),
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="A full run of every active connection.",
+    description="A full run of every active connection that is not paused.",
 )
 def nightly_full_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     store = Store.open()
@@ -26,7 +26,7 @@ def nightly_full_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunR
     store.close()
     keep_in_step(context.instance, [record.name for record in records])
     for record in records:
-        if record.state == "active":
+        if record.state == "active" and not record.paused:
             yield dg.RunRequest(
                 run_key=f"{record.name} {context.scheduled_execution_time.isoformat()}",
                 partition_key=record.name,

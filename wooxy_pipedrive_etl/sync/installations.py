@@ -175,6 +175,7 @@ def uninstalled(store: Store, company_id: int, user_id: int) -> list[str]:
                 **NO_CREDENTIALS,
                 state="disconnected",
                 access_lost=UNINSTALLED,
+                requested_run=None,
                 webhook_id=None,
                 webhook_url=None,
                 encrypted_webhook_password=None,

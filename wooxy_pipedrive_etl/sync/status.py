@@ -17,6 +17,7 @@ from . import budget
 from .errors import ALLOW_MASS_DELETE, USE_RESERVE
 from .matching import waiting_and_red
 from .nightly import next_night
+from .requests import requested_run
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,7 +35,7 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
         result = []
         for record in records:
             last = reports.last_run(connection, record.id)
-            current = None
+            current = reports.current_run(connection, record.id)
             confirmed = matchings.confirmed_matching(connection, record.id)
             waiting, red = waiting_and_red(connection, record, confirmed)
             hints = inbox.count_hints(store.inbox, record.id)
@@ -122,7 +123,7 @@ def _next_full_run(record: ConnectionRecord) -> datetime | None:
 
 def _requested(record: ConnectionRecord) -> dict[str, Any] | None:
     """The run that a person has asked for and that has not begun."""
-    request: Any = None
+    request = requested_run(record)
     if request is None:
         return None
     return {

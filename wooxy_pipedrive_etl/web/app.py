@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync import webhooks
 
-from . import consent, install, integrations, sign_in, uninstall
+from . import consent, install, integrations, settings, sign_in, uninstall
 from .headers import HEADERS
 from .passwords import Attempts, Passwords
 from .receiver import REMEMBER_SECONDS, Receiver
@@ -48,6 +48,7 @@ def build_app(
         *integrations.routes(),
         *install.routes(),
         *consent.routes(),
+        *settings.routes(),
         Route("/integrations/{path:path}", page(_nothing_here), methods=["GET"]),
     ]
     session = Middleware(

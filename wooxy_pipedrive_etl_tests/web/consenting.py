@@ -1,4 +1,4 @@
-"""A Pipedrive account with our app registered in it, and a visitor of the pages who goes to its consent page and back."""
+"""A Pipedrive account that our app is registered in, and a visitor who goes to its consent page and back."""
 
 from __future__ import annotations
 

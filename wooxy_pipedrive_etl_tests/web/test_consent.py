@@ -194,7 +194,7 @@ def test_fewer_scopes_the_next_time(pipedrive: Pipedrive) -> None:
     pipedrive.connect()
     pipedrive.set_scopes("base", "contacts:read")
     pipedrive.allow_again()
-    assert pipedrive.record().scopes == {"base", "contacts:read"}
+    assert pipedrive.record().scopes == frozenset({"base", "contacts:read"})
 
 
 def test_allow_again_is_for_connections_that_are_there(pipedrive: Pipedrive) -> None:
