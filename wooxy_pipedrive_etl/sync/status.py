@@ -109,9 +109,7 @@ def _budget(connection: sa.Connection, record: ConnectionRecord, hints: int) -> 
         "left": record.daily_tokens_left,
         "noted_at": _instant(record.budget_noted_at),
         "reserve": None if limit is None else budget.reserve(limit),
-        "next_run_estimates": {
-            kind: budget.estimate(connection, record, kind, hints) for kind in ("changes", "full")
-        },
+        "next_run_estimates": budget.estimates(connection, record, hints),
     }
 
 
