@@ -6,7 +6,7 @@ import re
 
 import httpx
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from starlette.routing import Mount, Route
 
 from wooxy_pipedrive_etl.store import Store
@@ -256,7 +256,8 @@ def test_signing_in_with_a_browser(store: Store, browser_page: Page) -> None:
     with serving(store) as url:
         browser_page.goto(url)
         assert_accessible(browser_page)
-        # The field has the focus already.
+        # The field takes the focus by itself, a moment after the page is there.
+        expect(browser_page.get_by_label("Administrator's password")).to_be_focused()
         browser_page.keyboard.type(PASSWORD)
         browser_page.keyboard.press("Enter")
         browser_page.get_by_role("heading", name="Integrations").wait_for()
