@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from wooxy_pipedrive_etl.contact_list import ListError
 from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
-from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, PipedriveError
 from wooxy_pipedrive_etl.store.errors import StoreError
+
+# The options by which a person allows a run what a guard refused; a refusal that can be lifted names its option.
+ALLOW_MASS_DELETE = "--allow-mass-delete"
+USE_RESERVE = "--use-reserve"
 
 
 class SyncError(Exception):
@@ -14,6 +18,10 @@ class SyncError(Exception):
 
 class WrongAccount(SyncError):
     """The credentials belong to another Pipedrive account than the connection's."""
+
+
+class AccessLost(InvalidToken):
+    """Pipedrive does not let the connection in any more, until a person allows the app again."""
 
 
 class NotImported(SyncError):

@@ -14,7 +14,10 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 
 from . import budget
+from .errors import ALLOW_MASS_DELETE, USE_RESERVE
 from .matching import waiting_and_red
+from .nightly import next_night
+from .requests import requested_run
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,6 +35,7 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
         result = []
         for record in records:
             last = reports.last_run(connection, record.id)
+            current = reports.current_run(connection, record.id)
             confirmed = matchings.confirmed_matching(connection, record.id)
             waiting, red = waiting_and_red(connection, record, confirmed)
             hints = inbox.count_hints(store.inbox, record.id)
@@ -41,7 +45,11 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                     "domain": record.domain,
                     "list_table": record.qualified_list_table,
                     "state": record.state,
+                    "paused": record.paused,
                     "api_url": record.api_url,
+                    "access": record.access,
+                    "scopes": None if record.scopes is None else sorted(record.scopes),
+                    "access_lost": record.access_lost,
                     "watermark": watermark_text(record),
                     "matching_applied": confirmed is not None
                     and confirmed.revision == record.applied_revision,
@@ -52,6 +60,9 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                     "webhook": {"url": record.webhook_url, "registered": record.webhook_id is not None},
                     "hints_waiting": hints,
                     "last_run": None if last is None else _run(last),
+                    "running": None if current is None else _begun(current),
+                    "requested_run": _requested(record),
+                    "next_full_run": _instant(_next_full_run(record)),
                     "schema_changes": [
                         change | {"recorded_at": _instant(change["recorded_at"])}
                         for change in recent_schema_changes(connection, record.id)
@@ -98,10 +109,30 @@ def _budget(connection: sa.Connection, record: ConnectionRecord, hints: int) -> 
         "left": record.daily_tokens_left,
         "noted_at": _instant(record.budget_noted_at),
         "reserve": None if limit is None else budget.reserve(limit),
-        "next_run_estimates": {
-            kind: budget.estimate(connection, record, kind, hints) for kind in ("changes", "full")
-        },
+        "next_run_estimates": budget.estimates(connection, record, hints),
     }
+
+
+def _next_full_run(record: ConnectionRecord) -> datetime | None:
+    """When Dagster's schedule starts one by itself."""
+    by_itself = record.state == "active" and not record.paused and record.access_lost is None
+    return next_night(datetime.now(UTC)) if by_itself else None
+
+
+def _requested(record: ConnectionRecord) -> dict[str, Any] | None:
+    """The run that a person has asked for and that has not begun."""
+    request = requested_run(record)
+    if request is None:
+        return None
+    return {
+        "kind": request.kind,
+        "dry_run": request.dry_run,
+        "requested_at": _instant(request.requested_at),
+    }
+
+
+def _begun(row: dict[str, Any]) -> dict[str, Any]:
+    return {"run_id": row["run_id"], "kind": row["kind"], "started_at": _instant(row["started_at"])}
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
@@ -112,10 +143,19 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "started_at": _instant(row["started_at"]),
         "finished_at": _instant(row["finished_at"]),
         "message": row["message"],
+        "refused": _refused(row["message"]),
         **{count: row[count] for count in reports.COUNTS},
         "estimated_tokens": row["estimated_tokens"],
         "tokens_left": row["tokens_left"],
     }
+
+
+def _refused(message: str | None) -> str | None:
+    """What a person must allow for the run to go through: mass_delete, reserve, or None."""
+    for flag, what in ((ALLOW_MASS_DELETE, "mass_delete"), (USE_RESERVE, "reserve")):
+        if message is not None and flag in message:
+            return what
+    return None
 
 
 def _instant(moment: datetime | None) -> str | None:

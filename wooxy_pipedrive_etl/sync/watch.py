@@ -14,7 +14,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.pipedrive import ApiToken, PipedriveClient, Retries, optional_fields
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Retries, optional_fields
 from wooxy_pipedrive_etl.pipedrive.endpoints import CURRENT_USER, ORGANIZATIONS, PERSON_FIELDS, PERSONS
 from wooxy_pipedrive_etl.store import Store, connections, inbox, mapped, reports
 from wooxy_pipedrive_etl.store.bulk import storable
@@ -27,8 +27,10 @@ from wooxy_pipedrive_etl.store.snapshot import differing_persons, highest_person
 
 from . import budget
 from .catalogue import store_catalogue
+from .credentials import lost_sentence, pipedrive_client
 from .errors import EXPECTED_ERRORS
 from .matching import feed_plan_with
+from .requests import RequestedRun, requested_run
 from .run import read_again_since
 from .staging import mapping_key
 
@@ -68,12 +70,15 @@ class Due:
 
     `reason`: a sentence. `key`: the same as long as nothing was run, so that a second look starts no second run;
     another one after a run, so that a failed one is tried again. What died before it could open its report is tried
-    again in the next hour.
+    again in the next hour. `dry_run`, `allow_mass_delete` and `use_reserve`: what a person asked for (`RequestedRun`).
     """
 
     kind: RunKind
     reason: str
     key: str
+    dry_run: bool = False
+    allow_mass_delete: bool = False
+    use_reserve: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,20 @@ class Waiting:
 
 
 def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting | None:
-    """What the database alone says to be due: an Import, hints of webhooks, what was landed and not applied.
+    """What the database alone says to be due: what a person has asked for, an Import, hints of webhooks, what was
+    landed and not applied.
 
     `now`: UTC. Whoever asks makes sure that no run of the connection is queued or under way.
     """
-    if record.state != "active":
+    request = requested_run(record)
+    if request is not None:
+        # Whoever asks for it waits for it. Neither failures nor the budget hold it up: the run tells of them itself.
+        return _requested(record, request)
+    if not _may_start(record):
         return None
+    lost = lost_sentence(record)
+    if lost is not None:
+        return Waiting(lost)
     with reading(store.engine) as connection:
         matching = confirmed_matching(connection, record.id)
         if matching is None:
@@ -108,8 +121,11 @@ def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting 
 def schema_due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting | None:
     """What changes of the field catalogue make due: a re-map if the matching reads anything that changed, else a fresh
     Match variables table. Like `due`, by the database alone."""
-    if record.state != "active" or record.watermark is None:
+    if not _may_start(record) or record.watermark is None:
         return None
+    lost = lost_sentence(record)
+    if lost is not None:
+        return Waiting(lost)
     with reading(store.engine) as connection:
         recorded_at = newest_schema_change(connection, record.id)
         matching = confirmed_matching(connection, record.id)
@@ -129,8 +145,11 @@ def poll_persons(
 
     `sharers`: how many active connections share the company's budget. An error is one line in the log.
     """
-    if record.state != "active" or record.watermark is None:
+    if not _may_start(record) or record.watermark is None:
         return None
+    lost = lost_sentence(record)
+    if lost is not None:
+        return Waiting(lost)
     # Where new persons may have no update_time, a second request asks for the newest ids.
     by_id = record.null_update_times is not False
     poll = _persons_poll(record, sharers, now, by_id=by_id)
@@ -170,8 +189,11 @@ def poll_fields(
 ) -> Due | Waiting | None:
     """Reads the field catalogue into the store, if it is time to: what changed is due by `schema_due` then. Where the
     list shows names of organisations, looks for changed ones as well; these are due at once."""
-    if record.state != "active" or record.watermark is None:
+    if not _may_start(record) or record.watermark is None:
         return None
+    lost = lost_sentence(record)
+    if lost is not None:
+        return Waiting(lost)
     if not _is_time(record.polled_fields_at, _fields_poll(record, sharers, now).interval, now):
         return None
     with reading(store.engine) as connection:
@@ -195,6 +217,24 @@ def poll_fields(
     return Due("changes", f"{changed} organisations have another name in Pipedrive.", key)
 
 
+def _may_start(record: ConnectionRecord) -> bool:
+    """Whether a run may start, and Pipedrive be asked, without a person's word."""
+    return record.state == "active" and not record.paused
+
+
+def _requested(record: ConnectionRecord, request: RequestedRun) -> Due:
+    # Before the first full run there is nothing that could have changed, or be mapped.
+    kind = request.kind if record.watermark is not None else "full"
+    return Due(
+        kind,
+        f"A person asked for {'a dry run' if request.dry_run else 'it'}.",
+        request.key,
+        request.dry_run,
+        request.allow_mass_delete,
+        request.use_reserve,
+    )
+
+
 @dataclass(frozen=True)
 class _Cause:
     kind: RunKind
@@ -214,7 +254,9 @@ def _cause(store: Store, record: ConnectionRecord, matching: StoredMatching) -> 
     if hints:
         return _Cause(kind, f"Webhooks named {hints} persons.", "hints")
     if record.unapplied:
-        return _Cause(kind, "Persons were read that the list does not have yet.", "unapplied")
+        return _Cause(
+            kind, "Persons were read, or settings changed, that the list does not have yet.", "unapplied"
+        )
     return None
 
 
@@ -283,12 +325,8 @@ def _ask(
     counts however it ends; one that cost more than it should have makes the next one wait longer."""
     _note_poll(store, record, column, now)
     try:
-        token = store.secrets.decrypt(record.encrypted_api_token)
-        with PipedriveClient(
-            record.api_url,
-            ApiToken(token),
-            retries=Retries(attempts=1, refusals=0),
-            timeout=POLL_TIMEOUT_SECONDS,
+        with pipedrive_client(
+            store, record, retries=Retries(attempts=1, refusals=0), timeout=POLL_TIMEOUT_SECONDS
         ) as client:
             try:
                 return question(client)
