@@ -304,6 +304,7 @@ def _forget_old() -> Iterator[sa.Delete]:
         (tables.runs, tables.runs.c.started_at),
         (tables.issues, tables.issues.c.found_at),
         (tables.schema_changes, tables.schema_changes.c.recorded_at),
+        (tables.contact_history, tables.contact_history.c.at),
     ):
         yield table.delete().where(column < oldest)
 
