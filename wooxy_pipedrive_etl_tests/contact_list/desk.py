@@ -189,5 +189,5 @@ class Desk:
                 connection.exec_driver_sql(
                     "DELETE FROM sqlite_sequence WHERE name = ?", (self.list.table_name,)
                 )
-            for table in (tables.links, tables.opt_outs):
+            for table in (tables.links, tables.opt_outs, tables.contact_history):
                 connection.execute(table.delete().where(table.c.connection_id == self.connection_id))
