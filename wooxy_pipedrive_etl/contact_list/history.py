@@ -11,21 +11,28 @@ import sqlalchemy as sa
 
 from .columns import CHANNELS
 
-# SQLite takes no expression that is more than a thousand levels deep, and each `||` is one; a call ends a chain of them.
+# SQLite takes no expression of more than a thousand levels; in a chain of `||` each is one, in a call all are on one.
 _JOINED_AT_ONCE = 100
 
 
 def changed_variables(
-    listed: sa.Table, differs: Mapping[str, sa.ColumnElement[bool]], values: Mapping[str, sa.ColumnElement[Any]]
+    listed: sa.Table,
+    differs: Mapping[str, sa.ColumnElement[bool]],
+    values: Mapping[str, sa.ColumnElement[Any]],
 ) -> sa.ColumnElement[str]:
     """The names of the variables that an update changes, with commas between, as an expression.
 
     `differs`: see `plan.changes`. `values`: what the update writes into each column.
     """
-    changes = {name: differs.get(name) for name in values if name != "updatedAt"}
     # A flag may change for other reasons than what is staged for it.
-    changes |= {name: listed.c[name].is_distinct_from(values[name]) for name in ("active", *CHANNELS) if name in values}
-    names = [sa.case((change, f",{name}"), else_="") for name, change in changes.items() if change is not None]
+    flags = {
+        name: listed.c[name].is_distinct_from(values[name])
+        for name in ("active", *CHANNELS)
+        if name in values
+    }
+    names: list[sa.ColumnElement[str]] = [
+        sa.case((change, f",{name}"), else_="") for name, change in {**differs, **flags}.items()
+    ]
     return sa.func.substr(_joined(names), 2)
 
 

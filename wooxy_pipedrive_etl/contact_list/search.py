@@ -95,7 +95,9 @@ def _columns(
     connection: sa.Connection, table: sa.Table, stored: dict[str, str | None], names: Iterable[str]
 ) -> list[sa.ColumnElement[Any]]:
     return [
-        table.c[name] if stored[name] == "flag" else dialects.exported(connection, table.c[name], stored[name]).label(name)
+        table.c[name]
+        if stored[name] == "flag"
+        else dialects.exported(connection, table.c[name], stored[name]).label(name)
         for name in names
         if name != "contact_id"
     ]

@@ -41,7 +41,12 @@ def note(
 ) -> None:
     """`contacts`: contact_id, person_id, and the names of the variables that changed, with commas between, or null."""
     table = tables.contact_history
-    same = (sa.literal(connection_id), sa.literal(run_id), sa.literal(at, table.c.at.type), sa.literal(action))
+    same = (
+        sa.literal(connection_id),
+        sa.literal(run_id),
+        sa.literal(at, table.c.at.type),
+        sa.literal(action),
+    )
     connection.execute(table.insert().from_select(_COLUMNS, contacts.add_columns(*same)))
 
 
