@@ -187,7 +187,7 @@ def test_what_is_older_than_ninety_days_goes_when_any_run_begins(
             connection_id=idle.id, recorded_at=then, kind="new_field", field_code="c", message="New."
         )
     )
-    contact = sa.select(*[sa.literal(1), sa.literal(7), sa.null()])
+    contact = sa.select(sa.literal(1)).add_columns(sa.literal(7), sa.null())
     note(connection, idle.id, "old", then, "created", contact)
     connection.execute(tables.runs.update().values(started_at=then))
     connection.execute(tables.issues.update().values(found_at=then))
