@@ -78,6 +78,14 @@ class MatchingError:
         return f"“{self.label}” ({self.pipedrive}): {self.problem}"
 
 
+class ColumnChanges(NamedTuple):
+    """What putting a matching in force does to the list's columns, in this order. `renamed`: (old, new) names, to be
+    done one after the other; `added`: (name, format)."""
+
+    renamed: list[tuple[str, str]]
+    added: list[tuple[str, str]]
+
+
 def empty_matching(ignore_empty_values: bool = True) -> Matching:
     return Matching.of(ignore_empty_values, [])
 
@@ -228,6 +236,36 @@ def match_table(
     frame: dict[str, Any] = {name: pd.Series([row[name] for row in table], dtype=object) for name in columns}
     frame["new"] = pd.Series([row["new"] for row in table], dtype=bool)
     return pd.DataFrame(frame)
+
+
+def column_changes(
+    in_force: Matching | None, matching: Matching, list_variables: pd.DataFrame
+) -> ColumnChanges:
+    """What changes in the list's columns when a matching takes the place of the one in force (None: there is none yet).
+
+    A row that goes from a custom variable of ours to one that does not exist yet takes its column along (Wooxy): round
+    after round, since one renaming may make room for another. The formats must agree, for a column has one.
+    """
+    names = set(list_variables["name"])
+    ours = set(list_variables.loc[list_variables["created_by_sync"], "name"])
+    old = {row.pipedrive: row for row in _rows(in_force or empty_matching())}
+    waiting: list[tuple[str, str]] = []
+    for row in _rows(matching):
+        was = old.get(row.pipedrive)
+        if was is None or was.wooxy is None or row.wooxy is None:
+            continue
+        if was.wooxy != row.wooxy and was.format == row.format:
+            waiting.append((was.wooxy, row.wooxy))
+    renamed: list[tuple[str, str]] = []
+    while moves := [(a, b) for a, b in waiting if a in ours and b not in names]:
+        move = moves[0]
+        for known in (names, ours):
+            known.remove(move[0])
+            known.add(move[1])
+        renamed.append(move)
+        waiting.remove(move)
+    added = {row.wooxy: row.format for row in _rows(matching) if row.wooxy is not None}
+    return ColumnChanges(renamed, [(name, format_) for name, format_ in added.items() if name not in names])
 
 
 def feed_plan(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pandas as pd
@@ -17,6 +19,7 @@ from wooxy_pipedrive_etl.mapping.matching import (
     accept_types,
     auto_match,
     check_matching,
+    column_changes,
     empty_matching,
     feed_plan,
     match_table,
@@ -101,19 +104,40 @@ def match_table_of_run(run: SyncRun) -> pd.DataFrame:
         return _table(connection, _view_of_run(connection, run))
 
 
+def version_of_matching(stored: StoredMatching) -> str:
+    """16 hex digits that are the same for matchings that say the same, whatever their revision. A label, or the type
+    that a field had, is nothing that a person chose."""
+    rows = sorted((key, wooxy, format_) for key, _, wooxy, format_ in _rows(stored.variables))
+    said = json.dumps([stored.ignore_empty_values, rows])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def check_draft(run: SyncRun) -> None:
+    """Raises InvalidMatching if the run looks at a draft that could not be imported as the fields are now."""
+    if run.draft:
+        with reading(run.store.engine) as connection:
+            _drafted_view(connection, run)
+
+
 def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
     """What the run feeds: rows whose field is gone or has another type now, that break another rule, or that the last
-    walk could not read, feed nothing, so that what is stored stays.
+    walk could not read, feed nothing, so that what is stored stays. A draft feeds what it would feed once imported.
 
-    Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have.
+    Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have, and
+    InvalidMatching for a draft that could not be imported.
     """
+    if run.draft:
+        return _feed_plan(connection, _drafted_view(connection, run))
     return feed_plan_with(connection, run.record, run.matching)
 
 
 def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:
     """What a run that began now would feed. Raises as `feed_plan_of`."""
-    matching = Matching(stored.ignore_empty_values, stored.variables)
-    view = _view_of(connection, record, matching, confirmed=True)
+    return _feed_plan(connection, _view_of(connection, record, _matching_of(stored), confirmed=True))
+
+
+def _feed_plan(connection: sa.Connection, view: MatchView) -> FeedPlan:
+    record = view.record
     if not view.matching.ignore_empty_values:
         _check_identifiers(view)
     left_out = (connections.get_connection(connection, record.name).left_out_fields or "").split(",")
@@ -186,57 +210,31 @@ def confirm_matching(connection: sa.Connection, record: ConnectionRecord, matchi
     Raises InvalidMatching, ListError.
     """
     view = _view(connection, record)
-    matching = accept_types(view.variables, matching)
-    errors = check_matching(view.variables, matching, view.list_variables)
-    if errors:
-        raise InvalidMatching([error.message for error in errors])
+    matching = _as_imported(view, matching)
     in_force = confirmed_matching(connection, record.id)
     contact_list = ContactList.of_domain(connection, record.domain)
-    renamed = _rename_variables(connection, contact_list, in_force, matching)
-    added = _add_variables(connection, contact_list, matching)
+    columns = column_changes(
+        None if in_force is None else _matching_of(in_force), matching, view.list_variables
+    )
+    for old, new in columns.renamed:
+        contact_list.rename_variable(connection, old, new)
+    for wooxy, format_ in columns.added:
+        contact_list.add_variable(connection, wooxy, format_)
     changed = in_force is None or not view.confirmed or not _same(in_force, matching)
     if changed:
         _save(connection, record, matching, confirmed=True)
     connections.update_connection(connection, record.id, state="active")
-    return ImportReport(int(matching.variables["wooxy"].notna().sum()), added, renamed, changed)
+    added = [wooxy for wooxy, _ in columns.added]
+    return ImportReport(int(matching.variables["wooxy"].notna().sum()), added, columns.renamed, changed)
 
 
-def _rename_variables(
-    connection: sa.Connection, contact_list: ContactList, in_force: StoredMatching | None, matching: Matching
-) -> list[tuple[str, str]]:
-    """A row that goes from a custom variable to one that does not exist yet takes its column along (Wooxy).
-
-    Round after round, since one renaming may make room for another; the formats must agree, for a column has one.
-    """
-    if in_force is None:
-        return []
-    old = {key: (wooxy, format_) for key, _, wooxy, format_ in _rows(in_force.variables)}
-    waiting: list[tuple[str, str]] = []
-    for key, _, wooxy, format_ in _rows(matching.variables):
-        was, was_format = old.get(key, (None, None))
-        if wooxy is not None and was is not None and was != wooxy and was_format == format_:
-            waiting.append((was, wooxy))
-    renamed: list[tuple[str, str]] = []
-    while True:
-        known = contact_list.variables(connection)
-        names = set(known["name"])
-        ours = set(known.loc[known["created_by_sync"], "name"])
-        moves = [(a, b) for a, b in waiting if a in ours and b not in names]
-        if not moves:
-            return renamed
-        contact_list.rename_variable(connection, *moves[0])
-        renamed.append(moves[0])
-        waiting.remove(moves[0])
-
-
-def _add_variables(connection: sa.Connection, contact_list: ContactList, matching: Matching) -> list[str]:
-    known = set(contact_list.variables(connection)["name"])
-    added = []
-    for _, _, wooxy, format_ in _rows(matching.variables):
-        if wooxy is not None and wooxy not in known:
-            contact_list.add_variable(connection, wooxy, format_)
-            added.append(wooxy)
-    return added
+def _as_imported(view: MatchView, matching: Matching) -> Matching:
+    """The matching as an Import puts it in force. Raises InvalidMatching."""
+    matching = accept_types(view.variables, matching)
+    errors = check_matching(view.variables, matching, view.list_variables)
+    if errors:
+        raise InvalidMatching([error.message for error in errors])
+    return matching
 
 
 def _rows(variables: pd.DataFrame) -> Iterator[tuple[str, str, str | None, str]]:
@@ -270,7 +268,13 @@ def _view(connection: sa.Connection, record: ConnectionRecord) -> MatchView:
 
 
 def _view_of_run(connection: sa.Connection, run: SyncRun) -> MatchView:
-    return _view_of(connection, run.record, _matching_of(run.matching), confirmed=True)
+    confirmed = run.matching.confirmed_at is not None
+    return _view_of(connection, run.record, _matching_of(run.matching), confirmed=confirmed)
+
+
+def _drafted_view(connection: sa.Connection, run: SyncRun) -> MatchView:
+    view = _view_of_run(connection, run)
+    return replace(view, matching=_as_imported(view, view.matching))
 
 
 def _matching_of(stored: StoredMatching) -> Matching:

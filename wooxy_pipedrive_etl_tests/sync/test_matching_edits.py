@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.matchings import latest_matching
 from wooxy_pipedrive_etl.sync import matching
 from wooxy_pipedrive_etl_tests.scenario import (
     Connected,
@@ -160,3 +162,21 @@ def test_a_matching_that_breaks_rules_names_each_row_and_changes_nothing(databas
             assert len(refused.value.errors) == len(named)
         assert (acme.dump(), acme.export()) == (before, export)
         assert matching.export_matching(acme.store, acme.name) == shown
+
+
+def test_a_version_tells_matchings_apart_by_what_a_person_chose(sqlite_url: str) -> None:
+    def version(connection: Connected) -> str:
+        with reading(connection.store.engine) as database:
+            stored = latest_matching(database, connection.record().id)
+        assert stored is not None
+        return matching.version_of_matching(stored)
+
+    with connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(BEFORE)
+        before = version(acme)
+        matching.set_ignore_empty_values(acme.store, acme.name, False)
+        overwriting = version(acme)
+        acme.import_rows({**BEFORE, "city": "place"})
+        assert len({before, overwriting, version(acme)}) == 3
+        acme.import_rows(BEFORE)
+        assert version(acme) == before
