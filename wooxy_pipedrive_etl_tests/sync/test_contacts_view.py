@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wooxy_pipedrive_etl.store.database import reading
@@ -173,7 +175,7 @@ def newest_run(acme: Connected) -> str:
     return run_id
 
 
-def issues(acme: Connected, **chosen: str | None) -> list[Issue]:
+def issues(acme: Connected, **chosen: Any) -> list[Issue]:
     return view_issues(acme.store, acme.name, **chosen).issues
 
 
