@@ -78,9 +78,7 @@ def _sentence(view: RunView) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """A time of ours, UTC without a zone, or None."""
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo is None else None

@@ -96,6 +96,12 @@ def test_deactivated_and_switched_on_again(desk: Desk) -> None:
     assert events(desk)[1:] == [("deactivated", 1, "")]
     desk.sync(person(1, email="a@x.com"), on_delete="deactivate")
     assert events(desk)[2:] == [("updated", 1, "active")]
+    # Somebody is quicker, before the plan or after it.
     desk.edit(1, active=False)
     desk.sync(on_delete="deactivate")
+    desk.edit(1, active=True)
+    desk.stage()
+    desk.plan(on_delete="deactivate")
+    desk.edit(1, active=False)
+    desk.apply(on_delete="deactivate")
     assert len(events(desk)) == 3

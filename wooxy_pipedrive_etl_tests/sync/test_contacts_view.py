@@ -99,6 +99,7 @@ def test_whose_it_is(database_url: str) -> None:
         adopted = acme.contact(email="old@example.com")["contact_id"]
         add_person(acme.account, 3, name=" ", emails=[email("old@example.com")])
         newer = add_person(acme.account, 4, emails=[email("person1@example.com")])
+        add_person(acme.account, 5, emails=[email("person2@example.com")])
         acme.sync()
         url = acme.server.url
         owner = view(acme).owner

@@ -71,6 +71,9 @@ def test_from_the_import_to_the_end(acme: Connected, visitor: Visitor) -> None:
     assert 'href="/integrations/acme/issues">See what was rejected, and why' in answer.text
     assert "http-equiv" not in answer.text
     assert visitor.get(PROGRESS, headers={"accept": "application/json"}).json()["under_way"] is False
+    with acme.store.engine.begin() as connection:
+        connection.execute(tables.runs.delete())
+    assert "Waiting for Dagster" not in progress(visitor)
 
 
 def test_who_waits_long_is_told_what_must_run(acme: Connected, visitor: Visitor) -> None:
@@ -163,7 +166,6 @@ def test_the_history_of_runs(acme: Connected, visitor: Visitor) -> None:
     rest = text_of(visitor.get(f"/integrations/acme/runs{older}"))
     assert [f"Failed</b> {number}" in rest for number in (28, 29, 34)] == [False, True, True]
     assert visitor.get("/integrations/acme/runs?before=x").status_code == 200
-    assert visitor.get("/integrations/acme/runs?before=2026-01-01T00:00:00%2B02:00").status_code == 200
 
 
 def test_the_page_follows_the_run_in_place(acme: Connected, url: str, browser_page: Page) -> None:
