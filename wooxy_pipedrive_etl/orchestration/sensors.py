@@ -57,7 +57,7 @@ Look = Callable[[Store, ConnectionRecord, datetime, int], Due | Waiting | None]
     jobs=[changes_sync, full_sync, remap],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Follows people, Imports, webhooks and what was read but not applied within seconds; asks Pipedrive nothing.",
+    description="Follows people, Imports, webhooks and what was not applied within seconds; asks Pipedrive nothing.",
 )
 def matching_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     def look(store: Store, record: ConnectionRecord, now: datetime, _: int) -> Due | Waiting | None:
