@@ -121,6 +121,7 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
             connection_id,
             run.settings,
             run.store.secrets.hash_phone,
+            run.run_id,
             datetime.now(UTC).replace(tzinfo=None, microsecond=0),
         )
         forget_gone_persons(connection, connection_id)

@@ -103,6 +103,7 @@ def test_forgetting_leaves_the_list_and_nothing_else(database_url: str) -> None:
             tables.issues,
             tables.schema_changes,
             tables.snapshot,
+            tables.contact_history,
         ):
             assert acme.rows(table), table.name
         before = acme.export()
