@@ -1,4 +1,5 @@
-"""One writer a connection: a lock that the system itself lets go when its holder dies, however it dies."""
+"""One writer a connection, and one editor of its matching: locks that the system itself lets go when their holder dies,
+however it dies."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from .connections import ConnectionRecord
 from .errors import StoreError
 
-# The first half of the key of PostgreSQL's advisory locks; the second is the connection's id.
+# The first halves of the keys of PostgreSQL's advisory locks; the second is the connection's id.
 _LOCK_SPACE = 1_870_034
+_MATCHING_LOCK_SPACE = 1_870_035
 
 
 class ConnectionBusy(StoreError):
@@ -58,3 +60,15 @@ def is_held(engine: sa.Engine, record: ConnectionRecord) -> bool:
             return False
     except ConnectionBusy:
         return True
+
+
+def sole_editor(connection: sa.Connection, record: ConnectionRecord) -> None:
+    """Until the transaction ends nobody else changes the connection's matching; waits for who does. For use in a
+    transaction that writes.
+
+    Not the connection's row: a run that writes the list wants that at the end, and an Import must wait for that run.
+    """
+    # Writers on SQLite take turns anyway.
+    if connection.dialect.name == "postgresql":
+        key = (sa.cast(_MATCHING_LOCK_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))
