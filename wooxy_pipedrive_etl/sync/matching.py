@@ -194,9 +194,13 @@ def confirm_matching(connection: sa.Connection, view: MatchView, matching: Match
     """Puts a matching in force, with the types that the fields have now; from now on the connection is active. What
     every Import is in the end, with the view that `editing` gives.
 
-    Raises InvalidMatching, ListError.
+    Raises InvalidMatching, ListError, and SyncError if the connection is disconnected.
     """
     record = view.record
+    if record.state == "disconnected":
+        raise SyncError(
+            f"The connection {record.name} is disconnected, so nothing was imported; connect it again."
+        )
     matching = accept_types(view.variables, matching)
     errors = check_matching(view.variables, matching, view.list_variables)
     if errors:
