@@ -318,16 +318,16 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
 ) -> None:
-    """Receive Pipedrive's webhooks, until it is stopped.
+    """The pages (integrations, Match variables, the list), and the receiver of webhooks, until it is stopped.
 
-    It speaks http: let a web server that has a certificate pass https://YOUR-HOST/webhooks/ on to it.
+    It speaks http: let a web server that has a certificate pass https://YOUR-HOST/ on to it.
     """
     # The web server takes a moment to load, which the other commands need not wait for.
     from wooxy_pipedrive_etl.web.server import serve as serve_web
 
     store = Store.open()
     try:
-        serve_web(store, host, port, lambda at: _out.print(f"Receiving webhooks at {at}; stop with Ctrl+C."))
+        serve_web(store, host, port, lambda sentence: _out.print(sentence, markup=False))
     finally:
         store.close()
 

@@ -26,6 +26,8 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, StoreError, database_sentence
 from wooxy_pipedrive_etl.sync.webhooks import USER
 
+from .bodies import TooLarge, read_body
+
 logger = logging.getLogger(__name__)
 
 # Persons of hundreds of fields stay far below.
@@ -70,10 +72,6 @@ class _Malformed(Exception):
     """The body is no event of a person; the text says why, and repeats nothing of it."""
 
 
-class _TooLarge(Exception):
-    pass
-
-
 class Receiver:
     """The endpoint, for one store. It writes to the inbox and reads the connections; nothing else."""
 
@@ -99,8 +97,8 @@ class Receiver:
             return _refusal(401, "The webhook's user or password is not right.", challenge)
         try:
             async with asyncio.timeout(_BODY_SECONDS):
-                body = await _body(request)
-        except _TooLarge:
+                body = await read_body(request, MAX_BODY_BYTES)
+        except TooLarge:
             return _refusal(413, f"An event has at most {MAX_BODY_BYTES} bytes.")
         except TimeoutError:
             return _refusal(408, "The event did not arrive in time.")
@@ -214,19 +212,6 @@ class _Doors:
             return _Door(connection_id, encrypted_password, known.expected)
         password = self._store.secrets.decrypt(encrypted_password)
         return _Door(connection_id, encrypted_password, f"{USER}:{password}".encode())
-
-
-async def _body(request: Request) -> bytes:
-    """Raises _TooLarge without reading on."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-        raise _TooLarge
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise _TooLarge
-    return bytes(body)
 
 
 def _read(body: bytes) -> _Hint:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import uvicorn
 
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync.errors import SyncError
 
+from . import sign_in
 from .app import build_app
+from .passwords import Passwords
 
 # More calls at once than this get a 503: whoever floods us waits, not our memory.
 _CALLS_AT_ONCE = 200
@@ -20,14 +24,27 @@ _CALLS_AT_ONCE = 200
 _LAST_SECONDS = 5
 
 
+PUBLIC_URL_VARIABLE = "WOOXY_PIPEDRIVE_PUBLIC_URL"
+
+
 def serve(store: Store, host: str, port: int, announce: Callable[[str], object]) -> None:
-    """Returns after SIGINT or SIGTERM. `announce` gets the URL once the port is ours. Raises SyncError if it can't be
-    had. For the main thread."""
+    """Returns after SIGINT or SIGTERM. `announce` gets the URL of the pages once the port is ours, and, as long as
+    nobody has chosen the administrator's password, the sentence that says where to. Raises SyncError if the port can't
+    be had, or a setting is no good. For the main thread."""
     listener = _listen(host, port)
     bound_host, bound_port = listener.getsockname()[:2]
-    announce(f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}")
+    bound_url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
+    public_url = os.environ.get(PUBLIC_URL_VARIABLE, "").rstrip("/") or bound_url
+    app = build_app(store, public_url=public_url, hosts={bound_host})
+    announce(f"Pages at {public_url}, webhooks too; stop with Ctrl+C.")
+    passwords: Passwords = app.state.passwords
+    if not passwords.is_chosen:
+        announce(
+            "Choose the administrator's password at "
+            f"{public_url}{sign_in.WELCOME}?{urlencode({'invitation': passwords.invitation})}"
+        )
     config = uvicorn.Config(
-        build_app(store),
+        app,
         log_config=None,
         # A line a call would be for nobody, and a flood would fill the disk with them.
         access_log=False,

@@ -23,7 +23,11 @@ def _serving(program: CommandLine) -> Iterator[tuple[str, subprocess.Popen[str]]
     """`wooxy-pipedrive serve` as a process of its own, once it listens: its URL and the process."""
     process = subprocess.Popen(
         [PROGRAM, "serve", "--port", "0"],
-        env={**os.environ, **program.environment},
+        env={
+            **os.environ,
+            **program.environment,
+            "WOOXY_PIPEDRIVE_ADMIN_PASSWORD": "a password of the tests",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -31,8 +35,8 @@ def _serving(program: CommandLine) -> Iterator[tuple[str, subprocess.Popen[str]]
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("Receiving webhooks at http://127.0.0.1:"), line
-        yield line.removeprefix("Receiving webhooks at ").partition(";")[0], process
+        assert line.startswith("Pages at http://127.0.0.1:"), line
+        yield line.removeprefix("Pages at ").partition(",")[0], process
     finally:
         process.kill()
         process.communicate()

@@ -1,4 +1,4 @@
-"""A store with the connection acme in it, whose webhook has a password, and the receiver over HTTP."""
+"""A store with the connection acme in it, whose webhook has a password; the application over HTTP, and its visitors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, Page
 
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.sync.webhooks import USER
+from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 from wooxy_pipedrive_etl_tests.scenario import isolate
 from wooxy_pipedrive_etl_tests.store.conftest import new_connection
 
+from . import browser as browsers
+from . import visitor as visitors
 from .served import serving
+from .visitor import Visitor
 
 PASSWORD = "a-secret-password"
 
@@ -23,6 +28,7 @@ PASSWORD = "a-secret-password"
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate(monkeypatch, tmp_path)
+    monkeypatch.setenv(PASSWORD_VARIABLE, visitors.PASSWORD)
 
 
 @dataclass(frozen=True)
@@ -82,3 +88,28 @@ def forgetful_receiver(store: Store) -> Iterator[Receiver]:
         httpx.Client(trust_env=False, timeout=30) as client,
     ):
         yield Receiver(store, connection_id, url, client)
+
+
+@pytest.fixture
+def visitor(store: Store) -> Iterator[Visitor]:
+    """Signed in, on the pages of `store`."""
+    with serving(store) as url, visitors.visiting(url) as visitor:
+        yield visitor.sign_in()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    yield from browsers.launched()
+
+
+@pytest.fixture
+def browser_page(browser: Browser) -> Iterator[Page]:
+    """A page in a fresh browser profile, in which any error of a script fails the test."""
+    context = browser.new_context()
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert errors == []

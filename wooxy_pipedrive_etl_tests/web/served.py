@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.web.app import build_app
@@ -24,11 +25,14 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(store: Store, *, remember_seconds: float = REMEMBER_SECONDS) -> Iterator[str]:
-    """The root of the application's URL. With `remember_seconds` 0 it looks the passwords up at each call."""
+def serving(
+    store: Store, *, remember_seconds: float = REMEMBER_SECONDS, app: Starlette | None = None
+) -> Iterator[str]:
+    """The root of the application's URL. With `remember_seconds` 0 it looks the passwords up at each call; `app`: one
+    that was built already."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        build_app(store, remember_seconds=remember_seconds),
+        app or build_app(store, remember_seconds=remember_seconds),
         log_config=None,
         access_log=False,
         lifespan="off",

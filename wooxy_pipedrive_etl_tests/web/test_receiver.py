@@ -241,7 +241,7 @@ def test_other_methods_and_paths(receiver: Receiver) -> None:
     assert receiver.client.get(url).status_code == 405
     assert receiver.client.delete(url).status_code == 405
     assert receiver.client.post(f"{url}/").status_code == 404
-    assert receiver.client.get(receiver.url).status_code == 404
+    assert receiver.client.get(f"{receiver.url}/webhooks").status_code == 404
 
 
 def test_headers_of_every_answer(receiver: Receiver) -> None:

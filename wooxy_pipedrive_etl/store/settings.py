@@ -1,0 +1,20 @@
+"""The program's own settings, by name."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from . import tables
+
+
+def get(connection: sa.Connection, name: str) -> str | None:
+    table = tables.settings
+    return connection.execute(sa.select(table.c.value).where(table.c.name == name)).scalar()
+
+
+def put_if_missing(connection: sa.Connection, name: str, value: str) -> bool:
+    """Whether it was missing; of two who put it at once, one is told so."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(tables.settings).values(name=name, value=value).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1

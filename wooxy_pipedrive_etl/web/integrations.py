@@ -1,0 +1,18 @@
+"""The first page: all connections, and how they stand."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from wooxy_pipedrive_etl.sync import status
+
+from .visit import Visit, page
+
+
+def routes() -> list[BaseRoute]:
+    return [Route("/", page(_show), methods=["GET"])]
+
+
+def _show(visit: Visit) -> Response:
+    return visit.render("integrations.html", integrations=status.statuses(visit.store))

@@ -1,0 +1,241 @@
+"""What every page has in common: who may see it, how its form is read, how it answers.
+
+`page` makes an endpoint of a plain function. Whatever is not said to be public needs a signed-in browser, and every
+form needs the token that our own page put into it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.templating import Jinja2Templates
+
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
+from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
+
+from .bodies import TooLarge, read_body
+from .passwords import Passwords
+
+logger = logging.getLogger(__name__)
+
+# The form of 1,500 variables stays below both.
+MAX_FORM_BYTES = 1024 * 1024
+MAX_FORM_FIELDS = 10_000
+
+SIGN_IN = "/sign-in"
+CSRF_FIELD = "csrf"
+CSRF_HEADER = "x-csrf-token"
+
+Handler = Callable[["Visit"], Response]
+
+
+class Form:
+    """The fields of a form that was sent. Of a field that came twice, the last counts."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
+        self._fields = dict(pairs)
+
+    def get(self, name: str, default: str = "") -> str:
+        """Without the blanks around it."""
+        return self._fields.get(name, default).strip()
+
+    def raw(self, name: str) -> str:
+        """As it was typed; for passwords."""
+        return self._fields.get(name, "")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fields
+
+    def items(self) -> list[tuple[str, str]]:
+        return list(self._fields.items())
+
+
+class Visit:
+    """One request for a page: what was asked, by which browser, and ways to answer."""
+
+    def __init__(self, request: Request, form: Form) -> None:
+        self.request = request
+        self.form = form
+        self.store: Store = request.app.state.store
+        self.session: dict[str, Any] = request.session
+        self._templates: Jinja2Templates = request.app.state.templates
+
+    @property
+    def wants_json(self) -> bool:
+        return _wants_json(self.request)
+
+    def query(self, name: str) -> str:
+        return self.request.query_params.get(name, "").strip()
+
+    def record(self) -> ConnectionRecord:
+        """The connection that the path names. Raises UnknownConnection."""
+        with reading(self.store.engine) as connection:
+            return connections.get_connection(connection, self.request.path_params["name"])
+
+    def render(self, template: str, status: int = 200, **context: Any) -> Response:
+        """The template sees `visit`, `csrf` (for the hidden field), `flashes` and what is given."""
+        flashes = self.session.pop("flashes", [])
+        return self._templates.TemplateResponse(
+            self.request,
+            template,
+            {
+                "visit": self,
+                "csrf": csrf_token(self.session),
+                "signed_in": is_signed_in(self.request),
+                "flashes": flashes,
+                **context,
+            },
+            status,
+        )
+
+    def flash(self, sentence: str, kind: str = "success") -> None:
+        """Shown on the next page; `kind`: success, warning or error."""
+        # In the cookie, which browsers drop beyond 4 KB.
+        flashes = [*self.session.get("flashes", []), [kind, sentence[:600]]]
+        self.session["flashes"] = flashes[-3:]
+
+    def go(self, path: str, **query: str) -> Response:
+        """Sends the browser on to one of our own pages, after a form."""
+        return RedirectResponse(f"{path}?{urlencode(query)}" if query else path, 303)
+
+    def json(self, content: Any, status: int = 200) -> Response:
+        return JSONResponse(content, status)
+
+    def problem(self, status: int, sentence: str) -> Response:
+        """A page, or JSON for a script, that says what is wrong."""
+        if self.wants_json:
+            return JSONResponse({"error": sentence}, status)
+        return self.render("problem.html", status, sentence=sentence)
+
+
+def page(handler: Handler, *, public: bool = False) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of a page. The handler runs in a thread of its own, since it asks the database.
+
+    `public`: it is for browsers that are not signed in.
+    """
+
+    @functools.wraps(handler)
+    async def endpoint(request: Request) -> Response:
+        if not _is_our_host(request):
+            return PlainTextResponse(
+                "These pages are not served under this host name; set WOOXY_PIPEDRIVE_PUBLIC_URL to the address at "
+                "which people open them.\n",
+                421,
+            )
+        empty = Visit(request, Form())
+        try:
+            if not public and not await run_in_threadpool(is_signed_in, request):
+                return _to_sign_in(request)
+            form = Form()
+            if request.method not in ("GET", "HEAD"):
+                if _is_from_elsewhere(request):
+                    return await run_in_threadpool(empty.problem, 403, _FORGED)
+                form = await _form(request)
+                given = form.get(CSRF_FIELD) or request.headers.get(CSRF_HEADER, "")
+                if not hmac.compare_digest(given.encode(), csrf_token(request.session).encode()):
+                    return await run_in_threadpool(empty.problem, 403, _FORGED)
+            return await run_in_threadpool(_answer, handler, Visit(request, form))
+        except TooLarge:
+            return await run_in_threadpool(empty.problem, 413, "The form is too large; nothing was changed.")
+        except ValueError:
+            return await run_in_threadpool(empty.problem, 400, "The form can't be read; nothing was changed.")
+        except ClientDisconnect:
+            return Response(status_code=400)
+
+    # Tests look through all routes for pages that nobody meant to be public.
+    endpoint.is_public = public  # type: ignore[attr-defined]
+    return endpoint
+
+
+_FORGED = "The form did not come from this page, or it is too old; nothing was changed. Go back, reload, and try again."
+
+
+def _answer(handler: Handler, visit: Visit) -> Response:
+    try:
+        return handler(visit)
+    except UnknownConnection as error:
+        return visit.problem(404, str(error))
+    except EXPECTED_ERRORS as error:
+        return visit.problem(400, str(error))
+    except DATABASE_ERRORS as error:
+        return visit.problem(503, database_sentence(error))
+
+
+def csrf_token(session: dict[str, Any]) -> str:
+    """The token of the browser's session, made at its first look."""
+    token: str = session.setdefault("csrf", secrets.token_urlsafe(32))
+    return token
+
+
+def sign_in(request: Request, mark: str) -> None:
+    """From now on the browser is signed in. What it had before, the token of forms included, is not carried over."""
+    request.session.clear()
+    request.session["mark"] = mark
+
+
+def is_signed_in(request: Request) -> bool:
+    passwords: Passwords = request.app.state.passwords
+    given, mark = request.session.get("mark"), passwords.mark()
+    return isinstance(given, str) and mark is not None and hmac.compare_digest(given, mark)
+
+
+def safe_path(path: str) -> str:
+    """A path of ours to go on to, or the first page for anything that could lead elsewhere."""
+    parts = urlsplit(path)
+    own = (
+        path.startswith("/")
+        and not path.startswith("//")
+        and not parts.scheme
+        and not parts.netloc
+        and "\\" not in path
+        and path.isprintable()
+    )
+    return path if own else "/"
+
+
+def _to_sign_in(request: Request) -> Response:
+    if _wants_json(request):
+        return JSONResponse({"error": "You are not signed in any more; sign in again."}, 401)
+    # A form's path may take no GET.
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = {"next": path} if request.method == "GET" and path != "/" else {}
+    return RedirectResponse(SIGN_IN + (f"?{urlencode(query)}" if query else ""), 303)
+
+
+async def _form(request: Request) -> Form:
+    """Raises TooLarge, and ValueError for what is no form."""
+    body = await read_body(request, MAX_FORM_BYTES)
+    text = body.decode("utf-8")
+    pairs = parse_qsl(
+        text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS, errors="strict", encoding="utf-8"
+    )
+    if any("\0" in part for pair in pairs for part in pair):
+        raise ValueError
+    return Form(pairs)
+
+
+def _is_our_host(request: Request) -> bool:
+    """Another site's name that was made to lead here (DNS rebinding) is not ours."""
+    hosts: frozenset[str] = request.app.state.hosts
+    return (request.url.hostname or "") in hosts
+
+
+def _is_from_elsewhere(request: Request) -> bool:
+    """What browsers say of where a form comes from; the token is needed whatever they say."""
+    return request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+
+
+def _wants_json(request: Request) -> bool:
+    return "application/json" in request.headers.get("accept", "")

@@ -1,0 +1,258 @@
+"""Who gets in: the password, its first choice, guesses, sessions, forged forms, and where one is sent on to."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+from starlette.routing import Mount, Route
+
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.web.app import build_app
+from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE, PasswordRefused
+from wooxy_pipedrive_etl.web.visit import MAX_FORM_BYTES, MAX_FORM_FIELDS, safe_path
+
+from .browser import assert_accessible
+from .served import serving
+from .visitor import PASSWORD, Visitor, text_of, visiting
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+def test_the_pages_are_for_who_is_signed_in(store: Store) -> None:
+    with serving(store) as url, visiting(url) as visitor:
+        answer = visitor.get("/integrations/acme/match?show=all")
+        assert answer.status_code == 303
+        sign_in = visitor.follow(answer)
+        assert "Administrator's password" in text_of(sign_in)
+        answer = visitor.post(
+            "/sign-in",
+            {"password": PASSWORD, "next": "/?from=here"},
+            headers={"sec-fetch-site": "same-origin"},
+        )
+        assert answer.headers["location"] == "/?from=here"
+        assert "Integrations" in text_of(visitor.follow(answer))
+        assert visitor.follow(visitor.post("/sign-out")).status_code == 200
+        assert visitor.get("/").status_code == 303
+
+
+def test_a_script_is_told_that_the_browser_is_not_signed_in_any_more(store: Store) -> None:
+    with serving(store) as url, visiting(url) as visitor:
+        answer = visitor.get("/", headers={"accept": "application/json"})
+        assert (answer.status_code, answer.json()["error"]) == (
+            401,
+            "You are not signed in any more; sign in again.",
+        )
+
+
+def test_no_page_is_public_that_should_not_be(store: Store) -> None:
+    """A route that `page` has not made would be open to everybody."""
+    public = set()
+    for mount in build_app(store).routes:
+        if isinstance(mount, Mount) and mount.path == "":
+            for route in mount.routes:
+                assert isinstance(route, Route)
+                if getattr(route.endpoint, "is_public"):  # noqa: B009
+                    public.add(route.path)
+    assert public == {"/sign-in", "/welcome"}
+
+
+def test_a_wrong_password(visitor: Visitor, store: Store) -> None:
+    with serving(store) as url, visiting(url) as stranger:
+        stranger.get("/sign-in")
+        for wrong in ("", "wrong", PASSWORD + " ", PASSWORD.upper(), "x" * 100_000):
+            answer = stranger.post("/sign-in", {"password": wrong})
+            assert answer.status_code == 403
+            assert "The password is not right." in text_of(answer)
+            assert stranger.get("/").status_code == 303
+
+
+def test_guesses_are_limited_and_a_right_one_does_not_help_then(store: Store) -> None:
+    with serving(store) as url, visiting(url) as guesser:
+        guesser.get("/sign-in")
+        codes = [guesser.post("/sign-in", {"password": f"guess {n}"}).status_code for n in range(6)]
+        assert codes == [403] * 5 + [429]
+        answer = guesser.post("/sign-in", {"password": PASSWORD})
+        assert answer.status_code == 429
+        assert "wait five minutes" in text_of(answer)
+
+
+def test_who_signs_in_may_try_again_from_there(store: Store) -> None:
+    with serving(store) as url, visiting(url) as visitor:
+        for _ in range(2):
+            visitor.get("/sign-in")
+            for n in range(4):
+                assert visitor.post("/sign-in", {"password": f"guess {n}"}).status_code == 403
+            visitor.sign_in()
+            visitor.post("/sign-out")
+
+
+def test_the_cookie_is_hidden_from_scripts_and_other_sites_and_can_not_be_made_up(visitor: Visitor) -> None:
+    visitor.client.cookies.clear()
+    answer = visitor.get("/sign-in")
+    set_cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in set_cookie
+    assert "samesite=lax" in set_cookie
+    assert "secure" not in set_cookie
+    forged = httpx.Cookies()
+    forged.set("wooxy-pipedrive", visitor.client.cookies["wooxy-pipedrive"][:-2] + "xx")
+    visitor.client.cookies = forged
+    assert visitor.get("/").status_code == 303
+
+
+def test_over_https_the_cookie_is_for_https_only(store: Store) -> None:
+    app = build_app(store, public_url="https://sync.example.com")
+    with serving(store, app=app) as url, visiting(url) as visitor:
+        answer = visitor.get("/sign-in", headers={"host": "sync.example.com"})
+        assert "secure" in answer.headers["set-cookie"].lower()
+
+
+def test_another_password_ends_all_sessions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(store) as url, visiting(url) as visitor:
+        visitor.sign_in()
+        cookies = visitor.client.cookies
+    monkeypatch.setenv(PASSWORD_VARIABLE, "another password of the tests")
+    with serving(store) as url, visiting(url) as visitor:
+        visitor.client.cookies = cookies
+        assert visitor.get("/").status_code == 303
+
+
+def test_signing_in_gives_a_new_token_for_forms(store: Store) -> None:
+    with serving(store) as url, visiting(url) as visitor:
+        visitor.get("/sign-in")
+        before = visitor.csrf
+        visitor.sign_in()
+        assert visitor.csrf != before
+        assert visitor.post("/sign-out", csrf=before).status_code == 403
+        assert visitor.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "ä"])
+def test_a_form_without_our_token_is_refused(visitor: Visitor, token: str) -> None:
+    answer = visitor.post("/sign-out", csrf=token)
+    assert answer.status_code == 403
+    assert "did not come from this page" in text_of(answer)
+    assert visitor.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_form_of_another_site_is_refused_with_the_right_token_too(visitor: Visitor, site: str) -> None:
+    assert visitor.post("/sign-out", headers={"sec-fetch-site": site}).status_code == 403
+    assert visitor.get("/").status_code == 200
+
+
+def test_forms_that_are_too_large_or_no_forms(visitor: Visitor) -> None:
+    answer = visitor.post("/sign-out", {"x": "y" * MAX_FORM_BYTES})
+    assert answer.status_code == 413
+    assert "The form is too large" in text_of(answer)
+    many = {f"field {n}": "" for n in range(MAX_FORM_FIELDS)}
+    for body in ("&".join(f"{name}=" for name in many) + "&csrf=", "csrf=%ff%fe", "csrf=%00"):
+        answer = visitor.client.post("/sign-out", content=body)
+        assert (answer.status_code, "can't be read" in text_of(answer)) == (400, True)
+    assert visitor.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "to"),
+    [
+        ("/integrations/acme/match?show=red#top", "/integrations/acme/match?show=red#top"),
+        ("", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example/", "/"),
+        ("javascript:alert(1)", "/"),
+        ("integrations", "/"),
+        ("/\r\nset-cookie: x=y", "/"),
+        ("/\t/evil.example", "/"),
+    ],
+)
+def test_nobody_is_sent_on_to_another_site(given: str, to: str) -> None:
+    assert safe_path(given) == to
+
+
+def test_other_host_names_are_not_ours(visitor: Visitor) -> None:
+    answer = visitor.get("/sign-in", headers={"host": "rebound.example.com"})
+    assert answer.status_code == 421
+    assert "WOOXY_PIPEDRIVE_PUBLIC_URL" in answer.text
+
+
+def test_headers_of_pages(visitor: Visitor) -> None:
+    for path in ("/", "/sign-in", "/nothing-here", "/static/app.css"):
+        answer = visitor.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_no_page_has_a_script_or_a_style_in_it(visitor: Visitor) -> None:
+    """The policy would not let them work; what looks like one came from somebody's data."""
+    for path in ("/", "/sign-in"):
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|style=", visitor.get(path).text)
+
+
+@pytest.fixture
+def without_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PASSWORD_VARIABLE)
+
+
+@pytest.mark.usefixtures("without_password")
+def test_the_first_start(store: Store) -> None:
+    chosen = "correct horse battery"
+    with serving(store) as url, visiting(url) as visitor:
+        assert "Nobody has chosen" in text_of(visitor.get("/sign-in"))
+        visitor.get("/welcome?invitation=guessed")
+        fields = {"invitation": "guessed", "password": chosen, "again": chosen}
+        assert "This link is not valid" in text_of(visitor.post("/welcome", fields))
+        assert visitor.get("/").status_code == 303
+    app = build_app(store)
+    invitation = app.state.passwords.invitation
+    with serving(store, app=app) as url, visiting(url) as visitor:
+        visitor.get(f"/welcome?invitation={invitation}")
+        fields = {"invitation": invitation, "password": "short", "again": "short"}
+        assert "12 to 1000 characters" in text_of(visitor.post("/welcome", fields))
+        fields = {"invitation": invitation, "password": chosen, "again": chosen + "x"}
+        assert "not the same" in text_of(visitor.post("/welcome", fields))
+        fields = {"invitation": invitation, "password": chosen, "again": chosen}
+        assert "Integrations" in text_of(visitor.follow(visitor.post("/welcome", fields)))
+        visitor.post("/sign-out")
+        assert visitor.get(f"/welcome?invitation={invitation}").headers["location"] == "/sign-in"
+        visitor.get("/sign-in")
+        fields = {
+            "invitation": invitation,
+            "password": "another one that is long",
+            "again": "another one that is long",
+        }
+        assert "chosen already" in text_of(visitor.post("/welcome", fields))
+        visitor.sign_in(chosen)
+    with store.engine.connect() as connection:
+        assert chosen not in str(connection.exec_driver_sql("SELECT * FROM sync_settings").all())
+
+
+def test_a_short_password_of_the_environment_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD_VARIABLE, "short")
+    with pytest.raises(PasswordRefused, match=PASSWORD_VARIABLE) as refused:
+        build_app(store)
+    assert "short" not in str(refused.value)
+
+
+def test_signing_in_with_a_browser(store: Store, browser_page: Page) -> None:
+    with serving(store) as url:
+        browser_page.goto(url)
+        assert_accessible(browser_page)
+        # The field has the focus already.
+        browser_page.keyboard.type(PASSWORD)
+        browser_page.keyboard.press("Enter")
+        browser_page.get_by_role("heading", name="Integrations").wait_for()
+        assert_accessible(browser_page)
+        assert browser_page.evaluate("document.cookie") == ""
+        browser_page.get_by_role("button", name="Sign out").click()
+        browser_page.get_by_label("Administrator's password").wait_for()
