@@ -180,6 +180,7 @@ class Connected:
         dry_run: bool = False,
         allow_mass_delete: bool = False,
         use_reserve: bool = False,
+        draft: bool = False,
     ) -> dict[str, int]:
         """The steps of a run, in the order of Dagster's job; returns the counts.
 
@@ -192,9 +193,12 @@ class Connected:
             kind,
             allow_mass_delete=allow_mass_delete,
             use_reserve=use_reserve,
+            dry_run=dry_run,
+            draft=draft,
         ) as run:
             try:
                 catalogue.read_catalogue(run)
+                matching.check_draft(run)
                 if kind != "re-map":
                     persons.fetch_persons(run)
                 names.read_referenced_names(run)

@@ -7,6 +7,7 @@ fit), load_stage (batch by batch), make_plan, apply_plan, drop_plan; a dry run l
 from .apply import AppliedCounts, apply_plan
 from .columns import BUILT_IN, Variable
 from .contact_list import ContactList
+from .drafted import DraftedList
 from .errors import ListError
 from .issues import plan_issues, plan_sample
 from .plan import ListSettings, PlanSummary, make_plan
@@ -16,6 +17,7 @@ __all__ = [
     "BUILT_IN",
     "AppliedCounts",
     "ContactList",
+    "DraftedList",
     "ListError",
     "ListSettings",
     "PlanSummary",

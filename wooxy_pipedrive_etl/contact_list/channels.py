@@ -69,7 +69,7 @@ def flags_of_known(
     return flags
 
 
-def unsubscribes(stage: sa.Table, listed: sa.Table) -> sa.ColumnElement[bool]:
+def unsubscribes(stage: sa.Table, listed: sa.FromClause) -> sa.ColumnElement[bool]:
     """Whether the staged `emailSubscribe` turns a known contact's flag to false: the one way it may go."""
     return sa.and_(
         stage.c.emailSubscribe.is_(sa.false()), listed.c.emailSubscribe.is_distinct_from(sa.false())

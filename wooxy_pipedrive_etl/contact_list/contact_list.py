@@ -68,6 +68,10 @@ class ContactList:
         """The table for SQLAlchemy. Quoted names throughout: a variable may be called `order`."""
         return _table(self.schema, self.table_name, tuple(stored.items()))
 
+    def contacts(self, stored: dict[str, str | None]) -> sa.FromClause:
+        """What a plan reads: a row for each contact, with the columns of `stored`."""
+        return self.table(stored)
+
     def variables(self, connection: sa.Connection) -> pd.DataFrame:
         """`list_variables`: name, type, format (str), built_in, targetable, created_by_sync (bool); in column order,
         as the table really is. A custom column of another type than text or timestamp is not targetable."""

@@ -57,7 +57,7 @@ def plan_sample(
     changed (the names of the variables that differ, joined with ", "; no values)."""
     stored = contact_list.stored(connection)
     work = staged_work(connection, connection_id, stored)
-    stage, plan, listed = work.stage, work.plan, contact_list.table(stored)
+    stage, plan, listed = work.stage, work.plan, contact_list.contacts(stored)
     differs = changes(stage, listed, stored, settings)
     rows: list[tuple[int, int | None, str, str]] = []
     for action in _actions(connection, plan):

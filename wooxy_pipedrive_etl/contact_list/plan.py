@@ -75,7 +75,7 @@ def make_plan(
     """
     stored = contact_list.stored(connection)
     work = staged_work(connection, connection_id, stored)
-    planner = _Planner(connection, contact_list.table(stored), stored, connection_id, work, settings)
+    planner = _Planner(connection, contact_list.contacts(stored), stored, connection_id, work, settings)
     dialects.ready_for_joins(connection, work.stage, ["person_id"], *([name] for name in work.identifiers))
     for table in (work.plan, work.leaving, work.decisions, work.meetings):
         table.drop(connection, checkfirst=True)
@@ -90,7 +90,7 @@ def make_plan(
 
 
 def changes(
-    stage: sa.Table, listed: sa.Table, stored: dict[str, str | None], settings: ListSettings
+    stage: sa.Table, listed: sa.FromClause, stored: dict[str, str | None], settings: ListSettings
 ) -> dict[str, sa.ColumnElement[bool]]:
     """For each fed variable, whether a contact differs from what is staged for it. Empty text equals null."""
     differs: dict[str, sa.ColumnElement[bool]] = {}
@@ -113,7 +113,7 @@ class _Planner:
     def __init__(
         self,
         connection: sa.Connection,
-        listed: sa.Table,
+        listed: sa.FromClause,
         stored: dict[str, str | None],
         connection_id: int,
         work: Work,

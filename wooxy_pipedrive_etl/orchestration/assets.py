@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from wooxy_pipedrive_etl.sync import catalogue, contacts, names, persons, staging
-from wooxy_pipedrive_etl.sync.matching import match_table_of_run
+from wooxy_pipedrive_etl.sync.matching import check_draft, match_table_of_run
 from wooxy_pipedrive_etl.sync.run import fail
 
 from . import metadata
@@ -19,6 +19,7 @@ def person_fields(sync: SyncRunResource) -> dg.MaterializeResult[None]:
     """The field catalogue of the account, compared with the last one."""
     with as_failure(sync.run):
         report = catalogue.read_catalogue(sync.run)
+        check_draft(sync.run)
     return dg.MaterializeResult(metadata=metadata.of_catalogue(report))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from .assets import ASSETS, person_fields, pipedrive_persons, variable_matches
+from .assets import ASSETS, default_contact_list, person_fields, pipedrive_persons, variable_matches
 from .resources import CHANGES, MATCH, REMAP
+
+_WITHOUT_WALK = [asset for asset in ASSETS if asset is not pipedrive_persons]
 
 full_sync = dg.define_asset_job(
     "full_sync",
@@ -23,7 +25,7 @@ changes_sync = dg.define_asset_job(
 
 remap = dg.define_asset_job(
     REMAP,
-    selection=dg.AssetSelection.assets(*ASSETS) - dg.AssetSelection.assets(pipedrive_persons),
+    selection=dg.AssetSelection.assets(*_WITHOUT_WALK),
     executor_def=dg.in_process_executor,
     description="Applies the matching to the stored snapshot; asks Pipedrive for no persons.",
 )
@@ -34,3 +36,9 @@ match_variables = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Reads the fields and shows the Match variables table anew; the list is left as it is.",
 )
+
+
+def dry_run_steps(job: str) -> list[dg.AssetKey]:
+    """What of a job makes a dry run: all but writing the list."""
+    steps = _WITHOUT_WALK if job == REMAP else ASSETS
+    return [asset.key for asset in steps if asset is not default_contact_list]

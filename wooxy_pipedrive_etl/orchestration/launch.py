@@ -17,9 +17,8 @@ from wooxy_pipedrive_etl.store.home import dagster_home
 from wooxy_pipedrive_etl.sync.errors import SyncError
 from wooxy_pipedrive_etl.sync.run import Kind
 
-from .assets import default_contact_list
 from .failures import sentence_of
-from .jobs import changes_sync, full_sync, remap
+from .jobs import changes_sync, dry_run_steps, full_sync, remap
 from .partitions import keep_in_step
 
 # So that the UI shows these runs on the pages of the job, as it does those that it starts itself.
@@ -60,21 +59,26 @@ def run_sync(
     prepare_dagster_home()
     with dg.DagsterInstance.get() as instance:
         keep_in_step(instance, names)
-        job = build_defs().resolve_job_def(JOBS[kind or ("full" if record.watermark is None else "changes")])
-        keys = set(job.asset_layer.executable_asset_keys)
-        result = job.execute_in_process(
-            instance=instance,
-            partition_key=name,
-            asset_selection=sorted(keys - {default_contact_list.key}) if dry_run else None,
-            run_config={
-                "resources": {
-                    "sync": {"config": {"allow_mass_delete": allow_mass_delete, "use_reserve": use_reserve}}
+        job = JOBS[kind or ("full" if record.watermark is None else "changes")]
+        result = (
+            build_defs()
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=instance,
+                partition_key=name,
+                asset_selection=dry_run_steps(job) if dry_run else None,
+                run_config={
+                    "resources": {
+                        "sync": {
+                            "config": {"allow_mass_delete": allow_mass_delete, "use_reserve": use_reserve}
+                        }
+                    },
+                    # People read the command's own lines; Dagster's are in the UI.
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
-                # People read the command's own lines; Dagster's are in the UI.
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            tags=_LOCATION_TAG,
-            raise_on_error=False,
+                tags=_LOCATION_TAG,
+                raise_on_error=False,
+            )
         )
     with reading(store.engine) as connection:
         report = reports.get_run(connection, record.id, result.run_id)

@@ -13,8 +13,10 @@ from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
 from .failures import as_failure
 
 PARTITION_TAG = "dagster/partition"
-# What makes a run a full one: the walk is among its steps.
+# What makes a run a full one: the walk is among its steps; and a dry one: the plan is, and its application is not.
 WALK = dg.AssetKey("pipedrive_persons")
+PLAN = dg.AssetKey("contact_plan")
+LIST = dg.AssetKey("default_contact_list")
 CHANGES = "changes_sync"
 REMAP = "remap"
 MATCH = "match_variables"
@@ -26,12 +28,14 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
     Pipedrive client and one report. It relies on `in_process_executor`: a process a step would take it apart.
 
     What a person may allow for one run, in the launchpad or by an option of `sync`: `allow_mass_delete`, to delete
-    many contacts or lose many fields at once; `use_reserve`, to spend the reserve of the day's token budget.
+    many contacts or lose many fields at once; `use_reserve`, to spend the reserve of the day's token budget. `draft`
+    makes a dry run look at the latest matching, imported or not.
     """
 
     database_url: str = ""
     allow_mass_delete: bool = False
     use_reserve: bool = False
+    draft: bool = False
 
     _run: SyncRun = PrivateAttr()
 
@@ -43,7 +47,9 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
                 "Choose a connection: these assets are partitioned by connection.", allow_retries=False
             )
         # Of a run of the whole job, Dagster says None or nothing, depending on who launched it.
-        walks = not run.asset_selection or WALK in run.asset_selection
+        steps = run.asset_selection or {WALK, PLAN, LIST}
+        walks = WALK in steps
+        plans = PLAN in steps and run.job_name != MATCH
         kind = _KINDS.get(run.job_name, "full" if walks else "re-map")
         with as_failure():
             store = Store.open(self.database_url or None)
@@ -56,6 +62,9 @@ class SyncRunResource(dg.ConfigurableResource[Any]):
                     kind,
                     allow_mass_delete=self.allow_mass_delete,
                     use_reserve=self.use_reserve,
+                    dry_run=LIST not in steps,
+                    draft=self.draft,
+                    answers=plans,
                 )
                 self._run = held.__enter__()
                 # It has nothing to apply, as a dry run has not.

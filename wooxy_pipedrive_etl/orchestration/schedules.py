@@ -21,7 +21,7 @@ TIME_ZONE_VARIABLE = "WOOXY_PIPEDRIVE_TIMEZONE"
     cron_schedule=NIGHTLY,
     execution_timezone=os.environ.get(TIME_ZONE_VARIABLE) or "UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="A full run of every active connection.",
+    description="A full run of every active connection that is not paused.",
 )
 def nightly_full_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     store = Store.open()
@@ -30,7 +30,7 @@ def nightly_full_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunR
     store.close()
     keep_in_step(context.instance, [record.name for record in records])
     for record in records:
-        if record.state == "active":
+        if record.state == "active" and not record.paused:
             yield dg.RunRequest(
                 run_key=f"{record.name} {context.scheduled_execution_time.isoformat()}",
                 partition_key=record.name,

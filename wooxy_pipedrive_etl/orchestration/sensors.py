@@ -20,10 +20,11 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import is_held
 from wooxy_pipedrive_etl.sync import alerts, watch
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.sync.requests import give_up, requested_run
 from wooxy_pipedrive_etl.sync.watch import Due, Waiting
 
 from .failures import sentence_of
-from .jobs import changes_sync, full_sync, match_variables, remap
+from .jobs import changes_sync, dry_run_steps, full_sync, match_variables, remap
 from .partitions import keep_in_step
 from .resources import PARTITION_TAG
 
@@ -33,6 +34,8 @@ _JOBS: dict[watch.RunKind, str] = {
     "re-map": remap.name,
     "match": match_variables.name,
 }
+# Dagster's own tag, which it does not give away.
+RUN_KEY_TAG = "dagster/run_key"
 # A run in one of these states will do, or is doing, what is due. One that was never started is not among them: the
 # same run key makes Dagster start it.
 _UNDER_WAY = [
@@ -54,10 +57,13 @@ Look = Callable[[Store, ConnectionRecord, datetime, int], Due | Waiting | None]
     jobs=[changes_sync, full_sync, remap],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Follows an Import, webhooks and what was read but not applied within seconds; asks Pipedrive nothing.",
+    description="Follows people, Imports, webhooks and what was not applied within seconds; asks Pipedrive nothing.",
 )
 def matching_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    yield from _tick(context, lambda store, record, now, _: watch.due(store, record, now))
+    def look(store: Store, record: ConnectionRecord, now: datetime, _: int) -> Due | Waiting | None:
+        return _what_died(context.instance, store, record) or watch.due(store, record, now)
+
+    yield from _tick(context, look)
 
 
 @dg.sensor(
@@ -143,10 +149,12 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
         with reading(store.engine) as connection:
             records = connections.list_connections(connection)
         keep_in_step(context.instance, [record.name for record in records])
-        active = [record for record in records if record.state == "active"]
-        sharers = Counter(record.company_id for record in active)
-        busy = _under_way(context.instance, store, active)
-        for record in sorted(active, key=_last_asked):
+        asking = [record for record in records if record.state == "active" and not record.paused]
+        sharers = Counter(record.company_id for record in asking)
+        # A person may ask for a run of any other one, too.
+        looked_at = [record for record in records if record in asking or record.requested_run is not None]
+        busy = _under_way(context.instance, store, looked_at)
+        for record in sorted(looked_at, key=_last_asked):
             if record.name in busy:
                 waiting.append(f"{record.name}: a run is queued or under way.")
                 continue
@@ -161,18 +169,52 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
                 found = Waiting(str(error))
             if isinstance(found, Due):
                 requests += 1
-                yield dg.RunRequest(
-                    run_key=found.key,
-                    job_name=_JOBS[found.kind],
-                    partition_key=record.name,
-                    tags={"wooxy/because": found.reason},
-                )
+                yield _request(record, found)
             elif found is not None:
                 waiting.append(f"{record.name}: {found.reason}")
     finally:
         store.close()
     if not requests:
         yield dg.SkipReason(" ".join(waiting) or "Nothing is due.")
+
+
+def _request(record: ConnectionRecord, found: Due) -> dg.RunRequest:
+    job = _JOBS[found.kind]
+    options = {
+        "allow_mass_delete": found.allow_mass_delete,
+        "use_reserve": found.use_reserve,
+        "draft": found.dry_run,
+    }
+    return dg.RunRequest(
+        run_key=found.key,
+        job_name=job,
+        partition_key=record.name,
+        run_config={"resources": {"sync": {"config": options}}},
+        asset_selection=dry_run_steps(job) if found.dry_run else None,
+        tags={"wooxy/because": found.reason},
+    )
+
+
+def _what_died(instance: dg.DagsterInstance, store: Store, record: ConnectionRecord) -> Waiting | None:
+    """Gives up a request whose run ended before it began. Dagster starts no second run by the same key, and what ended
+    this one, a lost key say, would end the next one as well: so a person reads why, and asks again."""
+    request = requested_run(record)
+    if request is None:
+        return None
+    newest = instance.get_runs(filters=dg.RunsFilter(tags={RUN_KEY_TAG: request.key}), limit=1)
+    if not newest or not newest[0].is_finished or newest[0].tags.get("dagster/will_retry") == "true":
+        return None
+    run_id = newest[0].run_id
+    events = (log.dagster_event for log in instance.all_logs(run_id) if log.dagster_event is not None)
+    sentence = next((said for said in map(sentence_of, events) if said is not None), None)
+    message = sentence or "The run ended before it began; see it in the Dagster UI, and ask again."
+    give_up(store, record.name, request.key, run_id, message)
+    return Waiting(message)
+
+
+def _is_held(store: Store, record: ConnectionRecord) -> bool:
+    with reading(store.engine) as connection:
+        return is_held(connection, record.id)
 
 
 def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[ConnectionRecord]) -> set[str]:
@@ -188,7 +230,7 @@ def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[Con
         if (
             run.status is dg.DagsterRunStatus.STARTED
             and datetime.now(UTC) - begun > _LOCKED_WITHIN
-            and not is_held(store.engine, record)
+            and not _is_held(store, record)
         ):
             instance.report_run_failed(
                 run, f"The process of this run is gone: nobody holds the connection {record.name} any more."

@@ -1,7 +1,8 @@
 """The inbox: which persons webhooks named, until a run has looked after them.
 
-Its tables are no part of `tables.metadata`: on SQLite they lie in a file of their own, beside the database, because
-SQLite knows a single writer, and a run may be that for many seconds while a webhook wants its answer at once.
+Its tables, and that of `progress.py`, are no part of `tables.metadata`: on SQLite they lie in a file of their own,
+beside the database, because SQLite knows a single writer, and a run may be that for many seconds while a webhook wants
+its answer at once.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def received(engine: sa.Engine, connection_id: int) -> Received:
 def forget_connection(engine: sa.Engine, connection_id: int) -> None:
     """Removes all that is known of the connection."""
     with engine.begin() as connection:
-        for table in (counters, events):
+        for table in metadata.sorted_tables:
             connection.execute(table.delete().where(table.c.connection_id == connection_id))
 
 

@@ -17,6 +17,8 @@ from .errors import StoreError
 # The first halves of the keys of PostgreSQL's advisory locks; the second is the connection's id.
 _LOCK_SPACE = 1_870_034
 _MATCHING_LOCK_SPACE = 1_870_035
+# Somebody who only looks whether a connection is held has SQLite's lock for less than this.
+_LOOK_SECONDS = 0.2
 
 
 class ConnectionBusy(StoreError):
@@ -25,7 +27,7 @@ class ConnectionBusy(StoreError):
 
 @contextmanager
 def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
-    """Holds the connection for one run. Raises ConnectionBusy at once if another run has it."""
+    """Holds the connection for one run. Raises ConnectionBusy if another run has it, without waiting for it."""
     busy = ConnectionBusy(
         f"Another run of the connection {record.name} is at work; wait until it has ended, then start again."
     )
@@ -41,10 +43,9 @@ def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
                 with suppress(DBAPIError):
                     connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
     else:
-        database = Path(str(engine.url.database))
-        lock = FileLock(database.with_name(f"{database.name}.connection-{record.id}.lock"))
+        lock = _file_lock(engine, record.id)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOOK_SECONDS, poll_interval=_LOOK_SECONDS / 10)
         except Timeout:
             raise busy from None
         try:
@@ -53,13 +54,22 @@ def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
             lock.release()
 
 
-def is_held(engine: sa.Engine, record: ConnectionRecord) -> bool:
-    """Whether a run holds the connection at this moment."""
+def is_held(connection: sa.Connection, connection_id: int) -> bool:
+    """Whether a run holds the connection at this moment. To ask often, as pages do, keeps no run from beginning."""
+    if connection.dialect.name == "postgresql":
+        held = sa.text(
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+            "WHERE datname = current_database() AND locktype = 'advisory' AND granted "
+            "AND classid::bigint = :space AND objid::bigint = :connection"
+        )
+        return bool(connection.scalar(held, {"space": _LOCK_SPACE, "connection": connection_id}))
+    lock = _file_lock(connection.engine, connection_id)
     try:
-        with sole_writer(engine, record):
-            return False
-    except ConnectionBusy:
+        lock.acquire(timeout=0)
+    except Timeout:
         return True
+    lock.release()
+    return False
 
 
 def sole_editor(connection: sa.Connection, record: ConnectionRecord) -> None:
@@ -72,3 +82,8 @@ def sole_editor(connection: sa.Connection, record: ConnectionRecord) -> None:
     if connection.dialect.name == "postgresql":
         key = (sa.cast(_MATCHING_LOCK_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))
+
+
+def _file_lock(engine: sa.Engine, connection_id: int) -> FileLock:
+    database = Path(str(engine.url.database))
+    return FileLock(database.with_name(f"{database.name}.connection-{connection_id}.lock"))

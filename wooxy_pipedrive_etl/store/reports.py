@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from . import tables
 from .bulk import among, copy_into
 from .errors import StoreError
+from .locks import is_held
 
 COUNTS = (
     "fetched",
@@ -94,6 +95,22 @@ def last_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | 
         .one_or_none()
     )
     return dict(row) if row is not None else None
+
+
+def last_dry_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | None:
+    """The report of the newest dry run that came to its end: a row of `sync_runs`."""
+    table = tables.runs
+    row = (
+        connection.execute(
+            sa.select(table)
+            .where(table.c.connection_id == connection_id, table.c.state == "dry_run")
+            .order_by(table.c.started_at.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else dict(row)
 
 
 def newest_run(connection: sa.Connection, connection_id: int) -> tuple[str, str] | None:
@@ -199,6 +216,32 @@ def get_run(connection: sa.Connection, connection_id: int, run_id: str) -> dict[
         .one_or_none()
     )
     return dict(row) if row is not None else None
+
+
+def current_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | None:
+    """The run that is under way, as `get_run` gives it. One that was killed is none, though nobody closed its report:
+    from before its report is opened until after it is closed, a run holds its connection."""
+    newest = runs_of(connection, connection_id, limit=1)
+    under_way = bool(newest) and newest[0]["state"] == "started" and is_held(connection, connection_id)
+    return newest[0] if under_way else None
+
+
+def runs_of(
+    connection: sa.Connection, connection_id: int, limit: int, before: datetime | None = None
+) -> list[dict[str, Any]]:
+    """The newest runs, dry and unfinished ones too, the newest first, as `get_run` gives them. `before`: those that
+    began earlier than then (UTC, without a zone)."""
+    table = tables.runs
+    rows = connection.execute(
+        sa.select(table)
+        .where(
+            table.c.connection_id == connection_id,
+            sa.true() if before is None else table.c.started_at < before,
+        )
+        .order_by(table.c.started_at.desc())
+        .limit(limit)
+    ).mappings()
+    return [dict(row) for row in rows]
 
 
 def drop_pending_issues(connection: sa.Connection, connection_id: int) -> None:

@@ -58,7 +58,8 @@ def connect(
     Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """
     domain = domain.lower()
-    _check_settings(name, domain, default_region, consent, on_delete)
+    _check_names(name, domain)
+    check_settings(default_region, consent, on_delete)
     with reading(store.engine) as connection:
         known = {record.name: record for record in connections.list_connections(connection)}.get(name)
         known_fields = None if known is None else read_fields(connection, known.id)
@@ -126,6 +127,7 @@ def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
                     connection,
                     record.id,
                     state="disconnected",
+                    requested_run=None,
                     encrypted_api_token="",
                     webhook_id=None,
                     webhook_url=None,
@@ -195,13 +197,17 @@ def _check_company(record: ConnectionRecord, company_id: int) -> None:
         )
 
 
-def _check_settings(name: str, domain: str, default_region: str | None, consent: str, on_delete: str) -> None:
+def _check_names(name: str, domain: str) -> None:
     if not _NAME.fullmatch(name):
         raise InvalidSetting(
             f"The connection name {name!r} can't be used; take up to 63 letters, digits, dots, hyphens and underscores."
         )
     if not _DOMAIN.fullmatch(domain):
         raise InvalidSetting(f"{domain!r} is not a domain; give one like shop.example.com.")
+
+
+def check_settings(default_region: str | None, consent: str, on_delete: str) -> None:
+    """Raises InvalidSetting."""
     if default_region is not None and default_region.upper() not in phonenumbers.SUPPORTED_REGIONS:
         raise InvalidSetting(
             f"{default_region!r} is not a region; give two letters of ISO 3166-1, like FI or DE."

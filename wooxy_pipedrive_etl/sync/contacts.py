@@ -20,6 +20,8 @@ from wooxy_pipedrive_etl.contact_list import (
 from wooxy_pipedrive_etl.store import connections, inbox, reports, tables
 from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, newest_version
 
+from .matching import version_of_matching
+from .progress import report
 from .run import SyncRun
 
 # Above this share of the list and this many contacts, a deletion needs a person's word (product.md section 5).
@@ -77,6 +79,8 @@ def plan_contacts(run: SyncRun) -> Plan:
     with run.store.engine.begin() as connection:
         run.check_hold(connection)
         contact_list = run.contact_list(connection)
+        persons = count_persons(connection, connection_id)
+        report("Comparing with the list", 0, persons)
         changes = run.kind == "changes"
         summary = make_plan(
             connection, contact_list, connection_id, run.settings, run.run_id if changes else None
@@ -87,12 +91,15 @@ def plan_contacts(run: SyncRun) -> Plan:
         plan = Plan(
             summary=summary,
             counts_all=not changes,
-            persons=count_persons(connection, connection_id),
+            persons=persons,
             odd=run.odd if changes else _odd_persons(connection, connection_id),
             dropped_values=run.dropped_values,
             sample=sample,
         )
         run.note(connection, **plan.counts)
+        if run.dry_run:
+            run.note(connection, matching_version=version_of_matching(run.matching))
+    report("Comparing with the list", persons, persons)
     run.planned = True
     return plan
 
@@ -106,6 +113,7 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
     with run.store.engine.begin() as connection:
         contact_list = run.contact_list(connection)
         run.check_hold(connection)
+        report("Writing the list", 0)
         apply_plan(
             connection,
             contact_list,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from wooxy_pipedrive_etl.mapping.matching import (
     FORMATS,
@@ -25,6 +25,7 @@ from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.catalogue import SchemaChange
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.reports import last_dry_run
 
 from . import budget
 from .accounts import pipedrive_client
@@ -84,7 +85,8 @@ _NO_PREVIEW = Preview((), 0)
 class MatchPage:
     """`version`: of the latest matching. `confirmed`: that is in force, and not a draft. `sampled`: how many persons
     the previews are from. `targets`: names of the list's variables that can be matched, with their formats.
-    `columns`: what an Import would do to the list's columns, if no row is red."""
+    `columns`: what an Import would do to the list's columns, if no row is red. `dry_run`: the report of the last one
+    (a row of `sync_runs`), if it looked at this version."""
 
     record: ConnectionRecord
     version: str
@@ -95,6 +97,7 @@ class MatchPage:
     sampled: int
     targets: dict[str, str]
     columns: ColumnChanges
+    dry_run: dict[str, Any] | None
 
 
 def read_page(
@@ -113,11 +116,13 @@ def read_page(
         tried = _tried(view, typed or {}, ignore_empty_values)
         plan = preview_plan(view.variables, tried.matching, view.list_variables, view.record.default_region)
         sample = samples.sample(connection, view.record, plan)
+        dry_run = last_dry_run(connection, view.record.id)
     rows = _page_rows(view, tried, typed or {}, sample.previews)
     targetable = view.list_variables[view.list_variables["targetable"]]
+    version = version_of_matching(view.matching)
     return MatchPage(
         record=view.record,
-        version=version_of_matching(view.matching),
+        version=version,
         confirmed=view.confirmed,
         in_force=view.in_force is not None,
         ignore_empty_values=tried.matching.ignore_empty_values,
@@ -125,18 +130,15 @@ def read_page(
         sampled=len(sample.person_ids),
         targets=dict(zip(targetable["name"], targetable["format"], strict=True)),
         columns=column_changes(view.in_force, tried.matching, view.list_variables),
+        dry_run=dry_run if dry_run is not None and dry_run["matching_version"] == version else None,
     )
 
 
-def check_rows(
-    store: Store, name: str, typed: Mapping[str, TypedRow], ignore_empty_values: bool
-) -> tuple[str, list[PageRow]]:
+def check_rows(store: Store, name: str, typed: Mapping[str, TypedRow]) -> tuple[str, list[PageRow]]:
     """The version of the latest matching, and all rows as they would be with what was typed; without previews."""
     with reading(store.engine) as connection:
         view = latest_view(connection, connections.get_connection(connection, name))
-    return version_of_matching(view.matching), _page_rows(
-        view, _tried(view, typed, ignore_empty_values), typed, {}
-    )
+    return version_of_matching(view.matching), _page_rows(view, _tried(view, typed, None), typed, {})
 
 
 def save_draft(
@@ -218,8 +220,8 @@ def _asked_for(
 ) -> Matching:
     if version_of_matching(view.matching) != expected_version:
         raise MatchingChanged(
-            "Somebody else has changed this matching since you loaded the page, so nothing of yours was saved; "
-            "look at the other version, then make your changes there."
+            "Somebody else has changed this matching since you loaded the page, so nothing of yours was saved; look at "
+            "the other version, then save yours in its place, or load the page again and change that."
         )
     for row in typed.values():
         if row.choice not in CHOICES or row.format not in FORMATS:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import sqlalchemy as sa
@@ -88,7 +88,7 @@ def waiting_and_red(
     label}) and its red rows ({pipedrive, label, reason}). Without an Import there is none of either."""
     if in_force is None:
         return [], []
-    view = _view_in_force(connection, record, in_force)
+    view = _view_of(connection, record, in_force)
     rows = match_table(*view.rules, confirmed=True).to_dict("records")
     return (
         [{"pipedrive": row["pipedrive"], "label": row["label"]} for row in rows if row["new"]],
@@ -103,7 +103,7 @@ def waiting_and_red(
 def match_table_of_run(run: SyncRun) -> pd.DataFrame:
     """The Match variables table as it stands in a run."""
     with reading(run.store.engine) as connection:
-        return _table(connection, _view_in_force(connection, run.record, run.matching))
+        return _table(connection, _view_of(connection, run.record, run.matching))
 
 
 def version_of_matching(matching: StoredMatching | Matching) -> str:
@@ -114,18 +114,32 @@ def version_of_matching(matching: StoredMatching | Matching) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
+def check_draft(run: SyncRun) -> None:
+    """Raises InvalidMatching if the run looks at a draft that could not be imported as the fields are now."""
+    if run.draft:
+        with reading(run.store.engine) as connection:
+            _drafted_view(connection, run)
+
+
 def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
     """What the run feeds: rows whose field is gone or has another type now, that break another rule, or that the last
-    walk could not read, feed nothing, so that what is stored stays.
+    walk could not read, feed nothing, so that what is stored stays. A draft feeds what it would feed once imported.
 
-    Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have.
+    Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have, and
+    InvalidMatching for a draft that could not be imported.
     """
+    if run.draft:
+        return _feed_plan(connection, _drafted_view(connection, run))
     return feed_plan_with(connection, run.record, run.matching)
 
 
 def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:
     """What a run that began now would feed. Raises as `feed_plan_of`."""
-    view = _view_in_force(connection, record, stored)
+    return _feed_plan(connection, _view_of(connection, record, stored))
+
+
+def _feed_plan(connection: sa.Connection, view: MatchView) -> FeedPlan:
+    record = view.record
     if not view.matching.ignore_empty_values:
         _check_identifiers(view)
     left_out = (connections.get_connection(connection, record.name).left_out_fields or "").split(",")
@@ -201,10 +215,7 @@ def confirm_matching(connection: sa.Connection, view: MatchView, matching: Match
         raise SyncError(
             f"The connection {record.name} is disconnected, so nothing was imported; connect it again."
         )
-    matching = accept_types(view.variables, matching)
-    errors = check_matching(view.variables, matching, view.list_variables)
-    if errors:
-        raise InvalidMatching([error.message for error in errors])
+    matching = _as_imported(view, matching)
     contact_list = ContactList.of_domain(connection, record.domain)
     columns = column_changes(view.in_force, matching, view.list_variables)
     for old, new in columns.renamed:
@@ -217,6 +228,15 @@ def confirm_matching(connection: sa.Connection, view: MatchView, matching: Match
     connections.update_connection(connection, record.id, state="active")
     added = [wooxy for wooxy, _ in columns.added]
     return ImportReport(int(matching.variables["wooxy"].notna().sum()), added, columns.renamed, changed)
+
+
+def _as_imported(view: MatchView, matching: Matching) -> Matching:
+    """The matching as an Import puts it in force. Raises InvalidMatching."""
+    matching = accept_types(view.variables, matching)
+    errors = check_matching(view.variables, matching, view.list_variables)
+    if errors:
+        raise InvalidMatching([error.message for error in errors])
+    return matching
 
 
 def _rows(variables: pd.DataFrame) -> Iterator[tuple[str, str, str | None, str]]:
@@ -250,42 +270,28 @@ def save(connection: sa.Connection, record: ConnectionRecord, matching: Matching
 
 def latest_view(connection: sa.Connection, record: ConnectionRecord) -> MatchView:
     """The newest matching, draft or confirmed, which is what a person sees and changes."""
-    stored = latest_matching(connection, record.id)
+    return _view_of(connection, record, latest_matching(connection, record.id))
+
+
+def _drafted_view(connection: sa.Connection, run: SyncRun) -> MatchView:
+    view = _view_of(connection, run.record, run.matching)
+    return replace(view, matching=_as_imported(view, view.matching))
+
+
+def _view_of(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching | None) -> MatchView:
     in_force = confirmed_matching(connection, record.id)
-    return _view_of(
-        connection,
-        record,
-        empty_matching() if stored is None else _matching_of(stored),
+    return MatchView(
+        record=record,
+        variables=pipedrive_variables(read_fields(connection, record.id)),
+        matching=empty_matching() if stored is None else _matching_of(stored),
         confirmed=stored is not None and stored.confirmed_at is not None,
         in_force=None if in_force is None else _matching_of(in_force),
+        list_variables=ContactList.of_domain(connection, record.domain).variables(connection),
     )
-
-
-def _view_in_force(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> MatchView:
-    matching = _matching_of(stored)
-    return _view_of(connection, record, matching, confirmed=True, in_force=matching)
 
 
 def _matching_of(stored: StoredMatching) -> Matching:
     return Matching(stored.ignore_empty_values, stored.variables)
-
-
-def _view_of(
-    connection: sa.Connection,
-    record: ConnectionRecord,
-    matching: Matching,
-    *,
-    confirmed: bool,
-    in_force: Matching | None,
-) -> MatchView:
-    return MatchView(
-        record=record,
-        variables=pipedrive_variables(read_fields(connection, record.id)),
-        matching=matching,
-        confirmed=confirmed,
-        in_force=in_force,
-        list_variables=ContactList.of_domain(connection, record.domain).variables(connection),
-    )
 
 
 def _table(connection: sa.Connection, view: MatchView) -> pd.DataFrame:

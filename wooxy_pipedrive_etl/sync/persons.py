@@ -64,11 +64,13 @@ def _fetch_all(run: SyncRun) -> WalkReport:
     webhook = webhooks.check(run.client, run.store, run.record)
     optional = _optional_fields(run)
     with reading(engine) as connection:
-        expected = count_persons(connection, connection_id) or None
+        # Before the first complete walk, only those are known that the previews show.
+        expected = None if run.record.watermark is None else count_persons(connection, connection_id)
     with engine.begin() as connection:
         # The walk says anew what can't be taken for a person.
         reports.drop_pending_issues(connection, connection_id)
     walk = _Walk(run, optional)
+    report("Reading persons", walk.count, expected)
     changed = odd = 0
     left_out: tuple[str, ...] = ()
     dateless = dated = False
@@ -176,6 +178,7 @@ def _fetch_changes(run: SyncRun) -> WalkReport:
         # Before any other, and the lowest ids first: once a person is known, no lower id counts as new any more.
         for page in reversed(list(run.client.persons_above(highest, include_fields=optional))):
             reading_of.land(page)
+    report("Reading persons", 0)
     assert run.record.watermark is not None
     since = read_again_since(run.record.watermark, now)
     for page in run.client.walk_persons(include_fields=optional, updated_since=since, sort_by="update_time"):

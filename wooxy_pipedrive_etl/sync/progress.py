@@ -1,22 +1,79 @@
-"""Lets whoever watches a run see how far it is, without the steps knowing who that is."""
+"""Lets whoever watches a run see how far it is, without the steps knowing who that is: someone in this process, and
+whoever reads the database (`store.progress`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+
+from wooxy_pipedrive_etl.store import Store, progress
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
+
+logger = logging.getLogger(__name__)
 
 # what is done, how many so far, how many in all (None: not known)
 Watcher = Callable[[str, int, int | None], None]
 
-_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+# So that a batch, which takes some hundredths of a second, does not wait for a note of it.
+_NOTE_SECONDS = 1.0
+
+_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
 
 def watch(watcher: Watcher) -> None:
-    """From now on, in this thread, `watcher` is told."""
-    _watcher.set(watcher)
+    """From now on, in this thread, `watcher` is told, beside those that are told already."""
+    _watchers.set((*_watchers.get(), watcher))
 
 
 def report(what: str, done: int, total: int | None = None) -> None:
-    watcher = _watcher.get()
-    if watcher is not None:
+    """A step tells this as it begins, with what it begins with, and after each batch."""
+    for watcher in _watchers.get():
         watcher(what, done, total)
+
+
+@contextmanager
+def shown(store: Store, connection_id: int, run_id: str) -> Iterator[None]:
+    """While the run is under way, the database says how far it is."""
+    noter = _Noter(store, connection_id, run_id)
+    watch(noter)
+    try:
+        yield
+    finally:
+        # Whoever runs the steps may have another context at the end, so there is nothing to go back to.
+        _watchers.set(tuple(watcher for watcher in _watchers.get() if watcher is not noter))
+        noter.close()
+
+
+class _Noter:
+    """Notes a step's first and last report, and of those between one a second. A note that is lost does no harm."""
+
+    def __init__(self, store: Store, connection_id: int, run_id: str) -> None:
+        self._store = store
+        self._connection_id = connection_id
+        self._run_id = run_id
+        self._what: str | None = None
+        self._again_at = 0.0
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        begins, ends = what != self._what, done == total
+        if not begins and not ends and time.monotonic() < self._again_at:
+            return
+        try:
+            progress.note_progress(
+                self._store.inbox, self._connection_id, self._run_id, what, done, total, begins=begins
+            )
+        except DATABASE_ERRORS as error:
+            logger.debug("How far the run %s is could not be noted (%s).", self._run_id, type(error).__name__)
+        self._what = what
+        # A note that took long, because the database is busy, is not made again at once.
+        self._again_at = time.monotonic() + _NOTE_SECONDS
+
+    def close(self) -> None:
+        try:
+            progress.forget_progress(self._store.inbox, self._connection_id, self._run_id)
+        except DATABASE_ERRORS as error:
+            # Nobody reads it any more: the run is not under way.
+            logger.debug("The progress of the run %s stays (%s).", self._run_id, type(error).__name__)

@@ -10,7 +10,8 @@ from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.contact_list import ContactList, ListSettings, drop_plan
+from wooxy_pipedrive_etl.contact_list import ContactList, DraftedList, ListSettings, drop_plan
+from wooxy_pipedrive_etl.mapping.matching import Matching, column_changes
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Usage
 from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
@@ -19,9 +20,9 @@ from wooxy_pipedrive_etl.store.inbox import Hints
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
-from . import budget
+from . import budget, progress, requests
 from .accounts import check_account, pipedrive_client
-from .errors import NotImported, SyncError
+from .errors import SyncError
 
 Kind = Literal["changes", "full", "re-map"]
 
@@ -32,7 +33,8 @@ OVERLAP = timedelta(seconds=60)
 @dataclass
 class SyncRun:
     """Held from the first step to the last. `allow_mass_delete` and `use_reserve`: a person allows what a guard would
-    refuse. `planned`: the plan is made, and applying it is all that is left.
+    refuse. `dry_run`: what is planned is not applied. `draft`: `matching` is the latest one, and the run goes as if it
+    had been imported. `planned`: the plan is made, and applying it is all that is left.
 
     What the steps hand on: `hints` of the inbox that the run looks after; `read_ids` of a run of changes: the persons
     that it has read; `odd`: how many elements of it could not be taken for a person; `read_until`: the moment, by the
@@ -46,6 +48,8 @@ class SyncRun:
     kind: Kind = "full"
     allow_mass_delete: bool = False
     use_reserve: bool = False
+    dry_run: bool = False
+    draft: bool = False
     planned: bool = False
     hints: Hints = field(default_factory=lambda: Hints([], frozenset(), 0))
     read_ids: set[int] = field(default_factory=set)
@@ -83,7 +87,17 @@ class SyncRun:
         )
 
     def contact_list(self, connection: sa.Connection) -> ContactList:
-        return ContactList.of_domain(connection, self.record.domain)
+        """The list, of a draft as its Import would make it."""
+        contact_list = ContactList.of_domain(connection, self.record.domain)
+        if not self.draft:
+            return contact_list
+        in_force = matchings.confirmed_matching(connection, self.record.id)
+        columns = column_changes(
+            None if in_force is None else _matching_of(in_force),
+            _matching_of(self.matching),
+            contact_list.variables(connection),
+        )
+        return DraftedList.of(contact_list, columns.renamed, columns.added)
 
     def check_hold(self, connection: sa.Connection) -> None:
         """Raises SyncError if another run has come since, as it can when the database dropped our lock."""
@@ -113,11 +127,20 @@ def begin(
     *,
     allow_mass_delete: bool = False,
     use_reserve: bool = False,
+    dry_run: bool = False,
+    draft: bool = False,
+    answers: bool = True,
 ) -> Iterator[SyncRun]:
-    """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed.
+    """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed. Whoever
+    watches from elsewhere is told how far it is (`store.progress`).
+
+    `draft`: the dry run looks at the latest matching instead of the one in force. `answers`: the run does what a person
+    who asked for one of its kind expects, so that a request that it fulfils is done with.
 
     Raises UnknownConnection, ConnectionBusy, NotImported, KeyUnusable (before anything is asked or written).
     """
+    if draft and not dry_run:
+        raise SyncError("A draft can't be applied; leave out the step that writes the list.")
     with ExitStack() as resources:
         with reading(store.engine) as connection:
             record = connections.get_connection(connection, connection_name)
@@ -127,12 +150,7 @@ def begin(
         with store.engine.begin() as connection:
             # Read again: it may have changed before the lock was ours.
             record = connections.get_connection(connection, connection_name)
-            matching = matchings.confirmed_matching(connection, record.id)
-            if matching is None:
-                raise NotImported(
-                    f"The matching of the connection {record.name} has not been imported yet, so nothing may be "
-                    f"written to its list; run: wooxy-pipedrive match {record.name} --import FILE"
-                )
+            matching = requests.matching_for(connection, record, draft=draft)
             # With another key the memory of opt-outs would know nobody, so a run that needs no credentials
             # checks it as well.
             store.secrets.decrypt(record.encrypted_api_token)
@@ -140,12 +158,35 @@ def begin(
                 # There is nothing yet that could have changed.
                 kind = "full"
             reports.begin_run(connection, record.id, run_id, kind)
+            request = requests.requested_run(record)
+            if (
+                request is not None
+                and answers
+                and request.is_fulfilled_by(
+                    kind,
+                    dry_run=dry_run,
+                    draft=draft,
+                    allow_mass_delete=allow_mass_delete,
+                    use_reserve=use_reserve,
+                )
+            ):
+                connections.update_connection(connection, record.id, requested_run=None)
             reports.drop_pending_issues(connection, record.id)
             # What the last walk could not take for a person stands until another one says it anew.
             reports.repeat_issues(connection, record.id, "rejected", "odd_shape")
         run = SyncRun(
-            store, record, matching, run_id, kind, allow_mass_delete, use_reserve, _resources=resources
+            store,
+            record,
+            matching,
+            run_id,
+            kind,
+            allow_mass_delete=allow_mass_delete,
+            use_reserve=use_reserve,
+            dry_run=dry_run,
+            draft=draft,
+            _resources=resources,
         )
+        resources.enter_context(progress.shown(store, record.id, run_id))
         try:
             yield run
         finally:
@@ -157,6 +198,10 @@ def begin(
                         drop_plan(connection, record.id)
                     run.note(connection)
                     reports.finish_run(connection, record.id, run_id, "dry_run" if run.planned else "failed")
+
+
+def _matching_of(stored: StoredMatching) -> Matching:
+    return Matching(stored.ignore_empty_values, stored.variables)
 
 
 def fail(run: SyncRun, message: str) -> None:

@@ -81,6 +81,7 @@ def map_contacts(run: SyncRun) -> MappingReport:
         plan = feed_plan_of(connection, run)
         names = read_names(connection, connection_id)
         to_map = persons_to_map(connection, connection_id)
+        report("Mapping persons", 0, len(to_map))
         for persons in read_persons(connection, connection_id, to_map, BATCH_SIZE):
             contacts, issues = transform(read_batch(persons, plan), names)
             ids = persons["person_id"].tolist()
@@ -139,5 +140,6 @@ def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool
         return False
     begin_stage(connection, contact_list, connection_id, fed)
     mapped.forget_all(connection, connection_id)
-    connections.update_connection(connection, connection_id, mapped_with=key)
+    # What a dry run maps does not reach the list, so `watch.schema_due` must still see that the list is behind.
+    connections.update_connection(connection, connection_id, mapped_with=None if run.dry_run else key)
     return True

@@ -29,6 +29,7 @@ from . import budget
 from .catalogue import store_catalogue
 from .errors import EXPECTED_ERRORS
 from .matching import feed_plan_with
+from .requests import RequestedRun, requested_run
 from .run import read_again_since
 from .staging import mapping_key
 
@@ -68,12 +69,15 @@ class Due:
 
     `reason`: a sentence. `key`: the same as long as nothing was run, so that a second look starts no second run;
     another one after a run, so that a failed one is tried again. What died before it could open its report is tried
-    again in the next hour.
+    again in the next hour. `dry_run`, `allow_mass_delete` and `use_reserve`: what a person asked for (`RequestedRun`).
     """
 
     kind: RunKind
     reason: str
     key: str
+    dry_run: bool = False
+    allow_mass_delete: bool = False
+    use_reserve: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,16 @@ class Waiting:
 
 
 def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting | None:
-    """What the database alone says to be due: an Import, hints of webhooks, what was landed and not applied.
+    """What the database alone says to be due: what a person has asked for, an Import, hints of webhooks, what was
+    landed and not applied.
 
     `now`: UTC. Whoever asks makes sure that no run of the connection is queued or under way.
     """
-    if record.state != "active":
+    request = requested_run(record)
+    if request is not None:
+        # Whoever asks for it waits for it. Neither failures nor the budget hold it up: the run tells of them itself.
+        return _requested(record, request)
+    if not _may_start(record):
         return None
     with reading(store.engine) as connection:
         matching = confirmed_matching(connection, record.id)
@@ -108,7 +117,7 @@ def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting 
 def schema_due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting | None:
     """What changes of the field catalogue make due: a re-map if the matching reads anything that changed, else a fresh
     Match variables table. Like `due`, by the database alone."""
-    if record.state != "active" or record.watermark is None:
+    if not _may_start(record) or record.watermark is None:
         return None
     with reading(store.engine) as connection:
         recorded_at = newest_schema_change(connection, record.id)
@@ -129,7 +138,7 @@ def poll_persons(
 
     `sharers`: how many active connections share the company's budget. An error is one line in the log.
     """
-    if record.state != "active" or record.watermark is None:
+    if not _may_start(record) or record.watermark is None:
         return None
     # Where new persons may have no update_time, a second request asks for the newest ids.
     by_id = record.null_update_times is not False
@@ -170,7 +179,7 @@ def poll_fields(
 ) -> Due | Waiting | None:
     """Reads the field catalogue into the store, if it is time to: what changed is due by `schema_due` then. Where the
     list shows names of organisations, looks for changed ones as well; these are due at once."""
-    if record.state != "active" or record.watermark is None:
+    if not _may_start(record) or record.watermark is None:
         return None
     if not _is_time(record.polled_fields_at, _fields_poll(record, sharers, now).interval, now):
         return None
@@ -195,6 +204,24 @@ def poll_fields(
     return Due("changes", f"{changed} organisations have another name in Pipedrive.", key)
 
 
+def _may_start(record: ConnectionRecord) -> bool:
+    """Whether a run may start, and Pipedrive be asked, without a person's word."""
+    return record.state == "active" and not record.paused
+
+
+def _requested(record: ConnectionRecord, request: RequestedRun) -> Due:
+    # Before the first full run there is nothing that could have changed, or be mapped.
+    kind = request.kind if record.watermark is not None else "full"
+    return Due(
+        kind,
+        f"A person asked for {'a dry run' if request.dry_run else 'it'}.",
+        request.key,
+        request.dry_run,
+        request.allow_mass_delete,
+        request.use_reserve,
+    )
+
+
 @dataclass(frozen=True)
 class _Cause:
     kind: RunKind
@@ -214,7 +241,9 @@ def _cause(store: Store, record: ConnectionRecord, matching: StoredMatching) -> 
     if hints:
         return _Cause(kind, f"Webhooks named {hints} persons.", "hints")
     if record.unapplied:
-        return _Cause(kind, "Persons were read that the list does not have yet.", "unapplied")
+        return _Cause(
+            kind, "Persons were read, or settings changed, that the list does not have yet.", "unapplied"
+        )
     return None
 
 

@@ -170,7 +170,7 @@ def test_what_was_read_and_not_applied_is_due(sqlite_url: str) -> None:
         assert isinstance(found, Due)
         assert (found.kind, found.reason) == (
             "changes",
-            "Persons were read that the list does not have yet.",
+            "Persons were read, or settings changed, that the list does not have yet.",
         )
 
 

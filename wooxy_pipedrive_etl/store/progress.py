@@ -1,0 +1,106 @@
+"""How far the runs that are under way are. The table lies where the inbox is, so that on SQLite it can be written while
+a run holds the database itself for many seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from . import reports
+from .connections import ConnectionRecord
+from .database import reading
+from .inbox import metadata
+
+if TYPE_CHECKING:
+    # The store opens the inbox, and so must know this table first.
+    from . import Store
+
+# One row a connection; one that a killed run has left is not that of the run under way.
+table = sa.Table(
+    "sync_progress",
+    metadata,
+    sa.Column("connection_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("done", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger),
+    sa.Column("began_with", sa.BigInteger, nullable=False),  # `done` when the step began
+    sa.Column("began_at", sa.DateTime, nullable=False),  # the step did; UTC
+    sa.Column("noted_at", sa.DateTime, nullable=False),  # UTC
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`what` the run is at, and with how many it is done, of how many in all (None: not known); `began_at`: when the
+    step did, `noted_at`: when this was so (UTC, without a zone). `rate`: how many a second (None: too early to say);
+    `seconds_left`: of this step, as of `noted_at` (None: not known)."""
+
+    run_id: str
+    what: str
+    done: int
+    total: int | None
+    began_at: datetime
+    noted_at: datetime
+    rate: float | None
+    seconds_left: float | None
+
+
+def note_progress(
+    inbox: sa.Engine,
+    connection_id: int,
+    run_id: str,
+    what: str,
+    done: int,
+    total: int | None,
+    *,
+    begins: bool,
+) -> None:
+    """`begins`: it is the first note of what is done."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    values = {"run_id": run_id, "what": what, "done": done, "total": total, "noted_at": now}
+    mine = table.c.connection_id == connection_id
+    with inbox.begin() as connection:
+        if not begins:
+            connection.execute(table.update().where(mine, table.c.run_id == run_id).values(**values))
+            return
+        connection.execute(table.delete().where(mine))
+        connection.execute(
+            table.insert().values(connection_id=connection_id, began_with=done, began_at=now, **values)
+        )
+
+
+def forget_progress(inbox: sa.Engine, connection_id: int, run_id: str) -> None:
+    with inbox.begin() as connection:
+        connection.execute(
+            table.delete().where(table.c.connection_id == connection_id, table.c.run_id == run_id)
+        )
+
+
+def read_progress(store: Store, record: ConnectionRecord) -> Progress | None:
+    """How far the run under way is; None if there is none, or if it has not said anything yet."""
+    with reading(store.engine) as connection:
+        run = reports.current_run(connection, record.id)
+    if run is None:
+        return None
+    wanted = sa.select(table).where(table.c.connection_id == record.id, table.c.run_id == run["run_id"])
+    with reading(store.inbox) as connection:
+        row = connection.execute(wanted).one_or_none()
+    if row is None:
+        return None
+    seconds = (row.noted_at - row.began_at).total_seconds()
+    rate = (row.done - row.began_with) / seconds if seconds > 0 and row.done > row.began_with else None
+    left = None if row.total is None or row.total < row.done else row.total - row.done
+    return Progress(
+        row.run_id,
+        row.what,
+        row.done,
+        row.total,
+        row.began_at,
+        row.noted_at,
+        rate,
+        None if rate is None or left is None else left / rate,
+    )

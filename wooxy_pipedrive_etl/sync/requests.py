@@ -1,0 +1,119 @@
+"""Runs that a person asks for and that something else starts, within seconds: Dagster's `matching_sensor`, by
+`watch.due`. One a connection waits at a time; the run that does what was asked for takes it away as it begins."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.store import Store, connections, reports
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.matchings import StoredMatching, confirmed_matching, latest_matching
+
+from .errors import NotImported, SyncError
+
+if TYPE_CHECKING:
+    # A run looks here as it begins, whether somebody has asked for it.
+    from .run import Kind
+
+
+@dataclass(frozen=True)
+class RequestedRun:
+    """`allow_mass_delete`, `use_reserve`: as of `SyncRun`. `requested_at`: UTC. `key`: no other request has it. A dry
+    run looks at the latest matching, be it a draft or not."""
+
+    kind: Kind
+    dry_run: bool
+    allow_mass_delete: bool
+    use_reserve: bool
+    requested_at: datetime
+    key: str
+
+    def is_fulfilled_by(
+        self, kind: Kind, *, dry_run: bool, draft: bool, allow_mass_delete: bool, use_reserve: bool
+    ) -> bool:
+        """Whether such a run does all that is asked for; a full one does what any other does."""
+        return (
+            kind in ("full", self.kind)
+            and self.dry_run == dry_run == draft
+            and self.allow_mass_delete <= allow_mass_delete
+            and self.use_reserve <= use_reserve
+        )
+
+
+def request_run(
+    store: Store,
+    name: str,
+    kind: Kind,
+    *,
+    dry_run: bool = False,
+    allow_mass_delete: bool = False,
+    use_reserve: bool = False,
+) -> RequestedRun:
+    """Asks for a run, in place of one that waits already.
+
+    Raises UnknownConnection, SyncError for a disconnected connection, and NotImported without a matching to run with.
+    """
+    request = RequestedRun(
+        kind, dry_run, allow_mass_delete, use_reserve, datetime.now(UTC), f"{name} requested {uuid.uuid4()}"
+    )
+    with store.engine.begin() as connection:
+        record = connections.get_connection(connection, name)
+        if record.state == "disconnected":
+            raise SyncError(f"The connection {name} is disconnected; connect it again to run it.")
+        matching_for(connection, record, draft=dry_run)
+        text = json.dumps(asdict(request) | {"requested_at": request.requested_at.isoformat()})
+        connections.update_connection(connection, record.id, requested_run=text)
+    return request
+
+
+def cancel_request(store: Store, name: str) -> None:
+    """Takes the request back, if one is waiting; a run that has begun goes on."""
+    with store.engine.begin() as connection:
+        record = connections.get_connection(connection, name)
+        connections.update_connection(connection, record.id, requested_run=None)
+
+
+def requested_run(record: ConnectionRecord) -> RequestedRun | None:
+    """The run that waits to be started."""
+    if record.requested_run is None:
+        return None
+    values = json.loads(record.requested_run)
+    return RequestedRun(**values | {"requested_at": datetime.fromisoformat(values["requested_at"])})
+
+
+def give_up(store: Store, name: str, key: str, run_id: str, message: str) -> None:
+    """Closes a request whose run `run_id` ended before it began: it is told of as a failed run, and not tried again.
+    `message`: why, in a sentence."""
+    with store.engine.begin() as connection:
+        record = connections.get_connection(connection, name)
+        request = requested_run(record)
+        if request is None or request.key != key:
+            return
+        connections.update_connection(connection, record.id, requested_run=None)
+        reports.begin_run(connection, record.id, run_id, request.kind)
+        reports.finish_run(connection, record.id, run_id, "failed", message)
+
+
+def matching_for(connection: sa.Connection, record: ConnectionRecord, *, draft: bool) -> StoredMatching:
+    """What a run would be made with: the matching in force or, for a dry run of a `draft`, the latest. Raises
+    NotImported."""
+    if draft:
+        latest = latest_matching(connection, record.id)
+        if latest is None:
+            raise NotImported(
+                f"The connection {record.name} has no matching yet that could be tried; save one as a draft first."
+            )
+        return latest
+    confirmed = confirmed_matching(connection, record.id)
+    if confirmed is None:
+        raise NotImported(
+            f"The matching of the connection {record.name} has not been imported yet, so nothing may be written to its "
+            f"list; run: wooxy-pipedrive match {record.name} --import FILE"
+        )
+    return confirmed
