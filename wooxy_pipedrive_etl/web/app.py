@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync import webhooks
 
-from . import integrations, sign_in
+from . import integrations, match, sign_in
 from .passwords import Attempts, Passwords
 from .receiver import REMEMBER_SECONDS, Receiver
 from .templates import make_templates
@@ -57,6 +57,7 @@ def build_app(
     pages = [
         *sign_in.routes(),
         *integrations.routes(),
+        *match.routes(),
         Route("/integrations/{path:path}", page(_nothing_here), methods=["GET"]),
     ]
     session = Middleware(
