@@ -58,7 +58,10 @@ class Matching:
     variables: pd.DataFrame
 
     @staticmethod
-    def of(ignore_empty_values: bool, rows: Sequence[tuple[str, str, str | None, str] | _Row]) -> Matching:
+    def of(
+        ignore_empty_values: bool,
+        rows: Sequence[tuple[str, str, str | None, str] | tuple[str, str, str | None, str, str | None]],
+    ) -> Matching:
         """`rows`: key, label, wooxy, format, and the field's type where it is known."""
         whole = [_Row(*row) for row in rows]
         frame = {name: pd.Series([row[i] for row in whole], dtype=object) for i, name in enumerate(_COLUMNS)}

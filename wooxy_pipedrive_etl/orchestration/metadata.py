@@ -1,6 +1,6 @@
 """What the UI shows of a step: tables, counts that plot over time, columns and where they come from.
 
-People's values are only in previews; `WOOXY_PIPEDRIVE_PREVIEW=masked` takes them out there (see `sync.matching`).
+People's values are only in previews; `WOOXY_PIPEDRIVE_PREVIEW=masked` takes them out there (see `sync.previews`).
 """
 
 from __future__ import annotations

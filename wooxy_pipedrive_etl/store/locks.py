@@ -1,5 +1,5 @@
-"""Locks that the system itself lets go when their holder dies, however it dies: one writer a connection, and one who
-renews its tokens."""
+"""Locks that the system itself lets go when their holder dies, however it dies: one writer a connection, one who renews
+its tokens, and one editor of its matching."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError
 from .connections import ConnectionRecord
 from .errors import StoreError
 
-# The first half of the key of PostgreSQL's advisory locks; the second is the connection's id.
+# The first halves of the keys of PostgreSQL's advisory locks; the second is the connection's id.
 _WRITER_SPACE = 1_870_034
 _RENEWAL_SPACE = 1_870_035
+_MATCHING_SPACE = 1_870_036
 # Somebody who only looks whether a connection is held has SQLite's lock for less than this.
 _LOOK_SECONDS = 0.2
 
@@ -94,6 +95,18 @@ def is_held(connection: sa.Connection, connection_id: int) -> bool:
         return True
     lock.release()
     return False
+
+
+def sole_editor(connection: sa.Connection, record: ConnectionRecord) -> None:
+    """Until the transaction ends nobody else changes the connection's matching; waits for who does. For use in a
+    transaction that writes.
+
+    Not the connection's row: a run that writes the list wants that at the end, and an Import must wait for that run.
+    """
+    # Writers on SQLite take turns anyway.
+    if connection.dialect.name == "postgresql":
+        key = (sa.cast(_MATCHING_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))
 
 
 def _file_lock(engine: sa.Engine, what: str, connection_id: int) -> FileLock:

@@ -97,6 +97,34 @@ def last_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | 
     return dict(row) if row is not None else None
 
 
+def last_dry_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | None:
+    """The report of the newest dry run that came to its end: a row of `sync_runs`."""
+    table = tables.runs
+    row = (
+        connection.execute(
+            sa.select(table)
+            .where(table.c.connection_id == connection_id, table.c.state == "dry_run")
+            .order_by(table.c.started_at.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else dict(row)
+
+
+def newest_run(connection: sa.Connection, connection_id: int) -> tuple[str, str] | None:
+    """The id and the state of the run that began last, dry ones included."""
+    table = tables.runs
+    row = connection.execute(
+        sa.select(table.c.run_id, table.c.state)
+        .where(table.c.connection_id == connection_id)
+        .order_by(table.c.started_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (row.run_id, row.state)
+
+
 @dataclass(frozen=True)
 class Standing:
     """How a connection stands by its runs, dry ones apart; moments in UTC, without a zone.

@@ -44,5 +44,9 @@ class InvalidMatching(SyncError):
         self.errors = errors
 
 
+class MatchingChanged(SyncError):
+    """The matching is another one than the person who changes it has seen."""
+
+
 # What a person is told in a sentence; anything else is a defect.
 EXPECTED_ERRORS = (SyncError, StoreError, PipedriveError, ListError, MatchingFileError)

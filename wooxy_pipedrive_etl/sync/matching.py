@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from random import Random
 
 import pandas as pd
 import sqlalchemy as sa
@@ -28,38 +27,41 @@ from wooxy_pipedrive_etl.mapping.matching import (
     use_all_suggestions,
 )
 from wooxy_pipedrive_etl.mapping.matching_file import read_matching_file, write_matching_file
-from wooxy_pipedrive_etl.mapping.preview import preview
 from wooxy_pipedrive_etl.mapping.transform import FeedPlan
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl.store import Store, connections
-from wooxy_pipedrive_etl.store.catalogue import read_fields, read_names
+from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.locks import sole_editor
 from wooxy_pipedrive_etl.store.matchings import (
     StoredMatching,
     confirmed_matching,
     latest_matching,
     save_matching,
 )
-from wooxy_pipedrive_etl.store.snapshot import sample_persons
 
 from .errors import InvalidMatching, SyncError
+from .previews import take_sample
 from .run import SyncRun
-
-# Enough persons for nearly every variable to have a value among them.
-PREVIEW_PERSONS = 500
-PREVIEW_VARIABLE = "WOOXY_PIPEDRIVE_PREVIEW"
 
 
 @dataclass(frozen=True)
 class MatchView:
-    """What the rules of a matching look at. `confirmed`: the matching is in force."""
+    """What the rules of a matching look at. `confirmed`: the matching is in force. `in_force`: the one that is, if
+    any; until then the variables that are matched by themselves belong to what an Import confirms."""
 
     record: ConnectionRecord
     variables: pd.DataFrame
     matching: Matching
     confirmed: bool
+    in_force: Matching | None
     list_variables: pd.DataFrame
+
+    @property
+    def rules(self) -> tuple[pd.DataFrame, Matching, pd.DataFrame]:
+        """What the functions of `mapping.matching` ask for."""
+        return self.variables, self.matching, self.list_variables
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class ImportReport:
 def show_matching(store: Store, name: str) -> tuple[pd.DataFrame, Matching]:
     """The Match variables table (columns of `mapping.match_table`) and the matching that it shows."""
     with reading(store.engine) as connection:
-        view = _view(connection, connections.get_connection(connection, name))
+        view = latest_view(connection, connections.get_connection(connection, name))
         return _table(connection, view), view.matching
 
 
@@ -86,8 +88,8 @@ def waiting_and_red(
     label}) and its red rows ({pipedrive, label, reason}). Without an Import there is none of either."""
     if in_force is None:
         return [], []
-    view = _view_of(connection, record, _matching_of(in_force), confirmed=True)
-    rows = match_table(*_rules(view), confirmed=True).to_dict("records")
+    view = _view_of(connection, record, in_force)
+    rows = match_table(*view.rules, confirmed=True).to_dict("records")
     return (
         [{"pipedrive": row["pipedrive"], "label": row["label"]} for row in rows if row["new"]],
         [
@@ -101,14 +103,14 @@ def waiting_and_red(
 def match_table_of_run(run: SyncRun) -> pd.DataFrame:
     """The Match variables table as it stands in a run."""
     with reading(run.store.engine) as connection:
-        return _table(connection, _view_of_run(connection, run))
+        return _table(connection, _view_of(connection, run.record, run.matching))
 
 
-def version_of_matching(stored: StoredMatching) -> str:
+def version_of_matching(matching: StoredMatching | Matching) -> str:
     """16 hex digits that are the same for matchings that say the same, whatever their revision. A label, or the type
     that a field had, is nothing that a person chose."""
-    rows = sorted((key, wooxy, format_) for key, _, wooxy, format_ in _rows(stored.variables))
-    said = json.dumps([stored.ignore_empty_values, rows])
+    rows = sorted((key, wooxy, format_) for key, _, wooxy, format_ in _rows(matching.variables))
+    said = json.dumps([matching.ignore_empty_values, rows])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
@@ -133,7 +135,7 @@ def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
 
 def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:
     """What a run that began now would feed. Raises as `feed_plan_of`."""
-    return _feed_plan(connection, _view_of(connection, record, _matching_of(stored), confirmed=True))
+    return _feed_plan(connection, _view_of(connection, record, stored))
 
 
 def _feed_plan(connection: sa.Connection, view: MatchView) -> FeedPlan:
@@ -164,17 +166,17 @@ def _check_identifiers(view: MatchView) -> None:
 def export_matching(store: Store, name: str) -> str:
     """The latest matching, draft or confirmed, as the text of a matching file."""
     with reading(store.engine) as connection:
-        view = _view(connection, connections.get_connection(connection, name))
-        return write_matching_file(view.variables, view.matching, view.list_variables)
+        return write_matching_file(
+            *latest_view(connection, connections.get_connection(connection, name)).rules
+        )
 
 
 def suggest_matching(store: Store, name: str) -> int:
     """Uses all suggestions, in a draft that Import has yet to confirm; returns how many variables it matches anew."""
-    with store.engine.begin() as connection:
-        view = _view(connection, connections.get_connection(connection, name))
-        suggested = use_all_suggestions(view.variables, view.matching, view.list_variables)
-        before = auto_match(view.variables, view.matching, view.list_variables)
-        _save(connection, view.record, suggested, confirmed=False)
+    with editing(store, name) as (connection, view):
+        suggested = use_all_suggestions(*view.rules)
+        before = auto_match(*view.rules)
+        save(connection, view.record, suggested, confirmed=False)
         return int(suggested.variables["wooxy"].notna().sum() - before.variables["wooxy"].notna().sum())
 
 
@@ -187,12 +189,11 @@ def ignores_empty_values(store: Store, name: str) -> bool:
 
 def set_ignore_empty_values(store: Store, name: str, ignore: bool) -> None:
     """Changes the setting in the latest matching, which stays as confirmed as it was."""
-    with store.engine.begin() as connection:
-        view = _view(connection, connections.get_connection(connection, name))
+    with editing(store, name) as (connection, view):
         if view.matching.ignore_empty_values != ignore:
             # Its rows stay as they are: a new variable waits for its Import.
             changed = Matching(ignore, view.matching.variables)
-            _save(connection, view.record, changed, confirmed=view.confirmed)
+            save(connection, view.record, changed, confirmed=view.confirmed)
 
 
 def import_matching(
@@ -203,33 +204,34 @@ def import_matching(
     `ignore_empty_values`, if given, goes before what the file says. Raises MatchingFileError, InvalidMatching or
     ListError; then nothing is changed.
     """
-    with store.engine.begin() as connection:
-        view = _view(connection, connections.get_connection(connection, name))
+    with editing(store, name) as (connection, view):
         matching = read_matching_file(text, view.variables, view.list_variables)
         if ignore_empty_values is not None:
             matching = Matching(ignore_empty_values, matching.variables)
-        return confirm_matching(connection, view.record, matching)
+        return confirm_matching(connection, view, matching)
 
 
-def confirm_matching(connection: sa.Connection, record: ConnectionRecord, matching: Matching) -> ImportReport:
-    """Puts a matching in force, with the types that the fields have now; from now on the connection is active.
+def confirm_matching(connection: sa.Connection, view: MatchView, matching: Matching) -> ImportReport:
+    """Puts a matching in force, with the types that the fields have now; from now on the connection is active. What
+    every Import is in the end, with the view that `editing` gives.
 
-    Raises InvalidMatching, ListError.
+    Raises InvalidMatching, ListError, and SyncError if the connection is disconnected.
     """
-    view = _view(connection, record)
+    record = view.record
+    if record.state == "disconnected":
+        raise SyncError(
+            f"The connection {record.name} is disconnected, so nothing was imported; connect it again."
+        )
     matching = _as_imported(view, matching)
-    in_force = confirmed_matching(connection, record.id)
     contact_list = ContactList.of_domain(connection, record.domain)
-    columns = column_changes(
-        None if in_force is None else _matching_of(in_force), matching, view.list_variables
-    )
+    columns = column_changes(view.in_force, matching, view.list_variables)
     for old, new in columns.renamed:
         contact_list.rename_variable(connection, old, new)
     for wooxy, format_ in columns.added:
         contact_list.add_variable(connection, wooxy, format_)
-    changed = in_force is None or not view.confirmed or not _same(in_force, matching)
+    changed = view.in_force is None or not view.confirmed or not _same(view.in_force, matching)
     if changed:
-        _save(connection, record, matching, confirmed=True)
+        save(connection, record, matching, confirmed=True)
     connections.update_connection(connection, record.id, state="active")
     added = [wooxy for wooxy, _ in columns.added]
     return ImportReport(int(matching.variables["wooxy"].notna().sum()), added, columns.renamed, changed)
@@ -248,15 +250,22 @@ def _rows(variables: pd.DataFrame) -> Iterator[tuple[str, str, str | None, str]]
     return zip(*(variables[name] for name in ("pipedrive", "label", "wooxy", "format")), strict=True)
 
 
-def _same(stored: StoredMatching, matching: Matching) -> bool:
-    return stored.ignore_empty_values == matching.ignore_empty_values and stored.variables.drop(
+def _same(in_force: Matching, matching: Matching) -> bool:
+    return in_force.ignore_empty_values == matching.ignore_empty_values and in_force.variables.drop(
         columns="label"
     ).equals(matching.variables.drop(columns="label").reset_index(drop=True))
 
 
-def _save(
-    connection: sa.Connection, record: ConnectionRecord, matching: Matching, *, confirmed: bool
-) -> None:
+@contextmanager
+def editing(store: Store, name: str) -> Iterator[tuple[sa.Connection, MatchView]]:
+    """The latest matching, in a transaction in which nobody else changes it."""
+    with store.engine.begin() as connection:
+        record = connections.get_connection(connection, name)
+        sole_editor(connection, record)
+        yield connection, latest_view(connection, record)
+
+
+def save(connection: sa.Connection, record: ConnectionRecord, matching: Matching, *, confirmed: bool) -> None:
     save_matching(
         connection,
         record.id,
@@ -266,51 +275,32 @@ def _save(
     )
 
 
-def _view(connection: sa.Connection, record: ConnectionRecord) -> MatchView:
-    stored = latest_matching(connection, record.id)
-    if stored is None:
-        return _view_of(connection, record, empty_matching(), confirmed=False)
-    confirmed = stored.confirmed_at is not None
-    return _view_of(connection, record, _matching_of(stored), confirmed=confirmed)
-
-
-def _view_of_run(connection: sa.Connection, run: SyncRun) -> MatchView:
-    confirmed = run.matching.confirmed_at is not None
-    return _view_of(connection, run.record, _matching_of(run.matching), confirmed=confirmed)
+def latest_view(connection: sa.Connection, record: ConnectionRecord) -> MatchView:
+    """The newest matching, draft or confirmed, which is what a person sees and changes."""
+    return _view_of(connection, record, latest_matching(connection, record.id))
 
 
 def _drafted_view(connection: sa.Connection, run: SyncRun) -> MatchView:
-    view = _view_of_run(connection, run)
+    view = _view_of(connection, run.record, run.matching)
     return replace(view, matching=_as_imported(view, view.matching))
+
+
+def _view_of(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching | None) -> MatchView:
+    in_force = confirmed_matching(connection, record.id)
+    return MatchView(
+        record=record,
+        variables=pipedrive_variables(read_fields(connection, record.id)),
+        matching=empty_matching() if stored is None else _matching_of(stored),
+        confirmed=stored is not None and stored.confirmed_at is not None,
+        in_force=None if in_force is None else _matching_of(in_force),
+        list_variables=ContactList.of_domain(connection, record.domain).variables(connection),
+    )
 
 
 def _matching_of(stored: StoredMatching) -> Matching:
     return Matching(stored.ignore_empty_values, stored.variables)
 
 
-def _view_of(
-    connection: sa.Connection, record: ConnectionRecord, matching: Matching, *, confirmed: bool
-) -> MatchView:
-    return MatchView(
-        record=record,
-        variables=pipedrive_variables(read_fields(connection, record.id)),
-        matching=matching,
-        confirmed=confirmed,
-        list_variables=ContactList.of_domain(connection, record.domain).variables(connection),
-    )
-
-
-def _rules(view: MatchView) -> tuple[pd.DataFrame, Matching, pd.DataFrame]:
-    return view.variables, view.matching, view.list_variables
-
-
 def _table(connection: sa.Connection, view: MatchView) -> pd.DataFrame:
-    plan = preview_plan(*_rules(view), view.record.default_region)
-    previews = preview(
-        sample_persons(connection, view.record.id, PREVIEW_PERSONS),
-        plan,
-        read_names(connection, view.record.id),
-        Random(),
-        masked=os.environ.get(PREVIEW_VARIABLE) == "masked",
-    )
-    return match_table(*_rules(view), confirmed=view.confirmed, previews=previews)
+    sample = take_sample(connection, view.record, preview_plan(*view.rules, view.record.default_region))
+    return match_table(*view.rules, confirmed=view.in_force is not None, previews=sample.first_texts)

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync import webhooks
 
-from . import consent, contacts, install, integrations, runs, settings, sign_in, uninstall
+from . import consent, contacts, install, integrations, match, runs, settings, sign_in, uninstall
 from .headers import HEADERS
 from .passwords import Attempts, Passwords
 from .receiver import REMEMBER_SECONDS, Receiver
@@ -49,6 +49,7 @@ def build_app(
         *install.routes(),
         *consent.routes(),
         *settings.routes(),
+        *match.routes(),
         *contacts.routes(),
         *runs.routes(),
         Route("/integrations/{path:path}", page(_nothing_here), methods=["GET"]),

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from wooxy_pipedrive_etl.mapping.matching import Matching, preview_plan
-from wooxy_pipedrive_etl.mapping.preview import MAX_LENGTH, preview
+from wooxy_pipedrive_etl.mapping.preview import MAX_LENGTH, SHOWN_VALUES, previews
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl_tests.mapping.helpers import list_variables, persons
 from wooxy_pipedrive_etl_tests.mapping.value_cases import field, fields_frame
@@ -37,8 +37,14 @@ PLAN = preview_plan(VARIABLES, MATCHING, list_variables())
 NAMES = {"user": {1: "Liisa  Korhonen\n" + "x" * 100}}
 
 
+def _texts(seed: int, **options: bool) -> dict[str, str]:
+    """The first text of each variable that has one."""
+    found = previews(PERSONS, PLAN, NAMES, Random(seed), **options)
+    return {key: preview.texts[0] for key, preview in found.items() if preview.texts}
+
+
 def test_values_are_shown_as_they_would_be_stored() -> None:
-    found = preview(PERSONS, PLAN, NAMES, Random(1))
+    found = _texts(1)
     assert found["emails"] == "bo@example.fi"
     assert found["birthday"] == "1990-05-17"
     assert found["update_time"] == "2026-01-01 10:00:00"
@@ -48,15 +54,33 @@ def test_values_are_shown_as_they_would_be_stored() -> None:
     assert not set(found) & {"notes", "emails/work"}
 
 
+def test_each_variable_says_how_many_persons_have_a_value() -> None:
+    found = previews(PERSONS, PLAN, NAMES, Random(1))
+    assert {key: found[key].filled for key in ("name", "emails", "is_vip", "notes")} == {
+        "name": 2,
+        "emails": 1,
+        "is_vip": 1,
+        "notes": 0,
+    }
+    assert found["notes"].texts == ()
+    assert set(found["name"].texts) == {"Åsa 1", "Bo"}
+
+
+def test_a_few_values_that_differ_are_enough() -> None:
+    many = persons(*(f'{{"name":"Person {number % 8}"}}' for number in range(200)))
+    for seed in range(5):
+        texts = previews(many, PLAN, NAMES, Random(seed))["name"].texts
+        assert 1 < len(texts) == len(set(texts)) <= SHOWN_VALUES
+
+
 def test_chosen_at_random_and_the_same_for_one_seed() -> None:
-    names = {preview(PERSONS, PLAN, NAMES, Random(seed))["name"] for seed in range(20)}
-    assert names == {"Åsa 1", "Bo"}
-    assert preview(PERSONS, PLAN, NAMES, Random(7)) == preview(PERSONS, PLAN, NAMES, Random(7))
+    assert {_texts(seed)["name"] for seed in range(20)} == {"Åsa 1", "Bo"}
+    assert _texts(7) == _texts(7)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_masked_previews_show_the_shape_alone(seed: int) -> None:
-    found = preview(PERSONS, PLAN, NAMES, Random(seed), masked=True)
+    found = _texts(seed, masked=True)
     assert found["name"] in ("xxx 0", "xx")
     assert found["emails"] == "xx@xxxxxxx.xx"
     assert found["birthday"] == "0000-00-00"

@@ -1,0 +1,181 @@
+"""The Match variables page in Chromium: with its script, by keyboard alone, without scripts, and on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
+from wooxy_pipedrive_etl_tests.scenario import Connected, connected, isolate, small_account
+
+from .browser import assert_accessible
+from .served import serving
+from .visitor import PASSWORD
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@dataclass(frozen=True)
+class Pages:
+    acme: Connected
+    url: str
+
+    def open(self, page: Page) -> None:
+        page.goto(f"{self.url}/sign-in?next=/integrations/acme/match")
+        page.get_by_label("Administrator's password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Match variables")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """One account for all tests of this module, which change its drafts only."""
+    folder = tmp_path_factory.mktemp("match")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(patch, folder)
+        patch.setenv(PASSWORD_VARIABLE, PASSWORD)
+        with (
+            connected(f"sqlite:///{folder / 'list.db'}", small_account(8)) as acme,
+            serving(acme.store) as url,
+        ):
+            yield Pages(acme, url)
+
+
+def _row(page: Page, key: str) -> Locator:
+    return page.locator(f'tr[data-key="{key}"]')
+
+
+def _wooxy(page: Page, label: str) -> Locator:
+    return page.get_by_label(f"Wooxy variable for {label}", exact=True)
+
+
+def _choice(page: Page, label: str) -> Locator:
+    return page.get_by_label(f"What to do with {label}", exact=True)
+
+
+def test_what_is_typed_is_checked_at_once(pages: Pages, browser_page: Page) -> None:
+    pages.open(browser_page)
+    city, note, status = (
+        _row(browser_page, "city"),
+        _row(browser_page, "note"),
+        browser_page.locator("#summary"),
+    )
+    _wooxy(browser_page, "City").fill("place")
+    expect(_choice(browser_page, "City")).to_have_value("new")
+    expect(city).to_contain_text("✓ Matched")
+    expect(status).to_contain_text("City: “place” is added to the list on Import.")
+    _wooxy(browser_page, "Note").fill("place")
+    for row in (city, note):
+        expect(row).to_contain_text("✗ Problem")
+        expect(row).to_contain_text("is fed by more than one row: “City” (city) and “Note” (note).")
+    expect(_wooxy(browser_page, "City")).to_have_attribute("aria-invalid", "true")
+    expect(browser_page.locator("#show option[value=problems]")).to_have_text("Problems (2)")
+    # The list decides the format of its own variables, and what it does not have is no variable of it.
+    _wooxy(browser_page, "Note").fill("contactBirthday")
+    _choice(browser_page, "Note").select_option("existing")
+    expect(browser_page.get_by_label("Format of Note", exact=True)).to_have_value("DateTime")
+    expect(note).to_contain_text("as the list has it")
+    expect(city).to_contain_text("✓ Matched")
+    _wooxy(browser_page, "Note").fill(HOSTILE)
+    expect(note).to_contain_text(f"The list has no variable “{HOSTILE}”")
+    assert browser_page.locator("img").count() == 0
+    note.get_by_role("button", name="Use suggestion").click()
+    expect(_wooxy(browser_page, "Note")).to_have_value("note")
+    expect(note).to_contain_text("✓ Matched")
+    assert_accessible(browser_page)
+    browser_page.get_by_role("button", name="Save draft").click()
+    expect(browser_page.get_by_text("Draft saved.")).to_be_visible()
+    expect(_wooxy(browser_page, "City")).to_have_value("place")
+
+
+def test_search_filter_and_previews_need_no_loading(pages: Pages, browser_page: Page) -> None:
+    pages.open(browser_page)
+    loads: list[str] = []
+    browser_page.on("request", lambda request: loads.append(request.resource_type))
+    browser_page.get_by_label("Search").fill("CITY")
+    expect(_row(browser_page, "emails")).to_be_hidden()
+    expect(_row(browser_page, "city")).to_be_visible()
+    seen = set()
+    preview = _row(browser_page, "city").locator(".preview")
+    for _ in range(4):
+        before = preview.inner_text()
+        seen.add(before)
+        browser_page.get_by_role("link", name="Another preview of City").click()
+        expect(preview).not_to_have_text(before)
+    assert len(seen) == 4
+    browser_page.get_by_label("Search").fill("nothing like it")
+    expect(browser_page.get_by_text("No variable fits")).to_be_visible()
+    browser_page.get_by_label("Search").fill("")
+    browser_page.get_by_label("Show").select_option("matched")
+    expect(_row(browser_page, "emails")).to_be_visible()
+    expect(_row(browser_page, "phones/work")).to_be_hidden()
+    assert "document" not in loads
+    # A page that was loaded filtered shows the others as well, and sends what was shown once.
+    browser_page.reload()
+    expect(_row(browser_page, "colour")).to_be_hidden()
+    browser_page.get_by_label("Show").select_option("all")
+    _wooxy(browser_page, "Colour").fill("shade")
+    expect(_row(browser_page, "colour")).to_contain_text("✓ Matched")
+    browser_page.get_by_label("Search").fill("city")
+    browser_page.get_by_role("button", name="Save draft").click()
+    expect(browser_page.get_by_text("Draft saved.")).to_be_visible()
+    expect(_row(browser_page, "colour")).to_be_hidden()
+    expect(_wooxy(browser_page, "Colour")).to_have_value("shade")
+
+
+def test_by_keyboard_alone(pages: Pages, browser_page: Page) -> None:
+    pages.open(browser_page)
+    browser_page.get_by_label("Search").focus()
+    keyboard = browser_page.keyboard
+    keyboard.type("Phone/Work")
+    expect(_row(browser_page, "emails")).to_be_hidden()
+    for _ in range(12):
+        keyboard.press("Tab")
+        if browser_page.evaluate("document.activeElement.id") == _choice(
+            browser_page, "Phone/Work"
+        ).get_attribute("id"):
+            break
+    keyboard.press("End")
+    expect(_choice(browser_page, "Phone/Work")).to_have_value("new")
+    expect(_wooxy(browser_page, "Phone/Work")).to_have_value("phoneWork")
+    keyboard.press("Tab")
+    keyboard.type("Desk")
+    expect(_row(browser_page, "phones/work")).to_contain_text("“Desk” is not a valid name")
+    width = browser_page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+    assert width == "3px"
+    keyboard.type("x")
+    keyboard.press("ControlOrMeta+a")
+    keyboard.type("desk")
+    expect(_row(browser_page, "phones/work")).to_contain_text("✓ Matched")
+    # Enter in a text presses Check, and never Import.
+    keyboard.press("Enter")
+    expect(browser_page.get_by_text("Checked.")).to_be_visible()
+    assert pages.acme.record().state == "draft"
+
+
+def test_without_scripts_and_on_a_phone(pages: Pages, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    pages.open(page)
+    page.get_by_label("Search").fill("e-mail/")
+    page.get_by_label("Search").fill("email/home")
+    page.get_by_label("Show", exact=True).select_option("unmatched")
+    page.get_by_role("button", name="Show").click()
+    expect(_row(page, "emails/home")).to_be_visible()
+    expect(_row(page, "emails")).to_be_hidden()
+    _choice(page, "Email/Home").select_option("new")
+    _wooxy(page, "Email/Home").fill("Home")
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("1 row can't be imported as it stands")).to_have_count(2)
+    page.get_by_label("Show", exact=True).select_option("problems")
+    page.get_by_role("button", name="Show").click()
+    expect(_row(page, "emails/home")).to_contain_text("“Home” is not a valid name")
+    _row(page, "emails/home").get_by_role("button", name="Use suggestion").click()
+    page.goto(f"{pages.url}/integrations/acme/match?q=email/home")
+    expect(_wooxy(page, "Email/Home")).to_have_value("emailHome")
+    overflow = page.locator("html").evaluate("html => html.scrollWidth > html.clientWidth")
+    assert not overflow
+    context.close()
