@@ -103,7 +103,7 @@ def connect_with(
     Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """
     domain = domain.lower()
-    _check_names(name, domain)
+    check_names(name, domain)
     check_settings(default_region, consent, on_delete)
     with reading(store.engine) as connection:
         known = {record.name: record for record in connections.list_connections(connection)}.get(name)
@@ -249,7 +249,8 @@ def check_company(record: ConnectionRecord, company_id: int) -> None:
         )
 
 
-def _check_names(name: str, domain: str) -> None:
+def check_names(name: str, domain: str) -> None:
+    """Raises InvalidSetting."""
     if not _NAME.fullmatch(name):
         raise InvalidSetting(
             f"The connection name {name!r} can't be used; take up to 63 letters, digits, dots, hyphens and underscores."
