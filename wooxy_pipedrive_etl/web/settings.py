@@ -141,7 +141,7 @@ def _page(
     code: int = 200,
     problem: str | None = None,
 ) -> Response:
-    (standing,) = status.statuses(visit.store, record.name)
+    (standing,) = status.statuses(visit.store, record.name, estimates=False)
     app, no_app = _app()
     webhook_url, no_webhook = _webhook_url(visit, record)
     answer = visit.render(
