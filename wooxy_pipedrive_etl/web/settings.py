@@ -172,7 +172,7 @@ def _app() -> tuple[OAuthApp | None, str | None]:
         app = oauth_app()
     except InvalidSetting as error:
         return None, str(error)
-    return app, None if app else "No OAuth app is set up on this server (see docs/production.md)."
+    return app, None if app else "No OAuth app is set up on this server (see docs/pages.md)."
 
 
 def _webhook_url(visit: Visit, record: ConnectionRecord) -> tuple[str | None, str | None]:
