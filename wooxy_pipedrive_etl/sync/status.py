@@ -14,7 +14,7 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 
 from . import budget
-from .errors import ALLOW_MASS_DELETE, USE_RESERVE
+from .errors import guard_of
 from .matching import waiting_and_red
 from .nightly import next_night
 from .requests import requested_run
@@ -148,19 +148,11 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "started_at": _instant(row["started_at"]),
         "finished_at": _instant(row["finished_at"]),
         "message": row["message"],
-        "refused": _refused(row["message"]),
+        "guard": guard_of(row["message"]),
         **{count: row[count] for count in reports.COUNTS},
         "estimated_tokens": row["estimated_tokens"],
         "tokens_left": row["tokens_left"],
     }
-
-
-def _refused(message: str | None) -> str | None:
-    """What a person must allow for the run to go through: mass_delete, reserve, or None."""
-    for flag, what in ((ALLOW_MASS_DELETE, "mass_delete"), (USE_RESERVE, "reserve")):
-        if message is not None and flag in message:
-            return what
-    return None
 
 
 def _instant(moment: datetime | None) -> str | None:
