@@ -206,11 +206,15 @@ def test_settings_that_cannot_be_leave_it_waiting(acme: ByOAuth) -> None:
 
 def test_consent_with_other_scopes_reaches_the_connections_of_the_user(acme: ByOAuth) -> None:
     second(acme)
+    acme.server.oauth.revoke_all()
+    with pytest.raises(AccessLost):
+        webhooks.register(acme.store, acme.name, "https://sync.example.com")
     acme.set_scopes(*SMALL)
     waiting = acme.install()
     assert waiting.connected_to == ["acme", "bolt"]
     for name in ("acme", "bolt"):
-        assert statuses(acme, name)["scopes"] == sorted(SMALL)
+        row = statuses(acme, name)
+        assert (row["scopes"], row["access_lost"]) == (sorted(SMALL), None)
     acme.import_rows(ROWS)
     assert acme.sync()["created"] == 3
 
