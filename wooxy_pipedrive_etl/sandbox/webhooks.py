@@ -131,13 +131,21 @@ class Webhooks:
 
     # Registration
 
-    def add(self, asked: Subscription, *, owner_id: int, by_app: bool) -> dict[str, Any]:
-        """The new webhook as the API shows it. Raises ApiError (422) at the limit."""
+    def add(
+        self, asked: Subscription, *, owner_id: int | None = None, by_app: bool = False
+    ) -> dict[str, Any]:
+        """The new webhook as the API shows it, the token owner's unless told. Raises ApiError (422) at the limit."""
         with self._changed:
             mine = sum(each.asked.user_id == asked.user_id for each in self._webhooks.values())
             if mine >= MAX_WEBHOOKS_PER_USER:
                 raise webhooks_error(422, {"webhooks": ["webhooks limit reached"]})
-            webhook = Webhook(next(self._next_id), asked, owner_id, by_app, timestamp(self._account.clock()))
+            webhook = Webhook(
+                next(self._next_id),
+                asked,
+                self._account.token_owner_id if owner_id is None else owner_id,
+                by_app,
+                timestamp(self._account.clock()),
+            )
             self._webhooks[webhook.id] = webhook
             self._watch()
             return self._shown(webhook)

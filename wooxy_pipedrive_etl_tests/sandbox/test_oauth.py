@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -253,6 +254,9 @@ def test_tokens_are_asked_for_by_a_form_and_nothing_else(installing: Installing)
     http = installing.served.http
     assert error(http.post(url, json=form, auth=auth)) == (400, "invalid_request")
     assert error(http.post(url, params=form, auth=auth)) == (400, "invalid_request")
+    plain: dict[str, Any] = {"content": urlencode(form), "headers": {"content-type": "text/plain"}}
+    assert error(http.post(url, auth=auth, **plain)) == (400, "invalid_request")
+    assert http.post(url, data=form, auth=auth).status_code == 200
     assert http.get(url, params=form, auth=auth).status_code == 405
 
 
@@ -456,8 +460,12 @@ def test_a_webhook_that_an_app_made_is_its_users(
     assert {webhook[key] for key in ("owner_id", "admin_id", "user_id")} == {other}
     account.create_person(name="A")
     assert receiver.arrivals.get(timeout=5).json["meta"]["webhook_owner_id"] == str(other)
+    installing.served.server.webhooks.wait_until_delivered()
     installing.served.server.oauth.uninstall(owner)
     assert installing.status(tokens) == 200
+    assert installing.served.data(WEBHOOKS) == [
+        {**webhook, "last_http_status": 200, "last_delivery_time": "2026-03-01T12:00:00.000Z"}
+    ]
     installing.served.server.oauth.uninstall(other)
     assert installing.served.data(WEBHOOKS) == []
 
