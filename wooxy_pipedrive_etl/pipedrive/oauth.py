@@ -7,9 +7,10 @@ import hmac
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import httpx
@@ -32,13 +33,14 @@ from .errors import (
 from .session import NEVER, tls
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PIPEDRIVE_OAUTH_URL = "https://oauth.pipedrive.com"
 _TIMEOUT_SECONDS = 10.0
 # A poll that finds its token at its end waits for this, within a tick of the sensors.
 _ATTEMPTS = 3
-# An access token lives for an hour; more than this is not believed.
-_LONGEST_LIFE = timedelta(days=1)
+# An access token lives for an hour; more seconds than this are not believed.
+_LONGEST_LIFE = 86_400
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class OAuthApp:
         """Gives the access back: uninstalls the app for the user. Also well if it is gone already. Raises
         ``InvalidApp`` and ``TransientError``."""
         form = {"token": refresh_token, "token_type_hint": "refresh_token"}
-        self._post("/oauth/revoke", form, refresh_token, attempts=_ATTEMPTS)
+        _trying(lambda: self._post("/oauth/revoke", form, refresh_token), _ATTEMPTS)
 
     def is_pipedrive(self, authorization_header: str) -> bool:
         """Whether a call (of an uninstallation) came with the app's own secret."""
@@ -111,40 +113,32 @@ class OAuthApp:
         return base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
 
     def _grant(self, form: Mapping[str, str], secret: str, *, attempts: int) -> Grant:
-        asked_at = datetime.now(UTC)
-        content = self._post("/oauth/token", form, secret, attempts=attempts)
+        def ask() -> Grant:
+            asked_at = datetime.now(UTC)
+            return self._read(self._post("/oauth/token", form, secret), asked_at)
+
+        return _trying(ask, attempts)
+
+    def _read(self, content: bytes, asked_at: datetime) -> Grant:
         try:
             answer = msgspec.json.decode(content, type=_Answer)
             api_url = checked_api_url(answer.api_domain)
         except (msgspec.MsgspecError, InvalidApiUrl, UnicodeDecodeError):
+            answer = None
+        if answer is None or not (fits_header(answer.access_token) and fits_header(answer.refresh_token)):
             raise BrokenAnswer(
                 f"{self._endpoint('/oauth/token')} answered with something that is no grant; try again, or allow the "
                 "app again."
-            ) from None
-        if not (fits_header(answer.access_token) and fits_header(answer.refresh_token)):
-            raise BrokenAnswer(
-                f"{self._endpoint('/oauth/token')} answered with a token that no header can carry; "
-                "try again, or allow the app again."
             )
         return Grant(
             access_token=answer.access_token,
             refresh_token=answer.refresh_token,
-            expires_at=asked_at + min(timedelta(seconds=max(0, answer.expires_in)), _LONGEST_LIFE),
+            expires_at=asked_at + timedelta(seconds=min(max(0, answer.expires_in), _LONGEST_LIFE)),
             scopes=frozenset(filter(None, re.split(r"[,\s]+", answer.scope))),
             api_url=api_url,
         )
 
-    def _post(self, path: str, form: Mapping[str, str], secret: str, *, attempts: int) -> bytes:
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientError),
-            stop=tenacity.stop_after_attempt(attempts),
-            wait=tenacity.wait_exponential(0.5, max=4.0) + tenacity.wait_random(0, 0.5),
-            sleep=lambda seconds: PROCESS_BUDGETS.clock.wait(seconds, NEVER),
-            reraise=True,
-        )
-        return retrying(self._post_once, path, form, secret)
-
-    def _post_once(self, path: str, form: Mapping[str, str], secret: str) -> bytes:
+    def _post(self, path: str, form: Mapping[str, str], secret: str) -> bytes:
         endpoint = self._endpoint(path)
         try:
             with httpx.Client(
@@ -184,6 +178,18 @@ class OAuthApp:
 
     def _endpoint(self, path: str) -> str:
         return checked_api_url(self.oauth_url) + path
+
+
+def _trying(ask: Callable[[], T], attempts: int) -> T:
+    """What `ask` gives, asked again where that can help."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TransientError),
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=tenacity.wait_exponential(0.5, max=4.0) + tenacity.wait_random(0, 0.5),
+        sleep=lambda seconds: PROCESS_BUDGETS.clock.wait(seconds, NEVER),
+        reraise=True,
+    )
+    return retrying(ask)
 
 
 def _error_code(content: bytes) -> object:

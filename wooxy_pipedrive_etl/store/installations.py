@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from .errors import StoreError
 
 # Whoever has not chosen a domain by then begins again.
 LIVES = timedelta(days=1)
+_ID_BITS = 53
 
 
 class UnknownInstallation(StoreError):
@@ -61,8 +63,11 @@ def add_installation(connection: sa.Connection, **values: Any) -> Installation:
         oauth if values.get("encrypted_oauth_tokens") else sa.not_(oauth),
     )
     connection.execute(table.delete().where(sa.or_(same, table.c.created_at < now - LIVES)))
-    added = connection.execute(table.insert().values(**values, created_at=now).returning(table.c.id))
-    return get_installation(connection, added.scalar_one())
+    # SQLite would give the number of one that is gone to the next, and a page that is still open would take the next
+    # one for it.
+    number = secrets.randbits(_ID_BITS)
+    connection.execute(table.insert().values(id=number, created_at=now, **values))
+    return get_installation(connection, number)
 
 
 def get_installation(connection: sa.Connection, installation_id: int) -> Installation:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ from wooxy_pipedrive_etl.pipedrive import (
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused
 from wooxy_pipedrive_etl.store import Store, connections, installations
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
-from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.database import reading, writing_soon
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.store.locks import sole_renewer
 
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 # An access token is renewed so long before it ends: a request may be under way for a while, and clocks differ.
 AHEAD = timedelta(minutes=2)
+# How long new tokens wait to be stored while SQLite has another writer.
+STORING_SECONDS = 5.0
 
 # Why access was lost, as `access_lost` has it.
 REVOKED = "revoked"
@@ -195,23 +197,24 @@ class _KeptTokens:
         except GrantRefused as error:
             logger.warning("The tokens of the connection %s can't be renewed: %s", name, error)
             self._save(access_lost=REVOKED)
-            return
-        logger.info("The tokens of the connection %s were renewed.", name)
-        columns = token_columns(self._store, grant)
-        try:
-            self._save(**columns)
-        except DATABASE_ERRORS as error:
-            # A run may be SQLite's writer for long. The refresh token stays the same, so nothing is lost: whoever
-            # comes next renews for himself.
-            logger.warning(
-                "The renewed tokens of the connection %s were not stored (%s).", name, type(error).__name__
-            )
-            self._tokens = Tokens(grant.access_token, grant.refresh_token, columns["oauth_expires_at"])
+        else:
+            logger.info("The tokens of the connection %s were renewed.", name)
+            self._save(**token_columns(self._store, grant))
 
     def _save(self, **values: Any) -> None:
-        """Stores what became of the tokens, unless a person has allowed or uninstalled the app meanwhile; takes what
-        the database has then. Raises AccessLost."""
-        with self._store.engine.begin() as connection:
-            connections.update_renewed(connection, self._record.id, self._encrypted, **values)
-            record = connections.get_connection(connection, self._record.name)
+        """Stores what became of the tokens, unless a person has allowed or uninstalled the app meanwhile; goes on with
+        what the database has then. Raises AccessLost."""
+        try:
+            with writing_soon(self._store.engine, STORING_SECONDS) as connection:
+                connections.update_renewed(connection, self._record.id, self._encrypted, **values)
+                record = connections.get_connection(connection, self._record.name)
+        except DATABASE_ERRORS as error:
+            # A run may be SQLite's writer for long, and whoever waits here may be that run. Nothing is lost, since the
+            # refresh token stays the same: whoever comes next renews for himself.
+            logger.warning(
+                "What became of the tokens of the connection %s was not stored (%s).",
+                self._record.name,
+                type(error).__name__,
+            )
+            record = replace(self._record, **values)
         self._take(record)
