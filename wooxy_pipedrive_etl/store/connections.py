@@ -76,6 +76,10 @@ class ConnectionRecord:
         """What a person has allowed; None where that is not told."""
         return granted_scopes(self.oauth_scopes)
 
+    def allows(self, scope: str) -> bool:
+        """Whether it is worth asking for what needs this scope."""
+        return self.scopes is None or scope in self.scopes
+
     @property
     def qualified_list_table(self) -> str:
         """The list's table as a person would write it in SQL."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Required, TypedDict, Unpack
 
@@ -198,20 +199,19 @@ def _give_back(store: Store, record: ConnectionRecord) -> str | None:
 def _names_for_previews(
     client: PipedriveClient, fields: pd.DataFrame, sample: PersonsPage | None
 ) -> dict[str, dict[int, str]]:
-    """The names that the sample refers to. Where they can't be read the account still connects; previews stay empty."""
+    """The names that the sample refers to. Where some can't be read the account still connects; previews stay empty."""
     if sample is None:
         return {}
     # Which names are needed does not depend on the list.
     plan = preview_plan(pipedrive_variables(fields), empty_matching(), pd.DataFrame({"name": []}))
     wanted = references(read_batch(sample.persons, plan))
     organizations = wanted.loc[wanted["kind"] == "org", "entity_id"].tolist()
-    try:
-        return {
-            "org": client.organization_names(organizations),
-            "user": client.user_names() if (wanted["kind"] == "user").any() else {},
-        }
-    except (Forbidden, BadRequest, EndpointGone):
-        return {}
+    names: dict[str, dict[int, str]] = {}
+    with suppress(Forbidden, BadRequest, EndpointGone):
+        names["org"] = client.organization_names(organizations)
+    with suppress(Forbidden, BadRequest, EndpointGone):
+        names["user"] = client.user_names() if (wanted["kind"] == "user").any() else {}
+    return names
 
 
 def _take_up(

@@ -111,10 +111,10 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
     Returns the counts of the run report.
     """
     connection_id = run.record.id
+    report("Writing the list", 0)
     with run.store.engine.begin() as connection:
         contact_list = run.contact_list(connection)
         run.check_hold(connection)
-        report("Writing the list", 0)
         apply_plan(
             connection,
             contact_list,

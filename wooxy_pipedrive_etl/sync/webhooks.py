@@ -215,7 +215,7 @@ def _is_whole(store: Store, webhook: Webhook, record: ConnectionRecord, url: str
 
 def _check_scope(record: ConnectionRecord) -> None:
     scope = CREATE_WEBHOOK.scope
-    if record.scopes is not None and scope not in record.scopes:
+    if not record.allows(scope):
         raise MissingScope(
             f"The connection {record.name} was allowed without the scope {scope} (Administer account), which webhooks "
             f"need; allow the app again with it (Integrations > {record.name} > Allow again), or go on by polling."

@@ -53,7 +53,7 @@ def _take_api_token(visit: Visit) -> Response:
 
 def _page(visit: Visit, status: int = 200, problem: str | None = None) -> Response:
     app: OAuthApp | None = None
-    no_app = "No OAuth app is set up on this server (see docs/production.md), so an API token is the way in."
+    no_app = "No OAuth app is set up on this server (see docs/pages.md), so an API token is the way in."
     try:
         app = oauth_app()
     except InvalidSetting as error:

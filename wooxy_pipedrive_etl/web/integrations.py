@@ -16,5 +16,5 @@ def routes() -> list[BaseRoute]:
 
 
 def _show(visit: Visit) -> Response:
-    integrations = [(each, state_of(each)) for each in status.statuses(visit.store)]
+    integrations = [(each, state_of(each)) for each in status.statuses(visit.store, estimates=False)]
     return visit.render("integrations.html", integrations=integrations)

@@ -141,7 +141,7 @@ def _page(
     code: int = 200,
     problem: str | None = None,
 ) -> Response:
-    (standing,) = status.statuses(visit.store, record.name)
+    (standing,) = status.statuses(visit.store, record.name, estimates=False)
     app, no_app = _app()
     webhook_url, no_webhook = _webhook_url(visit, record)
     answer = visit.render(
@@ -172,7 +172,7 @@ def _app() -> tuple[OAuthApp | None, str | None]:
         app = oauth_app()
     except InvalidSetting as error:
         return None, str(error)
-    return app, None if app else "No OAuth app is set up on this server (see docs/production.md)."
+    return app, None if app else "No OAuth app is set up on this server (see docs/pages.md)."
 
 
 def _webhook_url(visit: Visit, record: ConnectionRecord) -> tuple[str | None, str | None]:

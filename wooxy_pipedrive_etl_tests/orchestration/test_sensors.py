@@ -239,6 +239,15 @@ def test_a_failed_run_is_tried_again_later_under_another_key(home: str, dagster:
 
 def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
+        acme.draft_rows({**ROWS, "city": "shade"})
+        requests.request_run(acme.store, acme.name, "full", dry_run=True)
+        (request,), _ = _tick(matching_sensor, dagster)
+        acme.server.clear_requests()
+        assert not _run(acme, request, dagster).success
+        # What could not be imported is told before persons are read.
+        assert acme.requests("/api/v2/persons") == []
+        assert "“shade” is fed by more than one row" in acme.status()["last_run"]["message"]
+
         acme.draft_rows(ROWS)
         assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
         asked = requests.request_run(acme.store, acme.name, "changes", dry_run=True)
@@ -249,7 +258,7 @@ def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance
         result = _run(acme, request, dagster)
         assert result.success
         with reading(acme.store.engine) as connection:
-            (report,) = reports.runs_of(connection, acme.record().id, 5)
+            report = reports.runs_of(connection, acme.record().id, 5)[0]
         assert (report["run_id"], report["state"], report["created"]) == (result.run_id, "dry_run", 3)
         assert report["matching_version"] is not None
         assert (acme.contacts(), acme.record().state) == ([], "draft")

@@ -240,6 +240,8 @@ def test_an_app_uninstalled_in_a_run_ends_it_with_its_sentence(acme: ByOAuth) ->
     assert (acme.status()["state"], acme.status()["access_lost"]) == ("disconnected", "uninstalled")
     with pytest.raises(AccessLost, match="was uninstalled"):
         acme.sync()
+    with pytest.raises(AccessLost, match="was uninstalled"):
+        company_of(acme)
     assert acme.token_requests() == 0
 
 

@@ -14,7 +14,7 @@ from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, InvalidToken, Mis
 from wooxy_pipedrive_etl.sandbox import SCOPES, Account, Fault, SandboxServer
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.installations import UnknownInstallation, update_installation
-from wooxy_pipedrive_etl.sync import accounts, installations, oauth_app, status, webhooks
+from wooxy_pipedrive_etl.sync import accounts, installations, matching, oauth_app, status, webhooks
 from wooxy_pipedrive_etl.sync.credentials import stored_tokens
 from wooxy_pipedrive_etl.sync.errors import AccessLost, InvalidSetting, WrongAccount
 from wooxy_pipedrive_etl.sync.installations import suggested_name
@@ -206,11 +206,15 @@ def test_settings_that_cannot_be_leave_it_waiting(acme: ByOAuth) -> None:
 
 def test_consent_with_other_scopes_reaches_the_connections_of_the_user(acme: ByOAuth) -> None:
     second(acme)
+    acme.server.oauth.revoke_all()
+    with pytest.raises(AccessLost):
+        webhooks.register(acme.store, acme.name, "https://sync.example.com")
     acme.set_scopes(*SMALL)
     waiting = acme.install()
     assert waiting.connected_to == ["acme", "bolt"]
     for name in ("acme", "bolt"):
-        assert statuses(acme, name)["scopes"] == sorted(SMALL)
+        row = statuses(acme, name)
+        assert (row["scopes"], row["access_lost"]) == (sorted(SMALL), None)
     acme.import_rows(ROWS)
     assert acme.sync()["created"] == 3
 
@@ -372,6 +376,27 @@ def test_webhooks_need_administer_account_and_the_sync_does_not(
         assert "goes on by polling" in found.message
         assert acme.sync()["created"] == 3
         assert acme.requests("/api/v1/webhooks") == []
+
+
+def test_names_of_owners_need_to_see_users_and_the_sync_does_not(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = small_account()
+    account.edit_person(1, org_id=account.add_organization("Acme Oy"))
+    with connected_by_oauth(sqlite_url, account, monkeypatch, scopes=SMALL) as acme:
+        acme.import_rows({**ROWS, "owner_id": "owner", "org_id": "company"})
+        preview = matching.show_matching(acme.store, acme.name)[0].set_index("pipedrive")["preview"]
+        assert preview["org_id"] == "Acme Oy"
+        assert acme.sync()["created"] == 3
+        assert set(acme.column("owner").values()) == {None}
+        assert len(acme.issues()) == 3
+        assert all("names a user that could not be seen" in issue["message"] for issue in acme.issues())
+        assert acme.requests("/api/v1/users") == ["/api/v1/users/me"]
+        acme.set_scopes(*SMALL, "users:read")
+        reallow(acme)
+        assert acme.sync("changes")["updated"] == 3
+        assert set(acme.column("owner").values()) == {"Sync Bot"}
+        assert acme.issues() == []
 
 
 def test_webhooks_go_with_the_app(acme: ByOAuth, caplog: pytest.LogCaptureFixture) -> None:

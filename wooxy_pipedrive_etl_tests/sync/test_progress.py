@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.progress import Progress, note_progress, read_progress, table
-from wooxy_pipedrive_etl.sync import progress
+from wooxy_pipedrive_etl.sync import accounts, progress
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, connected, small_account
 
@@ -38,6 +40,11 @@ def _watched(acme: Connected) -> list[tuple[str, int, int | None]]:
     told: list[tuple[str, int, int | None]] = []
     progress.watch(lambda what, done, total: told.append((what, done, total)))
     return told
+
+
+def _rows(acme: Connected) -> list[Any]:
+    with reading(acme.store.inbox) as connection:
+        return list(connection.execute(sa.select(table)))
 
 
 def test_another_process_sees_how_far_a_run_is(acme: Connected) -> None:
@@ -68,35 +75,35 @@ def test_another_process_sees_how_far_a_run_is(acme: Connected) -> None:
         assert read_progress(other, acme.record()) is None
     # The run is over, and nobody notes for it any more.
     progress.report("Writing the list", 0)
-    with acme.store.inbox.connect() as connection:
-        assert connection.execute(sa.select(table)).all() == []
+    assert _rows(acme) == []
     assert [done for _, done, _ in told] == [500, 2_000, 0]
 
 
 def test_what_is_left_is_told_where_it_can_be_known(acme: Connected) -> None:
-    def note(done: int, total: int | None, *, begins: bool) -> Progress:
-        note_progress(
-            acme.store.inbox, acme.record().id, "run", "Reading persons", done, total, begins=begins
-        )
+    def note(done: int, total: int | None) -> Progress:
+        note_progress(acme.store.inbox, acme.record().id, "run", "Reading persons", done, total)
         seen = read_progress(acme.store, acme.record())
         assert seen is not None
         return seen
 
     with begin(acme.store, acme.name, "run"):
-        note(0, 1_000, begins=True)
-        seen = note(250, 1_000, begins=False)
+        note(0, 1_000)
+        seen = note(250, 1_000)
         assert seen.rate is not None
         assert seen.seconds_left == pytest.approx(750 / seen.rate)
         # More than were expected.
-        assert note(1_001, 1_000, begins=False).seconds_left is None
-        assert note(2_000, None, begins=False).seconds_left is None
+        assert note(1_001, 1_000).seconds_left is None
+        assert note(2_000, None).seconds_left is None
 
 
 def test_what_a_killed_run_has_left_is_not_shown(acme: Connected) -> None:
-    note_progress(acme.store.inbox, acme.record().id, "killed", "Reading persons", 1, None, begins=True)
+    note_progress(acme.store.inbox, acme.record().id, "killed", "Reading persons", 1, None)
     assert read_progress(acme.store, acme.record()) is None
     with begin(acme.store, acme.name, "run"):
         assert read_progress(acme.store, acme.record()) is None
+    # It goes with the connection.
+    accounts.disconnect(acme.store, acme.name, forget=True)
+    assert _rows(acme) == []
 
 
 def test_notes_are_few_and_a_lost_one_does_no_harm(acme: Connected) -> None:
@@ -112,7 +119,7 @@ def test_notes_are_few_and_a_lost_one_does_no_harm(acme: Connected) -> None:
             progress.report("Reading persons", done, 1_000)
         progress.report("Reading persons", 1_000, 1_000)
     # At the end the row goes.
-    assert writes[:2] == ["DELETE", "INSERT"]
+    assert writes[:3] == ["UPDATE", "DELETE", "INSERT"]
     assert writes[-2:] == ["UPDATE", "DELETE"]
     assert len(writes) < 10
     with acme.store.inbox.begin() as connection:

@@ -84,7 +84,7 @@ def test_the_page_says_what_is_asked_for_and_why(pipedrive: Pipedrive) -> None:
 
 def test_without_an_app_an_api_token_is_the_way_in(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visitor.get("/integrations/new")
-    assert "No OAuth app is set up on this server (see docs/production.md)" in text_of(page)
+    assert "No OAuth app is set up on this server (see docs/pages.md)" in text_of(page)
     assert "/integrations/new/allow" not in page.text
     monkeypatch.setenv(ID_VARIABLE, "app-1")
     page = visitor.get("/integrations/new")

@@ -137,6 +137,7 @@ def test_what_a_guard_refused_can_be_allowed_once(
         account.delete_person(number)
     with pytest.raises(Refused):
         acme.sync()
+    assert 'href="/integrations/acme/settings#runs">Allow it once' in visitor.get("/").text
     assert "Allow the deletions that the last run refused, once" in text_of(visitor.get(SETTINGS))
     act(visitor, "sync", {"kind": "full", "allow_mass_delete": "on"})
     request = requested_run(acme.record())
@@ -243,7 +244,7 @@ def pipedrive(account: Account, database_url: str, monkeypatch: pytest.MonkeyPat
 
 def test_access_by_the_app(pipedrive: Pipedrive) -> None:
     page = pipedrive.visitor.get(SETTINGS)
-    assert "By the app (OAuth)" in text_of(page)
+    assert "Let in by the app (OAuth)" in text_of(page)
     assert "allow-again" not in page.text
 
 
@@ -265,7 +266,9 @@ def test_a_revoked_app(pipedrive: Pipedrive) -> None:
     page = told(pipedrive.visitor, "webhook", {"action": "register"})
     assert "allow the app again" in page
     assert "✗ Access lost: access was revoked or has expired" in page
-    assert 'action="/integrations/acme/allow-again"' in pipedrive.visitor.get(SETTINGS).text
+    page = pipedrive.visitor.get(SETTINGS).text
+    assert 'action="/integrations/acme/allow-again"' in page
+    assert 'action="/integrations/acme/sync"' not in page
     pipedrive.allow_again()
     assert "● Registered" in told(pipedrive.visitor, "webhook", {"action": "register"})
 

@@ -10,6 +10,7 @@ import pytest
 
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.installations import list_installations
+from wooxy_pipedrive_etl.sync import matching, requests
 from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, SECRET_VARIABLE
 from wooxy_pipedrive_etl_tests.scenario import small_account
 
@@ -47,8 +48,11 @@ def tell(pipedrive: Pipedrive, auth: tuple[str, str] | None = APP, **changed: An
 
 def test_an_uninstalled_app(pipedrive: Pipedrive) -> None:
     pipedrive.allow()
+    matching.suggest_matching(pipedrive.store, "acme")
+    requests.request_run(pipedrive.store, "acme", "full", dry_run=True)
     pipedrive.server.uninstall_app()
     record = pipedrive.record()
+    assert record.requested_run is None
     assert (record.state, record.access_lost) == ("disconnected", "uninstalled")
     assert record.encrypted_oauth_tokens is None
     with pipedrive.store.engine.connect() as connection:
