@@ -96,7 +96,10 @@ def test_a_dry_run_says_what_would_happen(acme: Connected, visitor: Visitor) -> 
     with acme.store.engine.begin() as connection:
         connection.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
     answer = visitor.get(PROGRESS)
-    assert "This would create 3, update 0, delete 0 and leave 0 as they are." in text_of(answer)
+    assert (
+        "Of 4 persons this would create 3, update 0, leave 0 as they are and not write 1; "
+        "it would delete 0 contacts and leave out 0 values." in text_of(answer)
+    )
     issues = f"/integrations/acme/issues?run={newest(acme)}"
     assert f'href="{issues}"' in answer.text
     assert "Person 1" in text_of(visitor.get(issues))
