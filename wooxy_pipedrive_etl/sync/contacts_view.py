@@ -185,8 +185,10 @@ def _values(
     matched = {} if in_force is None else _matched(in_force.variables.to_dict("records"))
     values = []
     for name, text in stored.items():
-        if text is None or isinstance(text, bool):
+        if text is None or name in ("active", *CHANNELS):
             continue
+        if isinstance(text, bool):  # a column that was made by other means
+            text = str(text).lower()
         label, key = matched.get(name, (None, None))
         remark = _remark(name, text, key, feeds.get(name), mapped)
         values.append(Value(name, text, label, key, remark))

@@ -104,7 +104,7 @@ def _is_pending(connection: sa.Connection, record: ConnectionRecord, run_id: str
     if report is None or reports.newest_run_id(connection, record.id) != run_id:
         raise RunGone(
             "What that run found is not kept any more, since another one came after it; look at what stands since the "
-            "last run, or try again without writing."
+            "last run, or make another dry run."
         )
     return bool(report["state"] != "success")
 

@@ -14,6 +14,7 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.progress import Progress, read_progress
 
+from . import watch
 from .requests import RequestedRun, request_run, requested_run
 
 # Dagster's sensor looks every few seconds; after this it probably does not run.
@@ -25,12 +26,14 @@ Guard = Literal["mass_delete", "reserve"]
 @dataclass(frozen=True)
 class RunView:
     """`state`: none (nothing was run yet), waiting (for Dagster to start it), running, completed, tried (a dry run that
-    was planned) or failed. `run`: the report of all but the first two. `waits_long`: it should have begun by now.
-    `paused`: nothing starts by itself. `guard`: what refused a failed run, and may be allowed once."""
+    was planned) or failed. `run`: the report of all but the first two. `held_up`: why it may not start yet, in a
+    sentence. `waits_long`: it should have begun by now. `paused`: nothing starts by itself. `guard`: what refused a
+    failed run, and may be allowed once."""
 
     state: Literal["none", "waiting", "running", "completed", "tried", "failed"]
     run: dict[str, Any] | None = None
     progress: Progress | None = None
+    held_up: str | None = None
     waits_long: bool = False
     paused: bool = False
     guard: Guard | None = None
@@ -44,11 +47,12 @@ class RunView:
 _STATES: dict[str, Literal["completed", "tried"]] = {"success": "completed", "dry_run": "tried"}
 
 
-def view_run(store: Store, name: str, now: datetime | None = None) -> RunView:
-    """The run under way, else the one that was asked for or is due by an Import, else the newest. `now`: UTC.
+def view_run(store: Store, name: str) -> RunView:
+    """The run under way, else the one that was asked for or is due by an Import, else the newest.
 
     Raises UnknownConnection.
     """
+    now = datetime.now(UTC)
     with reading(store.engine) as connection:
         record = connections.get_connection(connection, name)
         current = reports.current_run(connection, record.id)
@@ -58,8 +62,13 @@ def view_run(store: Store, name: str, now: datetime | None = None) -> RunView:
     if current is not None:
         return RunView("running", current, read_progress(store, record))
     if due_since is not None:
-        waited = (now or datetime.now(UTC)) - due_since
-        return RunView("waiting", waits_long=waited > LONG_WAIT, paused=record.paused and request is None)
+        due = watch.due(store, record, now)
+        return RunView(
+            "waiting",
+            held_up=due.reason if isinstance(due, watch.Waiting) else None,
+            waits_long=now - due_since > LONG_WAIT,
+            paused=record.paused and request is None,
+        )
     if newest is None:
         return RunView("none")
     if newest["state"] in _STATES:
@@ -89,9 +98,11 @@ def _due_since(
     newest: dict[str, Any] | None,
     request: RequestedRun | None,
 ) -> datetime | None:
-    """Since when a run waits to be started."""
+    """Since when nothing but its start is in the way of a run that was asked for or is due."""
+    ended: datetime | None = None if newest is None else newest["finished_at"]
+    free_since = datetime.min.replace(tzinfo=UTC) if ended is None else ended.replace(tzinfo=UTC)
     if request is not None:
-        return request.requested_at
+        return max(request.requested_at, free_since)
     in_force = confirmed_matching(connection, record.id)
     if (
         record.state != "active"
@@ -102,7 +113,7 @@ def _due_since(
         or (newest is not None and newest["started_at"] >= in_force.confirmed_at)
     ):
         return None
-    return in_force.confirmed_at.replace(tzinfo=UTC)
+    return max(in_force.confirmed_at.replace(tzinfo=UTC), free_since)
 
 
 def _guard(message: str | None) -> Guard | None:

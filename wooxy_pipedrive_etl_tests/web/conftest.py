@@ -100,8 +100,8 @@ def visitor(store: Store) -> Iterator[Visitor]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """No longer than a module's tests need it: Playwright has an event loop in this thread, in which nobody else, Dagster
-    say, can run one."""
+    """No longer than a module's tests need it: Playwright has an event loop in this thread, in which nobody else,
+    Dagster say, can run one."""
     yield from browsers.launched()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,7 +14,7 @@ from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.reports import finish_run, newest_run_id
 from wooxy_pipedrive_etl.sync.progress import report
 from wooxy_pipedrive_etl.sync.requests import request_run, requested_run
-from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.run import begin, fail
 from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, add_person, connected, email, small_account
 
 from .browser import assert_accessible
@@ -89,6 +90,33 @@ def test_who_waits_long_is_told_what_must_run(acme: Connected, visitor: Visitor)
     assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
 
 
+def test_who_waits_for_tokens_or_for_another_run_is_told_nothing_of_the_daemon(
+    acme: Connected, visitor: Visitor
+) -> None:
+    acme.import_rows(ROWS)
+    with acme.store.engine.begin() as connection:
+        connection.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
+        update_connection(
+            connection,
+            acme.record().id,
+            daily_token_limit=30_000,
+            daily_tokens_left=10,
+            budget_noted_at=datetime.now(UTC).replace(tzinfo=None),
+        )
+    shown = progress(visitor)
+    assert "Of Pipedrive's 30000 tokens a day 10 are left" in shown
+    assert "dagster-daemon" not in shown
+    request_run(acme.store, acme.name, "full")
+    with acme.store.engine.begin() as connection:
+        request = json.loads(acme.record().requested_run or "")
+        request["requested_at"] = "2026-01-01T00:00:00+00:00"
+        update_connection(connection, acme.record().id, requested_run=json.dumps(request))
+    assert "dagster-daemon" in progress(visitor)
+    with begin(acme.store, acme.name, "another", answers=False) as run:
+        fail(run, "It was another one.")
+    assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
+
+
 def test_a_dry_run_says_what_would_happen(acme: Connected, visitor: Visitor) -> None:
     acme.import_rows(ROWS)
     add_person(acme.account, 4, emails=[email("person1@example.com")], phones=[])
@@ -96,7 +124,10 @@ def test_a_dry_run_says_what_would_happen(acme: Connected, visitor: Visitor) -> 
     with acme.store.engine.begin() as connection:
         connection.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
     answer = visitor.get(PROGRESS)
-    assert "This would create 3, update 0, delete 0 and leave 0 as they are." in text_of(answer)
+    assert (
+        "Of 4 persons this would create 3, update 0, leave 0 as they are and not write 1; "
+        "it would delete 0 contacts and leave out 0 values." in text_of(answer)
+    )
     issues = f"/integrations/acme/issues?run={newest(acme)}"
     assert f'href="{issues}"' in answer.text
     assert "Person 1" in text_of(visitor.get(issues))
