@@ -3,6 +3,7 @@ account arriving by itself; and the sandbox alone."""
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import signal
@@ -17,13 +18,20 @@ from pathlib import Path
 import httpx
 
 from wooxy_pipedrive_etl.orchestration.launch import prepare_dagster_home, run_sync
-from wooxy_pipedrive_etl.sandbox import Account, Limits, PortTakenError, SandboxServer, run_sandbox
+from wooxy_pipedrive_etl.sandbox import Account, Limits, OAuthApp, PortTakenError, SandboxServer, run_sandbox
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import home
 from wooxy_pipedrive_etl.sync import accounts, matching, webhooks
 from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
 from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sync.oauth_app import (
+    CALLBACK_PATH,
+    CLIENT_ID_VARIABLE,
+    CLIENT_SECRET_VARIABLE,
+    OAUTH_URL_VARIABLE,
+)
+from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 
 NAME = "demo"
 DOMAIN = "demo.example.com"
@@ -52,7 +60,7 @@ def serve_sandbox(port: int, persons: int, say: Say) -> None:
 
 def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
     """Connects a sandbox account, imports all suggestions, runs a full sync, and shows what came of it; unless
-    `once`, the account, the receiver of its webhooks, and Dagster's UI and daemon then stay up until they are stopped.
+    `once`, the account, the pages, and Dagster's UI and daemon then stay up until they are stopped.
     """
     if not once:
         _check_port(port)
@@ -72,9 +80,11 @@ def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
         )
         write_contacts(store, NAME, "table", sys.stdout)
         if not once:
-            with _receiver() as url, _dagster(port):
+            password = os.environ.get(PASSWORD_VARIABLE) or secrets.token_urlsafe(12)
+            with _pages(password, server) as url, _dagster(port):
                 say(webhooks.register(store, NAME, url).message)
-                say(f"The Dagster UI: http://127.0.0.1:{port}  The account's controls: {server.url}/sandbox")
+                say(f"The pages: {url} (the password is {password})  The Dagster UI: http://127.0.0.1:{port}")
+                say(f"The account's controls: {server.url}/sandbox")
                 say("What you change there reaches the list by itself. Stop with Ctrl+C.")
                 _wait_for_stop()
 
@@ -105,15 +115,24 @@ def _check_port(port: int) -> None:
 
 
 @contextmanager
-def _receiver() -> Iterator[str]:
-    """`wooxy-pipedrive serve` as a process of its own, on any free port; gives its URL."""
+def _pages(password: str, server: SandboxServer) -> Iterator[str]:
+    """`wooxy-pipedrive serve` as a process of its own, on any free port, and an app of it that the account's users can
+    allow and install; gives the URL."""
+    client_id, client_secret = "demo", secrets.token_hex(20)
     command = [str(Path(sys.executable).parent / "wooxy-pipedrive"), "serve", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    environment = {
+        PASSWORD_VARIABLE: password,
+        CLIENT_ID_VARIABLE: client_id,
+        CLIENT_SECRET_VARIABLE: client_secret,
+        OAUTH_URL_VARIABLE: server.url,
+    }
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
     assert process.stdout is not None
     try:
         found = re.search(r"http://\S+:\d+", process.stdout.readline())
         if found is None:
-            raise SyncError("The receiver of webhooks did not come up; run: wooxy-pipedrive serve")
+            raise SyncError("The pages did not come up; run: wooxy-pipedrive serve")
+        server.oauth_app = OAuthApp(client_id, client_secret, redirect_uri=found.group() + CALLBACK_PATH)
         yield found.group()
     finally:
         process.terminate()

@@ -142,8 +142,6 @@ class _State:
             own = given.get(person.person_id, person.contact_id)
             if own is not None:
                 self.holders[own] = person
-        # What nobody took is on its way out.
-        self.left_behind.clear()
         self.open = [person for person in self.open if person.person_id in conflicts]
         return bool(settled and self.open)
 

@@ -6,6 +6,7 @@ from .errors import InvalidValueError, PortTakenError, SandboxError, UnknownReco
 from .faults import FAULT_KINDS, Fault, FaultKind, Faults
 from .gateway import RequestRecord
 from .json_text import RawJson
+from .oauth import SCOPES, OAuth, OAuthApp
 from .odd import ODD_PERSONS, add_odd_persons
 from .server import DEFAULT_PORT, SandboxServer, run_sandbox
 from .webhooks import DeliveryRecord, Webhooks
@@ -14,6 +15,7 @@ __all__ = [
     "DEFAULT_PORT",
     "FAULT_KINDS",
     "ODD_PERSONS",
+    "SCOPES",
     "Account",
     "Behaviours",
     "DeliveryRecord",
@@ -22,6 +24,8 @@ __all__ = [
     "Faults",
     "InvalidValueError",
     "Limits",
+    "OAuth",
+    "OAuthApp",
     "Organization",
     "PortTakenError",
     "RawJson",

@@ -86,6 +86,15 @@ def gateway_error(status: int, error: str, headers: Mapping[str, str] | None = N
     return json_answer(status, body, headers)
 
 
+def oauth_error(status: int, error: str, message: str) -> ApiError:
+    """What the token endpoints say, `error` in the words of RFC 6749."""
+    return ApiError(json_answer(status, {"success": False, "message": message, "error": error}))
+
+
+def scope_mismatch() -> Answer:
+    return gateway_error(403, "Scope and URL mismatch")
+
+
 def unauthorized() -> Answer:
     return gateway_error(401, "unauthorized access", {"x-401-by-gw": "true"})
 

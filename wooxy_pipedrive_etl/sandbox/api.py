@@ -22,6 +22,7 @@ from .errors import UnknownRecordError
 from .fields import FIELD_NAMESPACES, MARKETING_FIELDS, OPTIONAL_FIELDS
 from .json_text import NULL, encode, encode_object, timestamp
 from .keyset import Position, SortField, Window
+from .oauth import Caller
 from .parameters import (
     Parser,
     boolean,
@@ -62,6 +63,7 @@ class Call:
 
     account: Account
     webhooks: Webhooks
+    caller: Caller
     path_id: str | None
     query: Sequence[tuple[str, str]]
     body: bytes
@@ -71,7 +73,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One method of one path; `cost` is Pipedrive's `x-token-cost`.
+    """One method of one path; `cost` is Pipedrive's `x-token-cost`, `scope` what an app must have been granted.
 
     `check` runs before `handle` and without the account's lock, for what has to be waited for.
     """
@@ -81,6 +83,7 @@ class Endpoint:
     handle: Callable[[Call, dict[str, Any]], Answer]
     parameters: Mapping[str, Parser] = field(default_factory=dict)
     method: str = "GET"
+    scope: str = "contacts:read"
     check: Callable[[Call], Awaitable[None]] | None = None
 
     async def answer(self, call: Call) -> Answer:
@@ -155,7 +158,7 @@ def get_person_field(call: Call, given: dict[str, Any]) -> Answer:
 
 
 def list_users(call: Call, given: dict[str, Any]) -> Answer:
-    users = [_user(each, call.account) for each in call.account.users.values()]
+    users = [_user(each, call) for each in call.account.users.values()]
     return success(encode(users), encode({"company_id": call.account.company_id}))
 
 
@@ -169,7 +172,7 @@ def get_me(call: Call, given: dict[str, Any]) -> Answer:
         "company_industry": "IT Services",
         "language": {"language_code": "fi", "country_code": "FI"},
     }
-    return success(encode({**_user(account.users[account.token_owner_id], account), **company}))
+    return success(encode({**_user(account.users[call.caller.user_id], call), **company}))
 
 
 def list_webhooks(call: Call, given: dict[str, Any]) -> Answer:
@@ -181,7 +184,9 @@ async def check_webhook(call: Call) -> None:
 
 
 def create_webhook(call: Call, given: dict[str, Any]) -> Answer:
-    return json_answer(201, {"status": "ok", "success": True, "data": call.webhooks.add(_subscription(call))})
+    caller = call.caller
+    webhook = call.webhooks.add(_subscription(call), owner_id=caller.user_id, by_app=caller.grant is not None)
+    return json_answer(201, {"status": "ok", "success": True, "data": webhook})
 
 
 def delete_webhook(call: Call, given: dict[str, Any]) -> Answer:
@@ -193,8 +198,8 @@ def delete_webhook(call: Call, given: dict[str, Any]) -> Answer:
 
 
 def _subscription(call: Call) -> Subscription:
-    account = call.account
-    return read_subscription(call.body, token_owner_id=account.token_owner_id, user_ids=account.users.keys())
+    user_ids = call.account.users.keys()
+    return read_subscription(call.body, token_owner_id=call.caller.user_id, user_ids=user_ids)
 
 
 def _path_id(call: Call) -> int:
@@ -295,7 +300,7 @@ def _field_json(row: dict[str, Any], given: dict[str, Any]) -> bytes:
     return encode({**row, **{name: FIELD_NAMESPACES[name] for name in given.get("include_fields", ())}})
 
 
-def _user(user: User, account: Account) -> dict[str, Any]:
+def _user(user: User, call: Call) -> dict[str, Any]:
     return {
         "id": user.id,
         "name": user.name,
@@ -305,7 +310,7 @@ def _user(user: User, account: Account) -> dict[str, Any]:
         "email": user.email,
         "phone": None,
         "activated": True,
-        "last_login": _v1_time(account.now()),
+        "last_login": _v1_time(call.account.now()),
         "created": "2025-01-10 10:00:00",
         "modified": "2025-01-10 10:00:00",
         "has_created_company": False,
@@ -321,7 +326,7 @@ def _user(user: User, account: Account) -> dict[str, Any]:
         "timezone_offset": "+02:00",
         "role_id": 1,
         "icon_url": None,
-        "is_you": user.id == account.token_owner_id,
+        "is_you": user.id == call.caller.user_id,
         "is_deleted": False,
     }
 
@@ -361,11 +366,13 @@ ENDPOINTS: Final = (
         endpoint
         for prefix in ("/api/v1", "/v1")
         for endpoint in (
-            Endpoint(f"{prefix}/users", 20, list_users),
-            Endpoint(f"{prefix}/users/me", 2, get_me),
-            Endpoint(f"{prefix}/webhooks", 10, list_webhooks),
-            Endpoint(f"{prefix}/webhooks", 10, create_webhook, method="POST", check=check_webhook),
-            Endpoint(f"{prefix}/webhooks/{{id}}", 6, delete_webhook, method="DELETE"),
+            Endpoint(f"{prefix}/users", 20, list_users, scope="users:read"),
+            Endpoint(f"{prefix}/users/me", 2, get_me, scope="base"),
+            Endpoint(f"{prefix}/webhooks", 10, list_webhooks, scope="admin"),
+            Endpoint(
+                f"{prefix}/webhooks", 10, create_webhook, method="POST", scope="admin", check=check_webhook
+            ),
+            Endpoint(f"{prefix}/webhooks/{{id}}", 6, delete_webhook, method="DELETE", scope="admin"),
         )
     ),
 )

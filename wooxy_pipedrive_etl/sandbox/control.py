@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -24,6 +25,8 @@ from .errors import InvalidValueError, SandboxError, UnknownRecordError
 from .faults import Fault
 from .gateway import Gateway
 from .json_text import encode
+from .oauth import OAuthApp
+from .oauth_pages import uninstall_app
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,7 +67,8 @@ def _endpoint(gateway: Gateway, command: Command) -> Callable[[Request], Awaitab
     async def run(request: Request) -> Response:
         try:
             body = _body(await request.body())
-            return _json(command.run(gateway, dict(request.path_params), body))
+            # In a thread of its own: what the app answers to its end may need this very server.
+            return _json(await run_in_threadpool(command.run, gateway, dict(request.path_params), body))
         except UnknownRecordError as error:
             return _json({"error": str(error)}, 404)
         except SandboxError as error:
@@ -216,6 +220,28 @@ def _on_webhooks(method: str) -> Callable[[Gateway, dict[str, Any], dict[str, An
     return run
 
 
+def _set_app(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    app = gateway.oauth.app
+    present = {} if app is None else dataclasses.asdict(app)
+    gateway.oauth.app = _read(OAuthApp, {**present, **body})
+    return gateway.oauth.state()
+
+
+def _uninstall(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    uninstall_app(gateway.oauth, gateway.budget.limits.webhook_timeout_seconds, **body)
+    return gateway.oauth.state()
+
+
+def _on_oauth(method: str) -> Callable[[Gateway, dict[str, Any], dict[str, Any]], Any]:
+    """A method of the grants that takes nothing; answers their state."""
+
+    def run(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        getattr(gateway.oauth, method)()
+        return gateway.oauth.state()
+
+    return run
+
+
 def _clear_log(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     gateway.log.clear()
     return {}
@@ -331,6 +357,31 @@ COMMANDS: Final = (
     ),
     Command(
         "GET",
+        "/sandbox/oauth",
+        "The registered app and what was granted to it, without secrets",
+        lambda g, p, b: g.oauth.state(),
+    ),
+    Command(
+        "PATCH",
+        "/sandbox/oauth/app",
+        "Register the app, or change it: client_id, client_secret, redirect_uri, name, scopes",
+        _set_app,
+    ),
+    Command(
+        "POST",
+        "/sandbox/oauth/uninstall",
+        "Uninstall the app and tell it so: user_id, else the token's owner",
+        _uninstall,
+    ),
+    Command("POST", "/sandbox/oauth/revoke", "Revoke all tokens without a word", _on_oauth("revoke_all")),
+    Command(
+        "POST",
+        "/sandbox/oauth/expire",
+        "Let all access tokens expire now; refresh tokens stay",
+        _on_oauth("expire_access_tokens"),
+    ),
+    Command(
+        "GET",
         "/sandbox/requests",
         "The calls of the API so far",
         lambda g, p, b: [dataclasses.asdict(each) for each in g.log.records()],
@@ -344,7 +395,7 @@ COMMANDS: Final = (
     Command(
         "POST",
         "/sandbox/reset",
-        "Forget faults, requests, deliveries and spent tokens; the account stays",
+        "Forget faults, requests, deliveries and spent tokens; the account and its app stay",
         _reset,
     ),
 )

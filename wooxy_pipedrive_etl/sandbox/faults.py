@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from .account import Account
-from .answers import Answer, cloudflare_forbidden, gateway_error, json_answer, over_limit, unauthorized
+from .answers import (
+    Answer,
+    cloudflare_forbidden,
+    gateway_error,
+    json_answer,
+    over_limit,
+    scope_mismatch,
+    unauthorized,
+)
 from .errors import InvalidValueError
 
 FaultKind = Literal[
@@ -133,7 +141,7 @@ def fault_answer(fault: Fault) -> Answer | None:
     if fault.kind == "unauthorized_401":
         return unauthorized()
     if fault.kind == "scope_403":
-        return gateway_error(403, "Scope and URL mismatch")
+        return scope_mismatch()
     if fault.kind == "payment_402":
         return gateway_error(402, "Company account is not open")
     if fault.kind == "success_false_200":

@@ -1,4 +1,4 @@
-"""What stands before the endpoints: faults, authentication, rate limits, rate headers and the request log."""
+"""What stands before the endpoints: faults, authentication, scopes, rate limits, rate headers and the request log."""
 
 from __future__ import annotations
 
@@ -11,26 +11,41 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .account import Account
-from .answers import Answer, ApiError, cloudflare_forbidden, gateway_error, over_limit, unauthorized
+from .answers import (
+    Answer,
+    ApiError,
+    cloudflare_forbidden,
+    gateway_error,
+    over_limit,
+    scope_mismatch,
+    unauthorized,
+)
 from .api import REMOVED_PREFIXES, Call, Endpoint
 from .behaviours import Limits
 from .budget import Budget
 from .faults import Faults, fault_answer
+from .oauth import Caller, OAuth
+from .oauth_pages import OAuthHandler
 from .webhooks import Webhooks
 
 KEPT_REQUESTS: Final = 100_000
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One call as the sandbox saw it. `status` 0: never answered whole. `tokens`: what it cost."""
+    """One call as the sandbox saw it. `status` 0: never answered whole. `tokens`: what it cost.
+
+    The query of `/oauth/` is left out, since it carries codes and states.
+    """
 
     method: str
     path: str
@@ -69,7 +84,7 @@ class CutResponse(Response):
 
 
 class Gateway:
-    """One served account with its limits, faults, webhooks and log."""
+    """One served account with its limits, faults, webhooks, app and log."""
 
     def __init__(self, account: Account, limits: Limits) -> None:
         self.account = account
@@ -77,18 +92,29 @@ class Gateway:
         self.faults = Faults()
         self.log = RequestLog()
         self.webhooks = Webhooks(account, lambda: self.budget.limits)
+        self.oauth = OAuth(account, self.webhooks)
         self.stopping: asyncio.Event | None = None
 
     def path(self, methods: Mapping[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
         """A path's endpoints by method, behind the gateway, for a route of Starlette."""
 
         async def serve(request: Request) -> Response:
-            return await self._serve(request, methods)
+            return await self._serve(
+                request, lambda duplicate: self._answer(request, methods, duplicate=duplicate)
+            )
+
+        return serve
+
+    def oauth_path(self, methods: Mapping[str, OAuthHandler]) -> Callable[[Request], Awaitable[Response]]:
+        """The same for a path of OAuth: faults and the log, but no token, no cost and no limits."""
+
+        async def serve(request: Request) -> Response:
+            return await self._serve(request, lambda duplicate: self._oauth_answer(request, methods))
 
         return serve
 
     def reset(self) -> None:
-        """Forget faults, spent tokens, requests and deliveries; the account and its webhooks stay."""
+        """Forget faults, spent tokens, requests and deliveries; the account, its webhooks and its app stay."""
         self.faults.clear()
         self.webhooks.reset()
         self.budget.reset()
@@ -96,9 +122,12 @@ class Gateway:
 
     async def unknown(self, request: Request) -> Response:
         """Every path that is not an endpoint."""
-        return await self._serve(request, None)
+        return await self._serve(request, lambda duplicate: self._answer(request, None, duplicate=duplicate))
 
-    async def _serve(self, request: Request, methods: Mapping[str, Endpoint] | None) -> Response:
+    async def _serve(
+        self, request: Request, answering: Callable[[bool], Awaitable[tuple[Answer, int]]]
+    ) -> Response:
+        """`answering` gets whether a page's first row is to come twice, and gives the answer and what it cost."""
         if self.budget.limits.latency_seconds:
             await asyncio.sleep(self.budget.limits.latency_seconds)
         fault = self.faults.take(request.url.path)
@@ -112,7 +141,7 @@ class Gateway:
             return CutResponse()
         whole = None if fault is None else fault_answer(fault)
         if fault is not None and whole is not None:
-            headers = self._headers() if fault.headers else {}
+            headers = self._headers(request) if fault.headers else {}
             if fault.kind == "daily_429" and "x-daily-ratelimit-token-remaining" in headers:
                 headers["x-daily-ratelimit-token-remaining"] = "0"
             if fault.kind == "rate_429" and headers:
@@ -120,54 +149,78 @@ class Gateway:
             return self._finish(request, whole.with_headers(headers))
         if fault is not None and fault.on_page is not None:
             fault.on_page(self.account)
-        answer, tokens = await self._answer(
-            request, methods, duplicate=fault is not None and fault.kind == "duplicated_rows"
-        )
+        answer, tokens = await answering(fault is not None and fault.kind == "duplicated_rows")
         if fault is not None and fault.kind == "truncated_json":
             answer = replace(answer, body=answer.body[: len(answer.body) // 2])
-        return self._finish(request, answer.with_headers(self._headers()), tokens)
+        return self._finish(request, answer, tokens)
 
     async def _answer(
         self, request: Request, methods: Mapping[str, Endpoint] | None, *, duplicate: bool
     ) -> tuple[Answer, int]:
-        """The answer and what it cost."""
-        path = request.url.path
-        if methods is None:
-            if path.startswith(REMOVED_PREFIXES) and self.account.behaviours.removed_endpoints == "410":
-                return gateway_error(410, "This endpoint has been removed"), 0
-            return gateway_error(404, "Unknown method ."), 0
-        if not self._is_token(request.headers.get("x-api-token")):
-            return unauthorized(), 0
-        endpoint = methods.get("GET" if request.method == "HEAD" else request.method)
-        if endpoint is None:
-            return gateway_error(405, "Method Not Allowed", {"allow": ", ".join(methods)}), 0
-        verdict = self.budget.admit(endpoint.cost, self.account.behaviours)
-        if verdict == "banned":
-            return cloudflare_forbidden(), 0
-        if verdict == "over_limit":
-            wait = self._headers()["x-ratelimit-reset"]
-            return over_limit().with_headers(
-                {"retry-after": wait} if self.account.behaviours.retry_after else {}
-            ), 0
-        call = Call(
-            self.account,
-            self.webhooks,
-            request.path_params.get("id"),
-            request.query_params.multi_items(),
-            await request.body(),
-            request.scope["server"][1],
-            duplicate,
-        )
+        """The API's answer with the rate headers, and what it cost."""
+        tokens = 0
         try:
-            return await endpoint.answer(call), endpoint.cost
+            caller, endpoint = self._admitted(request, methods)
+            tokens = endpoint.cost
+            call = Call(
+                self.account,
+                self.webhooks,
+                caller,
+                request.path_params.get("id"),
+                request.query_params.multi_items(),
+                await request.body(),
+                request.scope["server"][1],
+                duplicate,
+            )
+            answer = await endpoint.answer(call)
         except ApiError as error:
-            return error.answer, endpoint.cost
+            answer = error.answer
+        return answer.with_headers(self._headers(request)), tokens
 
-    def _is_token(self, given: str | None) -> bool:
-        return given is not None and hmac.compare_digest(given.encode(), self.account.token.encode())
+    async def _oauth_answer(
+        self, request: Request, methods: Mapping[str, OAuthHandler]
+    ) -> tuple[Answer, int]:
+        try:
+            return await _of_method(request, methods)(self.oauth, request), 0
+        except ApiError as error:
+            return error.answer, 0
 
-    def _headers(self) -> dict[str, str]:
-        return self.budget.headers(self.account.behaviours)
+    def _admitted(self, request: Request, methods: Mapping[str, Endpoint] | None) -> tuple[Caller, Endpoint]:
+        """Who calls what, once its tokens are spent. Raises ApiError, which costs nothing."""
+        behaviours = self.account.behaviours
+        if methods is None:
+            if request.url.path.startswith(REMOVED_PREFIXES) and behaviours.removed_endpoints == "410":
+                raise ApiError(gateway_error(410, "This endpoint has been removed"))
+            raise ApiError(gateway_error(404, "Unknown method ."))
+        caller = self._caller(request)
+        if caller is None:
+            raise ApiError(unauthorized())
+        endpoint = _of_method(request, methods)
+        if not caller.may(endpoint.scope):
+            raise ApiError(scope_mismatch())
+        verdict = self.budget.admit(endpoint.cost, behaviours, caller.grant_id)
+        if verdict == "banned":
+            raise ApiError(cloudflare_forbidden())
+        if verdict == "over_limit":
+            wait = self._headers(request)["x-ratelimit-reset"]
+            raise ApiError(over_limit().with_headers({"retry-after": wait} if behaviours.retry_after else {}))
+        return caller, endpoint
+
+    def _caller(self, request: Request) -> Caller | None:
+        """By the API token or by an access token; None for neither, for both, and for one in the other's place."""
+        api_token, authorization = request.headers.get("x-api-token"), request.headers.get("authorization")
+        if api_token is not None and authorization is None:
+            is_right = hmac.compare_digest(api_token.encode(), self.account.token.encode())
+            return Caller(self.account.token_owner_id) if is_right else None
+        scheme, _, access_token = (authorization or "").partition(" ")
+        if api_token is None and scheme.lower() == "bearer":
+            return self.oauth.caller(access_token)
+        return None
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        """The rate headers, of the caller's own window if the call has one."""
+        caller = self._caller(request)
+        return self.budget.headers(self.account.behaviours, None if caller is None else caller.grant_id)
 
     def _finish(self, request: Request, answer: Answer, tokens: int = 0) -> Response:
         self._record(request, answer.status, tokens)
@@ -181,9 +234,9 @@ class Gateway:
         return {"date": email.utils.format_datetime(self.account.clock().astimezone(UTC), usegmt=True)}
 
     def _record(self, request: Request, status: int, tokens: int) -> None:
-        self.log.add(
-            RequestRecord(request.method, request.url.path, dict(request.query_params), status, tokens)
-        )
+        path = request.url.path
+        query = {} if path.startswith("/oauth/") else dict(request.query_params)
+        self.log.add(RequestRecord(request.method, path, query, status, tokens))
 
     async def _hang(self, request: Request, seconds: float) -> None:
         """Until the client gives up, the server stops, or the time is over."""
@@ -195,3 +248,11 @@ class Gateway:
         for wait in pending:
             wait.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+
+
+def _of_method(request: Request, methods: Mapping[str, T]) -> T:
+    """Raises ApiError (405)."""
+    method = "GET" if request.method == "HEAD" else request.method
+    if method not in methods:
+        raise ApiError(gateway_error(405, "Method Not Allowed", {"allow": ", ".join(methods)}))
+    return methods[method]

@@ -20,6 +20,8 @@ from .control import control_routes
 from .errors import PortTakenError, SandboxError
 from .faults import Faults
 from .gateway import Gateway, RequestRecord
+from .oauth import OAuth, OAuthApp
+from .oauth_pages import OAUTH_PATHS, uninstall_app
 from .webhooks import Webhooks
 
 HOST = "127.0.0.1"
@@ -28,14 +30,17 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def build_app(gateway: Gateway) -> Starlette:
-    """The API, and the control surface under `/sandbox`."""
+    """The API, OAuth under `/oauth`, and the control surface under `/sandbox`."""
     # Every method reaches the gateway, which answers 405 itself, in Pipedrive's form.
     paths: dict[str, dict[str, Endpoint]] = {}
     for each in ENDPOINTS:
         paths.setdefault(each.path, {})[each.method] = each
     api = [Route(path, gateway.path(methods), methods=_METHODS) for path, methods in paths.items()]
+    oauth = [
+        Route(path, gateway.oauth_path(handlers), methods=_METHODS) for path, handlers in OAUTH_PATHS.items()
+    ]
     rest = Route("/{path:path}", gateway.unknown, methods=_METHODS)
-    return Starlette(routes=[*control_routes(gateway), *api, rest])
+    return Starlette(routes=[*control_routes(gateway), *api, *oauth, rest])
 
 
 class SandboxServer:
@@ -83,6 +88,27 @@ class SandboxServer:
         return self.gateway.webhooks
 
     @property
+    def oauth(self) -> OAuth:
+        """What was granted to the app, and ways to take it back."""
+        return self.gateway.oauth
+
+    @property
+    def oauth_app(self) -> OAuthApp | None:
+        """The app that is registered with Pipedrive; one with other scopes takes the place of the former."""
+        return self.gateway.oauth.app
+
+    @oauth_app.setter
+    def oauth_app(self, app: OAuthApp | None) -> None:
+        self.gateway.oauth.app = app
+
+    def uninstall_app(self, user_id: int | None = None) -> None:
+        """A user, by default the token's owner, uninstalls the app; returns when the app was told at its callback.
+
+        Raises SandboxError when there is no app, UnknownRecordError when there is no such user.
+        """
+        uninstall_app(self.oauth, self.limits.webhook_timeout_seconds, user_id)
+
+    @property
     def limits(self) -> Limits:
         return self.gateway.budget.limits
 
@@ -96,7 +122,7 @@ class SandboxServer:
         return self.gateway.budget.tokens_used
 
     def reset(self) -> None:
-        """Forget faults, spent tokens, requests and deliveries; the account and its webhooks stay."""
+        """Forget faults, spent tokens, requests and deliveries; the account, its webhooks and its app stay."""
         self.gateway.reset()
 
     def start(self) -> SandboxServer:

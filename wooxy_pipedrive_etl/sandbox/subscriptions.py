@@ -68,7 +68,7 @@ def _checks(user_ids: Collection[int]) -> dict[str, tuple[bool, Callable[[Any], 
         return value is None or (isinstance(value, str) and value.isprintable())
 
     return {
-        "subscription_url": (True, _is_url, _BAD_URL),
+        "subscription_url": (True, is_receiver_url, _BAD_URL),
         "event_action": (
             True,
             lambda value: value in EVENT_ACTIONS,
@@ -95,8 +95,8 @@ def _checks(user_ids: Collection[int]) -> dict[str, tuple[bool, Callable[[Any], 
     }
 
 
-def _is_url(value: Any) -> bool:
-    """https, or http to this machine, and not Pipedrive itself."""
+def is_receiver_url(value: Any) -> bool:
+    """Whether Pipedrive would call it: https, or http to this machine, and not Pipedrive itself."""
     url = _parsed(value)
     if url is None or not url.host or url.userinfo or url.port == 0:
         return False

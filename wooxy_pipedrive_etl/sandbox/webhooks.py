@@ -59,10 +59,15 @@ class _Delivery:
 
 @dataclass
 class Webhook:
-    """A webhook and how its deliveries go; `failed_events` counts up to the ban. Moments are those of WebhookClock."""
+    """A webhook and how its deliveries go; `failed_events` counts up to the ban. Moments are those of WebhookClock.
+
+    `owner_id` is the user that it was made as, `by_app` whether that was with tokens of the app.
+    """
 
     id: int
     asked: Subscription
+    owner_id: int
+    by_app: bool
     add_time: str
     failed_events: int = 0
     banned_until: float = -math.inf
@@ -126,13 +131,21 @@ class Webhooks:
 
     # Registration
 
-    def add(self, asked: Subscription) -> dict[str, Any]:
-        """The new webhook as the API shows it. Raises ApiError (422) at the limit."""
+    def add(
+        self, asked: Subscription, *, owner_id: int | None = None, by_app: bool = False
+    ) -> dict[str, Any]:
+        """The new webhook as the API shows it, the token owner's unless told. Raises ApiError (422) at the limit."""
         with self._changed:
             mine = sum(each.asked.user_id == asked.user_id for each in self._webhooks.values())
             if mine >= MAX_WEBHOOKS_PER_USER:
                 raise webhooks_error(422, {"webhooks": ["webhooks limit reached"]})
-            webhook = Webhook(next(self._next_id), asked, timestamp(self._account.clock()))
+            webhook = Webhook(
+                next(self._next_id),
+                asked,
+                self._account.token_owner_id if owner_id is None else owner_id,
+                by_app,
+                timestamp(self._account.clock()),
+            )
             self._webhooks[webhook.id] = webhook
             self._watch()
             return self._shown(webhook)
@@ -152,6 +165,13 @@ class Webhooks:
             for webhook_id in list(self._webhooks):
                 self.remove(webhook_id)
 
+    def drop_of_app(self, owner_id: int) -> None:
+        """What the app made for the user goes with the app."""
+        with self._changed:
+            for webhook in list(self._webhooks.values()):
+                if webhook.by_app and webhook.owner_id == owner_id:
+                    self.remove(webhook.id)
+
     def shown(self) -> list[dict[str, Any]]:
         """All webhooks as the API shows them."""
         with self._changed:
@@ -162,7 +182,7 @@ class Webhooks:
         return {
             "id": webhook.id,
             "company_id": self._account.company_id,
-            "owner_id": self._account.token_owner_id,
+            "owner_id": webhook.owner_id,
             "user_id": asked.user_id,
             "event_action": asked.event_action,
             "event_object": asked.event_object,
@@ -177,7 +197,7 @@ class Webhooks:
             "remove_reason": None,
             "last_delivery_time": webhook.last_delivery_time,
             "last_http_status": webhook.last_http_status,
-            "admin_id": self._account.token_owner_id,
+            "admin_id": webhook.owner_id,
             "name": asked.name,
         }
 
@@ -475,7 +495,7 @@ class Webhooks:
         if asked.http_auth_user is not None or asked.http_auth_password is not None:
             pair = f"{asked.http_auth_user or ''}:{asked.http_auth_password or ''}"
             headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        body = delivery.event.body(webhook.id, self._account.token_owner_id, delivery.attempt)
+        body = delivery.event.body(webhook.id, webhook.owner_id, delivery.attempt)
         try:
             async with asyncio.timeout(self._limits().webhook_timeout_seconds):
                 response = await client.post(asked.subscription_url, content=body, headers=headers)

@@ -64,7 +64,6 @@ def outcome(world: World) -> Outcome:
             if contact is not None:
                 holders[contact] = person
                 result.contacts[contact] = _written(world, result.contacts[contact], person)
-        left_behind = set()
         waiting = sorted(conflicts, key=recent.index)
         if not settled or not waiting:
             break

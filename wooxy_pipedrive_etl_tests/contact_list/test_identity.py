@@ -48,8 +48,8 @@ def test_resolves_as_the_rules_say(world: World) -> None:
     assert len(set(gained.values())) == len(gained)
 
 
-def test_a_contact_left_behind_goes_in_the_first_pass_or_not_at_all() -> None:
-    """What nobody took is being deleted, so whoever is settled later gets a contact of its own."""
+def test_a_contact_left_behind_goes_to_the_next_in_line_whose_conflict_clears_in_the_same_run() -> None:
+    """It is still there, as nothing is written before all are settled: one row, one life."""
     late = Person(5, 5, None, frozenset(KINDS))
     first, second = Person(4, 4, None, frozenset(KINDS)), Person(3, 3, None, frozenset(KINDS))
     meetings = [
@@ -61,7 +61,25 @@ def test_a_contact_left_behind_goes_in_the_first_pass_or_not_at_all() -> None:
     ]
     contacts = {number: Contact(number, None, foreign=number != 103) for number in (101, 102, 103)}
     resolution = resolve([late, first, second], meetings, contacts, ignore_empty=True)
-    assert resolution == Resolution({4: 101, 3: 102}, {})
+    assert resolution == Resolution({4: 101, 3: 102, 5: 103}, {})
+
+
+def test_a_conflict_with_a_contact_that_was_given_away_in_vain_leaves_the_next_in_line_its_row() -> None:
+    """Person 10 meets contact 4 only as long as 16, who is in conflict himself, is taken for its new owner."""
+    persons = [
+        Person(16, 9, None, frozenset({"email", "phoneNumber", "userId"})),
+        Person(10, 1, None, frozenset({"email"})),
+        Person(8, 1, None, frozenset({"userId"})),
+    ]
+    meetings = [
+        Meeting(16, 2, "userId"),
+        Meeting(16, 4, "email"),
+        Meeting(10, 2, "email"),
+        Meeting(8, 4, "userId"),
+    ]
+    contacts = {number: Contact(number, None, foreign=False) for number in (2, 4)}
+    resolution = resolve(persons, meetings, contacts, ignore_empty=True)
+    assert resolution.contacts.items() >= {8: 4, 10: 2}.items()
 
 
 def _resolved(world: World, issues: dict[int, str]) -> Resolution:

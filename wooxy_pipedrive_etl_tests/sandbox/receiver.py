@@ -1,4 +1,4 @@
-"""A small server that receives webhooks, for the tests of the sandbox."""
+"""A small server that receives webhooks and the word of an uninstallation, for the tests of the sandbox."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Received:
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
@@ -72,9 +73,18 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
+                self._receive()
+
+            def do_DELETE(self) -> None:
+                self._receive()
+
+            def _receive(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 received = Received(
-                    self.path, {name.lower(): value for name, value in self.headers.items()}, body
+                    self.command,
+                    self.path,
+                    {name.lower(): value for name, value in self.headers.items()},
+                    body,
                 )
                 receiver.received.append(received)
                 receiver.arrivals.put(received)

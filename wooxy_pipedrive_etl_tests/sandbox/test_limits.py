@@ -134,6 +134,16 @@ def test_the_lockout_ends_after_a_minute(seconds: list[float]) -> None:
     assert budget.admit(1, behaviours) == "ok"
 
 
+def test_only_the_api_token_is_locked_out(seconds: list[float]) -> None:
+    budget = Budget(Limits(burst_per_2s=1), lambda: 0, lambda: seconds[0])
+    behaviours = Behaviours(html_403_after=1)
+    by_grant = [budget.admit(1, behaviours, 1) for _ in range(9)]
+    assert by_grant == ["ok"] * 4 + ["over_limit"] * 5
+    # What others do between neither brings it on nor puts it off.
+    verdicts = [budget.admit(1, behaviours, grant) for grant in (None, 1, None, 1, 2, None, 1)]
+    assert verdicts == ["ok", *["over_limit"] * 3, "ok", "banned", "over_limit"]
+
+
 def test_no_budget_has_no_daily_headers(seconds: list[float]) -> None:
     budget = Budget(Limits(daily_tokens=None), lambda: 0, lambda: seconds[0])
     assert budget.admit(10**9, Behaviours()) == "ok"

@@ -223,4 +223,4 @@ def test_the_password_is_in_no_representation(serve: Serve, receiver: Receiver) 
     served.subscribe(receiver.url, http_auth_user="pd", http_auth_password="very-secret")
     assert "very-secret" not in served.control("GET", "/webhooks").text
     asked = Subscription(receiver.url, "*", "person", "Sync", 9001, "2.0", "pd", "very-secret")
-    assert "very-secret" not in repr(Webhook(1, asked, "2026-03-01T12:00:00.000Z"))
+    assert "very-secret" not in repr(Webhook(1, asked, 9001, False, "2026-03-01T12:00:00.000Z"))

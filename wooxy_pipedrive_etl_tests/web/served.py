@@ -28,11 +28,12 @@ class _Server(uvicorn.Server):
 def serving(
     store: Store, *, remember_seconds: float = REMEMBER_SECONDS, app: Starlette | None = None
 ) -> Iterator[str]:
-    """The root of the application's URL. With `remember_seconds` 0 it looks the passwords up at each call; `app`: one
-    that was built already."""
+    """The root of the application's URL, which is its public one too. With `remember_seconds` 0 it looks the passwords
+    up at each call; `app`: one that was built already."""
     listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        app or build_app(store, remember_seconds=remember_seconds),
+        app or build_app(store, public_url=url, remember_seconds=remember_seconds),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -45,7 +46,7 @@ def serving(
     thread.start()
     try:
         assert server.answers.wait(timeout=30)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield url
     finally:
         server.should_exit = True
         thread.join(timeout=30)
