@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 import yaml
@@ -32,6 +33,7 @@ from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Limits, SandboxServ
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.matchings import COLUMNS, save_matching
 from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging, status
 from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
 from wooxy_pipedrive_etl.sync.matching import ImportReport
@@ -172,6 +174,22 @@ class Connected:
             ],
         }
         return matching.import_matching(self.store, self.name, yaml.safe_dump(content, sort_keys=False))
+
+    def draft_rows(self, rows: Mapping[str, Target], *, ignore_empty: bool = True) -> None:
+        """Saves a draft that feeds what `rows` says, right or wrong, and nothing else."""
+        variables = [
+            (key, key, *(target if isinstance(target, tuple) else (target, "String")), None)
+            for key, target in rows.items()
+        ]
+        record = self.record()
+        with self.store.engine.begin() as connection:
+            save_matching(
+                connection,
+                record.id,
+                ignore_empty_values=ignore_empty,
+                variables=pd.DataFrame(variables, columns=COLUMNS, dtype=object),
+                confirmed=False,
+            )
 
     def sync(
         self,

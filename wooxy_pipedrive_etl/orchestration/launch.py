@@ -59,26 +59,21 @@ def run_sync(
     prepare_dagster_home()
     with dg.DagsterInstance.get() as instance:
         keep_in_step(instance, names)
-        job = JOBS[kind or ("full" if record.watermark is None else "changes")]
-        result = (
-            build_defs()
-            .resolve_job_def(job)
-            .execute_in_process(
-                instance=instance,
-                partition_key=name,
-                asset_selection=dry_run_steps(job) if dry_run else None,
-                run_config={
-                    "resources": {
-                        "sync": {
-                            "config": {"allow_mass_delete": allow_mass_delete, "use_reserve": use_reserve}
-                        }
-                    },
-                    # People read the command's own lines; Dagster's are in the UI.
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        job_name = JOBS[kind or ("full" if record.watermark is None else "changes")]
+        job = build_defs().resolve_job_def(job_name)
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=name,
+            asset_selection=dry_run_steps(job_name) if dry_run else None,
+            run_config={
+                "resources": {
+                    "sync": {"config": {"allow_mass_delete": allow_mass_delete, "use_reserve": use_reserve}}
                 },
-                tags=_LOCATION_TAG,
-                raise_on_error=False,
-            )
+                # People read the command's own lines; Dagster's are in the UI.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            tags=_LOCATION_TAG,
+            raise_on_error=False,
         )
     with reading(store.engine) as connection:
         report = reports.get_run(connection, record.id, result.run_id)

@@ -50,27 +50,20 @@ class Progress:
 
 
 def note_progress(
-    inbox: sa.Engine,
-    connection_id: int,
-    run_id: str,
-    what: str,
-    done: int,
-    total: int | None,
-    *,
-    begins: bool,
+    inbox: sa.Engine, connection_id: int, run_id: str, what: str, done: int, total: int | None
 ) -> None:
-    """`begins`: it is the first note of what is done."""
+    """The first note of a step, which has another `what` than the one before, is taken for its beginning."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    values = {"run_id": run_id, "what": what, "done": done, "total": total, "noted_at": now}
+    values = {"done": done, "total": total, "noted_at": now}
     mine = table.c.connection_id == connection_id
     with inbox.begin() as connection:
-        if not begins:
-            connection.execute(table.update().where(mine, table.c.run_id == run_id).values(**values))
-            return
-        connection.execute(table.delete().where(mine))
-        connection.execute(
-            table.insert().values(connection_id=connection_id, began_with=done, began_at=now, **values)
-        )
+        goes_on = connection.execute(
+            table.update().where(mine, table.c.run_id == run_id, table.c.what == what).values(**values)
+        ).rowcount
+        if not goes_on:
+            connection.execute(table.delete().where(mine))
+            begins = {"run_id": run_id, "what": what, "began_with": done, "began_at": now}
+            connection.execute(table.insert().values(connection_id=connection_id, **begins, **values))
 
 
 def forget_progress(inbox: sa.Engine, connection_id: int, run_id: str) -> None:

@@ -64,8 +64,9 @@ def _fetch_all(run: SyncRun) -> WalkReport:
     webhook = webhooks.check(run.client, run.store, run.record)
     optional = _optional_fields(run)
     with reading(engine) as connection:
-        # Before the first complete walk, only those are known that the previews show.
-        expected = None if run.record.watermark is None else count_persons(connection, connection_id)
+        # Before the first complete walk, that of a dry run included, only those are known that the previews show.
+        walked = run.record.null_update_times is not None
+        expected = count_persons(connection, connection_id) if walked else None
     with engine.begin() as connection:
         # The walk says anew what can't be taken for a person.
         reports.drop_pending_issues(connection, connection_id)

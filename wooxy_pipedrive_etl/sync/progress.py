@@ -62,9 +62,7 @@ class _Noter:
         if not begins and not ends and time.monotonic() < self._again_at:
             return
         try:
-            progress.note_progress(
-                self._store.inbox, self._connection_id, self._run_id, what, done, total, begins=begins
-            )
+            progress.note_progress(self._store.inbox, self._connection_id, self._run_id, what, done, total)
         except DATABASE_ERRORS as error:
             logger.debug("How far the run %s is could not be noted (%s).", self._run_id, type(error).__name__)
         self._what = what

@@ -34,17 +34,6 @@ class RequestedRun:
     requested_at: datetime
     key: str
 
-    def is_fulfilled_by(
-        self, kind: Kind, *, dry_run: bool, draft: bool, allow_mass_delete: bool, use_reserve: bool
-    ) -> bool:
-        """Whether such a run does all that is asked for; a full one does what any other does."""
-        return (
-            kind in ("full", self.kind)
-            and self.dry_run == dry_run == draft
-            and self.allow_mass_delete <= allow_mass_delete
-            and self.use_reserve <= use_reserve
-        )
-
 
 def request_run(
     store: Store,
@@ -73,7 +62,7 @@ def request_run(
 
 
 def cancel_request(store: Store, name: str) -> None:
-    """Takes the request back, if one is waiting; a run that has begun goes on."""
+    """Takes the request back, if one is waiting. A run that has begun, or that Dagster has queued for it, goes on."""
     with store.engine.begin() as connection:
         record = connections.get_connection(connection, name)
         connections.update_connection(connection, record.id, requested_run=None)
@@ -85,6 +74,28 @@ def requested_run(record: ConnectionRecord) -> RequestedRun | None:
         return None
     values = json.loads(record.requested_run)
     return RequestedRun(**values | {"requested_at": datetime.fromisoformat(values["requested_at"])})
+
+
+def fulfil(
+    connection: sa.Connection,
+    record: ConnectionRecord,
+    kind: Kind,
+    *,
+    dry_run: bool,
+    draft: bool,
+    allow_mass_delete: bool,
+    use_reserve: bool,
+) -> None:
+    """Takes the request away if such a run does all that it asks for; a full one does what any other does."""
+    request = requested_run(record)
+    if (
+        request is not None
+        and kind in ("full", request.kind)
+        and request.dry_run == dry_run == draft
+        and request.allow_mass_delete <= allow_mass_delete
+        and request.use_reserve <= use_reserve
+    ):
+        connections.update_connection(connection, record.id, requested_run=None)
 
 
 def give_up(store: Store, name: str, key: str, run_id: str, message: str) -> None:

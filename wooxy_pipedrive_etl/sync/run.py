@@ -158,19 +158,16 @@ def begin(
                 # There is nothing yet that could have changed.
                 kind = "full"
             reports.begin_run(connection, record.id, run_id, kind)
-            request = requests.requested_run(record)
-            if (
-                request is not None
-                and answers
-                and request.is_fulfilled_by(
+            if answers:
+                requests.fulfil(
+                    connection,
+                    record,
                     kind,
                     dry_run=dry_run,
                     draft=draft,
                     allow_mass_delete=allow_mass_delete,
                     use_reserve=use_reserve,
                 )
-            ):
-                connections.update_connection(connection, record.id, requested_run=None)
             reports.drop_pending_issues(connection, record.id)
             # What the last walk could not take for a person stands until another one says it anew.
             reports.repeat_issues(connection, record.id, "rejected", "odd_shape")

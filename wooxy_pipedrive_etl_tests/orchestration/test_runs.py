@@ -14,7 +14,7 @@ from wooxy_pipedrive_etl.orchestration.partitions import keep_in_step
 from wooxy_pipedrive_etl.orchestration.resources import SyncRunResource
 from wooxy_pipedrive_etl.orchestration.schedules import nightly_full_sync
 from wooxy_pipedrive_etl.sandbox import Fault
-from wooxy_pipedrive_etl.sync import accounts
+from wooxy_pipedrive_etl.sync import accounts, settings
 from wooxy_pipedrive_etl.sync.errors import SyncError
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, seeded_account, small_account
@@ -266,6 +266,9 @@ def test_the_schedule_runs_every_active_connection_and_keeps_partitions_in_step(
         accounts.disconnect(acme.store, "let-go", forget=False)
         (request,) = tick()
         assert request.partition_key == "acme"
+        settings.pause(acme.store, "acme")
+        assert tick() == []
+        settings.resume(acme.store, "acme")
         # The same night is launched once, whoever asks.
         assert [each.run_key for each in tick()] == [request.run_key]
         accounts.disconnect(acme.store, "let-go", forget=True)

@@ -24,9 +24,10 @@ from wooxy_pipedrive_etl.orchestration.sensors import (
     schema_sensor,
 )
 from wooxy_pipedrive_etl.sandbox import Fault
-from wooxy_pipedrive_etl.store import inbox, tables
+from wooxy_pipedrive_etl.store import inbox, reports, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
-from wooxy_pipedrive_etl.sync import accounts, alerts
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync import accounts, alerts, requests, settings
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 
@@ -38,6 +39,13 @@ def home(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The database that the sensors open, as the environment names it."""
     monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", database_url)
     return database_url
+
+
+@pytest.fixture
+def embedded_home(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same on SQLite alone, for what is the same on any."""
+    monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", sqlite_url)
+    return sqlite_url
 
 
 @pytest.fixture
@@ -68,8 +76,12 @@ def _run(acme: Connected, request: dg.RunRequest, instance: dg.DagsterInstance) 
         .execute_in_process(
             instance=instance,
             partition_key=request.partition_key,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=dict(request.tags),
+            run_config={
+                **request.run_config,
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            asset_selection=request.asset_selection,
+            tags={**request.tags, sensors.RUN_KEY_TAG: str(request.run_key)},
             raise_on_error=False,
         )
     )
@@ -223,6 +235,103 @@ def test_a_failed_run_is_tried_again_later_under_another_key(home: str, dagster:
         (second,), _ = _tick(matching_sensor, dagster)
         assert second.run_key != first.run_key
         assert _run(acme, second, dagster).success
+
+
+def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance) -> None:
+    with connected(home, small_account()) as acme:
+        acme.draft_rows({**ROWS, "city": "shade"})
+        requests.request_run(acme.store, acme.name, "full", dry_run=True)
+        (request,), _ = _tick(matching_sensor, dagster)
+        acme.server.clear_requests()
+        assert not _run(acme, request, dagster).success
+        # What could not be imported is told before persons are read.
+        assert acme.requests("/api/v2/persons") == []
+        assert "“shade” is fed by more than one row" in acme.status()["last_run"]["message"]
+
+        acme.draft_rows(ROWS)
+        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+        asked = requests.request_run(acme.store, acme.name, "changes", dry_run=True)
+        for sensor in (changes_sensor, schema_sensor):
+            assert _tick(sensor, dagster) == ([], "Nothing is due.")
+        (request,), _ = _tick(matching_sensor, dagster)
+        assert (request.job_name, request.run_key) == ("full_sync", asked.key)
+        result = _run(acme, request, dagster)
+        assert result.success
+        with reading(acme.store.engine) as connection:
+            report = reports.runs_of(connection, acme.record().id, 5)[0]
+        assert (report["run_id"], report["state"], report["created"]) == (result.run_id, "dry_run", 3)
+        assert report["matching_version"] is not None
+        assert (acme.contacts(), acme.record().state) == ([], "draft")
+        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+
+
+def test_a_run_that_a_person_asks_for_has_what_was_allowed(
+    embedded_home: str, dagster: dg.DagsterInstance
+) -> None:
+    with connected(embedded_home, small_account(30)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        for person_id in range(1, 26):
+            acme.account.hide_person(person_id)
+        settings.pause(acme.store, acme.name)
+        for sensor in (matching_sensor, changes_sensor, schema_sensor):
+            assert _tick(sensor, dagster) == ([], "Nothing is due.")
+        requests.request_run(acme.store, acme.name, "full")
+        (request,), _ = _tick(matching_sensor, dagster)
+        assert not _run(acme, request, dagster).success
+        requests.request_run(acme.store, acme.name, "full", allow_mass_delete=True, use_reserve=True)
+        (request,), _ = _tick(matching_sensor, dagster)
+        assert request.run_config["resources"]["sync"]["config"]["use_reserve"] is True
+        assert _run(acme, request, dagster).success
+        assert len(acme.contacts()) == 5
+        assert acme.record().requested_run is None
+
+
+def test_a_request_whose_run_ends_before_it_begins_is_given_up(
+    embedded_home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(embedded_home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        requests.request_run(acme.store, acme.name, "changes")
+        (request,), _ = _tick(matching_sensor, dagster)
+        with monkeypatch.context() as lost:
+            lost.setenv("WOOXY_PIPEDRIVE_KEY", "A" * 43 + "=")
+            result = _run(acme, request, dagster)
+        assert not result.success
+        assert acme.record().requested_run is not None
+        told = "The stored credentials can't be read with this key"
+        found, why = _tick(matching_sensor, dagster)
+        assert found == []
+        assert str(why).startswith(f"acme: {told}")
+        assert acme.record().requested_run is None
+        last = acme.status()["last_run"]
+        assert (last["run_id"], last["state"]) == (result.run_id, "failed")
+        assert last["message"].startswith(told)
+        # Whoever asks again is heard.
+        requests.request_run(acme.store, acme.name, "changes")
+        (request,), _ = _tick(matching_sensor, dagster)
+        assert _run(acme, request, dagster).success
+
+
+def test_a_request_waits_for_a_run_that_is_started_again_by_itself(
+    embedded_home: str, dagster: dg.DagsterInstance
+) -> None:
+    with connected(embedded_home, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        asked = requests.request_run(acme.store, acme.name, "changes")
+        tags = {sensors.RUN_KEY_TAG: asked.key, "dagster/partition": "acme", "dagster/will_retry": "true"}
+        job = build_defs().resolve_job_def("changes_sync")
+        dagster.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
+        (request,), _ = _tick(matching_sensor, dagster)
+        assert request.run_key == asked.key
+        del tags["dagster/will_retry"]
+        dagster.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
+        assert _tick(matching_sensor, dagster) == (
+            [],
+            "acme: The run ended before it began; see it in the Dagster UI, and ask again.",
+        )
 
 
 def test_connections_are_apart(home: str, dagster: dg.DagsterInstance) -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store.connections import get_connection
-from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
+from wooxy_pipedrive_etl.store.locks import ConnectionBusy, is_held, sole_writer
 
 from .conftest import new_connection, url_of
 from .programs import program, read_line, say
@@ -52,6 +53,34 @@ def test_second_holder_is_refused_in_the_same_program(engine: sa.Engine) -> None
             _hold(engine, "acme")
         _hold(engine, "bolt")
     _hold(engine, "acme")
+
+
+def test_whoever_looks_often_sees_who_holds_it_and_keeps_nobody_from_it(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        record, other = get_connection(connection, "acme"), get_connection(connection, "bolt")
+
+    def look() -> tuple[bool, bool]:
+        with engine.connect() as connection:
+            return is_held(connection, record.id), is_held(connection, other.id)
+
+    assert look() == (False, False)
+    over = threading.Event()
+
+    def look_on() -> None:
+        while not over.is_set():
+            look()
+
+    watcher = threading.Thread(target=look_on)
+    watcher.start()
+    try:
+        for _ in range(50):
+            _hold(engine, "acme")
+    finally:
+        over.set()
+        watcher.join()
+    with sole_writer(engine, record):
+        assert look() == (True, False)
+    assert look() == (False, False)
 
 
 def test_lock_is_let_go_when_the_run_fails(engine: sa.Engine) -> None:

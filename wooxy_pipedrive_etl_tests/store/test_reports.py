@@ -9,12 +9,14 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.errors import StoreError
+from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.reports import (
     COUNTS,
     KEEP_DAYS,
     KEEP_DAYS_VARIABLE,
     add_pending_issues,
     begin_run,
+    current_run,
     drop_pending_issues,
     finish_run,
     get_run,
@@ -22,6 +24,7 @@ from wooxy_pipedrive_etl.store.reports import (
     last_run,
     newest_run_id,
     read_issues,
+    runs_of,
     settle_issues,
     update_run,
 )
@@ -219,3 +222,50 @@ def test_issues_of_today_are_not_old(connection: sa.Connection, record: Connecti
     found_at = connection.scalar(sa.select(tables.issues.c.found_at))
     assert found_at is not None
     assert abs(datetime.now(UTC).replace(tzinfo=None) - found_at) < timedelta(minutes=1)
+
+
+def test_history_has_the_newest_runs_first(connection: sa.Connection, record: ConnectionRecord) -> None:
+    moment = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=1)
+    other = new_connection(connection, "other", "other.example.com")
+    for number, state in enumerate(["success", "dry_run", "failed", "started"]):
+        begin_run(connection, record.id, f"run-{number}", "changes")
+        update_run(
+            connection,
+            record.id,
+            f"run-{number}",
+            state=state,
+            started_at=moment + timedelta(hours=number),
+        )
+    begin_run(connection, other.id, "other", "full")
+    newest = runs_of(connection, record.id, 2)
+    assert [(run["run_id"], run["state"]) for run in newest] == [("run-3", "started"), ("run-2", "failed")]
+    older = runs_of(connection, record.id, 5, before=newest[-1]["started_at"])
+    assert [(run["run_id"], run["state"]) for run in older] == [("run-1", "dry_run"), ("run-0", "success")]
+
+
+def test_a_run_is_under_way_while_it_holds_its_connection(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        record = new_connection(connection, "acme", "shop.example.com")
+        other = new_connection(connection, "other", "other.example.com")
+    with sole_writer(engine, record):
+        with engine.begin() as connection:
+            assert current_run(connection, record.id) is None
+            begin_run(connection, record.id, "run", "full")
+            begin_run(connection, other.id, "killed", "full")
+        with engine.connect() as connection:
+            run = current_run(connection, record.id)
+            assert run is not None
+            assert (run["run_id"], run["state"]) == ("run", "started")
+            # Nobody holds the other one: its run was killed.
+            assert current_run(connection, other.id) is None
+    with engine.connect() as connection:
+        assert current_run(connection, record.id) is None
+
+
+def test_a_run_that_has_ended_is_not_under_way_though_its_connection_is_held(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        record = new_connection(connection, "acme", "shop.example.com")
+        begin_run(connection, record.id, "run", "full")
+        finish_run(connection, record.id, "run", "success")
+    with sole_writer(engine, record), engine.connect() as connection:
+        assert current_run(connection, record.id) is None

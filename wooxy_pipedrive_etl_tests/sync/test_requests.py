@@ -1,0 +1,155 @@
+"""Runs that a person asks for: when they are due, and which run has done what was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wooxy_pipedrive_etl.store.connections import update_connection
+from wooxy_pipedrive_etl.store.secrets import KeyUnusable
+from wooxy_pipedrive_etl.sync import accounts, requests, settings
+from wooxy_pipedrive_etl.sync.errors import NotImported, SyncError
+from wooxy_pipedrive_etl.sync.run import Kind, begin
+from wooxy_pipedrive_etl.sync.watch import Due, Waiting
+from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
+
+from .test_watch import _due, _fail
+
+ROWS: dict[str, Target] = {"emails": "email", "name": "name"}
+
+
+def _request(acme: Connected, kind: Kind = "changes", **options: Any) -> requests.RequestedRun:
+    return requests.request_run(acme.store, acme.name, kind, **options)
+
+
+def test_what_a_person_asks_for_is_due_before_all_else(database_url: str) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        first = _request(acme, "re-map")
+        due = _due(acme)
+        assert isinstance(due, Due)
+        # Nothing has been read yet that could be mapped.
+        assert (due.kind, due.key, due.dry_run) == ("full", first.key, False)
+        acme.sync()
+        assert _due(acme) is None
+        acme.import_rows({**ROWS, "city": "town"})
+        request = _request(acme, use_reserve=True, allow_mass_delete=True)
+        assert request == requests.requested_run(acme.record())
+        assert _due(acme) == Due(
+            "changes", "A person asked for it.", request.key, allow_mass_delete=True, use_reserve=True
+        )
+        newer = _request(acme, "full", dry_run=True)
+        assert newer.key != request.key
+        assert _due(acme) == Due("full", "A person asked for a dry run.", newer.key, dry_run=True)
+        requests.cancel_request(acme.store, acme.name)
+        due = _due(acme)
+        assert isinstance(due, Due)
+        assert due.reason.startswith("Revision 2 of the matching was imported")
+
+
+def test_neither_failures_nor_a_pause_hold_it_up(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        _fail(acme, 3)
+        assert isinstance(_due(acme), Waiting)
+        settings.pause(acme.store, acme.name)
+        assert _due(acme) is None
+        request = _request(acme, "full")
+        due = _due(acme)
+        assert isinstance(due, Due)
+        assert due.key == request.key
+
+
+def test_what_may_be_asked_for(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account(1)) as acme:
+        with pytest.raises(NotImported, match="save one as a draft first"):
+            _request(acme, dry_run=True)
+        acme.draft_rows(ROWS)
+        with pytest.raises(NotImported, match="has not been imported yet"):
+            _request(acme)
+        assert acme.record().requested_run is None
+        request = _request(acme, dry_run=True)
+        due = _due(acme)
+        assert isinstance(due, Due)
+        assert (due.kind, due.key, due.dry_run) == ("full", request.key, True)
+        accounts.disconnect(acme.store, acme.name, forget=False)
+        assert acme.record().requested_run is None
+        with pytest.raises(SyncError, match="The connection acme is disconnected"):
+            _request(acme, dry_run=True)
+
+
+DRY = {"dry_run": True}
+DRAFT = {"dry_run": True, "draft": True}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "options", "done"),
+    [
+        (("changes", {}), "changes", {}, True),
+        (("changes", {}), "full", {"use_reserve": True}, True),
+        (("changes", {}), "re-map", {}, False),
+        (("re-map", {}), "changes", {}, False),
+        (("re-map", {}), "re-map", {}, True),
+        (("full", {}), "changes", {}, False),
+        (("full", {}), "full", {"answers": False}, False),
+        (("full", {}), "full", DRY, False),
+        (("full", {"allow_mass_delete": True}), "full", {"use_reserve": True}, False),
+        (("full", {"use_reserve": True}), "full", {}, False),
+        (("full", {"use_reserve": True}), "full", {"use_reserve": True, "allow_mass_delete": True}, True),
+        (("re-map", DRY), "re-map", {}, False),
+        # What is in force is not what a person has drafted.
+        (("re-map", DRY), "re-map", DRY, False),
+        (("re-map", DRY), "full", DRAFT, True),
+    ],
+)
+def test_the_run_that_does_it_takes_the_request_away_as_it_begins(
+    imported: Connected, asked: tuple[Kind, dict[str, Any]], kind: Kind, options: dict[str, Any], done: bool
+) -> None:
+    kind_asked, how = asked
+    _request(imported, kind_asked, **how)
+    with begin(imported.store, imported.name, "run", kind, **options):
+        assert (imported.record().requested_run is None) is done
+
+
+@pytest.fixture
+def imported(sqlite_url: str) -> Any:
+    with connected(sqlite_url, small_account(1)) as acme:
+        acme.import_rows(ROWS)
+        with acme.store.engine.begin() as connection:
+            # As if there had been a run.
+            update_connection(connection, acme.record().id, watermark=0)
+        yield acme
+
+
+def test_a_run_that_does_not_begin_leaves_the_request(
+    imported: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = _request(imported)
+    with (
+        begin(imported.store, imported.name, "busy", "full", dry_run=True),
+        pytest.raises(Exception, match="Another run"),
+    ):
+        imported.sync()
+    assert requests.requested_run(imported.record()) == request
+    with imported.store.engine.begin() as connection:
+        update_connection(connection, imported.record().id, encrypted_api_token="unreadable")
+    with pytest.raises(KeyUnusable):
+        imported.sync()
+    assert requests.requested_run(imported.record()) == request
+
+
+def test_a_request_that_is_given_up_is_told_of(imported: Connected) -> None:
+    older = _request(imported)
+    newer = _request(imported)
+    requests.give_up(imported.store, imported.name, older.key, "died", "It died.")
+    assert requests.requested_run(imported.record()) == newer
+    requests.give_up(imported.store, imported.name, newer.key, "died", "It died.")
+    assert imported.record().requested_run is None
+    last = imported.status()["last_run"]
+    assert (last["run_id"], last["kind"], last["state"], last["message"]) == (
+        "died",
+        "changes",
+        "failed",
+        "It died.",
+    )
