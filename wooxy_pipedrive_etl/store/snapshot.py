@@ -117,13 +117,17 @@ def count_persons(connection: sa.Connection, connection_id: int) -> int:
 def sample_persons(connection: sa.Connection, connection_id: int, size: int) -> pd.DataFrame:
     """Up to `size` live persons picked at random."""
     table = tables.snapshot
-    ids = connection.scalars(
-        sa.select(table.c.person_id)
-        .where(table.c.connection_id == connection_id, ~table.c.gone)
-        .order_by(sa.func.random())
-        .limit(size)
-    ).all()
-    return persons_of(connection, connection_id, ids)
+    own = table.c.connection_id == connection_id
+    at_random = sa.select(table.c.person_id).where(own).order_by(sa.func.random())
+    count = 2 * size
+    while True:
+        # Out of the index alone: whether a person is gone is written behind the raw text, and there are many texts.
+        picked = connection.scalars(at_random.limit(count)).all()
+        among_them = among(connection, table.c.person_id, picked)
+        live = set(connection.scalars(sa.select(table.c.person_id).where(own, among_them, ~table.c.gone)))
+        if len(live) >= size or len(picked) < count:
+            return persons_of(connection, connection_id, [each for each in picked if each in live][:size])
+        count *= 10
 
 
 def missing_persons(connection: sa.Connection, connection_id: int, seen: np.ndarray) -> list[int]:

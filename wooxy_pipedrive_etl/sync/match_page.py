@@ -16,6 +16,7 @@ from wooxy_pipedrive_etl.mapping.matching import (
     ColumnChanges,
     Matching,
     auto_match,
+    check_matching,
     column_changes,
     match_table,
     preview_plan,
@@ -60,13 +61,15 @@ class TypedRow:
 @dataclass(frozen=True)
 class PageRow:
     """A row of the Match variables table. `status`, `reason`, `suggestion` and `suggested_format`: as in
-    `mapping.matching.match_table`. `new`: no Import has seen it. `typed`: it is as typed, and not saved. `wooxy`: the
-    text as typed. `fixed_format`: the variable of the list decides."""
+    `mapping.matching.match_table`. `refused`: red, and an Import would not take it; it takes rows whose field is gone
+    or has another type. `new`: no Import has seen it. `typed`: it is as typed, and not saved. `wooxy`: the text as
+    typed. `fixed_format`: the variable of the list decides."""
 
     key: str
     label: str
     status: str
     reason: str | None
+    refused: bool
     new: bool
     typed: bool
     choice: Choice
@@ -85,8 +88,8 @@ _NO_PREVIEW = Preview((), 0)
 class MatchPage:
     """`version`: of the latest matching. `confirmed`: that is in force, and not a draft. `sampled`: how many persons
     the previews are from. `targets`: names of the list's variables that can be matched, with their formats.
-    `columns`: what an Import would do to the list's columns, if no row is red. `dry_run`: the report of the last one
-    (a row of `sync_runs`), if it looked at this version."""
+    `columns`: what an Import would do to the list's columns, if no row is refused. `dry_run`: the report of the last
+    one (a row of `sync_runs`), if it looked at this version."""
 
     record: ConnectionRecord
     version: str
@@ -312,6 +315,8 @@ def _page_rows(
         confirmed=view.in_force is not None,
         problems=tried.problems,
     )
+    errors = check_matching(view.variables, tried.matching, view.list_variables)
+    refused = {error.pipedrive for error in errors} | tried.problems.keys()
     formats = _formats(view)
     seen = None if view.in_force is None else set(view.in_force.variables["pipedrive"])
     rows = []
@@ -325,6 +330,7 @@ def _page_rows(
                 label=row["label"],
                 status=row["status"],
                 reason=row["reason"],
+                refused=key in refused,
                 new=seen is not None and key not in seen,
                 typed=key in typed,
                 choice=shown.choice,

@@ -97,7 +97,7 @@ class _Pages:
 
     def _save(self, visit: Visit, action: str) -> Response:
         self._save_draft(visit)
-        problems = self._problems(visit)
+        problems = sum(row.status == "red" for row in self._saved(visit))
         done = "Draft saved." if action == "draft" else "Checked."
         if problems:
             visit.flash(f"{done} {_cannot(problems)}", "warning")
@@ -141,9 +141,9 @@ class _Pages:
 
     def _dry_run(self, visit: Visit, _: str) -> Response:
         self._save_draft(visit)
-        problems = self._problems(visit)
-        if problems:
-            return self._again(visit, 422, [f"There is nothing to try yet: {_cannot(problems)}"])
+        refused = sum(row.refused for row in self._saved(visit))
+        if refused:
+            return self._again(visit, 422, [f"There is nothing to try yet: {_cannot(refused)}"])
         # Before the first run, the snapshot has a few persons only.
         kind: Kind = "full" if visit.record().watermark is None else "re-map"
         requests.request_run(visit.store, _name(visit), kind, dry_run=True)
@@ -164,9 +164,8 @@ class _Pages:
         typed, ignore_empty = _typed(visit.form)
         match_page.save_draft(visit.store, _name(visit), typed, ignore_empty, visit.form.get("version"))
 
-    def _problems(self, visit: Visit) -> int:
-        saved = match_page.check_rows(visit.store, _name(visit), {})[1]
-        return sum(row.status == "red" for row in saved)
+    def _saved(self, visit: Visit) -> list[PageRow]:
+        return match_page.check_rows(visit.store, _name(visit), {})[1]
 
     # The page
 
@@ -277,7 +276,7 @@ def _summary(rows: list[PageRow]) -> str:
 
 def _columns(shown: MatchPage) -> str | None:
     """What an Import would do to the list's columns, in a sentence."""
-    if any(row.status == "red" for row in shown.rows):
+    if any(row.refused for row in shown.rows):
         return None
     parts = []
     if shown.columns.added:

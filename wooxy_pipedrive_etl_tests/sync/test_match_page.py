@@ -126,6 +126,7 @@ def test_what_was_typed_is_judged_and_shown_as_it_was_typed(sqlite_url: str, cas
         page = _page(acme, city=typed)
         row = _rows(page)["city"]
         assert (row.choice, row.wooxy, row.typed) == (typed.choice, typed.wooxy, True)
+        assert row.refused == (problem is not None)
         assert row.status == ("red" if problem else "gray" if typed.choice == "none" else "green")
         assert (problem or "") in (row.reason or "")
         assert _rows(_page(acme))["city"].choice == "none"
@@ -146,7 +147,8 @@ def test_a_draft_keeps_names_that_are_not_valid_but_must_be_clear(sqlite_url: st
         _save(acme, note=_new("2nd Note"), city=_existing("sourceName", "DateTime"))
         assert _stored(acme) == before | {"note": ("2nd Note", "String"), "city": ("sourceName", "String")}
         row = _rows(_page(acme))["note"]
-        assert (row.status, row.choice, row.wooxy, row.suggestion) == ("red", "new", "2nd Note", "note")
+        assert (row.status, row.choice, row.wooxy, row.refused) == ("red", "new", "2nd Note", True)
+        assert row.suggestion == "note"
         with pytest.raises(InvalidMatching, match="is not a valid name"):
             _import(acme)
         assert acme.record().state == "active"
@@ -266,11 +268,26 @@ def test_variables_that_are_not_there_are_refused(sqlite_url: str) -> None:
         # What was typed for them is passed over where it is only shown.
         assert "no such key" not in _rows(_page(acme, {"no such key": NONE}))
         row = _rows(_page(acme))["city"]
-        assert (row.status, row.choice, row.wooxy) == ("red", "existing", "town")
+        assert (row.status, row.choice, row.wooxy, row.refused) == ("red", "existing", "town", False)
         _save(acme, city=_existing("town"))
         assert _stored(acme) == before
         _save(acme, city=NONE)
         assert "city" not in _rows(_page(acme))
+
+
+def test_a_row_of_a_re_typed_field_is_agreed_upon_by_changing_or_importing_it(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account(1)) as acme:
+        acme.import_rows(ROWS)
+        acme.account.custom_field("city").field_type = "text"
+        match_page.fetch_fields(acme.store, acme.name)
+        row = _rows(_page(acme, city=_existing("town")))["city"]
+        assert (row.status, row.refused) == ("red", False)
+        assert "changed its type from varchar to text" in (row.reason or "")
+        assert _rows(_page(acme, city=_new("place")))["city"].status == "green"
+        _save(acme, city=_new("place"))
+        assert _rows(_page(acme))["city"].status == "green"
+        _import(acme, city=_existing("town"))
+        assert _rows(_page(acme))["city"].status == "green"
 
 
 def test_fields_are_fetched_anew_in_a_draft_too(sqlite_url: str) -> None:
@@ -312,9 +329,10 @@ def test_a_sample_is_kept_until_persons_may_have_changed(database_url: str) -> N
         typed = _rows(_page(acme, samples=samples, city=_existing("contactScore"), colour=_new("tint")))
         assert typed["city"].preview.filled == 0
         assert typed["colour"].preview == first["colour"].preview
-        acme.account.edit_person(1, custom_fields={"city": None})
+        acme.account.edit_person(1, custom_fields={"note": None})
         acme.sync()
-        assert _rows(_page(acme, samples=samples))["city"].preview.filled == 19
+        assert first["note"].preview.filled == 14
+        assert _rows(_page(acme, samples=samples))["note"].preview.filled == 13
         found = match_page.another_preview(acme.store, acme.name, samples, "name")
         assert found == _rows(_page(acme, samples=samples))["name"].preview
         with pytest.raises(SyncError, match="no such variable"):

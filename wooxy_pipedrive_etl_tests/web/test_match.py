@@ -196,6 +196,22 @@ def test_import_goes_on_to_its_progress(editor: Editor) -> None:
     assert "place" in editor.acme.contacts()[0]
 
 
+def test_a_form_that_changes_nothing_makes_no_draft(editor: Editor) -> None:
+    """A row of none shows the format that suits it, whatever is stored."""
+    editor.acme.import_rows({"emails": "email"})
+    editor.open().press("draft")
+    assert "✓ In force" in editor.text
+
+
+def test_a_field_that_is_gone_keeps_nobody_from_trying(editor: Editor) -> None:
+    editor.open().press("import", _new("city", "town"))
+    editor.acme.account.delete_field("city")
+    editor.open().press("fetch")
+    assert "The field City is gone" in editor.text
+    assert editor.row("city").startswith("✗ Problem")
+    assert editor.press("dry-run", _new("note", "remark")).headers["location"].endswith("/progress")
+
+
 def test_a_conflict_shows_both_versions(editor: Editor) -> None:
     mine = Editor(editor.acme, editor.visitor).open()
     editor.open().press("draft", _new("city", "theirs") | {"ignore_empty": "off"})
