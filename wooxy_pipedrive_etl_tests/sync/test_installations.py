@@ -426,4 +426,4 @@ def test_webhooks_go_with_the_app(acme: ByOAuth, caplog: pytest.LogCaptureFixtur
 )
 def test_a_name_that_can_be_used_is_suggested(company_domain: str, taken: tuple[str, ...], name: str) -> None:
     assert suggested_name(company_domain, taken) == name
-    accounts._check_settings(name, "shop.example.com", None, "respect", "delete")
+    accounts._check_names(name, "shop.example.com")
