@@ -242,13 +242,10 @@ def pipedrive(account: Account, database_url: str, monkeypatch: pytest.MonkeyPat
     store.close()
 
 
-def test_access_by_the_app(pipedrive: Pipedrive) -> None:
+def test_scopes_that_were_not_given(pipedrive: Pipedrive) -> None:
     page = pipedrive.visitor.get(SETTINGS)
     assert "Let in by the app (OAuth)" in text_of(page)
     assert "allow-again" not in page.text
-
-
-def test_scopes_that_were_not_given(pipedrive: Pipedrive) -> None:
     pipedrive.set_scopes("base", "contacts:read")
     pipedrive.allow_again()
     page = pipedrive.visitor.get(SETTINGS)

@@ -65,52 +65,36 @@ def test_an_uninstalled_app(pipedrive: Pipedrive) -> None:
     assert "○ Draft" in text_of(pipedrive.visitor.get("/"))
 
 
-@pytest.mark.parametrize("auth", [None, (CLIENT_ID, "wrong"), ("other", CLIENT_SECRET), ("", ""), ("ä", "ä")])
-def test_who_does_not_know_the_secret(pipedrive: Pipedrive, auth: tuple[str, str] | None) -> None:
-    answer = tell(pipedrive, auth)
-    assert answer.status_code == 401
-    assert "basic" in answer.headers["www-authenticate"].lower()
-    assert pipedrive.record().state == "draft"
-
-
-def test_without_an_app_nobody_knows_the_secret(
-    pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_does_not_know_the_secret(pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch) -> None:
+    for auth in (None, (CLIENT_ID, "wrong"), ("other", CLIENT_SECRET), ("", ""), ("ä", "ä")):
+        answer = tell(pipedrive, auth)
+        assert answer.status_code == 401
+        assert "basic" in answer.headers["www-authenticate"].lower()
+    # The session of a browser is none.
+    assert pipedrive.visitor.client.request("DELETE", CALLBACK_PATH, json={}).status_code == 401
     monkeypatch.setenv(SECRET_VARIABLE, "")
     assert tell(pipedrive, (CLIENT_ID, "")).status_code == 401
     assert pipedrive.record().state == "draft"
 
 
-def test_the_session_of_a_browser_is_no_secret(pipedrive: Pipedrive) -> None:
-    answer = pipedrive.visitor.client.request("DELETE", CALLBACK_PATH, json={})
-    assert answer.status_code == 401
-
-
-@pytest.mark.parametrize(
-    ("changed", "status"),
-    [
+def test_what_is_no_word_of_an_uninstallation(pipedrive: Pipedrive) -> None:
+    wrong: list[tuple[dict[str, Any], int]] = [
         ({"client_id": "other"}, 400),
         ({"company_id": "many"}, 400),
         ({"company_id": 0}, 400),
         ({"company_id": 2**70}, 400),
         ({"user_id": None}, 400),
         ({"filling": "x" * 5000}, 413),
-    ],
-)
-def test_what_is_no_word_of_an_uninstallation(
-    pipedrive: Pipedrive, changed: dict[str, Any], status: int
-) -> None:
-    assert tell(pipedrive, **changed).status_code == status
+    ]
+    for changed, status in wrong:
+        assert tell(pipedrive, **changed).status_code == status
     assert pipedrive.record().state == "draft"
 
 
-def test_users_that_are_not_connected(pipedrive: Pipedrive) -> None:
+def test_ids_as_text_and_of_users_that_are_not_connected(pipedrive: Pipedrive) -> None:
     assert tell(pipedrive, user_id=4711).status_code == 200
     assert tell(pipedrive, company_id=4711).status_code == 200
     assert pipedrive.record().state == "draft"
-
-
-def test_ids_as_text(pipedrive: Pipedrive) -> None:
     account = pipedrive.server.account
     answer = tell(pipedrive, company_id=str(account.company_id), user_id=str(account.token_owner_id))
     assert answer.status_code == 200
