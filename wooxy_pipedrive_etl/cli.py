@@ -434,6 +434,14 @@ def _print_matching(store: Store, name: str) -> None:
 def _print_status(row: dict[str, Any]) -> None:
     _out.print(f"{row['name']}: {row['state']}, {row['domain']}, {row['contacts']} contacts", markup=False)
     _out.print(f"  list: {row['list_table']}", markup=False)
+    if row["access_lost"] is not None:
+        _out.print(
+            f"  Pipedrive lets it in no more (access {row['access_lost']}): allow the app again in the browser, "
+            f"Integrations > {row['name']} > Allow again",
+            markup=False,
+        )
+    if row["paused"]:
+        _out.print("  paused: no run starts by itself")
     last = row["last_run"]
     if last is None:
         _out.print("  no run yet")

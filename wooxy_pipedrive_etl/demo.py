@@ -25,12 +25,7 @@ from wooxy_pipedrive_etl.store.home import home
 from wooxy_pipedrive_etl.sync import accounts, matching, webhooks
 from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
 from wooxy_pipedrive_etl.sync.errors import SyncError
-from wooxy_pipedrive_etl.sync.oauth_app import (
-    CALLBACK_PATH,
-    CLIENT_ID_VARIABLE,
-    CLIENT_SECRET_VARIABLE,
-    OAUTH_URL_VARIABLE,
-)
+from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, ID_VARIABLE, SECRET_VARIABLE, URL_VARIABLE
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 
 NAME = "demo"
@@ -122,9 +117,9 @@ def _pages(password: str, server: SandboxServer) -> Iterator[str]:
     command = [str(Path(sys.executable).parent / "wooxy-pipedrive"), "serve", "--port", "0"]
     environment = {
         PASSWORD_VARIABLE: password,
-        CLIENT_ID_VARIABLE: client_id,
-        CLIENT_SECRET_VARIABLE: client_secret,
-        OAUTH_URL_VARIABLE: server.url,
+        ID_VARIABLE: client_id,
+        SECRET_VARIABLE: client_secret,
+        URL_VARIABLE: server.url,
     }
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
     assert process.stdout is not None

@@ -1,5 +1,5 @@
-"""What Dagster's daemon does for the pages, in a thread of the test: looks again and again whether `matching_sensor` asks
-for a run, and carries it out in a real instance. The daemon itself takes seconds to start."""
+"""What Dagster's daemon does for the pages, in a thread of the test: looks again and again whether `matching_sensor`
+asks for a run, and carries it out in a real instance. The daemon itself takes seconds to start."""
 
 from __future__ import annotations
 

@@ -75,7 +75,15 @@ def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> FakeClock:
     Returns the clock, which tells what was waited for.
     """
     monkeypatch.setenv("WOOXY_PIPEDRIVE_HOME", str(folder / "home"))
-    for name in ("WOOXY_PIPEDRIVE_KEY", "WOOXY_PIPEDRIVE_DATABASE_URL", "WOOXY_PIPEDRIVE_PREVIEW"):
+    for name in (
+        "WOOXY_PIPEDRIVE_KEY",
+        "WOOXY_PIPEDRIVE_DATABASE_URL",
+        "WOOXY_PIPEDRIVE_PREVIEW",
+        "WOOXY_PIPEDRIVE_OAUTH_CLIENT_ID",
+        "WOOXY_PIPEDRIVE_OAUTH_CLIENT_SECRET",
+        "WOOXY_PIPEDRIVE_OAUTH_URL",
+        "WOOXY_PIPEDRIVE_PUBLIC_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
     clock = FakeClock()
@@ -355,3 +363,17 @@ def closing_databases() -> Iterator[None]:
         sa.event.remove(sa.Engine, "engine_connect", note)
         for connection in opened:
             connection.engine.dispose()
+
+
+def everything(store: Store) -> str:
+    """All rows of all tables of the database, the lists included, as text."""
+    engine = store.engine
+    quote = engine.dialect.identifier_preparer.quote_identifier
+    inspector = sa.inspect(engine)
+    rows = []
+    with engine.connect() as connection:
+        for schema in set(inspector.get_schema_names()) - {"information_schema"}:
+            for table in inspector.get_table_names(schema):
+                query = f"SELECT * FROM {quote(schema)}.{quote(table)}"  # noqa: S608
+                rows += [f"{table} {tuple(row)}" for row in connection.exec_driver_sql(query)]
+    return "\n".join(rows)

@@ -1,5 +1,5 @@
-"""Writes a plan into the list, and with it the links and the memory of opt-outs. Touches only rows that differ, and
-looks again while writing: someone may have changed the list since the plan was made."""
+"""Writes a plan into the list, and with it the links, the memory of opt-outs and the history of contacts. Touches only
+rows that differ, and looks again while writing: someone may have changed the list since the plan was made."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.store import contact_history, tables
 
 from . import channels, dialects
 from .channels import HashPhone
 from .contact_list import ContactList
+from .history import changed_variables
 from .plan import ListSettings, any_of, changes
 from .stage import Work, stage_variables, staged_work
 
@@ -38,15 +39,18 @@ def apply_plan(
     connection_id: int,
     settings: ListSettings,
     hash_phone: HashPhone,
+    run_id: str,
     now: datetime,
 ) -> AppliedCounts:
     """Applies the plan of the stage in the caller's transaction; `settings` as the plan was made with.
 
-    `hash_phone`: a keyed hash of a number. `now`: for createdAt and updatedAt; naive is UTC.
+    `hash_phone`: a keyed hash of a number. `run_id`: for the history. `now`: for that, createdAt and updatedAt; naive
+    is UTC.
     """
     stored = contact_list.stored(connection)
     work = staged_work(connection, connection_id, stored)
-    writer = _Writer(connection, contact_list.table(stored), stored, connection_id, work, settings, _utc(now))
+    listed = contact_list.table(stored)
+    writer = _Writer(connection, listed, stored, connection_id, work, settings, run_id, _utc(now))
     writer.look_after_opt_outs(hash_phone)
     writer.move_links()
     updated = writer.update()
@@ -71,6 +75,7 @@ class _Writer:
         connection_id: int,
         work: Work,
         settings: ListSettings,
+        run_id: str,
         now: datetime,
     ) -> None:
         self.connection = connection
@@ -79,6 +84,7 @@ class _Writer:
         self.connection_id = connection_id
         self.stage, self.plan, self.leaving = work.stage, work.plan, work.leaving
         self.settings = settings
+        self.run_id = run_id
         self.now = now
         self.has_phone = "phoneNumber" in work.identifiers
         self.ours = links.c.connection_id == connection_id
@@ -114,11 +120,9 @@ class _Writer:
         listed, plan = self.listed, self.plan
         there = sa.select(1).where(listed.c.contact_id == links.c.contact_id)
         self.connection.execute(links.delete().where(self.ours, ~there.exists()))
-        self.connection.execute(
-            links.update()
-            .where(self.ours, links.c.contact_id == plan.c.contact_id, plan.c.takes_over)
-            .values(person_id=plan.c.person_id)
-        )
+        moves = (self.ours, links.c.contact_id == plan.c.contact_id, plan.c.takes_over)
+        self._note("handed_over", sa.select(links.c.contact_id, plan.c.person_id).where(*moves))
+        self.connection.execute(links.update().where(*moves).values(person_id=plan.c.person_id))
         adopted = (
             sa.select(
                 sa.literal(self.connection_id),
@@ -132,6 +136,7 @@ class _Writer:
             .where(plan.c.adopts, sa.not_(plan.c.takes_over))
         )
         self.connection.execute(links.insert().from_select(_LINK, adopted))
+        self._note("adopted", adopted.with_only_columns(plan.c.contact_id, plan.c.person_id))
 
     def update(self) -> int:
         listed, stage, plan = self.listed, self.stage, self.plan
@@ -144,17 +149,18 @@ class _Writer:
         values |= channels.flags_of_known(stage, listed, links.c.phone_filled, self.settings.consent)
         values["active"] = sa.case((switched_on, sa.true()), else_=listed.c.active)
         values["updatedAt"] = sa.literal(self.now, listed.c.updatedAt.type)
+        updates = (
+            plan.c.action == "update",
+            listed.c.contact_id == plan.c.contact_id,
+            stage.c.person_id == plan.c.person_id,
+            self.ours,
+            links.c.contact_id == plan.c.contact_id,
+            any_of([*differs.values(), switched_on]),
+        )
+        changed = changed_variables(listed, differs, values)
+        self._note("updated", sa.select(plan.c.contact_id, plan.c.person_id, changed).where(*updates))
         return self.connection.execute(
-            listed.update()
-            .values({listed.c[name]: value for name, value in values.items()})
-            .where(
-                plan.c.action == "update",
-                listed.c.contact_id == plan.c.contact_id,
-                stage.c.person_id == plan.c.person_id,
-                self.ours,
-                links.c.contact_id == plan.c.contact_id,
-                any_of([*differs.values(), switched_on]),
-            )
+            listed.update().values({listed.c[name]: value for name, value in values.items()}).where(*updates)
         ).rowcount
 
     def create(self) -> int:
@@ -192,12 +198,21 @@ class _Writer:
             .where(plan.c.action == "create")
             .order_by(links.c.contact_id)
         )
+        self._note("created", rows.with_only_columns(links.c.contact_id, links.c.person_id))
         insert = listed.insert().from_select([listed.c[name] for name in values], rows)
         return self.connection.execute(insert.execution_options(preserve_rowcount=True)).rowcount
 
     def leave(self) -> tuple[int, int, int]:
         """Contacts that lost their person: deleted, deactivated, let go."""
         listed = self.listed
+        still_on = listed.c.active.is_not(sa.false())
+        self._note("released", self._left("let_go"))
+        self._note(
+            "deactivated",
+            self._left("deactivate").join(listed, listed.c.contact_id == links.c.contact_id).where(still_on),
+        )
+        contact_history.forget_contacts(self.connection, self.connection_id, self._leaving("delete"))
+        self._note("deleted", self._left("delete"))
         deleted = self.connection.execute(
             listed.delete().where(listed.c.contact_id.in_(self._leaving("delete")))
         ).rowcount
@@ -215,7 +230,7 @@ class _Writer:
                     listed.c.updatedAt: sa.literal(self.now, listed.c.updatedAt.type),
                 }
             )
-            .where(listed.c.contact_id.in_(self._leaving("deactivate")), listed.c.active.is_not(sa.false()))
+            .where(listed.c.contact_id.in_(self._leaving("deactivate")), still_on)
         ).rowcount
         self.connection.execute(
             links.update()
@@ -252,6 +267,18 @@ class _Writer:
 
     def _leaving(self, action: str) -> sa.Select[Any]:
         return sa.select(self.leaving.c.contact_id).where(self.leaving.c.action == action)
+
+    def _left(self, action: str) -> sa.Select[Any]:
+        """The contacts that lost their person in this way, and the person."""
+        return sa.select(links.c.contact_id, links.c.person_id).where(
+            self.ours, links.c.contact_id.in_(self._leaving(action))
+        )
+
+    def _note(self, action: contact_history.Action, contacts: sa.Select[Any]) -> None:
+        """`contacts`: contact_id, person_id and, of an update, the names of what it changes."""
+        if action != "updated":
+            contacts = contacts.add_columns(sa.null())
+        contact_history.note(self.connection, self.connection_id, self.run_id, self.now, action, contacts)
 
     def _planned(self, *actions: str) -> sa.Select[Any]:
         return sa.select(self.plan.c.contact_id).where(self.plan.c.action.in_(actions))

@@ -11,6 +11,10 @@ from .contact_list import ContactList
 from .plan import ListSettings, changes
 from .stage import staged_work, work_tables
 
+_DUPLICATE = (
+    "Person {} shares an identifier with person {}, which was updated more recently and owns the contact."
+)
+
 
 def plan_issues(connection: sa.Connection, connection_id: int) -> pd.DataFrame:
     """`issues` of the persons that the plan leaves out: person_id (Int64), kind (rejected, duplicate, conflict),
@@ -37,13 +41,25 @@ def _words(person_id: int, action: str, owner_id: int | None, detail: str | None
             f"Person {person_id} has no valid e-mail address, phone number or user id, so it is not in the list.",
         )
     if action == "duplicate":
-        return (
-            "duplicate_of",
-            None,
-            f"Person {person_id} shares an identifier with person {owner_id}, which was updated more recently "
-            "and owns the contact.",
-        )
+        return "duplicate_of", None, _DUPLICATE.format(person_id, owner_id)
     return "identifier_conflict", None, detail or ""
+
+
+def duplicates_of(connection: sa.Connection, connection_id: int, person_id: int) -> list[int]:
+    """The persons that stand as duplicates of this one since the last run."""
+    issues = tables.issues
+    found = connection.scalars(
+        sa.select(issues.c.person_id)
+        .where(
+            issues.c.connection_id == connection_id,
+            ~issues.c.pending,
+            issues.c.reason == "duplicate_of",
+            # Whose duplicate somebody is, is in the sentence alone.
+            issues.c.message.like(_DUPLICATE.format("%", person_id)),
+        )
+        .order_by(issues.c.person_id)
+    )
+    return list(found)
 
 
 def plan_sample(

@@ -1,25 +1,21 @@
 """What runs by the clock."""
 
-import os
 from collections.abc import Iterator
 
 import dagster as dg
 
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync import nightly
 
 from .jobs import full_sync
 from .partitions import keep_in_step
 
-# Pipedrive's budget of the day is least asked for at night.
-NIGHTLY = "30 2 * * *"
-TIME_ZONE_VARIABLE = "WOOXY_PIPEDRIVE_TIMEZONE"
-
 
 @dg.schedule(
     job=full_sync,
-    cron_schedule=NIGHTLY,
-    execution_timezone=os.environ.get(TIME_ZONE_VARIABLE) or "UTC",
+    cron_schedule=f"{nightly.MINUTE} {nightly.HOUR} * * *",
+    execution_timezone=nightly.time_zone(),
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="A full run of every active connection that is not paused.",
 )

@@ -2,7 +2,8 @@
 
 from .account import Account
 from .client import PipedriveClient
-from .credentials import ApiToken
+from .credentials import ApiToken, BearerTokens, Credentials
+from .oauth import Grant, OAuthApp
 from .person_fields import FieldCatalogue, optional_fields
 from .persons import PersonsPage
 from .session import Retries, Usage
@@ -11,7 +12,11 @@ from .webhooks import Webhook
 __all__ = [
     "Account",
     "ApiToken",
+    "BearerTokens",
+    "Credentials",
     "FieldCatalogue",
+    "Grant",
+    "OAuthApp",
     "PersonsPage",
     "PipedriveClient",
     "Retries",

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from .clock import Clock
-from .credentials import ApiToken
+from .credentials import Credentials
 from .errors import CloudflareBlocked, DailyBudgetSpent
 
-# Pipedrive counts requests in a rolling window of two seconds; the smallest plan has 20 for an API token. The plan is
-# not readable, so this is the pace until a header names another limit.
+# Pipedrive counts requests in a rolling window of two seconds. The plan is not readable, so the pace is that of the
+# smallest one until a header names another limit.
 WINDOW_SECONDS = 2.0
-SMALLEST_LIMIT = 20
 # A place is held for a little longer than the window is: two clocks, and sums of floats, never agree to the last digit.
 _HELD_SECONDS = WINDOW_SECONDS + 0.001
 # A wait beyond this is not about the burst limit and is not believed.
@@ -30,12 +29,15 @@ BLOCK_SECONDS = 3600.0
 
 
 class Budget:
-    """The shared state of one credential at one host. All methods may be called from any thread."""
+    """The shared state of one credential at one host. All methods may be called from any thread.
 
-    def __init__(self, clock: Clock) -> None:
+    ``limit``: requests in a window, until a header names another.
+    """
+
+    def __init__(self, clock: Clock, limit: int) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._limit = SMALLEST_LIMIT
+        self._limit = limit
         self._in_flight = 0
         self._finished: deque[float] = deque()
         self._told_remaining: int | None = None
@@ -147,9 +149,10 @@ class Budgets:
         self._lock = threading.Lock()
         self._budgets: dict[tuple[str, str], Budget] = {}
 
-    def of(self, api_url: str, credentials: ApiToken) -> Budget:
+    def of(self, api_url: str, credentials: Credentials) -> Budget:
         with self._lock:
-            return self._budgets.setdefault((api_url, credentials.fingerprint), Budget(self.clock))
+            new = Budget(self.clock, credentials.smallest_burst_limit)
+            return self._budgets.setdefault((api_url, credentials.fingerprint), new)
 
 
 PROCESS_BUDGETS = Budgets()

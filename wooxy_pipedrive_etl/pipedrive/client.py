@@ -11,7 +11,7 @@ import httpx
 
 from . import account, names, person_fields, persons, webhooks
 from .budget import PROCESS_BUDGETS, Budgets
-from .credentials import ApiToken
+from .credentials import Credentials
 from .session import Retries, Session, Usage
 from .webhooks import Webhook
 
@@ -28,7 +28,7 @@ class PipedriveClient:
     def __init__(
         self,
         api_url: str,
-        credentials: ApiToken,
+        credentials: Credentials,
         *,
         transport: httpx.BaseTransport | None = None,
         retries: Retries | None = None,

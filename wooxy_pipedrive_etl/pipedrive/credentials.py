@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
 
 import httpx
 
@@ -16,10 +17,15 @@ class ApiToken(httpx.Auth):
     Raises ``InvalidToken`` for text that is empty or that a header cannot carry. ``repr`` and ``str`` hide the secret.
     """
 
+    # Requests in two seconds that the smallest plan lets through.
+    smallest_burst_limit = 20
+    # What to do about a 401.
+    if_refused = "give this connection a valid API token, and see that API use is allowed"
+
     def __init__(self, secret: str) -> None:
         if not secret:
             raise InvalidToken("The Pipedrive API token is empty; copy it from Personal preferences > API.")
-        if not all("!" <= character <= "~" for character in secret):
+        if not fits_header(secret):
             raise InvalidToken(
                 "The Pipedrive API token has a space, a line break or a character outside ASCII in it; "
                 "copy it again from Personal preferences > API."
@@ -29,6 +35,10 @@ class ApiToken(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["x-api-token"] = self._secret
         yield request
+
+    def renew(self, refused: httpx.Request) -> bool:
+        """Whether there is another secret than the one that the request was refused with: there never is."""
+        return False
 
     @property
     def fingerprint(self) -> str:
@@ -43,3 +53,55 @@ class ApiToken(httpx.Auth):
         return "ApiToken(***)"
 
     __str__ = __repr__
+
+
+class BearerTokens(httpx.Auth):
+    """OAuth's access tokens, each sent as long as it lives.
+
+    ``current``: gives the access token to send now; told of one that was refused, another one if there is. May be
+    called from any thread, and raises ``PipedriveError`` where there is none. ``identity``: what stays the same over
+    all renewals and over all grants of one user; no one reads it in ``fingerprint``.
+    """
+
+    smallest_burst_limit = 80
+    if_refused = "allow the app again"
+
+    def __init__(self, current: Callable[[str | None], str], identity: str) -> None:
+        self._current = current
+        self.fingerprint = hashlib.sha256(f"oauth {identity}".encode()).hexdigest()
+        self._lock = threading.Lock()
+        self._sent: set[str] = set()
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["authorization"] = f"Bearer {self._noted(self._current(None))}"
+        yield request
+
+    def renew(self, refused: httpx.Request) -> bool:
+        """Whether there is another token by now than the one that the request was refused with."""
+        token: str = refused.headers.get("authorization", "").removeprefix("Bearer ")
+        return self._noted(self._current(token)) != token
+
+    def hide_in(self, text: str) -> str:
+        """``text`` without any token that was sent, in case a server sends it back to us."""
+        with self._lock:
+            for token in self._sent:
+                text = text.replace(token, "***")
+        return text
+
+    def _noted(self, token: str) -> str:
+        with self._lock:
+            self._sent.add(token)
+        return token
+
+    def __repr__(self) -> str:
+        return "BearerTokens(***)"
+
+    __str__ = __repr__
+
+
+Credentials = ApiToken | BearerTokens
+
+
+def fits_header(secret: str) -> bool:
+    """Whether a header can carry the text as it is."""
+    return bool(secret) and all("!" <= character <= "~" for character in secret)

@@ -4,6 +4,8 @@
     ├── PermanentError            nothing changes until a person changes something; never retried
     │   ├── InvalidApiUrl         the address of the account cannot be used
     │   ├── InvalidToken          401, or a token that no header can carry
+    │   ├── GrantRefused          OAuth: a code that is used up, or access that was revoked
+    │   ├── InvalidApp            OAuth: Pipedrive does not know the app as it is set up here
     │   ├── AccountClosed         402
     │   ├── Forbidden             403 with Pipedrive's own words
     │   │   └── MissingScope      403, the credential's scopes do not reach
@@ -41,6 +43,14 @@ class InvalidApiUrl(PermanentError):
 
 
 class InvalidToken(PermanentError):
+    pass
+
+
+class GrantRefused(PermanentError):
+    pass
+
+
+class InvalidApp(PermanentError):
     pass
 
 

@@ -17,7 +17,7 @@ import tenacity
 
 from .api_url import checked_api_url
 from .budget import PROCESS_BUDGETS, Budgets
-from .credentials import ApiToken
+from .credentials import Credentials
 from .endpoints import Endpoint
 from .envelope import Unreadable, words_of
 from .errors import (
@@ -99,7 +99,7 @@ class Session:
     def __init__(
         self,
         api_url: str,
-        credentials: ApiToken,
+        credentials: Credentials,
         *,
         transport: httpx.BaseTransport | None = None,
         retries: Retries | None = None,
@@ -126,7 +126,7 @@ class Session:
             follow_redirects=False,
             # A proxy named in the environment sees https only as an opaque tunnel, but would read http.
             trust_env=self.api_url.startswith("https:"),
-            verify=_tls(),
+            verify=tls(),
             transport=transport,
         )
 
@@ -211,9 +211,10 @@ class Session:
         return result
 
     def _answer(self, call: _Call, stop: threading.Event) -> tuple[httpx.Response, bytes]:
-        """The first answer that is not a 429, after the waits that those asked for."""
+        """The first answer that is not a 429, after the waits that those asked for, and no 401 that a renewal of the
+        credentials helps against."""
         endpoint = call.endpoint
-        first_refusal, refusals = self._clock.now(), 0
+        first_refusal, refusals, renewed = self._clock.now(), 0, False
         while True:
             with self._budget.turn(stop):
                 response, content = self._exchange(call)
@@ -222,6 +223,10 @@ class Session:
                 self._requests += 1
                 if response.status_code not in (401, 429):
                     self._tokens_used += endpoint.token_cost
+            if response.status_code == 401 and not renewed:
+                renewed = self._credentials.renew(response.request)
+                if renewed:
+                    continue
             if response.status_code != 429:
                 return response, content
             if refusals == 0:
@@ -268,8 +273,8 @@ class Session:
             return _Failed(ServerError, f"Pipedrive answered {said}{_id(response)}")
         if status == 403 and not words and _is_html(content):
             reason = (
-                f"Cloudflare, in front of Pipedrive, blocked {endpoint} with a 403, so all traffic of this API "
-                f"token has stopped; leave Pipedrive alone for an hour, then run again{_id(response)}."
+                f"Cloudflare, in front of Pipedrive, blocked {endpoint} with a 403, so all traffic of these "
+                f"credentials has stopped; leave Pipedrive alone for an hour, then run again{_id(response)}."
             )
             self._budget.block(reason)
             return CloudflareBlocked(reason)
@@ -277,10 +282,7 @@ class Session:
         if response.has_redirect_location or 300 <= status < 400:
             kind, to_do = RedirectRefused, "redirects are not followed; check the API URL"
         elif status == 401:
-            kind, to_do = (
-                InvalidToken,
-                "give this connection a valid API token, and see that API use is allowed",
-            )
+            kind, to_do = InvalidToken, self._credentials.if_refused
         elif status == 402:
             kind, to_do = AccountClosed, "open the Pipedrive account again (billing or trial)"
         elif status == 403 and "scope" in words.lower():
@@ -318,7 +320,7 @@ class Session:
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """One for the process: reading the certificates takes longer than a request."""
     return httpx.create_ssl_context()
 

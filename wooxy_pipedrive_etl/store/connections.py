@@ -67,6 +67,20 @@ class ConnectionRecord:
     paused: bool
 
     @property
+    def access(self) -> str:
+        """How it proves itself towards Pipedrive: oauth, or api token."""
+        return "api token" if self.oauth_user_id is None else "oauth"
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """What a person has allowed; None where that is not told."""
+        return granted_scopes(self.oauth_scopes)
+
+    def allows(self, scope: str) -> bool:
+        """Whether it is worth asking for what needs this scope."""
+        return self.scopes is None or scope in self.scopes
+
+    @property
     def qualified_list_table(self) -> str:
         """The list's table as a person would write it in SQL."""
         return f"{self.list_schema}.{self.list_table}" if self.list_schema else self.list_table
@@ -83,6 +97,10 @@ def add_connection(
     default_region: str | None = None,
     consent: str = "respect",
     on_delete: str = "delete",
+    encrypted_oauth_tokens: str | None = None,
+    oauth_expires_at: datetime | None = None,
+    oauth_scopes: str | None = None,
+    oauth_user_id: int | None = None,
 ) -> ConnectionRecord:
     """Stores a new connection, in state draft. Raises ConnectionExists if its name or its domain is taken."""
     table = tables.connections
@@ -110,6 +128,10 @@ def add_connection(
                 default_region=default_region,
                 consent=consent,
                 on_delete=on_delete,
+                encrypted_oauth_tokens=encrypted_oauth_tokens,
+                oauth_expires_at=oauth_expires_at,
+                oauth_scopes=oauth_scopes,
+                oauth_user_id=oauth_user_id,
                 created_at=datetime.now(UTC).replace(tzinfo=None),
             )
         )
@@ -135,6 +157,45 @@ def list_connections(connection: sa.Connection) -> list[ConnectionRecord]:
     """All connections by name."""
     rows = connection.execute(_select().order_by(tables.connections.c.name)).mappings()
     return [ConnectionRecord(**row) for row in rows]
+
+
+def domains_without_connection(connection: sa.Connection) -> list[str]:
+    """Names of the domains that have a list and no connection, in order."""
+    domain, own = tables.domains, tables.connections
+    rows = connection.execute(
+        sa.select(domain.c.name)
+        .join_from(domain, own, own.c.domain_id == domain.c.id, isouter=True)
+        .where(own.c.id.is_(None))
+        .order_by(domain.c.name)
+    )
+    return list(rows.scalars())
+
+
+def connections_of_user(connection: sa.Connection, company_id: int, user_id: int) -> list[ConnectionRecord]:
+    """Those that hold OAuth tokens of this user of Pipedrive, dead ones too, by name."""
+    mine = (
+        tables.connections.c.company_id == company_id,
+        tables.connections.c.oauth_user_id == user_id,
+        tables.connections.c.encrypted_oauth_tokens.is_not(None),
+    )
+    rows = connection.execute(_select().where(*mine).order_by(tables.connections.c.name)).mappings()
+    return [ConnectionRecord(**row) for row in rows]
+
+
+def update_renewed(
+    connection: sa.Connection, connection_id: int, encrypted_before: str, **values: Any
+) -> bool:
+    """Updates the connection if it still has these OAuth tokens; whether it had."""
+    mine = (
+        tables.connections.c.id == connection_id,
+        tables.connections.c.encrypted_oauth_tokens == encrypted_before,
+    )
+    return connection.execute(tables.connections.update().where(*mine).values(**values)).rowcount == 1
+
+
+def granted_scopes(stored: str | None) -> frozenset[str] | None:
+    """As a column keeps them, with commas between."""
+    return None if stored is None else frozenset(filter(None, stored.split(",")))
 
 
 def update_connection(connection: sa.Connection, connection_id: int, **values: Any) -> None:

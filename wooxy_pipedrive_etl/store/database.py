@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,23 @@ def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+@contextmanager
+def writing_soon(engine: Engine, seconds: float) -> Iterator[Connection]:
+    """A write transaction for what had better fail than wait: on SQLite it waits so long for another writer, and then
+    raises as any writer does that waits in vain."""
+    with engine.connect() as connection:
+        driver = connection.connection.dbapi_connection
+        if isinstance(driver, sqlite3.Connection):
+            (usual,) = driver.execute("PRAGMA busy_timeout").fetchone()
+            driver.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            if isinstance(driver, sqlite3.Connection):
+                driver.execute(f"PRAGMA busy_timeout = {usual}")
 
 
 def reading(engine: Engine) -> Connection:

@@ -1,5 +1,5 @@
-"""One writer a connection, and one editor of its matching: locks that the system itself lets go when their holder dies,
-however it dies."""
+"""Locks that the system itself lets go when their holder dies, however it dies: one writer a connection, one who renews
+its tokens, and one editor of its matching."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from .connections import ConnectionRecord
 from .errors import StoreError
 
 # The first halves of the keys of PostgreSQL's advisory locks; the second is the connection's id.
-_LOCK_SPACE = 1_870_034
-_MATCHING_LOCK_SPACE = 1_870_035
+_WRITER_SPACE = 1_870_034
+_RENEWAL_SPACE = 1_870_035
+_MATCHING_SPACE = 1_870_036
 # Somebody who only looks whether a connection is held has SQLite's lock for less than this.
 _LOOK_SECONDS = 0.2
 
@@ -28,26 +29,50 @@ class ConnectionBusy(StoreError):
 @contextmanager
 def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
     """Holds the connection for one run. Raises ConnectionBusy if another run has it, without waiting for it."""
-    busy = ConnectionBusy(
-        f"Another run of the connection {record.name} is at work; wait until it has ended, then start again."
-    )
+    try:
+        with _held(engine, _WRITER_SPACE, "connection", record.id, wait=False):
+            yield
+    except _Taken:
+        raise ConnectionBusy(
+            f"Another run of the connection {record.name} is at work; wait until it has ended, then start again."
+        ) from None
+
+
+@contextmanager
+def sole_renewer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
+    """Holds the renewal of the connection's tokens, after whoever is at it. Its holder may be a run's thread, or have
+    nothing to do with the run that holds the connection; nobody holds it for longer than some requests take."""
+    with _held(engine, _RENEWAL_SPACE, "tokens", record.id, wait=True):
+        yield
+
+
+class _Taken(Exception):
+    """Somebody else has the lock."""
+
+
+@contextmanager
+def _held(engine: sa.Engine, space: int, what: str, connection_id: int, *, wait: bool) -> Iterator[None]:
+    """`wait`: until the lock is free, else raises _Taken. On SQLite it is a file beside the database, so that it asks
+    for no place among SQLite's writers."""
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            key = (sa.cast(_LOCK_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
-            if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(*key))):
-                raise busy
+            key = (sa.cast(space, sa.Integer), sa.cast(connection_id, sa.Integer))
+            if wait:
+                connection.execute(sa.select(sa.func.pg_advisory_lock(*key)))
+            elif not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(*key))):
+                raise _Taken
             try:
                 yield
             finally:
-                # If the server ended this session, the lock went with it, and the run has its own end to tell of.
+                # If the server ended this session, the lock went with it, and the holder has its own end to tell of.
                 with suppress(DBAPIError):
                     connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
     else:
-        lock = _file_lock(engine, record.id)
+        lock = _file_lock(engine, what, connection_id)
         try:
-            lock.acquire(timeout=_LOOK_SECONDS, poll_interval=_LOOK_SECONDS / 10)
+            lock.acquire(timeout=-1 if wait else _LOOK_SECONDS, poll_interval=_LOOK_SECONDS / 10)
         except Timeout:
-            raise busy from None
+            raise _Taken from None
         try:
             yield
         finally:
@@ -62,8 +87,8 @@ def is_held(connection: sa.Connection, connection_id: int) -> bool:
             "WHERE datname = current_database() AND locktype = 'advisory' AND granted "
             "AND classid::bigint = :space AND objid::bigint = :connection"
         )
-        return bool(connection.scalar(held, {"space": _LOCK_SPACE, "connection": connection_id}))
-    lock = _file_lock(connection.engine, connection_id)
+        return bool(connection.scalar(held, {"space": _WRITER_SPACE, "connection": connection_id}))
+    lock = _file_lock(connection.engine, "connection", connection_id)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -80,10 +105,10 @@ def sole_editor(connection: sa.Connection, record: ConnectionRecord) -> None:
     """
     # Writers on SQLite take turns anyway.
     if connection.dialect.name == "postgresql":
-        key = (sa.cast(_MATCHING_LOCK_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
+        key = (sa.cast(_MATCHING_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))
 
 
-def _file_lock(engine: sa.Engine, connection_id: int) -> FileLock:
+def _file_lock(engine: sa.Engine, what: str, connection_id: int) -> FileLock:
     database = Path(str(engine.url.database))
-    return FileLock(database.with_name(f"{database.name}.connection-{connection_id}.lock"))
+    return FileLock(database.with_name(f"{database.name}.{what}-{connection_id}.lock"))

@@ -323,18 +323,29 @@ def settle_issues(connection: sa.Connection, connection_id: int) -> None:
 
 
 def read_issues(
-    connection: sa.Connection, connection_id: int, *, pending: bool = False
+    connection: sa.Connection,
+    connection_id: int,
+    *,
+    pending: bool = False,
+    kind: str | None = None,
+    reason: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[dict[str, Any]]:
     """By person, then in the order in which they were found: person_id, kind, reason, variable, message.
 
-    `pending`: those of a run that is not applied instead of those that stand.
+    `pending`: those of a run that is not applied instead of those that stand. `kind`, `reason`: of these only.
     """
     table = tables.issues
-    rows = connection.execute(
-        sa.select(*(table.c[name] for name in ISSUE_COLUMNS))
-        .where(table.c.connection_id == connection_id, table.c.pending == pending)
-        .order_by(sa.nulls_last(table.c.person_id), table.c.id)
-    ).mappings()
+    query = sa.select(*(table.c[name] for name in ISSUE_COLUMNS)).where(
+        table.c.connection_id == connection_id, table.c.pending == pending
+    )
+    if kind is not None:
+        query = query.where(table.c.kind == kind)
+    if reason is not None:
+        query = query.where(table.c.reason == reason)
+    query = query.order_by(sa.nulls_last(table.c.person_id), table.c.id)
+    rows = connection.execute(query.limit(limit).offset(offset)).mappings()
     return [dict(row) for row in rows]
 
 
@@ -359,6 +370,7 @@ def _forget_old() -> Iterator[sa.Delete]:
         (tables.runs, tables.runs.c.started_at),
         (tables.issues, tables.issues.c.found_at),
         (tables.schema_changes, tables.schema_changes.c.recorded_at),
+        (tables.contact_history, tables.contact_history.c.at),
     ):
         yield table.delete().where(column < oldest)
 

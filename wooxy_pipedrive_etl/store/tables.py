@@ -339,4 +339,6 @@ contact_history = Table(
     Column("person_id", BigInteger),
     Column("variables", Text),  # names of those that changed, with commas between
     Index("ix_sync_contact_history_connection_id_contact_id", "connection_id", "contact_id"),
+    # Old ones go whenever a run begins, which must not read all others.
+    Index("ix_sync_contact_history_at", "at"),
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Required, TypedDict, Unpack
 
 import pandas as pd
 import phonenumbers
@@ -15,18 +15,27 @@ from wooxy_pipedrive_etl.contact_list import ContactList, drop_stage
 from wooxy_pipedrive_etl.mapping.matching import empty_matching, preview_plan
 from wooxy_pipedrive_etl.mapping.transform import read_batch, references
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
-from wooxy_pipedrive_etl.pipedrive import Account, ApiToken, PersonsPage, PipedriveClient, optional_fields
+from wooxy_pipedrive_etl.pipedrive import (
+    Account,
+    ApiToken,
+    Credentials,
+    PersonsPage,
+    PipedriveClient,
+    optional_fields,
+)
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
 from wooxy_pipedrive_etl.store import Store, connections, inbox
 from wooxy_pipedrive_etl.store.catalogue import read_fields, save_fields, save_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.errors import StoreError
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import land_persons
 from wooxy_pipedrive_etl.store.walks import forget_walk
 
 from . import budget, webhooks
+from .credentials import NO_CREDENTIALS, revoke_unless_used, stored_tokens
 from .errors import InvalidSetting, WrongAccount
 from .whole_catalogue import read_whole_catalogue
 
@@ -37,13 +46,50 @@ _DOMAIN = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class Access:
+    """How a Pipedrive account lets us in: where its API is, with which credentials, and the columns of
+    `sync_connections` that keep them."""
+
+    api_url: str
+    credentials: Credentials
+    columns: dict[str, Any] = field(repr=False)
+
+
+def api_token_access(store: Store, api_url: str, api_token: str) -> Access:
+    """Raises InvalidToken."""
+    columns = {
+        **NO_CREDENTIALS,
+        "oauth_user_id": None,
+        "encrypted_api_token": store.secrets.encrypt(api_token),
+    }
+    return Access(api_url, ApiToken(api_token), columns)
+
+
+class ConnectionSettings(TypedDict, total=False):
+    """What a person chooses for a connection; see `connect_with`."""
+
+    name: Required[str]
+    domain: Required[str]
+    default_region: str | None
+    consent: str
+    on_delete: str
+    allow_lost_fields: bool
+
+
 def connect(
+    store: Store, *, api_url: str, api_token: str, **settings: Unpack[ConnectionSettings]
+) -> tuple[ConnectionRecord, Account]:
+    """`connect_with` an API token."""
+    return connect_with(store, api_token_access(store, api_url, api_token), **settings)
+
+
+def connect_with(
     store: Store,
+    access: Access,
     *,
     name: str,
     domain: str,
-    api_url: str,
-    api_token: str,
     default_region: str | None = None,
     consent: str = "respect",
     on_delete: str = "delete",
@@ -58,7 +104,7 @@ def connect(
     Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """
     domain = domain.lower()
-    _check_names(name, domain)
+    check_names(name, domain)
     check_settings(default_region, consent, on_delete)
     with reading(store.engine) as connection:
         known = {record.name: record for record in connections.list_connections(connection)}.get(name)
@@ -67,10 +113,10 @@ def connect(
         raise connections.ConnectionExists(
             f"A connection named {name} exists already; choose another name or disconnect it first."
         )
-    with PipedriveClient(api_url, ApiToken(api_token)) as client:
+    with PipedriveClient(access.api_url, access.credentials) as client:
         account = client.account()
         if known is not None:
-            _check_company(known, account.company_id)
+            check_company(known, account.company_id)
         fields = read_whole_catalogue(
             client,
             known_fields,
@@ -81,8 +127,8 @@ def connect(
         names = _names_for_previews(client, fields, sample)
         usage = client.usage
     settings: dict[str, Any] = {
-        "api_url": api_url,
-        "encrypted_api_token": store.secrets.encrypt(api_token),
+        **access.columns,
+        "api_url": access.api_url,
         "default_region": default_region.upper() if default_region else None,
         "consent": consent,
         "on_delete": on_delete,
@@ -109,8 +155,8 @@ def connect(
 
 
 def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
-    """Stops the syncing of a connection, removes its webhook and forgets its credentials; the list stays. With
-    `forget`, everything that is known of the connection goes but the list.
+    """Stops the syncing of a connection, removes its webhook, gives back what OAuth gave and forgets its credentials;
+    the list stays. With `forget`, everything that is known of the connection goes but the list.
 
     Returns a sentence if something may be left in Pipedrive. Raises UnknownConnection, and ConnectionBusy during a run.
     """
@@ -127,34 +173,45 @@ def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
                     connection,
                     record.id,
                     state="disconnected",
+                    access_lost=None,
                     requested_run=None,
-                    encrypted_api_token="",
+                    **NO_CREDENTIALS,
                     webhook_id=None,
                     webhook_url=None,
                     encrypted_webhook_password=None,
                 )
         if forget:
             inbox.forget_connection(store.inbox, record.id)
-    return left
+    return " ".join(filter(None, (left, _give_back(store, record)))) or None
+
+
+def _give_back(store: Store, record: ConnectionRecord) -> str | None:
+    """Lets the grant of a connection go that is disconnected; returns a sentence if that may not have been done."""
+    if record.encrypted_oauth_tokens is None or record.oauth_user_id is None:
+        return None
+    try:
+        tokens = stored_tokens(store, record.encrypted_oauth_tokens, record.oauth_expires_at)
+    except StoreError as error:
+        return f"The app may still be installed in Pipedrive; uninstall it there. {error}"
+    return revoke_unless_used(store, None, tokens.refresh_token, record.company_id, record.oauth_user_id)
 
 
 def _names_for_previews(
     client: PipedriveClient, fields: pd.DataFrame, sample: PersonsPage | None
 ) -> dict[str, dict[int, str]]:
-    """The names that the sample refers to. Where they can't be read the account still connects; previews stay empty."""
+    """The names that the sample refers to. Where some can't be read the account still connects; previews stay empty."""
     if sample is None:
         return {}
     # Which names are needed does not depend on the list.
     plan = preview_plan(pipedrive_variables(fields), empty_matching(), pd.DataFrame({"name": []}))
     wanted = references(read_batch(sample.persons, plan))
     organizations = wanted.loc[wanted["kind"] == "org", "entity_id"].tolist()
-    try:
-        return {
-            "org": client.organization_names(organizations),
-            "user": client.user_names() if (wanted["kind"] == "user").any() else {},
-        }
-    except (Forbidden, BadRequest, EndpointGone):
-        return {}
+    names: dict[str, dict[int, str]] = {}
+    with suppress(Forbidden, BadRequest, EndpointGone):
+        names["org"] = client.organization_names(organizations)
+    with suppress(Forbidden, BadRequest, EndpointGone):
+        names["user"] = client.user_names() if (wanted["kind"] == "user").any() else {}
+    return names
 
 
 def _take_up(
@@ -171,24 +228,19 @@ def _take_up(
     # Other credentials may see other persons than those that a broken walk has read.
     forget_walk(connection, known.id)
     imported = confirmed_matching(connection, known.id) is not None
-    connections.update_connection(connection, known.id, state="active" if imported else "draft", **settings)
+    connections.update_connection(
+        connection, known.id, state="active" if imported else "draft", access_lost=None, **settings
+    )
     return known
-
-
-@contextmanager
-def pipedrive_client(store: Store, record: ConnectionRecord) -> Iterator[PipedriveClient]:
-    """A client with the connection's credentials."""
-    token = store.secrets.decrypt(record.encrypted_api_token)
-    with PipedriveClient(record.api_url, ApiToken(token)) as client:
-        yield client
 
 
 def check_account(client: PipedriveClient, record: ConnectionRecord) -> None:
     """Raises WrongAccount if the credentials have come to belong to another company."""
-    _check_company(record, client.account().company_id)
+    check_company(record, client.account().company_id)
 
 
-def _check_company(record: ConnectionRecord, company_id: int) -> None:
+def check_company(record: ConnectionRecord, company_id: int) -> None:
+    """Raises WrongAccount if it is another company than the connection's."""
     if company_id != record.company_id:
         raise WrongAccount(
             f"The credentials of the connection {record.name} belong to the Pipedrive company {company_id}, "
@@ -197,7 +249,8 @@ def _check_company(record: ConnectionRecord, company_id: int) -> None:
         )
 
 
-def _check_names(name: str, domain: str) -> None:
+def check_names(name: str, domain: str) -> None:
+    """Raises InvalidSetting."""
     if not _NAME.fullmatch(name):
         raise InvalidSetting(
             f"The connection name {name!r} can't be used; take up to 63 letters, digits, dots, hyphens and underscores."

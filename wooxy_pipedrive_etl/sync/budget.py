@@ -25,7 +25,7 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord, update_conne
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import count_persons
 
-from .errors import InvalidSetting, SyncError
+from .errors import USE_RESERVE, InvalidSetting, SyncError
 
 # The part of a day's tokens that no run spends by itself, in per cent: what the customer's other integrations and the
 # next night's run need (product.md section 5).
@@ -59,6 +59,18 @@ def estimate(connection: sa.Connection, record: ConnectionRecord, kind: str, hin
     `hints`: so many persons wait in the inbox, which a run of changes asks for. Before the first full run only the
     persons of the previews are known, and the estimate is too low.
     """
+    return _estimate(connection, record, kind, hints, kinds_shown(connection, record))
+
+
+def estimates(connection: sa.Connection, record: ConnectionRecord, hints: int) -> dict[str, int]:
+    """`estimate` of the kinds that start by themselves, changes and full."""
+    shown = kinds_shown(connection, record)
+    return {kind: _estimate(connection, record, kind, hints, shown) for kind in ("changes", "full")}
+
+
+def _estimate(
+    connection: sa.Connection, record: ConnectionRecord, kind: str, hints: int, shown: set[str]
+) -> int:
     tokens = CURRENT_USER.token_cost + PERSON_FIELDS.token_cost
     if kind == "full":
         # The last one is the second look at those that the walk does not have.
@@ -71,7 +83,6 @@ def estimate(connection: sa.Connection, record: ConnectionRecord, kind: str, hin
         # Where new persons may have no update_time, they are asked for by their ids as well.
         requests += record.null_update_times is not False
         tokens += requests * PERSONS.token_cost
-    shown = kinds_shown(connection, record)
     if "org" in shown:
         requests = _organization_requests(connection, record) if kind == "full" else 1
         tokens += requests * ORGANIZATIONS.token_cost
@@ -98,7 +109,7 @@ def refusal(name: str, expected: int, usage: Usage) -> str | None:
     return (
         f"The run would use about {expected} tokens, but of Pipedrive's {limit} tokens a day (all integrations of the "
         f"company share them) {left} are left and {kept} are kept in reserve, so it did not start; {later}, or let "
-        f"this run use the reserve: wooxy-pipedrive sync {name} --use-reserve (use_reserve in the launchpad)."
+        f"this run use the reserve: wooxy-pipedrive sync {name} {USE_RESERVE} (use_reserve in the launchpad)."
     )
 
 

@@ -13,6 +13,7 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 
 from .accounts import check_account
+from .errors import ALLOW_MASS_DELETE
 from .run import SyncRun
 from .whole_catalogue import read_whole_catalogue
 
@@ -54,7 +55,7 @@ def _store(
     fields = read_whole_catalogue(
         client,
         known,
-        f"wooxy-pipedrive sync {record.name} --allow-mass-delete",
+        f"wooxy-pipedrive sync {record.name} {ALLOW_MASS_DELETE}",
         allow_lost_fields=allow_lost_fields,
     )
     with store.engine.begin() as connection:

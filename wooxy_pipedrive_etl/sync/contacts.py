@@ -20,6 +20,7 @@ from wooxy_pipedrive_etl.contact_list import (
 from wooxy_pipedrive_etl.store import connections, inbox, reports, tables
 from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, newest_version
 
+from .errors import ALLOW_MASS_DELETE
 from .matching import version_of_matching
 from .progress import report
 from .run import SyncRun
@@ -110,16 +111,17 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
     Returns the counts of the run report.
     """
     connection_id = run.record.id
+    report("Writing the list", 0)
     with run.store.engine.begin() as connection:
         contact_list = run.contact_list(connection)
         run.check_hold(connection)
-        report("Writing the list", 0)
         apply_plan(
             connection,
             contact_list,
             connection_id,
             run.settings,
             run.store.secrets.hash_phone,
+            run.run_id,
             datetime.now(UTC).replace(tzinfo=None, microsecond=0),
         )
         forget_gone_persons(connection, connection_id)
@@ -153,7 +155,7 @@ def refusal(run: SyncRun, plan: Plan) -> str | None:
         return (
             f"{plan.summary.deleted} of the {plan.summary.contacts_before} contacts would be deleted at once, so "
             "nothing was written; see whether the token's user still sees all persons, and if the deletions are "
-            f"right, run: wooxy-pipedrive sync {run.record.name} --full --allow-mass-delete"
+            f"right, run: wooxy-pipedrive sync {run.record.name} --full {ALLOW_MASS_DELETE}"
         )
     return None
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from wooxy_pipedrive_etl.contact_list import ListError
 from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
-from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, PipedriveError
 from wooxy_pipedrive_etl.store.errors import StoreError
+
+Guard = Literal["mass_delete", "reserve"]
+# The options by which a person allows a run what a guard refused; each refusal names its option.
+ALLOW_MASS_DELETE = "--allow-mass-delete"
+USE_RESERVE = "--use-reserve"
 
 
 class SyncError(Exception):
@@ -14,6 +21,10 @@ class SyncError(Exception):
 
 class WrongAccount(SyncError):
     """The credentials belong to another Pipedrive account than the connection's."""
+
+
+class AccessLost(InvalidToken):
+    """Pipedrive does not let the connection in any more, until a person allows the app again."""
 
 
 class NotImported(SyncError):
@@ -42,3 +53,12 @@ class MatchingChanged(SyncError):
 
 # What a person is told in a sentence; anything else is a defect.
 EXPECTED_ERRORS = (SyncError, StoreError, PipedriveError, ListError, MatchingFileError)
+
+
+def guard_of(message: str | None) -> Guard | None:
+    """The guard that refused the run of which a report says this, and that a person may lift."""
+    if message is None:
+        return None
+    if ALLOW_MASS_DELETE in message:
+        return "mass_delete"
+    return "reserve" if USE_RESERVE in message else None

@@ -29,8 +29,8 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.reports import last_dry_run
 
 from . import budget
-from .accounts import pipedrive_client
 from .catalogue import store_catalogue
+from .credentials import pipedrive_client
 from .errors import InvalidMatching, MatchingChanged, SyncError
 from .matching import (
     ImportReport,

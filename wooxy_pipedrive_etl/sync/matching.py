@@ -180,6 +180,13 @@ def suggest_matching(store: Store, name: str) -> int:
         return int(suggested.variables["wooxy"].notna().sum() - before.variables["wooxy"].notna().sum())
 
 
+def ignores_empty_values(store: Store, name: str) -> bool:
+    """The setting of the latest matching, draft or confirmed."""
+    with reading(store.engine) as connection:
+        stored = latest_matching(connection, connections.get_connection(connection, name).id)
+        return (empty_matching() if stored is None else _matching_of(stored)).ignore_empty_values
+
+
 def set_ignore_empty_values(store: Store, name: str, ignore: bool) -> None:
     """Changes the setting in the latest matching, which stays as confirmed as it was."""
     with editing(store, name) as (connection, view):

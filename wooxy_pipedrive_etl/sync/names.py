@@ -9,6 +9,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list.stage import outdate
+from wooxy_pipedrive_etl.pipedrive.endpoints import USERS
 from wooxy_pipedrive_etl.store import connections, mapped
 from wooxy_pipedrive_etl.store.catalogue import forget_names, read_names, save_names
 from wooxy_pipedrive_etl.store.database import reading
@@ -23,7 +24,8 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
     a changed one mapped anew; returns how many of each kind (org, user, person) are referred to.
 
     A run of changes asks for the organisations that were updated since the last look, others for all that are referred
-    to. A name that can't be read any more keeps its last one, but for that of a person that is gone.
+    to; nobody asks for what the app was not allowed to see. A name that can't be read any more keeps its last one, but
+    for that of a person that is gone.
     """
     engine, connection_id = run.store.engine, run.record.id
     to_map = prepare_stage(run).tolist()
@@ -44,7 +46,7 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
     looked_at = microseconds(run.client.server_time()) if wanted["org"] else None
     names = {
         "org": _organization_names(run, wanted["org"], new["org"]),
-        "user": run.client.user_names() if wanted["user"] else {},
+        "user": run.client.user_names() if wanted["user"] and run.record.allows(USERS.scope) else {},
         "person": persons_named,
     }
     with engine.begin() as connection:

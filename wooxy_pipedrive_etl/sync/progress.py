@@ -20,30 +20,31 @@ Watcher = Callable[[str, int, int | None], None]
 # So that a batch, which takes some hundredths of a second, does not wait for a note of it.
 _NOTE_SECONDS = 1.0
 
-_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+_noter: ContextVar[Watcher | None] = ContextVar("noter", default=None)
 
 
 def watch(watcher: Watcher) -> None:
-    """From now on, in this thread, `watcher` is told, beside those that are told already."""
-    _watchers.set((*_watchers.get(), watcher))
+    """From now on, in this thread, `watcher` is told."""
+    _watcher.set(watcher)
 
 
 def report(what: str, done: int, total: int | None = None) -> None:
     """A step tells this as it begins, with what it begins with, and after each batch."""
-    for watcher in _watchers.get():
-        watcher(what, done, total)
+    for watcher in (_watcher.get(), _noter.get()):
+        if watcher is not None:
+            watcher(what, done, total)
 
 
 @contextmanager
 def shown(store: Store, connection_id: int, run_id: str) -> Iterator[None]:
     """While the run is under way, the database says how far it is."""
-    noter = _Noter(store, connection_id, run_id)
-    watch(noter)
+    noter, before = _Noter(store, connection_id, run_id), _noter.get()
+    _noter.set(noter)
     try:
         yield
     finally:
-        # Whoever runs the steps may have another context at the end, so there is nothing to go back to.
-        _watchers.set(tuple(watcher for watcher in _watchers.get() if watcher is not noter))
+        _noter.set(before)
         noter.close()
 
 

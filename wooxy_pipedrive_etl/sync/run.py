@@ -21,7 +21,8 @@ from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
 from . import budget, progress, requests
-from .accounts import check_account, pipedrive_client
+from .accounts import check_account
+from .credentials import check_access, credentials_of, pipedrive_client
 from .errors import SyncError
 
 Kind = Literal["changes", "full", "re-map"]
@@ -137,13 +138,15 @@ def begin(
     `draft`: the dry run looks at the latest matching instead of the one in force. `answers`: the run does what a person
     who asked for one of its kind expects, so that a request that it fulfils is done with.
 
-    Raises UnknownConnection, ConnectionBusy, NotImported, KeyUnusable (before anything is asked or written).
+    Raises UnknownConnection, ConnectionBusy, NotImported, AccessLost, KeyUnusable (before anything is asked or
+    written).
     """
     if draft and not dry_run:
         raise SyncError("A draft can't be applied; leave out the step that writes the list.")
     with ExitStack() as resources:
         with reading(store.engine) as connection:
             record = connections.get_connection(connection, connection_name)
+        check_access(record)
         if record.state == "disconnected":
             raise SyncError(f"The connection {record.name} is disconnected; run connect to take it up again.")
         resources.enter_context(sole_writer(store.engine, record))
@@ -153,7 +156,7 @@ def begin(
             matching = requests.matching_for(connection, record, draft=draft)
             # With another key the memory of opt-outs would know nobody, so a run that needs no credentials
             # checks it as well.
-            store.secrets.decrypt(record.encrypted_api_token)
+            credentials_of(store, record)
             if record.watermark is None and kind == "changes":
                 # There is nothing yet that could have changed.
                 kind = "full"

@@ -14,14 +14,18 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 
 from . import budget
+from .errors import guard_of
 from .matching import waiting_and_red
+from .nightly import next_night
+from .requests import requested_run
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
+def statuses(store: Store, name: str | None = None, *, estimates: bool = True) -> list[dict[str, Any]]:
     """One object a connection, JSON-ready, with the keys of product.md section 7 and more. Raises UnknownConnection.
 
+    `estimates`: the budget says what the next runs will use as well, which takes a third of the time.
     `fields_waiting` and `red_rows`: what waits for a person in the matching in force (see `waiting_and_red`).
     """
     with reading(store.engine) as connection:
@@ -32,6 +36,7 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
         result = []
         for record in records:
             last = reports.last_run(connection, record.id)
+            current = reports.current_run(connection, record.id)
             confirmed = matchings.confirmed_matching(connection, record.id)
             waiting, red = waiting_and_red(connection, record, confirmed)
             hints = inbox.count_hints(store.inbox, record.id)
@@ -41,17 +46,24 @@ def statuses(store: Store, name: str | None = None) -> list[dict[str, Any]]:
                     "domain": record.domain,
                     "list_table": record.qualified_list_table,
                     "state": record.state,
+                    "paused": record.paused,
                     "api_url": record.api_url,
+                    "access": record.access,
+                    "scopes": None if record.scopes is None else sorted(record.scopes),
+                    "access_lost": record.access_lost,
                     "watermark": watermark_text(record),
                     "matching_applied": confirmed is not None
                     and confirmed.revision == record.applied_revision,
                     "contacts": ContactList.of_domain(connection, record.domain).count(connection),
                     "daily_token_limit": record.daily_token_limit,
                     "daily_tokens_left": record.daily_tokens_left,
-                    "budget": _budget(connection, record, hints),
+                    "budget": _budget(connection, record, hints, estimates=estimates),
                     "webhook": {"url": record.webhook_url, "registered": record.webhook_id is not None},
                     "hints_waiting": hints,
                     "last_run": None if last is None else _run(last),
+                    "running": None if current is None else _begun(current),
+                    "requested_run": _requested(record),
+                    "next_full_run": _instant(_next_full_run(record)),
                     "schema_changes": [
                         change | {"recorded_at": _instant(change["recorded_at"])}
                         for change in recent_schema_changes(connection, record.id)
@@ -90,18 +102,42 @@ def watermark_text(record: ConnectionRecord) -> str | None:
     return (_EPOCH + timedelta(microseconds=record.watermark)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _budget(connection: sa.Connection, record: ConnectionRecord, hints: int) -> dict[str, Any]:
+def _budget(
+    connection: sa.Connection, record: ConnectionRecord, hints: int, *, estimates: bool
+) -> dict[str, Any]:
     """Tokens of the day as Pipedrive told them at `noted_at`, and what the next runs will use of them."""
     limit = record.daily_token_limit
-    return {
+    told: dict[str, Any] = {
         "limit": limit,
         "left": record.daily_tokens_left,
         "noted_at": _instant(record.budget_noted_at),
         "reserve": None if limit is None else budget.reserve(limit),
-        "next_run_estimates": {
-            kind: budget.estimate(connection, record, kind, hints) for kind in ("changes", "full")
-        },
     }
+    if estimates:
+        told["next_run_estimates"] = budget.estimates(connection, record, hints)
+    return told
+
+
+def _next_full_run(record: ConnectionRecord) -> datetime | None:
+    """When Dagster's schedule starts one by itself."""
+    by_itself = record.state == "active" and not record.paused and record.access_lost is None
+    return next_night(datetime.now(UTC)) if by_itself else None
+
+
+def _requested(record: ConnectionRecord) -> dict[str, Any] | None:
+    """The run that a person has asked for and that has not begun."""
+    request = requested_run(record)
+    if request is None:
+        return None
+    return {
+        "kind": request.kind,
+        "dry_run": request.dry_run,
+        "requested_at": _instant(request.requested_at),
+    }
+
+
+def _begun(row: dict[str, Any]) -> dict[str, Any]:
+    return {"run_id": row["run_id"], "kind": row["kind"], "started_at": _instant(row["started_at"])}
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +148,7 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "started_at": _instant(row["started_at"]),
         "finished_at": _instant(row["finished_at"]),
         "message": row["message"],
+        "guard": guard_of(row["message"]),
         **{count: row[count] for count in reports.COUNTS},
         "estimated_tokens": row["estimated_tokens"],
         "tokens_left": row["tokens_left"],

@@ -14,7 +14,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.pipedrive import ApiToken, PipedriveClient, Retries, optional_fields
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Retries, optional_fields
 from wooxy_pipedrive_etl.pipedrive.endpoints import CURRENT_USER, ORGANIZATIONS, PERSON_FIELDS, PERSONS
 from wooxy_pipedrive_etl.store import Store, connections, inbox, mapped, reports
 from wooxy_pipedrive_etl.store.bulk import storable
@@ -27,6 +27,7 @@ from wooxy_pipedrive_etl.store.snapshot import differing_persons, highest_person
 
 from . import budget
 from .catalogue import store_catalogue
+from .credentials import lost_sentence, pipedrive_client
 from .errors import EXPECTED_ERRORS
 from .matching import feed_plan_with
 from .requests import RequestedRun, requested_run
@@ -99,6 +100,9 @@ def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting 
         return _requested(record, request)
     if not _may_start(record):
         return None
+    lost = lost_sentence(record)
+    if lost is not None:
+        return Waiting(lost)
     with reading(store.engine) as connection:
         matching = confirmed_matching(connection, record.id)
         if matching is None:
@@ -119,6 +123,9 @@ def schema_due(store: Store, record: ConnectionRecord, now: datetime) -> Due | W
     Match variables table. Like `due`, by the database alone."""
     if not _may_start(record) or record.watermark is None:
         return None
+    lost = lost_sentence(record)
+    if lost is not None:
+        return Waiting(lost)
     with reading(store.engine) as connection:
         recorded_at = newest_schema_change(connection, record.id)
         matching = confirmed_matching(connection, record.id)
@@ -140,6 +147,9 @@ def poll_persons(
     """
     if not _may_start(record) or record.watermark is None:
         return None
+    lost = lost_sentence(record)
+    if lost is not None:
+        return Waiting(lost)
     # Where new persons may have no update_time, a second request asks for the newest ids.
     by_id = record.null_update_times is not False
     poll = _persons_poll(record, sharers, now, by_id=by_id)
@@ -181,6 +191,9 @@ def poll_fields(
     list shows names of organisations, looks for changed ones as well; these are due at once."""
     if not _may_start(record) or record.watermark is None:
         return None
+    lost = lost_sentence(record)
+    if lost is not None:
+        return Waiting(lost)
     if not _is_time(record.polled_fields_at, _fields_poll(record, sharers, now).interval, now):
         return None
     with reading(store.engine) as connection:
@@ -312,12 +325,8 @@ def _ask(
     counts however it ends; one that cost more than it should have makes the next one wait longer."""
     _note_poll(store, record, column, now)
     try:
-        token = store.secrets.decrypt(record.encrypted_api_token)
-        with PipedriveClient(
-            record.api_url,
-            ApiToken(token),
-            retries=Retries(attempts=1, refusals=0),
-            timeout=POLL_TIMEOUT_SECONDS,
+        with pipedrive_client(
+            store, record, retries=Retries(attempts=1, refusals=0), timeout=POLL_TIMEOUT_SECONDS
         ) as client:
             try:
                 return question(client)

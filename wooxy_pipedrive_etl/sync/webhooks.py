@@ -7,24 +7,25 @@ URL of persons: the URL has the connection's name in it, so that no other connec
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
-from wooxy_pipedrive_etl.pipedrive import ApiToken, PipedriveClient, Retries, Webhook
-from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError, TransientError
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Retries, Webhook
+from wooxy_pipedrive_etl.pipedrive.endpoints import CREATE_WEBHOOK
+from wooxy_pipedrive_etl.pipedrive.errors import MissingScope, PipedriveError, TransientError
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import StoreError
 from wooxy_pipedrive_etl.store.locks import sole_writer
 
-from .errors import InvalidSetting, WrongAccount
+from .credentials import pipedrive_client
+from .errors import InvalidSetting, SyncError, WrongAccount
+from .public_url import checked_public_url
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ def register(store: Store, name: str, public_url: str) -> WebhookState:
     with _held(store, name) as record:
         if record.state == "disconnected":
             raise InvalidSetting(f"The connection {name} is disconnected; connect it again first.")
-        with _client(store, record) as client:
+        _check_scope(record)
+        with pipedrive_client(store, record) as client:
             _check_account(client, record)
             return _ensure(client, store, record, url)
 
@@ -69,6 +71,7 @@ def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> We
     if url is None:
         return _none(record)
     try:
+        _check_scope(record)
         return _ensure(client, store, record, url)
     except PipedriveError as error:
         return WebhookState(
@@ -82,7 +85,7 @@ def look_after(store: Store, name: str) -> WebhookState:
     with _held(store, name) as record:
         if record.webhook_url is None:
             return _none(record)
-        with _client(store, record) as client:
+        with pipedrive_client(store, record) as client:
             _check_account(client, record)
             return check(client, store, record)
 
@@ -92,7 +95,7 @@ def remove(store: Store, name: str) -> WebhookState:
     and PipedriveError; then it is as it was."""
     with _held(store, name) as record:
         if record.webhook_url is not None:
-            with _client(store, record) as client:
+            with pipedrive_client(store, record) as client:
                 _delete_ours(client, record)
             _save(store, record, webhook_id=None, webhook_url=None, encrypted_webhook_password=None)
         return _none(record)
@@ -106,9 +109,9 @@ def let_go(store: Store, record: ConnectionRecord) -> str | None:
     if record.webhook_url is None:
         return None
     try:
-        with _client(store, record, Retries(attempts=2), timeout=10.0) as client:
+        with pipedrive_client(store, record, retries=Retries(attempts=2), timeout=10.0) as client:
             _delete_ours(client, record)
-    except (PipedriveError, StoreError, WrongAccount) as error:
+    except (PipedriveError, StoreError, SyncError) as error:
         return (
             f"The webhook to {record.webhook_url} may still be in Pipedrive, since it could not be removed there "
             f"({str(error).rstrip('.')}); remove it in Pipedrive's settings, or wait three days until Pipedrive does."
@@ -119,25 +122,9 @@ def let_go(store: Store, record: ConnectionRecord) -> str | None:
 def subscription_url(public_url: str, name: str) -> str:
     """The connection's own URL at the receiver whose root is `public_url`, https (http on loopback only). Raises
     InvalidSetting, which does not repeat what may hold a secret."""
-    example = "give the public root of `wooxy-pipedrive serve`, as in https://sync.example.com"
-    try:
-        parts = urlsplit(public_url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise InvalidSetting(f"The webhook URL can't be read; {example}.") from None
-    if parts.scheme not in ("https", "http") or not host or any(each.isspace() for each in public_url):
-        raise InvalidSetting(f"The webhook URL is not an https URL; {example}.")
-    if parts.username is not None or parts.password is not None or "?" in public_url or "#" in public_url:
-        raise InvalidSetting(f"The webhook URL has more than a host and a path in it; {example}.")
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise InvalidSetting(
-            f"The webhook URL of {host} is http, which would send the webhook's password in the clear; "
-            f"use https://{host}."
-        )
+    root = checked_public_url(public_url, "The webhook URL", "the webhook's password")
     path = PATH.format(name=name)
-    root = parts.path.rstrip("/").removesuffix(path)
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}{f':{port}' if port is not None else ''}{root}{path}"
+    return root.removesuffix(path) + path
 
 
 def _none(record: ConnectionRecord) -> WebhookState:
@@ -226,6 +213,15 @@ def _is_whole(store: Store, webhook: Webhook, record: ConnectionRecord, url: str
     return record.webhook_url == url and (webhook.user, webhook.password) == (USER, stored)
 
 
+def _check_scope(record: ConnectionRecord) -> None:
+    scope = CREATE_WEBHOOK.scope
+    if not record.allows(scope):
+        raise MissingScope(
+            f"The connection {record.name} was allowed without the scope {scope} (Administer account), which webhooks "
+            f"need; allow the app again with it (Integrations > {record.name} > Allow again), or go on by polling."
+        )
+
+
 def _check_account(client: PipedriveClient, record: ConnectionRecord) -> None:
     """Another account's webhook may have the number of ours."""
     company_id = client.account().company_id
@@ -253,22 +249,6 @@ def _held(store: Store, name: str) -> Iterator[ConnectionRecord]:
         yield record
 
 
-@contextmanager
-def _client(
-    store: Store, record: ConnectionRecord, retries: Retries | None = None, timeout: float = 60.0
-) -> Iterator[PipedriveClient]:
-    token = ApiToken(store.secrets.decrypt(record.encrypted_api_token))
-    with PipedriveClient(record.api_url, token, retries=retries, timeout=timeout) as client:
-        yield client
-
-
 def _save(store: Store, record: ConnectionRecord, **values: int | str | None) -> None:
     with store.engine.begin() as connection:
         connections.update_connection(connection, record.id, **values)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync import webhooks
 
-from . import integrations, match, sign_in
+from . import consent, contacts, install, integrations, match, runs, settings, sign_in, uninstall
+from .headers import HEADERS
 from .passwords import Attempts, Passwords
 from .receiver import REMEMBER_SECONDS, Receiver
 from .templates import make_templates
@@ -27,18 +28,6 @@ from .visit import Visit, page
 
 SESSION_SECONDS = 12 * 60 * 60
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-# What an answer has unless its route says otherwise.
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "cross-origin-opener-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
 
 
 def build_app(
@@ -57,7 +46,12 @@ def build_app(
     pages = [
         *sign_in.routes(),
         *integrations.routes(),
+        *install.routes(),
+        *consent.routes(),
+        *settings.routes(),
         *match.routes(),
+        *contacts.routes(),
+        *runs.routes(),
         Route("/integrations/{path:path}", page(_nothing_here), methods=["GET"]),
     ]
     session = Middleware(
@@ -73,6 +67,7 @@ def build_app(
         app = Starlette(
             routes=[
                 Route(webhooks.PATH, receiver.receive, methods=["POST"]),
+                *uninstall.routes(),
                 Mount("/static", _Assets(directory=static)),
                 Mount("/", routes=pages, middleware=[session]),
             ],
@@ -103,7 +98,7 @@ class _Assets(StaticFiles):
 
 
 class _Headers:
-    """Puts `_HEADERS` on every answer."""
+    """Puts `HEADERS` on every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -112,7 +107,7 @@ class _Headers:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -1,8 +1,11 @@
-"""Reads what a caller sends, and no more of it than is allowed."""
+"""Reads what a caller sends, and no more of it than is allowed; what a machine gets whose call is refused."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
 
 class TooLarge(Exception):
@@ -20,3 +23,8 @@ async def read_body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise TooLarge
     return bytes(body)
+
+
+def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
+    # What is left of the body is not read, so the connection can't be used again.
+    return PlainTextResponse(f"{sentence}\n", status, {"connection": "close", **(headers or {})})

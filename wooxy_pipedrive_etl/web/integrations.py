@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 from wooxy_pipedrive_etl.sync import status
 
 from .visit import Visit, page
+from .words import state_of
 
 
 def routes() -> list[BaseRoute]:
@@ -15,4 +16,5 @@ def routes() -> list[BaseRoute]:
 
 
 def _show(visit: Visit) -> Response:
-    return visit.render("integrations.html", integrations=status.statuses(visit.store))
+    integrations = [(each, state_of(each)) for each in status.statuses(visit.store, estimates=False)]
+    return visit.render("integrations.html", integrations=integrations)

@@ -26,7 +26,7 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, StoreError, database_sentence
 from wooxy_pipedrive_etl.sync.webhooks import USER
 
-from .bodies import TooLarge, read_body
+from .bodies import TooLarge, read_body, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -90,20 +90,20 @@ class Receiver:
         except StoreError as error:
             return self._unavailable(str(error))
         if door is None:
-            return _refusal(404, "No webhook is registered for a connection of this name.")
+            return refusal(404, "No webhook is registered for a connection of this name.")
         if not door.lets_in(request.headers.get("authorization", "")):
             self._warn(f"A call for the connection {name} came without the webhook's password.")
             challenge = {"www-authenticate": 'Basic realm="wooxy-pipedrive", charset="UTF-8"'}
-            return _refusal(401, "The webhook's user or password is not right.", challenge)
+            return refusal(401, "The webhook's user or password is not right.", challenge)
         try:
             async with asyncio.timeout(_BODY_SECONDS):
                 body = await read_body(request, MAX_BODY_BYTES)
         except TooLarge:
-            return _refusal(413, f"An event has at most {MAX_BODY_BYTES} bytes.")
+            return refusal(413, f"An event has at most {MAX_BODY_BYTES} bytes.")
         except TimeoutError:
-            return _refusal(408, "The event did not arrive in time.")
+            return refusal(408, "The event did not arrive in time.")
         except ClientDisconnect:
-            return _refusal(400, "The event did not arrive.")
+            return refusal(400, "The event did not arrive.")
         try:
             return await self._note(door.connection_id, body)
         except DATABASE_ERRORS as error:
@@ -114,7 +114,7 @@ class Receiver:
             hint = _read(body)
         except _Malformed as error:
             await self._write(lambda: inbox.count_malformed(self._store.inbox, connection_id))
-            return _refusal(400, str(error))
+            return refusal(400, str(error))
         await self._write(
             lambda: inbox.add_event(self._store.inbox, connection_id, hint.person_id, deleted=hint.deleted)
         )
@@ -123,7 +123,7 @@ class Receiver:
     def _unavailable(self, sentence: str) -> Response:
         self._warn(f"Events of webhooks can't be noted: {sentence}")
         # Pipedrive comes again by itself.
-        return _refusal(503, "The event can't be noted now; send it again later.")
+        return refusal(503, "The event can't be noted now; send it again later.")
 
     async def _write(self, work: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writers, work)
@@ -231,8 +231,3 @@ def _read(body: bytes) -> _Hint:
     if not 1 <= person_id <= _MAX_ID:
         raise _Malformed("The event's entity_id is not the id of a person.")
     return _Hint(person_id, meta.action == "delete")
-
-
-def _refusal(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
-    # What is left of the body is not read, so the connection can't be used again.
-    return PlainTextResponse(f"{sentence}\n", status, {"connection": "close", **(headers or {})})

@@ -13,6 +13,7 @@ import uvicorn
 
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sync.oauth_app import PUBLIC_URL_VARIABLE
 
 from . import sign_in
 from .app import build_app
@@ -24,9 +25,6 @@ _CALLS_AT_ONCE = 200
 _LAST_SECONDS = 5
 
 
-PUBLIC_URL_VARIABLE = "WOOXY_PIPEDRIVE_PUBLIC_URL"
-
-
 def serve(store: Store, host: str, port: int, announce: Callable[[str], object]) -> None:
     """Returns after SIGINT or SIGTERM. `announce` gets the URL of the pages once the port is ours, and, as long as
     nobody has chosen the administrator's password, the sentence that says where to. Raises SyncError if the port can't
@@ -35,6 +33,8 @@ def serve(store: Store, host: str, port: int, announce: Callable[[str], object])
     bound_host, bound_port = listener.getsockname()[:2]
     bound_url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
     public_url = os.environ.get(PUBLIC_URL_VARIABLE, "").rstrip("/") or bound_url
+    # Pipedrive leads people back to it, too.
+    os.environ[PUBLIC_URL_VARIABLE] = public_url
     app = build_app(store, public_url=public_url, hosts={bound_host})
     announce(f"Pages at {public_url}, webhooks too; stop with Ctrl+C.")
     passwords: Passwords = app.state.passwords

@@ -21,6 +21,7 @@ def make_templates() -> Jinja2Templates:
     )
     environment.filters["moment"] = moment
     environment.filters["number"] = number
+    environment.filters["duration"] = duration
     environment.globals["csrf_field"] = csrf_field
     return Jinja2Templates(env=environment)
 
@@ -43,3 +44,13 @@ def moment(value: datetime | str | None) -> str:
 def number(value: int | None) -> str:
     """12,345; nothing for None."""
     return "" if value is None else f"{value:,}"
+
+
+def duration(seconds: float) -> str:
+    """12 s; 3 min 5 s; 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -23,6 +23,7 @@ from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
+from wooxy_pipedrive_etl.store.installations import UnknownInstallation
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 
 from .bodies import TooLarge, read_body
@@ -165,7 +166,7 @@ _FORGED = "The form did not come from this page, or it is too old; nothing was c
 def _answer(handler: Handler, visit: Visit) -> Response:
     try:
         return handler(visit)
-    except UnknownConnection as error:
+    except (UnknownConnection, UnknownInstallation) as error:
         return visit.problem(404, str(error))
     except EXPECTED_ERRORS as error:
         return visit.problem(400, str(error))

@@ -16,6 +16,7 @@ from unittest.mock import patch
 from wooxy_pipedrive_etl.cli import main
 from wooxy_pipedrive_etl.sandbox import SandboxServer
 from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.connections import get_connection, update_connection
 from wooxy_pipedrive_etl_tests.scenario import Connected, closing_databases
 
 PROGRAM = Path(sys.executable).with_name("wooxy-pipedrive")
@@ -88,6 +89,15 @@ class CommandLine:
             *("connect", name, "--domain", domain, "--api-url", self.server.url),
             *("--api-token-env", "TOKEN", *options),
         )
+
+    def change(self, name: str, **values: Any) -> None:
+        """What a page, or a run, has noted of the connection."""
+        with (
+            patch.dict(os.environ, self.environment),
+            closing_databases(),
+            Store.open().engine.begin() as connection,
+        ):
+            update_connection(connection, get_connection(connection, name).id, **values)
 
     def run_steps(self, name: str = "acme", domain: str = "shop.example.com") -> None:
         """A full run without Dagster, for a test that is about what comes after it."""

@@ -56,6 +56,21 @@ def test_status_as_json(synced: CommandLine) -> None:
     assert last["tokens_used"] >= 20
 
 
+def test_status_tells_of_a_pause_and_of_access_that_was_lost(program: CommandLine) -> None:
+    program.connect()
+    (row,) = program("status", "--json").json
+    assert (row["access"], row["scopes"]) == ("api token", None)
+    assert (row["access_lost"], row["paused"]) == (None, False)
+    shown = program("status").out
+    assert "paused" not in shown
+    assert "Allow again" not in shown
+    program.change("acme", access_lost="revoked", paused=True)
+    shown = program("status").out
+    assert "\n  paused: no run starts by itself\n" in shown
+    assert "lets it in no more (access revoked): allow the app again in the browser" in shown
+    assert "Integrations > acme > Allow again\n" in shown
+
+
 def test_status_for_people(synced: CommandLine, program: CommandLine) -> None:
     ended = synced("status")
     assert (ended.code, ended.err) == (0, "")

@@ -30,6 +30,7 @@ _numbers = itertools.count(1)
 FED = ("userId", "email", "phoneNumber", "name")
 FIRST = datetime(2026, 1, 1)
 LATER = datetime(2026, 2, 2)
+RUN = "this run"
 
 
 def hash_phone(phone: str) -> str:
@@ -108,7 +109,7 @@ class Desk:
         with self.engine.begin() as connection:
             begin_stage(connection, self.list, self.connection_id, fed)
             contacts = pd.concat([frame, *fed_values], axis="columns")
-            load_stage(connection, self.connection_id, contacts, ["as it is"] * len(contacts), "this run")
+            load_stage(connection, self.connection_id, contacts, ["as it is"] * len(contacts), RUN)
 
     def plan(self, **settings: Any) -> PlanSummary:
         with self.engine.begin() as connection:
@@ -117,7 +118,7 @@ class Desk:
     def apply(self, now: datetime = FIRST, **settings: Any) -> AppliedCounts:
         with self.engine.begin() as connection:
             return apply_plan(
-                connection, self.list, self.connection_id, ListSettings(**settings), hash_phone, now
+                connection, self.list, self.connection_id, ListSettings(**settings), hash_phone, RUN, now
             )
 
     def sync(
@@ -188,5 +189,5 @@ class Desk:
                 connection.exec_driver_sql(
                     "DELETE FROM sqlite_sequence WHERE name = ?", (self.list.table_name,)
                 )
-            for table in (tables.links, tables.opt_outs):
+            for table in (tables.links, tables.opt_outs, tables.contact_history):
                 connection.execute(table.delete().where(table.c.connection_id == self.connection_id))

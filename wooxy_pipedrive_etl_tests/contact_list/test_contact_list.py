@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import BUILT_IN, ContactList, ListError, begin_stage
 from wooxy_pipedrive_etl.contact_list.columns import MAX_COLUMNS
+from wooxy_pipedrive_etl.store.contact_history import history_of
 
 from .desk import Desk, person
 
@@ -191,6 +192,8 @@ def test_too_many_columns(engine: sa.Engine) -> None:
     assert desk.sync(wide | {"c1460": "last"}, fed=fed).updated == 1
     row = desk.contact(41)
     assert (row["c7"], row["c1460"]) == ("seven", "last")
+    with engine.begin() as connection:
+        assert history_of(connection, desk.connection_id, 41)[0].variables == ("c1460",)
 
 
 HOSTILE = (

@@ -51,7 +51,7 @@ latencies = st.lists(
 @given(limit=st.integers(1, 40), latencies=latencies)
 def test_with_headers_no_request_is_refused(limit: int, latencies: list[tuple[float, float]]) -> None:
     clock = FakeClock()
-    budget, gateway = Budget(clock), Gateway(clock, limit, headers=True)
+    budget, gateway = Budget(clock, 20), Gateway(clock, limit, headers=True)
     for to_server, back in latencies:
         with budget.turn(NEVER):
             budget.learn(gateway.request(to_server, back))
@@ -61,7 +61,7 @@ def test_with_headers_no_request_is_refused(limit: int, latencies: list[tuple[fl
 @given(latencies)
 def test_without_headers_the_smallest_plan_is_assumed(latencies: list[tuple[float, float]]) -> None:
     clock = FakeClock()
-    budget, gateway = Budget(clock), Gateway(clock, 20, headers=False)
+    budget, gateway = Budget(clock, 20), Gateway(clock, 20, headers=False)
     for to_server, back in latencies:
         with budget.turn(NEVER):
             budget.learn(gateway.request(to_server, back))
@@ -70,7 +70,7 @@ def test_without_headers_the_smallest_plan_is_assumed(latencies: list[tuple[floa
 
 def test_a_larger_limit_is_used() -> None:
     clock = FakeClock()
-    budget, gateway = Budget(clock), Gateway(clock, 100, headers=True)
+    budget, gateway = Budget(clock, 20), Gateway(clock, 100, headers=True)
     for _ in range(100):
         with budget.turn(NEVER):
             budget.learn(gateway.request(0.0, 0.0))
@@ -79,7 +79,7 @@ def test_a_larger_limit_is_used() -> None:
 
 def test_what_other_programs_take_from_the_window_counts() -> None:
     clock = FakeClock()
-    budget = Budget(clock)
+    budget = Budget(clock, 20)
     with budget.turn(NEVER):
         budget.learn({"x-ratelimit-limit": "80", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"})
     with budget.turn(NEVER):
@@ -89,7 +89,7 @@ def test_what_other_programs_take_from_the_window_counts() -> None:
 
 def test_requests_under_way_hold_their_place() -> None:
     clock = FakeClock()
-    budget = Budget(clock)
+    budget = Budget(clock, 20)
     with budget.turn(NEVER), budget.turn(NEVER):
         # Pipedrive's 2 may not know of the other request that is under way.
         budget.learn({"x-ratelimit-limit": "80", "x-ratelimit-remaining": "2", "x-ratelimit-reset": "2"})
@@ -102,7 +102,7 @@ def test_requests_under_way_hold_their_place() -> None:
 @pytest.mark.parametrize("nonsense", ["", "-1", "many", "1e9", "2.5", "\u0662", "9" * 5000])
 def test_headers_of_nonsense_are_not_believed(nonsense: str) -> None:
     clock = FakeClock()
-    budget = Budget(clock)
+    budget = Budget(clock, 20)
     names = ["limit", "remaining", "reset"]
     with budget.turn(NEVER):
         budget.learn({f"x-ratelimit-{name}": nonsense for name in names})
@@ -125,7 +125,7 @@ def test_one_budget_a_credential_and_host() -> None:
 def test_threads_share_the_window() -> None:
     """Eight real threads, one credential: never more in the window than the smallest limit."""
     clock = FakeClock()
-    budget = Budget(clock)
+    budget = Budget(clock, 20)
     lock = threading.Lock()
     times: list[float] = []
 

@@ -1,7 +1,33 @@
+from __future__ import annotations
+
+import logging
+
+import httpx
 import pytest
 
-from wooxy_pipedrive_etl.pipedrive import ApiToken
-from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken
+from wooxy_pipedrive_etl.pipedrive import ApiToken, BearerTokens, PipedriveClient
+from wooxy_pipedrive_etl.pipedrive.budget import Budgets
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, ServerError
+
+from .scripted import Reply, Request, host
+
+ME = Reply({"success": True, "data": {"id": 9, "name": "Bot", "company_id": 777, "access": []}})
+
+
+class Renewing:
+    """Tokens that are renewed whenever one is refused, up to the last one."""
+
+    def __init__(self, *tokens: str) -> None:
+        self.tokens = list(tokens)
+
+    def current(self, refused: str | None) -> str:
+        if refused == self.tokens[0] and len(self.tokens) > 1:
+            del self.tokens[0]
+        return self.tokens[0]
+
+
+def unauthorized(request: Request) -> Reply:
+    return Reply({"success": False, "error": f"no access for {request.headers['authorization']}"}, 401)
 
 
 def test_a_token_never_shows() -> None:
@@ -16,3 +42,77 @@ def test_a_token_that_no_header_carries_is_refused_unshown(secret: str) -> None:
     with pytest.raises(InvalidToken) as refusal:
         ApiToken(secret)
     assert "unter" not in str(refusal.value)
+
+
+def test_an_access_token_goes_into_its_header_and_a_new_one_once_it_is_refused(budgets: Budgets) -> None:
+    def answer(request: Request, _: int) -> Reply:
+        return ME if request.headers["authorization"] == "Bearer second" else unauthorized(request)
+
+    tokens = BearerTokens(Renewing("first", "second").current, "1/9")
+    with host(answer) as pipedrive, PipedriveClient(pipedrive.url, tokens, budgets=budgets) as client:
+        client.account()
+        client.account()
+        usage = client.usage
+    sent = [request.headers["authorization"] for request in pipedrive.requests]
+    assert sent == ["Bearer first", "Bearer second", "Bearer second"]
+    assert not any("x-api-token" in request.headers for request in pipedrive.requests)
+    # What was refused counts as a request and costs nothing.
+    assert (usage.requests, usage.tokens_used) == (3, 4)
+
+
+@pytest.mark.parametrize("renewals", [("first",), ("first", "second", "third")])
+def test_a_second_refusal_says_what_to_do_and_shows_no_token(
+    budgets: Budgets, caplog: pytest.LogCaptureFixture, renewals: tuple[str, ...]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    tokens = BearerTokens(Renewing(*(f"hunter-{each}" for each in renewals)).current, "1/9")
+    with (
+        host(lambda request, _: unauthorized(request)) as pipedrive,
+        PipedriveClient(pipedrive.url, tokens, budgets=budgets) as client,
+        pytest.raises(InvalidToken, match=r"401, .*: allow the app again\.$") as failure,
+    ):
+        client.account()
+    assert len(pipedrive.requests) == min(2, len(renewals))
+    shown = f"{failure.value} {caplog.text} {tokens} {tokens!r} {tokens.fingerprint} {vars(client)}"
+    assert "hunter-" not in shown
+
+
+def test_a_former_token_is_hidden_as_well(budgets: Budgets) -> None:
+    tokens = BearerTokens(Renewing("hunter-1", "hunter-2").current, "1/9")
+    refused = httpx.Request("GET", "https://acme.pipedrive.com", headers={"authorization": "Bearer hunter-1"})
+    next(tokens.auth_flow(httpx.Request("GET", "https://acme.pipedrive.com")))
+    assert tokens.renew(refused)
+    assert tokens.hide_in("hunter-1 and hunter-2") == "*** and ***"
+
+
+def test_what_goes_wrong_with_a_renewal_is_told_as_it_is(budgets: Budgets) -> None:
+    def broken(refused: str | None) -> str:
+        if refused is None:
+            return "first"
+        raise ServerError("The OAuth host is away.")
+
+    with (
+        host(lambda request, _: unauthorized(request)) as pipedrive,
+        PipedriveClient(pipedrive.url, BearerTokens(broken, "1/9"), budgets=budgets) as client,
+        pytest.raises(ServerError, match="is away"),
+    ):
+        client.account()
+    assert len(pipedrive.requests) == 1
+
+
+def test_one_users_tokens_share_a_budget_that_is_four_times_as_wide(budgets: Budgets) -> None:
+    url = "https://acme.pipedrive.com"
+    first, renewed = (BearerTokens(Renewing(token).current, "1/9") for token in ("first", "second"))
+    other = BearerTokens(Renewing("first").current, "1/8")
+    assert budgets.of(url, first) is budgets.of(url, renewed)
+    assert budgets.of(url, first) is not budgets.of(url, other)
+    places = {credentials: _places(budgets, url, credentials) for credentials in (first, ApiToken("t"))}
+    assert list(places.values()) == [80, 20]
+
+
+def _places(budgets: Budgets, url: str, credentials: BearerTokens | ApiToken) -> int:
+    """How many requests go out before one has to wait."""
+    budget, count = budgets.of(url, credentials), 0
+    while budget._take() == 0:
+        count += 1
+    return count

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.contact_history import note
 from wooxy_pipedrive_etl.store.errors import StoreError
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.reports import (
@@ -189,14 +190,16 @@ def test_what_is_older_than_ninety_days_goes_when_any_run_begins(
             connection_id=idle.id, recorded_at=then, kind="new_field", field_code="c", message="New."
         )
     )
+    contact = sa.select(sa.literal(1)).add_columns(sa.literal(7), sa.null())
+    note(connection, idle.id, "old", then, "created", contact)
     connection.execute(tables.runs.update().values(started_at=then))
     connection.execute(tables.issues.update().values(found_at=then))
     begin_run(connection, record.id, "new", "full")
     counts = [
         connection.scalar(sa.select(sa.func.count()).where(table.c.connection_id == idle.id))
-        for table in (tables.runs, tables.issues, tables.schema_changes)
+        for table in (tables.runs, tables.issues, tables.schema_changes, tables.contact_history)
     ]
-    assert counts == [1 if kept else 0] * 3
+    assert counts == [1 if kept else 0] * 4
 
 
 def test_how_long_reports_are_kept_is_a_setting(

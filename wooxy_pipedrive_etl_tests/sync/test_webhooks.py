@@ -98,7 +98,7 @@ def foreign(acme: Connected, url: str, **values: Any) -> int:
             **values,
         }
     )
-    return int(acme.server.webhooks.add(asked)["id"])
+    return int(acme.server.webhooks.add(asked, owner_id=acme.account.token_owner_id, by_app=False)["id"])
 
 
 @on_both_databases

@@ -15,8 +15,8 @@ from wooxy_pipedrive_etl.sandbox import Account, Fault
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.catalogue import SchemaChange
 from wooxy_pipedrive_etl.sync import accounts, matching
-from wooxy_pipedrive_etl.sync.accounts import pipedrive_client
 from wooxy_pipedrive_etl.sync.catalogue import store_catalogue
+from wooxy_pipedrive_etl.sync.credentials import pipedrive_client
 from wooxy_pipedrive_etl.sync.errors import BrokenCatalogue, WrongAccount
 from wooxy_pipedrive_etl.sync.run import Kind
 from wooxy_pipedrive_etl_tests.pipedrive.scripted import Reply, Request, host, listed

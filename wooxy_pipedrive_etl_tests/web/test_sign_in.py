@@ -6,10 +6,12 @@ import re
 
 import httpx
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from starlette.routing import Mount, Route
 
 from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.sync import webhooks
+from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH
 from wooxy_pipedrive_etl.web.app import build_app
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE, PasswordRefused
 from wooxy_pipedrive_etl.web.visit import MAX_FORM_BYTES, MAX_FORM_FIELDS, safe_path
@@ -53,13 +55,19 @@ def test_a_script_is_told_that_the_browser_is_not_signed_in_any_more(store: Stor
 def test_no_page_is_public_that_should_not_be(store: Store) -> None:
     """A route that `page` has not made would be open to everybody."""
     public = set()
-    for mount in build_app(store).routes:
-        if isinstance(mount, Mount) and mount.path == "":
-            for route in mount.routes:
-                assert isinstance(route, Route)
-                if getattr(route.endpoint, "is_public"):  # noqa: B009
-                    public.add(route.path)
-    assert public == {"/sign-in", "/welcome"}
+    for_machines = set()
+    for route in build_app(store).routes:
+        if isinstance(route, Route):
+            # Machines sign in with each call; other tests hold that.
+            for_machines.add((route.path, *sorted(route.methods or ())))
+        elif isinstance(route, Mount) and route.path == "":
+            for page in route.routes:
+                assert isinstance(page, Route)
+                if getattr(page.endpoint, "is_public"):  # noqa: B009
+                    public.add(page.path)
+    # The callback looks for itself whether somebody is signed in, to say what to do if not.
+    assert public == {"/sign-in", "/welcome", CALLBACK_PATH}
+    assert for_machines == {(webhooks.PATH, "POST"), (CALLBACK_PATH, "DELETE")}
 
 
 def test_a_wrong_password(visitor: Visitor, store: Store) -> None:
@@ -248,7 +256,8 @@ def test_signing_in_with_a_browser(store: Store, browser_page: Page) -> None:
     with serving(store) as url:
         browser_page.goto(url)
         assert_accessible(browser_page)
-        # The field has the focus already.
+        # The field takes the focus by itself, a moment after the page is there.
+        expect(browser_page.get_by_label("Administrator's password")).to_be_focused()
         browser_page.keyboard.type(PASSWORD)
         browser_page.keyboard.press("Enter")
         browser_page.get_by_role("heading", name="Integrations").wait_for()

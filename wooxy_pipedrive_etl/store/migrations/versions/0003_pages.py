@@ -68,6 +68,7 @@ def upgrade() -> None:
         "sync_contact_history",
         ["connection_id", "contact_id"],
     )
+    op.create_index("ix_sync_contact_history_at", "sync_contact_history", ["at"])
 
 
 def _serial() -> sa.types.TypeEngine[int]:

@@ -1,0 +1,75 @@
+"""The history of contacts: what runs did to each of them, by ids and names of variables, never with a value.
+
+A deleted contact keeps nothing but the row that says so: of a person that is gone only the id and the time may stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from . import tables
+
+# handed_over: another person owns the contact from now on. released: an adopted contact lost its person and stays.
+Action = Literal["created", "updated", "adopted", "handed_over", "released", "deactivated", "deleted"]
+
+_COLUMNS = ["contact_id", "person_id", "variables", "connection_id", "run_id", "at", "action"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """`at`: UTC, without a zone. `person_id`: whose contact it was, after that. `variables`: names of those that
+    changed, of an updated contact only."""
+
+    at: datetime
+    run_id: str
+    action: str
+    person_id: int | None
+    variables: tuple[str, ...]
+
+
+def note(
+    connection: sa.Connection,
+    connection_id: int,
+    run_id: str,
+    at: datetime,
+    action: Action,
+    contacts: sa.Select[Any],
+) -> None:
+    """`contacts`: contact_id, person_id, and the names of the variables that changed, with commas between, or null."""
+    table = tables.contact_history
+    same = (
+        sa.literal(connection_id),
+        sa.literal(run_id),
+        sa.literal(at, table.c.at.type),
+        sa.literal(action),
+    )
+    connection.execute(table.insert().from_select(_COLUMNS, contacts.add_columns(*same)))
+
+
+def forget_contacts(connection: sa.Connection, connection_id: int, contact_ids: sa.Select[Any]) -> None:
+    """Forgets what happened to these contacts so far."""
+    table = tables.contact_history
+    connection.execute(
+        table.delete().where(table.c.connection_id == connection_id, table.c.contact_id.in_(contact_ids))
+    )
+
+
+def history_of(
+    connection: sa.Connection, connection_id: int, contact_id: int, limit: int = 200
+) -> list[Event]:
+    """What happened to a contact, the newest first."""
+    table = tables.contact_history
+    rows = connection.execute(
+        sa.select(table.c.at, table.c.run_id, table.c.action, table.c.person_id, table.c.variables)
+        .where(table.c.connection_id == connection_id, table.c.contact_id == contact_id)
+        .order_by(table.c.id.desc())
+        .limit(limit)
+    )
+    return [
+        Event(at, run_id, action, person_id, tuple(variables.split(",")) if variables else ())
+        for at, run_id, action, person_id, variables in rows
+    ]

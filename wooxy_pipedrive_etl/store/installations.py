@@ -1,0 +1,121 @@
+"""Installations: Pipedrive accounts that have let us in, and whose Wooxy domain is not chosen yet."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from . import tables
+from .connections import connections_of_user, granted_scopes
+from .errors import StoreError
+
+# Whoever has not chosen a domain by then begins again.
+LIVES = timedelta(days=1)
+_ID_BITS = 53
+
+
+class UnknownInstallation(StoreError):
+    """No installation has that number."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One row of `sync_installations`. `connected_to`: the connections of the same user that OAuth lets in."""
+
+    id: int
+    api_url: str
+    company_id: int
+    company_name: str
+    company_domain: str
+    user_id: int
+    user_name: str
+    is_admin: bool
+    encrypted_api_token: str = field(repr=False)
+    encrypted_oauth_tokens: str | None = field(repr=False)
+    oauth_expires_at: datetime | None
+    oauth_scopes: str | None
+    created_at: datetime
+    connected_to: list[str]
+
+    @property
+    def access(self) -> str:
+        """oauth, or api token."""
+        return "api token" if self.encrypted_oauth_tokens is None else "oauth"
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """What a person has allowed; None where that is not told."""
+        return granted_scopes(self.oauth_scopes)
+
+
+def add_installation(connection: sa.Connection, **values: Any) -> Installation:
+    """Stores a new one (`values`: the columns but id and created_at). Those that have waited for longer than a day go,
+    and so do earlier ones of the same user and kind of access."""
+    table, now = tables.installations, _now()
+    oauth = table.c.encrypted_oauth_tokens.is_not(None)
+    same = sa.and_(
+        table.c.company_id == values["company_id"],
+        table.c.user_id == values["user_id"],
+        oauth if values.get("encrypted_oauth_tokens") else sa.not_(oauth),
+    )
+    connection.execute(table.delete().where(sa.or_(same, table.c.created_at < now - LIVES)))
+    # SQLite would give the number of one that is gone to the next, and a page that is still open would take the next
+    # one for it.
+    number = secrets.randbits(_ID_BITS)
+    connection.execute(table.insert().values(id=number, created_at=now, **values))
+    return get_installation(connection, number)
+
+
+def get_installation(connection: sa.Connection, installation_id: int) -> Installation:
+    """Raises UnknownInstallation."""
+    table = tables.installations
+    row = connection.execute(sa.select(table).where(table.c.id == installation_id)).mappings().one_or_none()
+    if row is None:
+        raise UnknownInstallation(
+            "That Pipedrive account is not waiting for its domain any more; begin again with Add integration."
+        )
+    return _read(connection, row)
+
+
+def list_installations(connection: sa.Connection) -> list[Installation]:
+    """All, the newest first."""
+    table = tables.installations
+    rows = connection.execute(sa.select(table).order_by(table.c.created_at.desc(), table.c.id.desc()))
+    return [_read(connection, row) for row in rows.mappings().all()]
+
+
+def update_installation(connection: sa.Connection, installation_id: int, **values: Any) -> None:
+    table = tables.installations
+    connection.execute(table.update().where(table.c.id == installation_id).values(**values))
+
+
+def remove_installation(connection: sa.Connection, installation_id: int) -> None:
+    table = tables.installations
+    connection.execute(table.delete().where(table.c.id == installation_id))
+
+
+def remove_installations_of_user(connection: sa.Connection, company_id: int, user_id: int) -> None:
+    """Those that hold OAuth tokens of this user of Pipedrive."""
+    table = tables.installations
+    connection.execute(
+        table.delete().where(
+            table.c.company_id == company_id,
+            table.c.user_id == user_id,
+            table.c.encrypted_oauth_tokens.is_not(None),
+        )
+    )
+
+
+def _read(connection: sa.Connection, row: Any) -> Installation:
+    connected = []
+    if row["encrypted_oauth_tokens"] is not None:
+        connected = connections_of_user(connection, row["company_id"], row["user_id"])
+    return Installation(**row, connected_to=[record.name for record in connected])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,102 @@
+"""Sends people to Pipedrive to allow the app, and takes what they bring back.
+
+The `state` that goes with them is in the browser's session as well, once: what comes back without it was not asked for
+by this browser, and is not looked at.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from typing import Any
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from wooxy_pipedrive_etl.sync import installations
+from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, needed_oauth_app
+
+from .visit import SIGN_IN, Visit, is_signed_in, page
+
+# Longer than anybody looks at a consent page.
+STATE_SECONDS = 60 * 60
+
+NEW = "/integrations/new"
+_SESSION_KEY = "consent"
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route(f"{NEW}/allow", page(_allow), methods=["POST"]),
+        Route("/integrations/{name}/allow-again", page(_allow_again), methods=["POST"]),
+        # Public for the sake of whoever was signed out meanwhile; see there.
+        Route(CALLBACK_PATH, page(_come_back, public=True), methods=["GET"]),
+    ]
+
+
+def _allow(visit: Visit) -> Response:
+    return _to_pipedrive(visit, None)
+
+
+def _allow_again(visit: Visit) -> Response:
+    return _to_pipedrive(visit, visit.record().name)
+
+
+def _to_pipedrive(visit: Visit, name: str | None) -> Response:
+    """`name`: the connection that is allowed again; None: a new one."""
+    app = needed_oauth_app("Allow and Install")
+    state = secrets.token_urlsafe(32)
+    visit.session[_SESSION_KEY] = {"state": state, "asked_at": int(time.time()), "name": name}
+    return RedirectResponse(app.authorize_url(state), 303)
+
+
+def _come_back(visit: Visit) -> Response:
+    asked: dict[str, Any] | None = visit.session.pop(_SESSION_KEY, None)
+    name = None if asked is None else asked["name"]
+    if not is_signed_in(visit.request):
+        visit.flash(
+            "You were not signed in any more, so nothing was connected. Sign in and start again.", "warning"
+        )
+        return visit.go(SIGN_IN, next=_start(name))
+    if asked is None or not _is_same(asked, visit.query("state")):
+        sentence = (
+            "What came back from Pipedrive was not asked for in this browser, or too long ago, so it was not looked at "
+            "and nothing was connected."
+        )
+        return _not_connected(visit, 400, "That did not work", sentence, name)
+    error, code = visit.query("error"), visit.query("code")
+    if error == "user_denied":
+        return _not_connected(visit, 200, "You did not allow it", "Nothing was connected.", name)
+    if error or not code:
+        sentence = "Pipedrive sent you back without letting the app in, so nothing was connected."
+        return _not_connected(visit, 400, "That did not work", sentence, name)
+    try:
+        return _take(visit, name, code)
+    except EXPECTED_ERRORS as refused:
+        return _not_connected(visit, 400, "That did not work", str(refused), name)
+
+
+def _take(visit: Visit, name: str | None, code: str) -> Response:
+    app = needed_oauth_app("Allow and Install")
+    if name is not None:
+        record = installations.reallow(visit.store, app, name, code)
+        visit.flash(f"Pipedrive lets {record.name} in again.")
+        return visit.go(_start(name))
+    installation = installations.install_with_code(visit.store, app, code)
+    return visit.go(f"{NEW}/{installation.id}")
+
+
+def _is_same(asked: dict[str, Any], given: str) -> bool:
+    recent = time.time() - asked["asked_at"] <= STATE_SECONDS
+    return hmac.compare_digest(given.encode(), asked["state"].encode()) and recent
+
+
+def _start(name: str | None) -> str:
+    """Where the way to Pipedrive begins."""
+    return NEW if name is None else f"/integrations/{name}/settings"
+
+
+def _not_connected(visit: Visit, status: int, title: str, sentence: str, name: str | None) -> Response:
+    return visit.render("not_connected.html", status, title=title, sentence=sentence, start=_start(name))

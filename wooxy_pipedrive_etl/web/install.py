@@ -1,0 +1,150 @@
+"""Add integration: a Pipedrive account lets us in (Allow and Install, or an API token), then its domain is chosen."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from wooxy_pipedrive_etl.pipedrive import OAuthApp
+from wooxy_pipedrive_etl.store.installations import Installation
+from wooxy_pipedrive_etl.sync import choices, installations
+from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, InvalidSetting
+from wooxy_pipedrive_etl.sync.oauth_app import WANTED_SCOPES, oauth_app
+
+from . import words
+from .consent import NEW
+from .headers import forms_may_lead_to
+from .visit import Visit, page
+
+_INSTALLATION = NEW + "/{installation_id:int}"
+_MAX_ID = 2**63 - 1
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route(NEW, page(_show), methods=["GET"]),
+        Route(f"{NEW}/token", page(_take_api_token), methods=["POST"]),
+        Route(_INSTALLATION, page(_show_installed), methods=["GET"]),
+        Route(f"{_INSTALLATION}/cancel", page(_cancel), methods=["POST"]),
+        Route(f"{_INSTALLATION}/domain", page(_show_domain), methods=["GET"]),
+        Route(f"{_INSTALLATION}/domain", page(_connect), methods=["POST"]),
+    ]
+
+
+# Allow and Install
+
+
+def _show(visit: Visit) -> Response:
+    return _page(visit)
+
+
+def _take_api_token(visit: Visit) -> Response:
+    api_url, api_token = visit.form.get("api_url"), visit.form.get("api_token")
+    if not api_url or not api_token:
+        return _page(visit, 422, "Give both the account's address and the API token.")
+    # As people have it from the browser.
+    api_url = api_url if "://" in api_url else f"https://{api_url}"
+    try:
+        installation = installations.install_with_api_token(visit.store, api_url, api_token)
+    except EXPECTED_ERRORS as error:
+        return _page(visit, 422, str(error))
+    return visit.go(f"{NEW}/{installation.id}")
+
+
+def _page(visit: Visit, status: int = 200, problem: str | None = None) -> Response:
+    app: OAuthApp | None = None
+    no_app = "No OAuth app is set up on this server (see docs/pages.md), so an API token is the way in."
+    try:
+        app = oauth_app()
+    except InvalidSetting as error:
+        no_app = str(error)
+    answer = visit.render(
+        "new.html",
+        status,
+        no_app=None if app is not None else no_app,
+        scopes=list(WANTED_SCOPES.values()),
+        waiting=installations.waiting(visit.store),
+        problem=problem,
+        api_url=visit.form.get("api_url"),
+    )
+    if app is not None:
+        answer.headers.update(forms_may_lead_to(app.authorize_url("")))
+    return answer
+
+
+def _show_installed(visit: Visit) -> Response:
+    """Where one goes on once an account has let us in."""
+    installation = _installation(visit)
+    if not installation.connected_to:
+        return visit.go(f"{NEW}/{installation.id}/domain")
+    return visit.render("installed.html", installation=installation)
+
+
+def _cancel(visit: Visit) -> Response:
+    installation = _installation(visit)
+    installations.forget(visit.store, installation.id)
+    visit.flash(f"{installation.company_name} was not connected, and its credentials are forgotten.")
+    return visit.go("/")
+
+
+# Select the domain
+
+
+def _show_domain(visit: Visit) -> Response:
+    installation = _installation(visit)
+    taken = choices.names_taken(visit.store)
+    typed = {
+        "name": installations.suggested_name(installation.company_domain, taken),
+        "domain": "",
+        "default_region": "",
+        "consent": "respect",
+        "on_delete": "delete",
+    }
+    return _domain_page(visit, installation, typed)
+
+
+def _connect(visit: Visit) -> Response:
+    installation = _installation(visit)
+    typed = {
+        field: visit.form.get(field) for field in ("name", "domain", "default_region", "consent", "on_delete")
+    }
+    try:
+        record, _ = installations.connect_installation(
+            visit.store,
+            installation.id,
+            name=typed["name"],
+            domain=typed["domain"],
+            default_region=typed["default_region"] or None,
+            consent=typed["consent"],
+            on_delete=typed["on_delete"],
+        )
+    except EXPECTED_ERRORS as error:
+        return _domain_page(visit, installation, typed, 422, str(error))
+    visit.flash(f"{installation.company_name} is connected with {record.domain}. Match its variables now.")
+    return visit.go(f"/integrations/{record.name}/match")
+
+
+def _domain_page(
+    visit: Visit,
+    installation: Installation,
+    typed: dict[str, str],
+    status: int = 200,
+    problem: str | None = None,
+) -> Response:
+    return visit.render(
+        "domain.html",
+        status,
+        installation=installation,
+        typed=typed,
+        problem=problem,
+        free_domains=choices.free_domains(visit.store),
+        left=choices.disconnected(visit.store, installation.company_id),
+        consent_words=words.CONSENT,
+        on_delete_words=words.ON_DELETE,
+    )
+
+
+def _installation(visit: Visit) -> Installation:
+    """The one that the path names. Raises UnknownInstallation."""
+    # A number that no column takes is nobody's.
+    return installations.get(visit.store, min(visit.request.path_params["installation_id"], _MAX_ID))

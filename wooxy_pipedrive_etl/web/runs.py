@@ -1,0 +1,84 @@
+"""The runs of a connection: the one that is waited for, and all that were."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from wooxy_pipedrive_etl.store import reports
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync.run_view import Guard, RunView, allow_once, view_run
+
+from .visit import Visit, page
+
+_PAGE = 30
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/integrations/{name}/runs", page(_runs), methods=["GET"]),
+        Route("/integrations/{name}/progress", page(_progress), methods=["GET"]),
+        Route("/integrations/{name}/progress", page(_allow), methods=["POST"]),
+    ]
+
+
+def _runs(visit: Visit) -> Response:
+    record = visit.record()
+    with reading(visit.store.engine) as connection:
+        found = reports.runs_of(connection, record.id, _PAGE + 1, _moment(visit.query("before")))
+        under_way = reports.current_run(connection, record.id)
+    runs = found[:_PAGE]
+    return visit.render(
+        "runs.html",
+        record=record,
+        tab="runs",
+        runs=runs,
+        under_way=under_way and under_way["run_id"],
+        next=runs[-1]["started_at"].isoformat() if len(found) > _PAGE else None,
+    )
+
+
+def _progress(visit: Visit) -> Response:
+    record = visit.record()
+    view = view_run(visit.store, record.name)
+    sentence = _sentence(view)
+    if visit.wants_json:
+        part = visit.render("progress_part.html", record=record, view=view)
+        html = bytes(part.body).decode()
+        return visit.json({"under_way": view.is_under_way, "sentence": sentence, "html": html})
+    return visit.render("progress.html", record=record, tab="runs", view=view, sentence=sentence)
+
+
+def _allow(visit: Visit) -> Response:
+    record, guard = visit.record(), visit.form.get("guard")
+    if guard not in ("mass_delete", "reserve") or not allow_once(
+        visit.store, record.name, cast(Guard, guard)
+    ):
+        visit.flash(
+            "That run is not the last one any more, so nothing was started; see how it stands now.", "warning"
+        )
+    return visit.go(f"/integrations/{record.name}/progress")
+
+
+def _sentence(view: RunView) -> str:
+    """How it stands, in as few words as can be: they are read out whenever they change."""
+    if view.state == "waiting":
+        return "Paused: nothing starts by itself" if view.paused else "Waiting for Dagster to start it"
+    if view.state == "running":
+        return view.progress.what if view.progress is not None else "The run has begun"
+    return {
+        "none": "Nothing was synchronized yet",
+        "completed": "Synchronization completed",
+        "tried": "Dry run completed: nothing was written",
+        "failed": "The run failed",
+    }[view.state]
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

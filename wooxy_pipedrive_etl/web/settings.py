@@ -1,0 +1,197 @@
+"""A connection's settings, and what a person does with it as a whole: pause, run, webhook, allow again, disconnect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from wooxy_pipedrive_etl.pipedrive import OAuthApp
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.locks import ConnectionBusy
+from wooxy_pipedrive_etl.sync import accounts, matching, requests, settings, status, webhooks
+from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, InvalidSetting
+from wooxy_pipedrive_etl.sync.oauth_app import WANTED_SCOPES, oauth_app
+
+from . import words
+from .headers import forms_may_lead_to
+from .visit import Visit, page
+
+_ROOT = "/integrations/{name}"
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route(f"{_ROOT}/settings", page(_show), methods=["GET"]),
+        Route(f"{_ROOT}/settings", page(_change), methods=["POST"]),
+        Route(f"{_ROOT}/pause", page(_pause), methods=["POST"]),
+        Route(f"{_ROOT}/resume", page(_resume), methods=["POST"]),
+        Route(f"{_ROOT}/sync", page(_sync), methods=["POST"]),
+        Route(f"{_ROOT}/webhook", page(_webhook), methods=["POST"]),
+        Route(f"{_ROOT}/disconnect", page(_disconnect), methods=["POST"]),
+    ]
+
+
+def _show(visit: Visit) -> Response:
+    record = visit.record()
+    typed = {
+        "default_region": record.default_region or "",
+        "consent": record.consent,
+        "on_delete": record.on_delete,
+        "ignore_empty": matching.ignores_empty_values(visit.store, record.name),
+    }
+    return _page(visit, record, typed)
+
+
+def _change(visit: Visit) -> Response:
+    record = visit.record()
+    typed: dict[str, Any] = {
+        field: visit.form.get(field) for field in ("default_region", "consent", "on_delete")
+    }
+    typed["ignore_empty"] = "ignore_empty" in visit.form
+    try:
+        settings.change_settings(
+            visit.store,
+            record.name,
+            default_region=typed["default_region"] or None,
+            consent=typed["consent"],
+            on_delete=typed["on_delete"],
+        )
+        matching.set_ignore_empty_values(visit.store, record.name, typed["ignore_empty"])
+    except (InvalidSetting, ConnectionBusy) as error:
+        return _page(visit, record, typed, 409 if isinstance(error, ConnectionBusy) else 422, str(error))
+    visit.flash("The settings are saved.")
+    return _back(visit, record)
+
+
+def _pause(visit: Visit) -> Response:
+    record = visit.record()
+    settings.pause(visit.store, record.name)
+    visit.flash(f"{record.name} is paused: no run starts by itself.")
+    return _back(visit, record)
+
+
+def _resume(visit: Visit) -> Response:
+    record = visit.record()
+    settings.resume(visit.store, record.name)
+    visit.flash(f"{record.name} goes on: what has come due meanwhile is caught up with.")
+    return _back(visit, record)
+
+
+def _sync(visit: Visit) -> Response:
+    record = visit.record()
+    try:
+        requests.request_run(
+            visit.store,
+            record.name,
+            "full" if visit.form.get("kind") == "full" else "changes",
+            allow_mass_delete="allow_mass_delete" in visit.form,
+            use_reserve="use_reserve" in visit.form,
+        )
+    except EXPECTED_ERRORS as error:
+        return _refused(visit, record, error)
+    return visit.go(f"/integrations/{record.name}/progress")
+
+
+def _webhook(visit: Visit) -> Response:
+    record = visit.record()
+    try:
+        if visit.form.get("action") == "remove":
+            found = webhooks.remove(visit.store, record.name)
+        else:
+            found = webhooks.register(visit.store, record.name, visit.request.app.state.public_url)
+    except EXPECTED_ERRORS as error:
+        return _refused(visit, record, error)
+    visit.flash(found.message)
+    return _back(visit, record)
+
+
+def _disconnect(visit: Visit) -> Response:
+    record = visit.record()
+    if visit.form.get("confirm") != record.name:
+        visit.flash(f"To disconnect it, type its name as it is here: {record.name}.", "error")
+        return _back(visit, record)
+    forget = "forget" in visit.form
+    try:
+        left = accounts.disconnect(visit.store, record.name, forget=forget)
+    except EXPECTED_ERRORS as error:
+        return _refused(visit, record, error)
+    kept = "everything of it is forgotten but the list" if forget else "its list stays as it is"
+    visit.flash(f"{record.name} is disconnected; {kept}.")
+    if left is not None:
+        visit.flash(left, "warning")
+    return visit.go("/")
+
+
+def _refused(visit: Visit, record: ConnectionRecord, error: Exception) -> Response:
+    visit.flash(str(error), "error")
+    return _back(visit, record)
+
+
+def _back(visit: Visit, record: ConnectionRecord) -> Response:
+    return visit.go(f"/integrations/{record.name}/settings")
+
+
+def _page(
+    visit: Visit,
+    record: ConnectionRecord,
+    typed: dict[str, Any],
+    code: int = 200,
+    problem: str | None = None,
+) -> Response:
+    (standing,) = status.statuses(visit.store, record.name, estimates=False)
+    app, no_app = _app()
+    webhook_url, no_webhook = _webhook_url(visit, record)
+    answer = visit.render(
+        "settings.html",
+        code,
+        record=record,
+        tab="settings",
+        typed=typed,
+        problem=problem,
+        each=standing,
+        state=words.state_of(standing),
+        consent_words=words.CONSENT,
+        on_delete_words=words.ON_DELETE,
+        missing_scopes=_missing_scopes(record),
+        no_app=no_app,
+        webhook_url=webhook_url,
+        no_webhook=no_webhook,
+        database=_database(visit.store),
+    )
+    if app is not None:
+        answer.headers.update(forms_may_lead_to(app.authorize_url("")))
+    return answer
+
+
+def _app() -> tuple[OAuthApp | None, str | None]:
+    """The OAuth app, or why there is none."""
+    try:
+        app = oauth_app()
+    except InvalidSetting as error:
+        return None, str(error)
+    return app, None if app else "No OAuth app is set up on this server (see docs/pages.md)."
+
+
+def _webhook_url(visit: Visit, record: ConnectionRecord) -> tuple[str | None, str | None]:
+    """Where Pipedrive would tell of changes, or why it can't be asked to."""
+    try:
+        return webhooks.subscription_url(visit.request.app.state.public_url, record.name), None
+    except InvalidSetting as error:
+        return None, str(error)
+
+
+def _missing_scopes(record: ConnectionRecord) -> list[str]:
+    """What the app asks for and was not given, in words. Of an API token nothing is missing."""
+    granted = WANTED_SCOPES.keys() if record.scopes is None else record.scopes
+    return [meaning for scope, meaning in WANTED_SCOPES.items() if scope not in granted]
+
+
+def _database(store: Store) -> str:
+    """Which database the list's table is in; no credentials."""
+    url = store.engine.url
+    if store.engine.dialect.name == "sqlite":
+        return f"the SQLite file {url.database}"
+    return f"the PostgreSQL database {url.database}" + (f" on {url.host}" if url.host else "")

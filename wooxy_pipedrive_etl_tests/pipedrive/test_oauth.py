@@ -1,0 +1,240 @@
+"""The app at Pipedrive's OAuth host: codes and refresh tokens against the sandbox, odd answers against a script."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from wooxy_pipedrive_etl.pipedrive import BearerTokens, Grant, OAuthApp, PipedriveClient
+from wooxy_pipedrive_etl.pipedrive import errors as e
+from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
+from wooxy_pipedrive_etl.sandbox import Account, SandboxServer
+from wooxy_pipedrive_etl_tests.consent import allow, register
+
+from .conftest import FakeClock
+from .scripted import Reply, Request, host
+
+SECRET, CODE, REFRESH = "the-client-secret", "the-one-code", "1:1:the-refresh-token"
+GRANT: dict[str, Any] = {
+    "access_token": "v1u:" + "a" * 800,
+    "token_type": "Bearer",
+    "refresh_token": REFRESH,
+    "scope": "base,contacts:read",
+    "expires_in": 3599,
+    "api_domain": "https://example.pipedrive.com",
+}
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock()
+    monkeypatch.setattr(PROCESS_BUDGETS, "clock", clock)
+    return clock
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SandboxServer]:
+    with SandboxServer(Account.empty()) as server:
+        yield server
+
+
+@pytest.fixture
+def app(server: SandboxServer) -> Iterator[OAuthApp]:
+    yield register(server)
+    server.account.clock = lambda: datetime.now(UTC)
+    server.oauth.revoke_all()
+    server.clear_requests()
+
+
+def named(url: str) -> OAuthApp:
+    return OAuthApp("id-1", SECRET, "https://sync.example.com/oauth/pipedrive/callback", url)
+
+
+def refused(status: int, code: str, **more: str) -> Reply:
+    return Reply(
+        {"success": False, "message": f"{code} {REFRESH} {CODE} {SECRET}", "error": code, **more}, status
+    )
+
+
+def works(grant: Grant) -> bool:
+    tokens = BearerTokens(lambda refused: grant.access_token, "someone")
+    with PipedriveClient(grant.api_url, tokens) as client:
+        try:
+            return client.account().company_id == 777
+        except e.InvalidToken:
+            return False
+
+
+def test_a_person_is_sent_to_the_consent_with_the_state(app: OAuthApp) -> None:
+    url = urlsplit(app.authorize_url("a state/&"))
+    assert url.path == "/oauth/authorize"
+    assert parse_qs(url.query) == {
+        "client_id": [app.client_id],
+        "redirect_uri": [app.redirect_uri],
+        "state": ["a state/&"],
+    }
+
+
+def test_a_code_becomes_a_grant_that_opens_the_account(server: SandboxServer, app: OAuthApp) -> None:
+    before = datetime.now(UTC)
+    grant = app.exchange(allow(server, app))
+    assert works(grant)
+    assert grant.scopes == {"base", "contacts:read", "users:read", "admin"}
+    assert grant.api_url == server.url
+    assert before + timedelta(seconds=3599) <= grant.expires_at <= datetime.now(UTC) + timedelta(seconds=3599)
+
+
+def test_a_code_is_good_once_and_for_five_minutes(server: SandboxServer, app: OAuthApp) -> None:
+    code, late = allow(server, app), allow(server, app)
+    app.exchange(code)
+    with pytest.raises(e.GrantRefused, match=r"used up, expired or revoked; allow the app again\.$"):
+        app.exchange(code)
+    server.account.clock = lambda: datetime.now(UTC) + timedelta(minutes=5)
+    with pytest.raises(e.GrantRefused):
+        app.exchange(late)
+
+
+def test_a_refresh_token_gives_new_access_until_it_is_revoked(server: SandboxServer, app: OAuthApp) -> None:
+    grant = app.exchange(allow(server, app))
+    renewed = app.refresh(grant.refresh_token)
+    assert renewed.access_token != grant.access_token
+    assert (renewed.refresh_token, renewed.scopes) == (grant.refresh_token, grant.scopes)
+    assert works(renewed)
+    app.revoke(grant.refresh_token)
+    app.revoke(grant.refresh_token)
+    assert not works(renewed)
+    with pytest.raises(e.GrantRefused):
+        app.refresh(grant.refresh_token)
+
+
+def test_an_app_with_a_wrong_secret_is_told_so(server: SandboxServer, app: OAuthApp) -> None:
+    wrong = OAuthApp(app.client_id, "wrong", app.redirect_uri, app.oauth_url)
+    asked: list[Callable[[], object]] = [
+        lambda: wrong.exchange(allow(server, app)),
+        lambda: wrong.refresh("any"),
+        lambda: wrong.revoke("any"),
+    ]
+    for ask in asked:
+        with pytest.raises(e.InvalidApp, match=r'401, "invalid_client.*check the client ID'):
+            ask()
+
+
+@pytest.mark.parametrize("ask", ["exchange", "refresh"])
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (refused(400, "invalid_grant"), e.GrantRefused),
+        (refused(400, "invalid_request"), e.InvalidApp),
+        (refused(401, "invalid_client"), e.InvalidApp),
+        (refused(503, "invalid_grant"), e.ServerError),
+        (refused(429, "slow_down"), e.ServerError),
+        (Reply(b"<html>", 403), e.InvalidApp),
+        (Reply(b"", 302, {"location": "https://elsewhere.example"}), e.InvalidApp),
+        (Reply([SECRET], 400), e.InvalidApp),
+        (Reply(b"\xff", 200), e.BrokenAnswer),
+        (Reply({**GRANT, "access_token": None}), e.BrokenAnswer),
+        (Reply({**GRANT, "access_token": f"{REFRESH} "}), e.BrokenAnswer),
+        (Reply({**GRANT, "refresh_token": ""}), e.BrokenAnswer),
+        (Reply({**GRANT, "expires_in": REFRESH}), e.BrokenAnswer),
+        (Reply({**GRANT, "api_domain": "http://example.com"}), e.BrokenAnswer),
+        (Reply({**GRANT, "api_domain": f"https://{REFRESH}@example.com"}), e.BrokenAnswer),
+    ],
+)
+def test_each_answer_becomes_its_error_and_none_tells_a_secret(
+    ask: str, reply: Reply, error: type[e.PipedriveError], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with host([reply]) as pipedrive, pytest.raises(error) as failure:
+        getattr(named(pipedrive.url), ask)({"exchange": CODE, "refresh": REFRESH}[ask])
+    # A second time for a code would be taken for theft.
+    tries = 3 if issubclass(error, e.TransientError) and ask == "refresh" else 1
+    assert len(pipedrive.requests) == tries
+    told = f"{failure.value!r} {failure.value.__cause__!r} {caplog.text}"
+    basic = pipedrive.requests[0].headers["authorization"].removeprefix("Basic ")
+    sent = CODE if ask == "exchange" else REFRESH
+    assert not [secret for secret in (SECRET, sent, basic) if secret in told]
+
+
+def test_what_is_sent_is_a_form_with_the_apps_credentials() -> None:
+    with host([Reply(GRANT)]) as pipedrive:
+        app = named(pipedrive.url)
+        app.exchange(CODE)
+        app.refresh(REFRESH)
+        app.revoke(REFRESH)
+    forms = [parse_qs(request.body.decode()) for request in pipedrive.requests]
+    assert forms == [
+        {"grant_type": ["authorization_code"], "code": [CODE], "redirect_uri": [app.redirect_uri]},
+        {"grant_type": ["refresh_token"], "refresh_token": [REFRESH]},
+        {"token": [REFRESH], "token_type_hint": ["refresh_token"]},
+    ]
+    for request in pipedrive.requests:
+        assert request.method == "POST"
+        assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+        assert (
+            request.headers["authorization"]
+            == f"Basic {base64.b64encode(f'id-1:{SECRET}'.encode()).decode()}"
+        )
+
+
+def test_a_renewal_is_tried_again_when_that_can_help(waits: FakeClock) -> None:
+    def answer(_: Request, number: int) -> Reply:
+        return Reply(GRANT) if number == 2 else [Reply({}, 500), Reply(GRANT, cut=1)][number]
+
+    with host(answer) as pipedrive:
+        assert named(pipedrive.url).refresh(REFRESH).refresh_token == REFRESH
+    assert len(pipedrive.requests) == 3
+    assert len(waits.waits) == 2
+
+
+def test_a_host_that_nobody_serves_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(e.Unreachable, match="try again later"):
+        named(url).exchange(CODE)
+
+
+def test_absurd_lives_are_not_believed() -> None:
+    for expires_in, longest in ((10**15, timedelta(days=1)), (-(10**15), timedelta())):
+        with host([Reply({**GRANT, "expires_in": expires_in})]) as pipedrive:
+            grant = named(pipedrive.url).refresh(REFRESH)
+        assert grant.expires_at <= datetime.now(UTC) + longest
+
+
+def test_only_the_apps_own_secret_makes_a_call_pipedrives() -> None:
+    app = named("https://oauth.pipedrive.com")
+    right = base64.b64encode(f"id-1:{SECRET}".encode()).decode()
+    assert app.is_pipedrive(f"Basic {right}")
+    assert app.is_pipedrive(f"basic  {right}")
+    for wrong in (
+        "",
+        "Basic",
+        "Basic ",
+        f"Bearer {right}",
+        right,
+        f"Basic {right[:-4]}",
+        "Basic ÿ",
+        f"Basic {SECRET}",
+    ):
+        assert not app.is_pipedrive(wrong)
+
+
+def test_credentials_go_nowhere_without_tls() -> None:
+    with pytest.raises(e.InvalidApiUrl, match="in the clear"):
+        named("http://oauth.pipedrive.com")
+
+
+def test_neither_app_nor_grant_shows_a_secret() -> None:
+    with host([Reply(GRANT)]) as pipedrive:
+        app = named(pipedrive.url)
+        grant = app.refresh(REFRESH)
+    shown = f"{app!r} {app} {grant!r} {grant} {[app, grant]}"
+    assert SECRET not in shown
+    assert REFRESH not in shown
+    assert grant.access_token not in shown

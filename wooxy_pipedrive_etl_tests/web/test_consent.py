@@ -1,0 +1,213 @@
+"""Over Pipedrive's consent page and back: what is taken, what is not looked at, and what each end says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from wooxy_pipedrive_etl.sandbox import Account
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.installations import list_installations
+from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH
+from wooxy_pipedrive_etl.web import consent
+from wooxy_pipedrive_etl_tests.scenario import DOMAIN, empty_account, small_account
+
+from .consenting import Pipedrive, consenting
+from .visitor import Visitor, text_of
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def pipedrive(visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipedrive]:
+    with consenting(small_account(), visitor, store, monkeypatch) as pipedrive:
+        yield pipedrive
+
+
+def assert_nothing_happened(pipedrive: Pipedrive) -> None:
+    """No code was exchanged, and nothing is kept."""
+    assert pipedrive.oauth_calls() == []
+    with pipedrive.store.engine.connect() as connection:
+        assert list_installations(connection) == []
+
+
+def test_the_way_over_pipedrives_page_to_the_domain(pipedrive: Pipedrive) -> None:
+    page = pipedrive.allow()
+    assert "Select the domain" in text_of(page)
+    record = pipedrive.connect()
+    assert (record.access, record.domain, record.state) == ("oauth", DOMAIN, "draft")
+    assert "Match its variables now" in text_of(pipedrive.visitor.get("/"))
+
+
+def test_consent_denied(pipedrive: Pipedrive) -> None:
+    page = pipedrive.visitor.get(pipedrive.decide("deny"))
+    assert page.status_code == 200
+    assert "You did not allow it" in text_of(page)
+    assert "Nothing was connected." in text_of(page)
+    assert 'href="/integrations/new"' in page.text
+    assert_nothing_happened(pipedrive)
+
+
+@pytest.mark.parametrize("forged", [None, "", "forged", "ä", "x" * 5000])
+def test_a_state_that_is_missing_or_forged(pipedrive: Pipedrive, forged: str | None) -> None:
+    back = httpx.URL(pipedrive.decide())
+    without = back.copy_remove_param("state")
+    page = pipedrive.visitor.get(str(without if forged is None else without.copy_set_param("state", forged)))
+    assert page.status_code == 400
+    assert "was not asked for in this browser" in text_of(page)
+    assert 'href="/integrations/new"' in page.text
+    assert_nothing_happened(pipedrive)
+    # One guess is all there is.
+    assert pipedrive.visitor.get(str(back)).status_code == 400
+    assert_nothing_happened(pipedrive)
+
+
+def test_a_state_of_another_browser(pipedrive: Pipedrive) -> None:
+    """Whose code would connect their account for us."""
+    back = pipedrive.decide()
+    other = Visitor(pipedrive.visitor.url)
+    with other.client:
+        other.sign_in()
+        assert other.get(back).status_code == 400
+    assert_nothing_happened(pipedrive)
+
+
+def test_a_state_that_is_too_old(pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch) -> None:
+    back = pipedrive.decide()
+    monkeypatch.setattr(consent, "STATE_SECONDS", -1)
+    assert pipedrive.visitor.get(back).status_code == 400
+    assert_nothing_happened(pipedrive)
+
+
+def test_a_state_that_was_used(pipedrive: Pipedrive) -> None:
+    back = pipedrive.decide()
+    assert pipedrive.visitor.get(back).status_code == 303
+    pipedrive.server.clear_requests()
+    page = pipedrive.visitor.get(back)
+    assert page.status_code == 400
+    assert pipedrive.oauth_calls() == []
+
+
+def test_a_code_that_was_used(pipedrive: Pipedrive) -> None:
+    """With a state that is right, since it was captured on the way."""
+    first = httpx.URL(pipedrive.decide())
+    assert pipedrive.visitor.get(str(first)).status_code == 303
+    again = httpx.URL(pipedrive.decide()).copy_set_param("code", first.params["code"])
+    page = pipedrive.visitor.get(str(again))
+    assert page.status_code == 400
+    assert "used up, expired or revoked" in text_of(page)
+    assert first.params["code"] not in page.text
+
+
+def test_a_code_that_is_too_old(pipedrive: Pipedrive) -> None:
+    back = pipedrive.decide()
+    pipedrive.server.account.clock = lambda: datetime.now(UTC) + timedelta(minutes=5)
+    page = pipedrive.visitor.get(back)
+    assert page.status_code == 400
+    assert "used up, expired or revoked" in text_of(page)
+
+
+@pytest.mark.parametrize("query", ["", "&error=server_error", "&code="])
+def test_neither_a_code_nor_a_denial(pipedrive: Pipedrive, query: str) -> None:
+    state = httpx.URL(pipedrive.decide()).params["state"]
+    page = pipedrive.visitor.get(f"{CALLBACK_PATH}?state={state}{query}")
+    assert page.status_code == 400
+    assert "without letting the app in" in text_of(page)
+    assert_nothing_happened(pipedrive)
+
+
+def test_who_was_signed_out_meanwhile_starts_again(pipedrive: Pipedrive) -> None:
+    back = pipedrive.decide()
+    pipedrive.visitor.client.cookies.clear()
+    sign_in = pipedrive.visitor.follow(pipedrive.visitor.get(back))
+    assert "nothing was connected. Sign in and start again." in text_of(sign_in)
+    assert "code" not in str(sign_in.url)
+    assert 'name="next" value="/integrations/new"' in sign_in.text
+    pipedrive.visitor.sign_in()
+    assert pipedrive.visitor.get(back).status_code == 400
+    assert_nothing_happened(pipedrive)
+
+
+def test_it_is_installed_already(pipedrive: Pipedrive) -> None:
+    pipedrive.connect()
+    page = pipedrive.allow()
+    assert "It is installed already" in text_of(page)
+    assert "Continue to the app: acme" in text_of(page)
+    assert 'href="/integrations/acme/match"' in page.text
+    pipedrive.connect("second.example.com", "second")
+
+
+def test_an_app_without_the_needed_scopes(pipedrive: Pipedrive) -> None:
+    pipedrive.set_scopes("base", "users:read")
+    page = pipedrive.visitor.get(pipedrive.decide())
+    assert page.status_code == 400
+    assert "without the scope contacts:read" in text_of(page)
+    with pipedrive.store.engine.connect() as connection:
+        assert list_installations(connection) == []
+
+
+def test_without_an_app_there_is_no_way_to_pipedrive(visitor: Visitor) -> None:
+    visitor.get("/integrations/new")
+    answer = visitor.post("/integrations/new/allow")
+    assert answer.status_code == 400
+    assert "needs the OAuth app" in text_of(answer)
+
+
+# Allow again
+
+
+def test_allow_again_after_access_was_revoked(pipedrive: Pipedrive) -> None:
+    pipedrive.connect()
+    with pipedrive.store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE sync_connections SET access_lost = 'revoked'")
+    assert "✗ Access lost: access was revoked" in text_of(pipedrive.visitor.get("/"))
+    answer = pipedrive.allow_again()
+    assert answer.headers["location"] == "/integrations/acme/settings"
+    assert "Pipedrive lets acme in again." in text_of(pipedrive.visitor.get("/"))
+    assert pipedrive.record().access_lost is None
+
+
+def test_allow_again_by_another_company(pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipedrive.connect()
+    with consenting(_other_company(), pipedrive.visitor, pipedrive.store, monkeypatch) as other:
+        page = other.allow_again()
+        assert page.status_code == 400
+        assert "belong to the Pipedrive company 4242" in text_of(page)
+        assert 'href="/integrations/acme/settings"' in page.text
+        assert other.server.oauth.state()["grants"] == []
+    assert pipedrive.record().api_url == pipedrive.server.url
+
+
+def _other_company() -> Account:
+    account = empty_account()
+    account.company_id = 4242
+    return account
+
+
+def test_fewer_scopes_the_next_time(pipedrive: Pipedrive) -> None:
+    pipedrive.connect()
+    pipedrive.set_scopes("base", "contacts:read")
+    pipedrive.allow_again()
+    assert pipedrive.record().scopes == frozenset({"base", "contacts:read"})
+
+
+def test_allow_again_is_for_connections_that_are_there(pipedrive: Pipedrive) -> None:
+    pipedrive.visitor.get("/integrations/new")
+    assert pipedrive.visitor.post("/integrations/nobody/allow-again").status_code == 404
+
+
+# Headers
+
+
+def test_only_pages_that_lead_to_pipedrive_may_do_so(pipedrive: Pipedrive) -> None:
+    policy = "content-security-policy"
+    allowed = f"form-action 'self' {pipedrive.server.url};"
+    assert allowed in pipedrive.visitor.get("/integrations/new").headers[policy]
+    assert "form-action 'self';" in pipedrive.visitor.get("/").headers[policy]
+    assert "form-action 'self';" in pipedrive.allow().headers[policy]

@@ -1,0 +1,245 @@
+"""Add integration without a browser: what the page says is asked for, API tokens, and the choice of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.connections import get_connection, list_connections
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.installations import list_installations
+from wooxy_pipedrive_etl.sync import accounts
+from wooxy_pipedrive_etl.sync.oauth_app import ID_VARIABLE, SECRET_VARIABLE, WANTED_SCOPES
+from wooxy_pipedrive_etl_tests.scenario import small_account
+
+from .consenting import CLIENT_SECRET, Pipedrive, consenting
+from .visitor import Visitor, text_of
+
+HOSTILE = '<script>alert("x")</script><b>&amp;'
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def account() -> Account:
+    return small_account()
+
+
+@pytest.fixture
+def pipedrive(
+    account: Account, visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pipedrive]:
+    with consenting(account, visitor, store, monkeypatch) as pipedrive:
+        yield pipedrive
+
+
+@pytest.fixture
+def server(account: Account) -> Iterator[SandboxServer]:
+    """The account without our app."""
+    with SandboxServer(account, limits=Limits(burst_per_2s=100_000)) as server:
+        yield server
+
+
+def give_token(visitor: Visitor, api_url: str, api_token: str) -> httpx.Response:
+    visitor.get("/integrations/new")
+    return visitor.post("/integrations/new/token", {"api_url": api_url, "api_token": api_token})
+
+
+def choose(visitor: Visitor, path: str, **changed: str) -> httpx.Response:
+    """Continue, on the page of the domain."""
+    fields = {
+        "name": "acme",
+        "domain": "shop.example.com",
+        "default_region": "",
+        "consent": "respect",
+        "on_delete": "delete",
+    }
+    return visitor.post(path, {**fields, **changed})
+
+
+def installed(visitor: Visitor, server: SandboxServer) -> str:
+    """The path of the page of the domain, after the account's token was given."""
+    path: str = visitor.follow(give_token(visitor, server.url, server.account.token)).headers["location"]
+    assert visitor.get(path).status_code == 200
+    return path
+
+
+# Allow and Install
+
+
+def test_the_page_says_what_is_asked_for_and_why(pipedrive: Pipedrive) -> None:
+    page = pipedrive.visitor.get("/integrations/new")
+    for words in WANTED_SCOPES.values():
+        assert words in text_of(page)
+    assert CLIENT_SECRET not in page.text
+
+
+def test_without_an_app_an_api_token_is_the_way_in(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = visitor.get("/integrations/new")
+    assert "No OAuth app is set up on this server (see docs/pages.md)" in text_of(page)
+    assert "/integrations/new/allow" not in page.text
+    monkeypatch.setenv(ID_VARIABLE, "app-1")
+    page = visitor.get("/integrations/new")
+    assert f"{SECRET_VARIABLE} is empty" in text_of(page)
+    assert "/integrations/new/allow" not in page.text
+    assert "/integrations/new/token" in page.text
+
+
+def test_accounts_that_wait_for_their_domain(pipedrive: Pipedrive) -> None:
+    pipedrive.allow()
+    page = pipedrive.visitor.get("/integrations/new")
+    company = pipedrive.server.account.company_name
+    assert f"{company} has allowed it already" in text_of(page)
+    with reading(pipedrive.store.engine) as connection:
+        (waiting,) = list_installations(connection)
+    path = f"/integrations/new/{waiting.id}"
+    assert f'href="{path}"' in page.text
+    assert "Select the domain" in text_of(pipedrive.visitor.follow(pipedrive.visitor.get(path)))
+
+
+# API tokens
+
+
+def test_an_api_token(visitor: Visitor, server: SandboxServer, store: Store) -> None:
+    path = installed(visitor, server)
+    answer = choose(visitor, path)
+    assert answer.headers["location"] == "/integrations/acme/match"
+    with reading(store.engine) as connection:
+        record = get_connection(connection, "acme")
+        assert list_installations(connection) == []
+    assert (record.access, record.state, record.domain) == ("api token", "draft", "shop.example.com")
+    page = visitor.get("/")
+    assert "○ Draft: match variables" in text_of(page)
+    assert server.account.token not in page.text + visitor.get("/integrations/new").text
+
+
+@pytest.mark.parametrize(
+    ("api_url", "api_token", "said"),
+    [
+        (None, "wrong" * 8, "401"),
+        (None, "", "Give both the account's address and the API token."),
+        ("", "f" * 40, "Give both"),
+        ("http://acme.pipedrive.com", "f" * 40, "https"),
+        ("https://acme.pipedrive.com/pipeline", "f" * 40, "acme.pipedrive.com"),
+        ("https://", "f" * 40, "URL"),
+        (None, "töken\tx", "token"),
+    ],
+)
+def test_a_token_or_an_address_that_is_wrong(
+    visitor: Visitor, server: SandboxServer, store: Store, api_url: str | None, api_token: str, said: str
+) -> None:
+    answer = give_token(visitor, server.url if api_url is None else api_url, api_token)
+    assert answer.status_code == 422
+    assert said in text_of(answer)
+    assert 'role="alert"' in answer.text
+    typed = server.url if api_url is None else api_url
+    assert f'value="{typed}"' in answer.text
+    assert not api_token or api_token not in answer.text
+    with reading(store.engine) as connection:
+        assert list_installations(connection) == []
+
+
+def test_an_address_as_people_have_it_is_taken_for_https(visitor: Visitor) -> None:
+    """It is the path that is wrong with it."""
+    answer = give_token(visitor, "acme.pipedrive.com/pipeline", "f" * 40)
+    assert (answer.status_code, "goes on after the host acme.pipedrive.com" in text_of(answer)) == (422, True)
+
+
+# The domain
+
+
+def test_the_domain_page_keeps_what_was_typed(visitor: Visitor, server: SandboxServer) -> None:
+    path = installed(visitor, server)
+    for changed, said in (
+        ({"domain": "no domain"}, "'no domain' is not a domain"),
+        ({"name": "no name"}, "The connection name 'no name' can't be used"),
+        ({"default_region": "XX"}, "'XX' is not a region"),
+        ({"consent": "no"}, "'no' is no way to treat consent"),
+        ({"on_delete": ""}, "can't be done on deletion"),
+    ):
+        answer = choose(visitor, path, **{"name": "my-name", "domain": "my.example.com", **changed})
+        assert answer.status_code == 422
+        assert said in text_of(answer)
+        typed = {"name": "my-name", "domain": "my.example.com", **changed}
+        assert f'name="name" value="{typed["name"]}"' in answer.text
+        assert f'name="domain" value="{typed["domain"]}"' in answer.text
+    answer = choose(visitor, path, on_delete="keep", consent="require", default_region="fi")
+    assert answer.status_code == 303
+    assert "○ Draft" in text_of(visitor.get("/"))
+
+
+def test_settings_of_a_new_connection(visitor: Visitor, server: SandboxServer, store: Store) -> None:
+    choose(visitor, installed(visitor, server), on_delete="keep", consent="require", default_region="fi")
+    with reading(store.engine) as connection:
+        record = get_connection(connection, "acme")
+    assert (record.on_delete, record.consent, record.default_region) == ("keep", "require", "FI")
+
+
+def test_a_name_or_a_domain_that_is_taken(visitor: Visitor, server: SandboxServer, store: Store) -> None:
+    choose(visitor, installed(visitor, server))
+    path = installed(visitor, server)
+    assert "exists already" in text_of(choose(visitor, path, domain="other.example.com"))
+    answer = choose(visitor, path, name="other")
+    assert (answer.status_code, "fed by the connection acme already" in text_of(answer)) == (422, True)
+    assert choose(visitor, path, name="other", domain="other.example.com").status_code == 303
+    with reading(store.engine) as connection:
+        assert [record.name for record in list_connections(connection)] == ["acme", "other"]
+
+
+def test_lists_that_no_account_feeds_are_offered(
+    visitor: Visitor, server: SandboxServer, store: Store
+) -> None:
+    with store.engine.begin() as connection:
+        ContactList.of_domain(connection, "free.example.com")
+    choose(visitor, installed(visitor, server))
+    page = visitor.get(installed(visitor, server))
+    assert '<option value="free.example.com">' in page.text
+    assert "shop.example.com" not in page.text.partition("<datalist")[2].partition("</datalist>")[0]
+
+
+def test_a_disconnected_connection_is_taken_up(visitor: Visitor, server: SandboxServer, store: Store) -> None:
+    choose(visitor, installed(visitor, server))
+    accounts.disconnect(store, "acme", forget=False)
+    path = installed(visitor, server)
+    assert "connected with shop.example.com as acme and is disconnected" in text_of(visitor.get(path))
+    assert choose(visitor, path).status_code == 303
+    assert "○ Draft" in text_of(visitor.get("/"))
+
+
+def test_cancelling_forgets_and_gives_back(pipedrive: Pipedrive) -> None:
+    path = httpx.URL(str(pipedrive.allow().url)).path
+    answer = pipedrive.visitor.post(path.replace("/domain", "/cancel"))
+    assert "was not connected" in text_of(pipedrive.visitor.follow(answer))
+    assert pipedrive.server.oauth.state()["grants"] == []
+    assert pipedrive.visitor.get(path).status_code == 404
+
+
+def test_what_is_not_waiting_any_more(visitor: Visitor) -> None:
+    for path in ("/integrations/new/7", "/integrations/new/7/domain", f"/integrations/new/{2**70}/domain"):
+        page = visitor.get(path)
+        assert page.status_code == 404
+        assert "not waiting for its domain any more" in text_of(page)
+    assert choose(visitor, "/integrations/new/7/domain").status_code == 404
+    assert visitor.post("/integrations/new/7/cancel").status_code == 404
+
+
+def test_hostile_names_are_shown_as_text(account: Account, visitor: Visitor, server: SandboxServer) -> None:
+    account.company_name = account.users[account.token_owner_id].name = HOSTILE
+    path = installed(visitor, server)
+    for page in (
+        visitor.get(path),
+        visitor.get("/integrations/new"),
+        choose(visitor, path, name=HOSTILE, domain=HOSTILE, default_region=HOSTILE),
+        visitor.follow(visitor.post(path.replace("/domain", "/cancel"))),
+    ):
+        assert "<script>alert" not in page.text
+        assert "<b>" not in page.text
+        assert HOSTILE in text_of(page)

@@ -1,0 +1,222 @@
+"""The run that is waited for, from the request to what came of it, and the history of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from wooxy_pipedrive_etl.store import reports, tables
+from wooxy_pipedrive_etl.store.connections import update_connection
+from wooxy_pipedrive_etl.store.reports import finish_run, newest_run_id
+from wooxy_pipedrive_etl.sync.progress import report
+from wooxy_pipedrive_etl.sync.requests import request_run, requested_run
+from wooxy_pipedrive_etl.sync.run import begin, fail
+from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, add_person, connected, email, small_account
+
+from .browser import assert_accessible
+from .served import serving
+from .visitor import PASSWORD, Visitor, text_of, visiting
+
+ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber"}
+PROGRESS = "/integrations/acme/progress"
+
+
+@pytest.fixture
+def acme(sqlite_url: str) -> Iterator[Connected]:
+    with connected(sqlite_url, small_account(3)) as acme:
+        yield acme
+
+
+@pytest.fixture
+def url(acme: Connected) -> Iterator[str]:
+    with serving(acme.store) as url:
+        yield url
+
+
+@pytest.fixture
+def visitor(url: str) -> Iterator[Visitor]:
+    with visiting(url) as visitor:
+        yield visitor.sign_in()
+
+
+def progress(visitor: Visitor) -> str:
+    answer = visitor.get(PROGRESS)
+    assert answer.status_code == 200
+    return text_of(answer)
+
+
+def test_from_the_import_to_the_end(acme: Connected, visitor: Visitor) -> None:
+    assert "Nothing was synchronized yet" in progress(visitor)
+    acme.import_rows(ROWS)
+    assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
+    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in visitor.get(PROGRESS).text
+    add_person(acme.account, 4, emails=[], phones=[])
+    with begin(acme.store, acme.name, "a run"):
+        assert "The run has begun" in progress(visitor)
+        report("Reading persons", 0, 5_000)
+        report("Reading persons", 5_000, 5_000)
+        shown = progress(visitor)
+        assert "Reading persons 5,000 of 5,000 persons" in shown
+        answer = visitor.get(PROGRESS, headers={"accept": "application/json"}).json()
+        assert (answer["under_way"], answer["sentence"]) == (True, "Reading persons")
+        assert '<progress max="5000" value="5000"' in answer["html"]
+        assert "… Running" in text_of(visitor.get("/integrations/acme/runs"))
+    assert "The run failed It ended without a word" in progress(visitor)
+    acme.sync()
+    answer = visitor.get(PROGRESS)
+    assert "Synchronization completed Persons 4 Created 3 Updated 0" in text_of(answer)
+    assert 'href="/integrations/acme/issues">See what was rejected, and why' in answer.text
+    assert "http-equiv" not in answer.text
+    assert visitor.get(PROGRESS, headers={"accept": "application/json"}).json()["under_way"] is False
+    with acme.store.engine.begin() as connection:
+        connection.execute(tables.runs.delete())
+    assert "Waiting for Dagster" not in progress(visitor)
+
+
+def test_who_waits_long_is_told_what_must_run(acme: Connected, visitor: Visitor) -> None:
+    acme.import_rows(ROWS)
+    long_ago = datetime(2026, 1, 1)
+    with acme.store.engine.begin() as connection:
+        connection.execute(tables.matchings.update().values(confirmed_at=long_ago))
+    assert "dagster-daemon run" in progress(visitor)
+    with acme.store.engine.begin() as connection:
+        update_connection(connection, acme.record().id, paused=True)
+    assert "Paused: nothing starts by itself" in progress(visitor)
+    request_run(acme.store, acme.name, "full")
+    assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
+
+
+def test_who_waits_for_tokens_or_for_another_run_is_told_nothing_of_the_daemon(
+    acme: Connected, visitor: Visitor
+) -> None:
+    acme.import_rows(ROWS)
+    with acme.store.engine.begin() as connection:
+        connection.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
+        update_connection(
+            connection,
+            acme.record().id,
+            daily_token_limit=30_000,
+            daily_tokens_left=10,
+            budget_noted_at=datetime.now(UTC).replace(tzinfo=None),
+        )
+    shown = progress(visitor)
+    assert "Of Pipedrive's 30000 tokens a day 10 are left" in shown
+    assert "dagster-daemon" not in shown
+    request_run(acme.store, acme.name, "full")
+    with acme.store.engine.begin() as connection:
+        request = json.loads(acme.record().requested_run or "")
+        request["requested_at"] = "2026-01-01T00:00:00+00:00"
+        update_connection(connection, acme.record().id, requested_run=json.dumps(request))
+    assert "dagster-daemon" in progress(visitor)
+    with begin(acme.store, acme.name, "another", answers=False) as run:
+        fail(run, "It was another one.")
+    assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
+
+
+def test_a_dry_run_says_what_would_happen(acme: Connected, visitor: Visitor) -> None:
+    acme.import_rows(ROWS)
+    add_person(acme.account, 4, emails=[email("person1@example.com")], phones=[])
+    acme.sync(dry_run=True)
+    with acme.store.engine.begin() as connection:
+        connection.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
+    answer = visitor.get(PROGRESS)
+    assert (
+        "Of 4 persons this would create 3, update 0, leave 0 as they are and not write 1; "
+        "it would delete 0 contacts and leave out 0 values." in text_of(answer)
+    )
+    issues = f"/integrations/acme/issues?run={newest(acme)}"
+    assert f'href="{issues}"' in answer.text
+    assert "Person 1" in text_of(visitor.get(issues))
+    assert "There is nothing to report" in text_of(visitor.get("/integrations/acme/issues"))
+
+
+def newest(acme: Connected) -> str:
+    with acme.store.engine.connect() as connection:
+        found = newest_run_id(connection, acme.record().id)
+    assert found is not None
+    return found
+
+
+def test_a_refused_mass_deletion_is_allowed_once(acme: Connected, visitor: Visitor) -> None:
+    for number in range(4, 34):
+        add_person(acme.account, number)
+    acme.import_rows(ROWS)
+    acme.sync()
+    for number in range(1, 31):
+        acme.account.delete_person(number)
+    with pytest.raises(Refused):
+        acme.sync()
+    answer = visitor.get(PROGRESS)
+    assert "30 of the 33 contacts would be deleted at once" in text_of(answer)
+    assert "Allow these deletions and run once more" in text_of(answer)
+    after = visitor.follow(visitor.post(PROGRESS, {"guard": "reserve"}))
+    assert "nothing was started" in text_of(after)
+    assert requested_run(acme.record()) is None
+    assert "Waiting for Dagster" in text_of(visitor.follow(visitor.post(PROGRESS, {"guard": "mass_delete"})))
+    request = requested_run(acme.record())
+    assert request is not None
+    assert (request.kind, request.dry_run, request.allow_mass_delete, request.use_reserve) == (
+        "full",
+        False,
+        True,
+        False,
+    )
+    # A second click, or one from an old page, asks for nothing.
+    acme.sync(allow_mass_delete=True)
+    visitor.post(PROGRESS, {"guard": "mass_delete"})
+    assert requested_run(acme.record()) is None
+
+
+def test_the_history_of_runs(acme: Connected, visitor: Visitor) -> None:
+    assert "There are no runs yet." in text_of(visitor.get("/integrations/acme/runs"))
+    acme.import_rows(ROWS)
+    acme.sync()
+    first = acme.rows(tables.runs)[0]["started_at"]
+    with acme.store.engine.begin() as connection:
+        for number in range(35):
+            run_id = f"older-{number}"
+            reports.begin_run(connection, acme.record().id, run_id, "changes")
+            finish_run(connection, acme.record().id, run_id, "failed", f"<b>Failed</b> {number}")
+            began = first - timedelta(minutes=number + 1)
+            connection.execute(
+                tables.runs.update()
+                .where(tables.runs.c.run_id == run_id)
+                .values(started_at=began, finished_at=began + timedelta(seconds=75))
+            )
+    answer = visitor.get("/integrations/acme/runs")
+    shown = text_of(answer)
+    assert "full ✓ Completed" in shown
+    assert "changes ✗ Failed 1 min 15 s" in shown
+    assert "<b>Failed</b> 0" in shown
+    assert "<b>Failed</b> 29" not in shown
+    older = answer.text.partition('rel="next" href="')[2].partition('"')[0]
+    rest = text_of(visitor.get(f"/integrations/acme/runs{older}"))
+    assert [f"Failed</b> {number}" in rest for number in (28, 29, 34)] == [False, True, True]
+    assert visitor.get("/integrations/acme/runs?before=x").status_code == 200
+
+
+def test_the_page_follows_the_run_in_place(acme: Connected, url: str, browser_page: Page) -> None:
+    acme.import_rows(ROWS)
+    browser_page.goto(url + PROGRESS)
+    browser_page.fill("#password", PASSWORD)
+    browser_page.click("main button")
+    sentence = browser_page.locator("#sentence")
+    expect(sentence).to_have_text("Waiting for Dagster to start it")
+    assert_accessible(browser_page)
+    browser_page.evaluate("window.sameDocument = true")
+    with begin(acme.store, acme.name, "a run"):
+        report("Mapping persons", 0, 3)
+        expect(sentence).to_have_text("Mapping persons")
+        expect(browser_page.locator("progress")).to_have_attribute("max", "3")
+        assert_accessible(browser_page)
+    acme.sync()
+    expect(sentence).to_have_text("Synchronization completed")
+    assert browser_page.evaluate("window.sameDocument") is True
+    assert_accessible(browser_page)
+    browser_page.get_by_role("link", name="All runs").click()
+    expect(browser_page.get_by_role("heading", name="Runs")).to_be_visible()
+    assert_accessible(browser_page)

@@ -1,0 +1,117 @@
+"""What Pipedrive tells of an uninstalled app: believed with the app's secret, and what becomes of connections then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.installations import list_installations
+from wooxy_pipedrive_etl.sync import matching, requests
+from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, SECRET_VARIABLE
+from wooxy_pipedrive_etl_tests.scenario import small_account
+
+from .consenting import CLIENT_ID, CLIENT_SECRET, Pipedrive, consenting
+from .visitor import Visitor, text_of
+
+APP = (CLIENT_ID, CLIENT_SECRET)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def pipedrive(visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipedrive]:
+    with consenting(small_account(), visitor, store, monkeypatch) as pipedrive:
+        pipedrive.connect()
+        yield pipedrive
+
+
+def tell(pipedrive: Pipedrive, auth: tuple[str, str] | None = APP, **changed: Any) -> httpx.Response:
+    """Pipedrive's call, without anything of a browser."""
+    account = pipedrive.server.account
+    body = {
+        "client_id": CLIENT_ID,
+        "company_id": account.company_id,
+        "user_id": account.token_owner_id,
+        "timestamp": "2026-11-25T10:00:00Z",
+        **changed,
+    }
+    with httpx.Client(trust_env=False) as client:
+        return client.request("DELETE", pipedrive.visitor.url + CALLBACK_PATH, json=body, auth=auth)
+
+
+def test_an_uninstalled_app(pipedrive: Pipedrive) -> None:
+    pipedrive.allow()
+    matching.suggest_matching(pipedrive.store, "acme")
+    requests.request_run(pipedrive.store, "acme", "full", dry_run=True)
+    pipedrive.server.uninstall_app()
+    record = pipedrive.record()
+    assert record.requested_run is None
+    assert (record.state, record.access_lost) == ("disconnected", "uninstalled")
+    assert record.encrypted_oauth_tokens is None
+    with pipedrive.store.engine.connect() as connection:
+        assert list_installations(connection) == []
+    page = pipedrive.visitor.get("/")
+    assert "✗ Access lost: the app was uninstalled in Pipedrive" in text_of(page)
+    assert 'href="/integrations/acme/settings">Allow again' in page.text
+    pipedrive.allow_again()
+    assert pipedrive.record().state == "draft"
+    assert "○ Draft" in text_of(pipedrive.visitor.get("/"))
+
+
+@pytest.mark.parametrize("auth", [None, (CLIENT_ID, "wrong"), ("other", CLIENT_SECRET), ("", ""), ("ä", "ä")])
+def test_who_does_not_know_the_secret(pipedrive: Pipedrive, auth: tuple[str, str] | None) -> None:
+    answer = tell(pipedrive, auth)
+    assert answer.status_code == 401
+    assert "basic" in answer.headers["www-authenticate"].lower()
+    assert pipedrive.record().state == "draft"
+
+
+def test_without_an_app_nobody_knows_the_secret(
+    pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, "")
+    assert tell(pipedrive, (CLIENT_ID, "")).status_code == 401
+    assert pipedrive.record().state == "draft"
+
+
+def test_the_session_of_a_browser_is_no_secret(pipedrive: Pipedrive) -> None:
+    answer = pipedrive.visitor.client.request("DELETE", CALLBACK_PATH, json={})
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"client_id": "other"}, 400),
+        ({"company_id": "many"}, 400),
+        ({"company_id": 0}, 400),
+        ({"company_id": 2**70}, 400),
+        ({"user_id": None}, 400),
+        ({"filling": "x" * 5000}, 413),
+    ],
+)
+def test_what_is_no_word_of_an_uninstallation(
+    pipedrive: Pipedrive, changed: dict[str, Any], status: int
+) -> None:
+    assert tell(pipedrive, **changed).status_code == status
+    assert pipedrive.record().state == "draft"
+
+
+def test_users_that_are_not_connected(pipedrive: Pipedrive) -> None:
+    assert tell(pipedrive, user_id=4711).status_code == 200
+    assert tell(pipedrive, company_id=4711).status_code == 200
+    assert pipedrive.record().state == "draft"
+
+
+def test_ids_as_text(pipedrive: Pipedrive) -> None:
+    account = pipedrive.server.account
+    answer = tell(pipedrive, company_id=str(account.company_id), user_id=str(account.token_owner_id))
+    assert answer.status_code == 200
+    assert pipedrive.record().state == "disconnected"
