@@ -175,11 +175,12 @@ class _Pages:
         shown = match_page.read_page(visit.store, _name(visit), self._samples, typed, ignore_empty)
         theirs: dict[str, str] = {}
         if status == 409:
-            stored = match_page.read_page(visit.store, _name(visit), self._samples)
+            stored = {row.key: row for row in match_page.check_rows(visit.store, _name(visit), {})[1]}
             theirs = {
-                other.key: f"“{other.wooxy}”" if other.choice != "none" else "not imported"
-                for mine, other in zip(shown.rows, stored.rows, strict=True)
-                if (mine.choice, mine.wooxy.strip()) != (other.choice, other.wooxy)
+                mine.key: f"“{other.wooxy}”" if other.choice != "none" else "not imported"
+                for mine in shown.rows
+                if (other := stored.get(mine.key)) is not None
+                and (mine.choice, mine.wooxy.strip()) != (other.choice, other.wooxy)
                 and not mine.choice == other.choice == "none"
             }
         return self._render(visit, shown, status, errors=errors, theirs=theirs)

@@ -28,7 +28,7 @@ class _Fields(HTMLParser):
         super().__init__()
         self.fields: dict[str, str] = {}
         self.seen: list[str] = []
-        self._select = ""
+        self._select = self._chosen = ""
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attributes}
@@ -39,9 +39,16 @@ class _Fields(HTMLParser):
         elif tag == "select":
             self._select = given["name"]
         elif tag == "option" and self._select and "selected" in given:
-            self.fields[self._select] = given.get("value", "") or "String"
+            self.fields[self._select] = given.get("value", "")
+            # Without a value, the text is it.
+            self._chosen = "" if "value" in given else self._select
         elif tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
             self.fields[given["name"]] = given.get("value", "on")
+
+    def handle_data(self, data: str) -> None:
+        if self._chosen:
+            self.fields[self._chosen] = data
+            self._chosen = ""
 
 
 @dataclass
@@ -228,6 +235,16 @@ def test_a_conflict_shows_both_versions(editor: Editor) -> None:
     # Who has been told may save.
     mine.press("draft")
     assert editor.open().fields["wooxy:city"] == "mine"
+
+
+def test_a_conflict_about_a_row_of_a_field_that_is_gone(editor: Editor) -> None:
+    editor.open().press("import", _new("city", "town"))
+    editor.acme.account.delete_field("city")
+    editor.open().press("fetch")
+    mine = Editor(editor.acme, editor.visitor).open()
+    editor.press("draft", {"choice:city": "none"})
+    assert mine.press("draft", _new("note", "remark")).status_code == 409
+    assert "The other version: not imported" in mine.row("note")
 
 
 def test_suggestions(editor: Editor) -> None:
