@@ -73,6 +73,7 @@ def test_a_draft(acme: Connected, visitor: Visitor) -> None:
 def test_an_active_connection(acme: Connected, account: Account, visitor: Visitor) -> None:
     add_person(account, 4, emails=[], phones=[])
     acme.import_all()
+    assert "Next run Soon: the list does not have what was imported yet" in front(visitor)
     acme.sync()
     page = visitor.get("/")
     budget = acme.status()["budget"]
