@@ -15,12 +15,11 @@ from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.progress import Progress, read_progress
 
 from . import watch
+from .errors import Guard, guard_of
 from .requests import RequestedRun, request_run, requested_run
 
 # Dagster's sensor looks every few seconds; after this it probably does not run.
 LONG_WAIT = timedelta(seconds=60)
-
-Guard = Literal["mass_delete", "reserve"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def view_run(store: Store, name: str) -> RunView:
         return RunView("none")
     if newest["state"] in _STATES:
         return RunView(_STATES[newest["state"]], newest)
-    return RunView("failed", newest, guard=_guard(newest["message"]))
+    return RunView("failed", newest, guard=guard_of(newest["message"]))
 
 
 def allow_once(store: Store, name: str, guard: Guard) -> RequestedRun | None:
@@ -114,12 +113,3 @@ def _due_since(
     ):
         return None
     return max(in_force.confirmed_at.replace(tzinfo=UTC), free_since)
-
-
-def _guard(message: str | None) -> Guard | None:
-    """Each refusal names the option that allows it."""
-    if message is None:
-        return None
-    if "--allow-mass-delete" in message:
-        return "mass_delete"
-    return "reserve" if "--use-reserve" in message else None

@@ -10,7 +10,8 @@ from starlette.routing import BaseRoute, Route
 
 from wooxy_pipedrive_etl.store import reports
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync.run_view import Guard, RunView, allow_once, view_run
+from wooxy_pipedrive_etl.sync.errors import Guard
+from wooxy_pipedrive_etl.sync.run_view import RunView, allow_once, view_run
 
 from .visit import Visit, page
 
