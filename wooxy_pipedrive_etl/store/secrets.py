@@ -60,7 +60,7 @@ class SecretBox:
 
     def derived_key(self, purpose: str) -> bytes:
         """32 bytes for one more purpose, of no use for any other."""
-        return _derive(self._master, purpose.encode())
+        return _derive(self._master, b"other: " + purpose.encode())
 
     def hash_phone(self, phone_number: str) -> str:
         return hmac.new(self._hash_key, phone_number.encode(), hashlib.sha256).hexdigest()

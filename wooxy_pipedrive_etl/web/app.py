@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -69,7 +69,8 @@ def build_app(
                 Route(webhooks.PATH, receiver.receive, methods=["POST"]),
                 *uninstall.routes(),
                 Mount("/static", _Assets(directory=static)),
-                Mount("/", routes=pages, middleware=[session]),
+                # Not a Mount: that would take every path, also with a method that its route does not have.
+                *(_with(session, route) for route in pages),
             ],
             middleware=[Middleware(_Headers)],
         )
@@ -82,6 +83,11 @@ def build_app(
     app.state.public_url = public_url
     app.state.hosts = _LOOPBACK | {urlsplit(public_url).hostname or ""} | set(hosts)
     return app
+
+
+def _with(middleware: Middleware, route: BaseRoute) -> Route:
+    assert isinstance(route, Route)
+    return Route(route.path, route.endpoint, methods=sorted(route.methods or ()), middleware=[middleware])
 
 
 def _nothing_here(visit: Visit) -> Response:
