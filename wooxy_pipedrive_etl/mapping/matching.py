@@ -8,6 +8,8 @@ fed all ask it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -91,6 +93,14 @@ class ColumnChanges(NamedTuple):
 
 def empty_matching(ignore_empty_values: bool = True) -> Matching:
     return Matching.of(ignore_empty_values, [])
+
+
+def version_of(matching: Matching) -> str:
+    """16 hex digits that are the same for matchings that say the same. A label, or the type that a field had, is
+    nothing that a person chose."""
+    rows = sorted((row.pipedrive, row.wooxy, row.format) for row in _rows(matching))
+    said = json.dumps([matching.ignore_empty_values, rows])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def auto_match(variables: pd.DataFrame, matching: Matching, list_variables: pd.DataFrame) -> Matching:

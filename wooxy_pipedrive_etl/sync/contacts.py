@@ -21,7 +21,6 @@ from wooxy_pipedrive_etl.store import connections, inbox, reports, tables
 from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, newest_version
 
 from .errors import ALLOW_MASS_DELETE
-from .matching import version_of_matching
 from .progress import report
 from .run import SyncRun
 
@@ -98,8 +97,6 @@ def plan_contacts(run: SyncRun) -> Plan:
             sample=sample,
         )
         run.note(connection, **plan.counts)
-        if run.dry_run:
-            run.note(connection, matching_version=version_of_matching(run.matching))
     report("Comparing with the list", persons, persons)
     run.planned = True
     return plan

@@ -20,6 +20,7 @@ from wooxy_pipedrive_etl.mapping.matching import (
     column_changes,
     match_table,
     preview_plan,
+    version_of,
 )
 from wooxy_pipedrive_etl.mapping.preview import Preview
 from wooxy_pipedrive_etl.store import Store, connections
@@ -39,7 +40,6 @@ from .matching import (
     editing,
     latest_view,
     save,
-    version_of_matching,
 )
 from .previews import SampleCache
 
@@ -122,7 +122,7 @@ def read_page(
         dry_run = last_dry_run(connection, view.record.id)
     rows = _page_rows(view, tried, typed or {}, sample.previews)
     targetable = view.list_variables[view.list_variables["targetable"]]
-    version = version_of_matching(view.matching)
+    version = version_of(view.matching)
     return MatchPage(
         record=view.record,
         version=version,
@@ -141,7 +141,7 @@ def check_rows(store: Store, name: str, typed: Mapping[str, TypedRow]) -> tuple[
     """The version of the latest matching, and all rows as they would be with what was typed; without previews."""
     with reading(store.engine) as connection:
         view = latest_view(connection, connections.get_connection(connection, name))
-    return version_of_matching(view.matching), _page_rows(view, _tried(view, typed, None), typed, {})
+    return version_of(view.matching), _page_rows(view, _tried(view, typed, None), typed, {})
 
 
 def save_draft(
@@ -158,7 +158,7 @@ def save_draft(
     """
     with editing(store, name) as (connection, view):
         matching = _asked_for(view, typed, ignore_empty_values, expected_version)
-        version = version_of_matching(matching)
+        version = version_of(matching)
         if version != expected_version:
             save(connection, view.record, matching, confirmed=False)
         return version
@@ -221,7 +221,7 @@ class _Tried:
 def _asked_for(
     view: MatchView, typed: Mapping[str, TypedRow], ignore_empty_values: bool, expected_version: str
 ) -> Matching:
-    if version_of_matching(view.matching) != expected_version:
+    if version_of(view.matching) != expected_version:
         raise MatchingChanged(
             "Somebody else has changed this matching since you loaded the page, so nothing of yours was saved; look at "
             "the other version, then save yours in its place, or load the page again and change that."

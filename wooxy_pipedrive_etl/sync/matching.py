@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -104,14 +102,6 @@ def match_table_of_run(run: SyncRun) -> pd.DataFrame:
     """The Match variables table as it stands in a run."""
     with reading(run.store.engine) as connection:
         return _table(connection, _view_of(connection, run.record, run.matching))
-
-
-def version_of_matching(matching: StoredMatching | Matching) -> str:
-    """16 hex digits that are the same for matchings that say the same, whatever their revision. A label, or the type
-    that a field had, is nothing that a person chose."""
-    rows = sorted((key, wooxy, format_) for key, _, wooxy, format_ in _rows(matching.variables))
-    said = json.dumps([matching.ignore_empty_values, rows])
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def check_draft(run: SyncRun) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import ContactList, DraftedList, ListSettings, drop_plan
-from wooxy_pipedrive_etl.mapping.matching import Matching, column_changes
+from wooxy_pipedrive_etl.mapping.matching import Matching, column_changes, version_of
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Usage
 from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
@@ -161,6 +161,9 @@ def begin(
                 # There is nothing yet that could have changed.
                 kind = "full"
             reports.begin_run(connection, record.id, run_id, kind)
+            if dry_run:
+                version = version_of(_matching_of(matching))
+                reports.update_run(connection, record.id, run_id, matching_version=version)
             if answers:
                 requests.fulfil(
                     connection,

@@ -84,7 +84,7 @@ def allow_once(store: Store, name: str, guard: Guard) -> RequestedRun | None:
         store,
         name,
         view.run["kind"],
-        # Of a run that got as far as its plan it is known that nothing was to be written.
+        # Only dry runs have one.
         dry_run=view.run["matching_version"] is not None,
         allow_mass_delete=guard == "mass_delete",
         use_reserve=guard == "reserve",

@@ -13,7 +13,9 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import budget
 from wooxy_pipedrive_etl.sync.budget import BudgetReserve, estimate, reserve
 from wooxy_pipedrive_etl.sync.errors import InvalidSetting
+from wooxy_pipedrive_etl.sync.requests import cancel_request
 from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.run_view import allow_once
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, seeded_account, small_account
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name"}
@@ -107,6 +109,21 @@ def test_a_person_may_let_a_run_use_the_reserve(sqlite_url: str) -> None:
             acme.sync()
         acme.sync(use_reserve=True)
         assert acme.status()["last_run"]["state"] == "success"
+
+
+def test_a_dry_run_that_the_reserve_refused_is_asked_for_again_as_a_dry_run(sqlite_url: str) -> None:
+    """Whoever allows it the reserve has not allowed it to write."""
+    with connected(sqlite_url, small_account(), limits=SMALLEST) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        for dry_run in (True, False):
+            _spend_down_to(acme, 6_000)
+            with pytest.raises(BudgetReserve):
+                acme.sync(dry_run=dry_run, draft=dry_run)
+            request = allow_once(acme.store, acme.name, "reserve")
+            assert request is not None
+            assert (request.dry_run, request.use_reserve) == (dry_run, True)
+            cancel_request(acme.store, acme.name)
 
 
 def test_the_reserve_is_a_setting(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.mapping.matching import Matching, version_of
 from wooxy_pipedrive_etl.store import reports, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import latest_matching
-from wooxy_pipedrive_etl.sync import matching, watch
+from wooxy_pipedrive_etl.sync import watch
 from wooxy_pipedrive_etl.sync.errors import InvalidMatching, NotImported, SyncError
 from wooxy_pipedrive_etl.sync.run import Kind, begin
 from wooxy_pipedrive_etl.sync.watch import Due
@@ -125,7 +126,7 @@ def test_a_dry_run_before_the_first_import(database_url: str) -> None:
             found = reports.read_issues(connection, acme.record().id, pending=True)
         assert draft is not None
         assert (report["state"], report["kind"], report["created"]) == ("dry_run", "full", 3)
-        assert report["matching_version"] == matching.version_of_matching(draft)
+        assert report["matching_version"] == version_of(Matching(draft.ignore_empty_values, draft.variables))
         assert [(issue["person_id"], issue["reason"]) for issue in found] == [(4, "no_identifier")]
         acme.import_rows(BEFORE)
         done = acme.sync()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from wooxy_pipedrive_etl.mapping.matching import Matching, version_of
 from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import latest_matching
@@ -169,7 +170,7 @@ def test_a_version_tells_matchings_apart_by_what_a_person_chose(sqlite_url: str)
         with reading(connection.store.engine) as database:
             stored = latest_matching(database, connection.record().id)
         assert stored is not None
-        return matching.version_of_matching(stored)
+        return version_of(Matching(stored.ignore_empty_values, stored.variables))
 
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(BEFORE)
