@@ -119,5 +119,5 @@ def browser_page(browser: Browser) -> Iterator[Page]:
 
 
 def _is_error(message: ConsoleMessage) -> bool:
-    """Chromium also tells of every form that was refused, which is no error of a script."""
-    return message.type == "error" and not re.search(r"status of (409|422) ", message.text)
+    """Chromium also tells of every page that refuses something, which is no error of a script."""
+    return message.type == "error" and not re.search(r"status of (404|409|422) ", message.text)

@@ -266,3 +266,21 @@ def test_signing_in_with_a_browser(store: Store, browser_page: Page) -> None:
         assert browser_page.evaluate("document.cookie") == ""
         browser_page.get_by_role("button", name="Sign out").click()
         browser_page.get_by_label("Administrator's password").wait_for()
+
+
+@pytest.mark.usefixtures("without_password")
+def test_choosing_the_password_with_a_browser(store: Store, browser_page: Page) -> None:
+    app = build_app(store)
+    with serving(store, app=app) as url:
+        browser_page.goto(f"{url}/welcome?invitation={app.state.passwords.invitation}")
+        assert_accessible(browser_page)
+        for password, again in ((PASSWORD, "another one that is long"), (PASSWORD, PASSWORD)):
+            browser_page.get_by_label("Password", exact=True).fill(password)
+            browser_page.get_by_label("The same password again").fill(again)
+            browser_page.get_by_role("button", name="Choose it and sign in").click()
+            browser_page.wait_for_load_state()
+            assert_accessible(browser_page)
+        browser_page.get_by_role("heading", name="Integrations").wait_for()
+        browser_page.goto(f"{url}/integrations/nowhere/match")
+        browser_page.get_by_role("heading", name="That did not work").wait_for()
+        assert_accessible(browser_page)
