@@ -146,6 +146,13 @@ def test_from_adding_an_integration_to_the_list_and_on(world: World, browser_pag
     expect(page.get_by_role("alert").first).to_contain_text("more than one row")
     assert_accessible(page)
 
+    # Whoever allows it once more is led on to what is there.
+    page.goto(f"{world.url}/integrations/new")
+    page.get_by_role("button", name="Allow and Install").click()
+    page.get_by_role("button", name="Allow and Install").click()
+    expect(page.get_by_role("link", name="Continue to the app: acme")).to_be_visible()
+    assert_accessible(page)
+
     for path in ("", "/integrations/acme/runs", "/integrations/acme/settings", "/integrations/acme/contacts"):
         page.goto(world.url + path)
         assert_accessible(page)
