@@ -92,9 +92,16 @@ def forgetful_receiver(store: Store) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def visitor(store: Store) -> Iterator[Visitor]:
-    """Signed in, on the pages of `store`."""
-    with serving(store) as url, visitors.visiting(url) as visitor:
+def url(store: Store) -> Iterator[str]:
+    """The root of the pages of `store`."""
+    with serving(store) as url:
+        yield url
+
+
+@pytest.fixture
+def visitor(url: str) -> Iterator[Visitor]:
+    """Signed in."""
+    with visitors.visiting(url) as visitor:
         yield visitor.sign_in()
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page
 
+from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl_tests.scenario import Connected, add_person, connected, email, small_account
 
 from .browser import assert_accessible
-from .served import serving
-from .visitor import PASSWORD, Visitor, text_of, visiting
+from .visitor import PASSWORD, Visitor, text_of
 
 ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber", "city": "contactCity"}
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -31,15 +31,8 @@ def acme(sqlite_url: str) -> Iterator[Connected]:
 
 
 @pytest.fixture
-def url(acme: Connected) -> Iterator[str]:
-    with serving(acme.store) as url:
-        yield url
-
-
-@pytest.fixture
-def visitor(url: str) -> Iterator[Visitor]:
-    with visiting(url) as visitor:
-        yield visitor.sign_in()
+def store(acme: Connected) -> Store:
+    return acme.store
 
 
 def test_the_list_is_searched(acme: Connected, visitor: Visitor) -> None:

@@ -18,9 +18,7 @@ from wooxy_pipedrive_etl.sync.oauth_app import ID_VARIABLE, SECRET_VARIABLE, WAN
 from wooxy_pipedrive_etl_tests.scenario import small_account
 
 from .consenting import CLIENT_SECRET, Pipedrive, consenting
-from .visitor import Visitor, text_of
-
-HOSTILE = '<script>alert("x")</script><b>&amp;'
+from .visitor import HOSTILE, Visitor, text_of
 
 
 @pytest.fixture

@@ -18,9 +18,7 @@ from wooxy_pipedrive_etl.web.words import State, state_of
 from wooxy_pipedrive_etl_tests.scenario import Connected, add_person, connected, small_account
 
 from .served import serving
-from .visitor import Visitor, text_of, visiting
-
-HOSTILE = '<script>alert("x")</script><b>&amp;'
+from .visitor import HOSTILE, Visitor, text_of, visiting
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from wooxy_pipedrive_etl.store import reports, tables
+from wooxy_pipedrive_etl.store import Store, reports, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.reports import finish_run, newest_run_id
 from wooxy_pipedrive_etl.sync.progress import report
@@ -18,8 +18,7 @@ from wooxy_pipedrive_etl.sync.run import begin, fail
 from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, add_person, connected, email, small_account
 
 from .browser import assert_accessible
-from .served import serving
-from .visitor import PASSWORD, Visitor, text_of, visiting
+from .visitor import PASSWORD, Visitor, text_of
 
 ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber"}
 PROGRESS = "/integrations/acme/progress"
@@ -32,15 +31,8 @@ def acme(sqlite_url: str) -> Iterator[Connected]:
 
 
 @pytest.fixture
-def url(acme: Connected) -> Iterator[str]:
-    with serving(acme.store) as url:
-        yield url
-
-
-@pytest.fixture
-def visitor(url: str) -> Iterator[Visitor]:
-    with visiting(url) as visitor:
-        yield visitor.sign_in()
+def store(acme: Connected) -> Store:
+    return acme.store
 
 
 def progress(visitor: Visitor) -> str:

@@ -20,10 +20,9 @@ from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, connected, sm
 
 from .consenting import CLIENT_SECRET, Pipedrive, consenting
 from .served import serving
-from .visitor import Visitor, text_of, visiting
+from .visitor import HOSTILE, Visitor, text_of, visiting
 
 SETTINGS = "/integrations/acme/settings"
-HOSTILE = '<script>alert("x")</script><b>&amp;'
 
 
 @pytest.fixture

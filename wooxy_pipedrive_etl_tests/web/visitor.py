@@ -11,6 +11,8 @@ from html.parser import HTMLParser
 import httpx
 
 PASSWORD = "the password of the tests"
+# What a name of a person, a field or a company may be.
+HOSTILE = '<script>alert("x")</script><b>&amp;'
 
 
 class Visitor:
