@@ -6,9 +6,10 @@ In each round the account is edited, hints of webhooks come in, now and then the
 a process of its own: of its calls to Pipedrive a share goes wrong, it may be killed with SIGKILL, and PostgreSQL may be
 stopped and started under it or before it. It is tried three times at most. If it has committed, the twin, which has the
 same account without faults, makes a run of the same kind. Every tenth round both make undisturbed runs, of changes and
-then full ones, and are compared to the byte after each: lists, links, issues, snapshots. It is an error, too, if a
-further run writes anything, if a lock, a session or a table is left, and if a run breaks off for another reason than
-what was done to it.
+then full ones, and are compared to the byte after each: lists, links, issues, snapshots.
+
+It is an error, too, if a run that did not commit has changed the list, if a run with nothing to do writes anything, if
+a lock, a session or a table is left, and if a run breaks off for another reason than what was done to it.
 
 An HTML 403 stops a credential for an hour, in the process that has met it; the next run is another process.
 
@@ -47,6 +48,7 @@ from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.sync.run import Kind
 from wooxy_pipedrive_etl_tests.conformance.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.conformance.killing import started
+from wooxy_pipedrive_etl_tests.conformance.sync_process import writing
 from wooxy_pipedrive_etl_tests.scenario import new_token
 
 Trouble = Literal["nothing", "kill", "immediate", "fast"]
@@ -171,7 +173,8 @@ class Soak:
     rng: random.Random
     postgres: RestartedPostgres | None
     report: Report
-    _moments: dict[Kind, int] = field(default_factory=dict)
+    # What the last good run of a kind told, whose moments the next one's are like.
+    _moments: dict[Kind, list[str]] = field(default_factory=dict)
     # Whether a walk may have been broken off that a later round went on with: deletions that no event told of, which
     # happened between, are found by the next full run.
     _walk_given_up: bool = False
@@ -202,13 +205,18 @@ class Soak:
         trouble = self._trouble()
         if self.postgres is not None and rng.random() < 0.1:
             self._restart(self.postgres, "fast", "between runs")
-        good_runs = self.soaked.good_runs()
+        good_runs, contacts = self.soaked.standing()
         server.fault_mix = FaultMix(report.fault_rate, _KINDS, rng.randrange(1_000_000))
         returncode, error = self._run(kind, trouble)
         report.faults.update(server.mixed_faults_struck)
         server.fault_mix = None
         report.left += [f"round {report.rounds}: {each}" for each in self.soaked.left_behind()]
-        committed = self.soaked.good_runs() > good_runs
+        good_runs_now, contacts_now = self.soaked.standing()
+        committed = good_runs_now > good_runs
+        if not committed and contacts_now != contacts:
+            report.differences.append(
+                f"round {report.rounds}: a {kind} run that was not good changed the list"
+            )
         if returncode == 0:
             report.good[kind] += 1
         elif returncode == -signal.SIGKILL and trouble == "kill":
@@ -226,21 +234,27 @@ class Soak:
 
     def _run(self, kind: Kind, trouble: Trouble) -> tuple[int, str]:
         """A run in a process of its own, with the trouble at a random moment; its exit code and its last words."""
-        moment = self.rng.randrange(self._moments.get(kind, _MOMENTS))
+        moment = self._moment(kind)
         delay = self.rng.uniform(0, _LONGEST_DELAY)
-        moments = 0
+        moments: list[str] = []
         with tempfile.TemporaryFile("w+") as errors:
             with started(self.soaked.url, kind, "steps", errors) as process:
                 assert process.stdout is not None
-                for _ in process.stdout:
-                    if moments == moment:
+                for line in process.stdout:
+                    if len(moments) == moment:
                         self._strike(process, trouble, delay)
-                    moments += 1
+                    moments.append(line.strip())
             errors.seek(0)
             last = [line for line in errors.read().splitlines() if re.match(r"[\w.]+(:|$)", line)][-1:]
         if process.returncode == 0:
             self._moments[kind] = moments
         return process.returncode, "".join(last)
+
+    def _moment(self, kind: Kind) -> int:
+        """Every other one while the list is written, the rest at any moment."""
+        known = self._moments.get(kind, [""] * _MOMENTS)
+        writes = writing(known) if self.rng.random() < 0.5 else None
+        return self.rng.choice(writes or range(len(known)))
 
     def _strike(self, process: subprocess.Popen[str], trouble: Trouble, delay: float) -> None:
         with suppress(subprocess.TimeoutExpired):
