@@ -127,6 +127,8 @@ def main() -> None:
     chosen = parser.parse_args()
     # The sandbox goes wrong on purpose.
     logging.disable(logging.WARNING)
+    # Who ends it early must not be left with a PostgreSQL server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped before the last round."))
     reports = []
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         os.environ |= {"WOOXY_PIPEDRIVE_HOME": folder, "DAGSTER_HOME": str(Path(folder) / "dagster")}
@@ -159,12 +161,14 @@ def _soaked(databases: Databases, postgres: RestartedPostgres | None, chosen: ar
         soak = Soak(
             *worlds, Editor(account, rng), rng, random.Random(f"troubles {chosen.seed}"), postgres, report
         )
-        while report.rounds < chosen.rounds:
-            soak.play_round()
-            if report.rounds % _ROUNDS_BETWEEN_LOOKS == 0 or report.rounds == chosen.rounds:
-                soak.look()
-    report.seconds = round(time.monotonic() - began, 1)
-    report.print()
+        try:
+            while report.rounds < chosen.rounds:
+                soak.play_round()
+                if report.rounds % _ROUNDS_BETWEEN_LOOKS == 0 or report.rounds == chosen.rounds:
+                    soak.look()
+        finally:
+            report.seconds = round(time.monotonic() - began, 1)
+            report.print()
     return report
 
 
@@ -236,7 +240,7 @@ class Soak:
 
     def _trouble(self) -> Trouble:
         troubles: list[Trouble] = ["nothing", "kill", "immediate", "fast"]
-        (trouble,) = self.troubles.choices(troubles, [4, 4, 2, 1] if self.postgres else [5, 5, 0, 0])
+        (trouble,) = self.troubles.choices(troubles, [3, 4, 2, 2] if self.postgres else [4, 6, 0, 0])
         return trouble
 
     def _run(self, kind: Kind, trouble: Trouble) -> tuple[int, str]:
