@@ -336,11 +336,16 @@ def serve(
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1.")] = 8765,
     persons: Annotated[int, typer.Option(min=0, help="How many persons the account has.")] = 300,
+    fault_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of calls that go wrong: 5xx, time-outs, 429, …")
+    ] = 0.0,
+    fault_seed: Annotated[int, typer.Option(help="Which faults come when.")] = 1,
 ) -> None:
     """A local Pipedrive account alone, to play with and to test against."""
     from wooxy_pipedrive_etl.demo import serve_sandbox
+    from wooxy_pipedrive_etl.sandbox import FaultMix
 
-    serve_sandbox(port, persons, _out.print)
+    serve_sandbox(port, persons, _out.print, FaultMix(fault_rate, seed=fault_seed))
 
 
 @app.command()

@@ -18,7 +18,15 @@ from pathlib import Path
 import httpx
 
 from wooxy_pipedrive_etl.orchestration.launch import prepare_dagster_home, run_sync
-from wooxy_pipedrive_etl.sandbox import Account, Limits, OAuthApp, PortTakenError, SandboxServer, run_sandbox
+from wooxy_pipedrive_etl.sandbox import (
+    Account,
+    FaultMix,
+    Limits,
+    OAuthApp,
+    PortTakenError,
+    SandboxServer,
+    run_sandbox,
+)
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import home
@@ -39,8 +47,9 @@ _LIMITS = Limits(daily_tokens=1_500_000, burst_per_2s=120)
 Say = Callable[[str], None]
 
 
-def serve_sandbox(port: int, persons: int, say: Say) -> None:
-    """Serves a Pipedrive account until it is stopped. Raises SyncError if the port is taken."""
+def serve_sandbox(port: int, persons: int, say: Say, fault_mix: FaultMix | None = None) -> None:
+    """Serves a Pipedrive account until it is stopped; its calls go wrong as `fault_mix` says. Raises SyncError if the
+    port is taken."""
     account = _account(persons)
 
     def announce(url: str) -> None:
@@ -48,7 +57,7 @@ def serve_sandbox(port: int, persons: int, say: Say) -> None:
         say(f"Play with it at {url}/sandbox; stop it with Ctrl+C.")
 
     try:
-        run_sandbox(account, port, announce=announce)
+        run_sandbox(account, port, fault_mix=fault_mix, announce=announce)
     except PortTakenError as error:
         raise SyncError(str(error)) from None
 

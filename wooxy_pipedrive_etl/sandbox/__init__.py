@@ -3,6 +3,7 @@
 from .account import Account, Organization, User
 from .behaviours import Behaviours, Limits
 from .errors import InvalidValueError, PortTakenError, SandboxError, UnknownRecordError
+from .fault_mix import MIXED_KINDS, FaultMix
 from .faults import FAULT_KINDS, Fault, FaultKind, Faults
 from .gateway import RequestRecord
 from .json_text import RawJson
@@ -14,6 +15,7 @@ from .webhooks import DeliveryRecord, Webhooks
 __all__ = [
     "DEFAULT_PORT",
     "FAULT_KINDS",
+    "MIXED_KINDS",
     "ODD_PERSONS",
     "SCOPES",
     "Account",
@@ -21,6 +23,7 @@ __all__ = [
     "DeliveryRecord",
     "Fault",
     "FaultKind",
+    "FaultMix",
     "Faults",
     "InvalidValueError",
     "Limits",

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from .behaviours import Behaviours, Limits
 from .errors import InvalidValueError, SandboxError, UnknownRecordError
+from .fault_mix import FaultMix
 from .faults import Fault
 from .gateway import Gateway
 from .json_text import encode
@@ -183,6 +184,24 @@ def _read(kind: type[T], body: dict[str, Any]) -> T:
 def _pending_faults(gateway: Gateway) -> list[dict[str, Any]]:
     names = [each.name for each in dataclasses.fields(Fault) if each.name != "on_page"]
     return [{name: getattr(fault, name) for name in names} for fault in gateway.faults.pending()]
+
+
+def _fault_mix(gateway: Gateway) -> dict[str, Any]:
+    mix = gateway.mixed_faults.mix
+    return {
+        "mix": None if mix is None else dataclasses.asdict(mix),
+        "struck": gateway.mixed_faults.struck(),
+    }
+
+
+def _set_fault_mix(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    gateway.mixed_faults.mix = _read(FaultMix, body)
+    return _fault_mix(gateway)
+
+
+def _end_fault_mix(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    gateway.mixed_faults.mix = None
+    return _fault_mix(gateway)
 
 
 def _merge(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
@@ -391,7 +410,15 @@ COMMANDS: Final = (
     Command(
         "POST", "/sandbox/faults", "Order a fault: kind, path_prefix, times, after, status, …", _add_fault
     ),
-    Command("DELETE", "/sandbox/faults", "Cancel all faults", _clear_faults),
+    Command("DELETE", "/sandbox/faults", "Cancel all faults that are ordered", _clear_faults),
+    Command(
+        "GET",
+        "/sandbox/fault-mix",
+        "The faults that come at a rate, and how many have struck by kind",
+        lambda g, p, b: _fault_mix(g),
+    ),
+    Command("PUT", "/sandbox/fault-mix", "Let faults come at a rate: rate, kinds, seed", _set_fault_mix),
+    Command("DELETE", "/sandbox/fault-mix", "End that", _end_fault_mix),
     Command(
         "POST",
         "/sandbox/reset",

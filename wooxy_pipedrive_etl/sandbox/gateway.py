@@ -30,6 +30,7 @@ from .answers import (
 from .api import REMOVED_PREFIXES, Call, Endpoint
 from .behaviours import Limits
 from .budget import Budget
+from .fault_mix import MixedFaults
 from .faults import Faults, fault_answer
 from .oauth import Caller, OAuth
 from .oauth_pages import OAuthHandler
@@ -90,6 +91,7 @@ class Gateway:
         self.account = account
         self.budget = Budget(limits, account.now)
         self.faults = Faults()
+        self.mixed_faults = MixedFaults()
         self.log = RequestLog()
         self.webhooks = Webhooks(account, lambda: self.budget.limits)
         self.oauth = OAuth(account, self.webhooks)
@@ -116,6 +118,7 @@ class Gateway:
     def reset(self) -> None:
         """Forget faults, spent tokens, requests and deliveries; the account, its webhooks and its app stay."""
         self.faults.clear()
+        self.mixed_faults.mix = None
         self.webhooks.reset()
         self.budget.reset()
         self.log.clear()
@@ -130,7 +133,8 @@ class Gateway:
         """`answering` gets whether a page's first row is to come twice, and gives the answer and what it cost."""
         if self.budget.limits.latency_seconds:
             await asyncio.sleep(self.budget.limits.latency_seconds)
-        fault = self.faults.take(request.url.path)
+        # What was ordered comes first.
+        fault = self.faults.take(request.url.path) or self.mixed_faults.take(request.url.path)
         if fault is not None and fault.kind == "timeout":
             # In the log from the start: the client is gone before the end.
             self._record(request, 0, 0)

@@ -18,6 +18,7 @@ from .api import ENDPOINTS, Endpoint
 from .behaviours import Behaviours, Limits
 from .control import control_routes
 from .errors import PortTakenError, SandboxError
+from .fault_mix import FaultMix
 from .faults import Faults
 from .gateway import Gateway, RequestRecord
 from .oauth import OAuth, OAuthApp
@@ -81,6 +82,20 @@ class SandboxServer:
     @property
     def faults(self) -> Faults:
         return self.gateway.faults
+
+    @property
+    def fault_mix(self) -> FaultMix | None:
+        """The faults that come at a rate, beside those that are ordered; they begin anew when it is set."""
+        return self.gateway.mixed_faults.mix
+
+    @fault_mix.setter
+    def fault_mix(self, mix: FaultMix | None) -> None:
+        self.gateway.mixed_faults.mix = mix
+
+    @property
+    def mixed_faults_struck(self) -> dict[str, int]:
+        """How many faults of the present mix have struck, by kind."""
+        return self.gateway.mixed_faults.struck()
 
     @property
     def webhooks(self) -> Webhooks:
@@ -160,6 +175,7 @@ def run_sandbox(
     *,
     behaviours: Behaviours | None = None,
     limits: Limits | None = None,
+    fault_mix: FaultMix | None = None,
     announce: Callable[[str], object] | None = None,
 ) -> None:
     """Serve in the foreground until Ctrl+C or SIGTERM. `announce` gets the URL once the port is ours.
@@ -168,12 +184,14 @@ def run_sandbox(
     """
     if behaviours is not None:
         account.behaviours = behaviours
+    gateway = Gateway(account, limits or Limits())
+    gateway.mixed_faults.mix = fault_mix
     listener = _listen(port)
     if announce is not None:
         announce(f"http://{HOST}:{listener.getsockname()[1]}")
     # uvicorn raises the signal again once it has shut down; for a server that is the ordinary end.
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(Gateway(account, limits or Limits())).run(sockets=[listener])
+        _Server(gateway).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import sqlalchemy as sa
 import yaml
@@ -91,12 +91,12 @@ def situations(
         SandboxServer(make_account(), limits=limits) as server,
         SandboxServer(make_account(), limits=limits) as edited,
     ):
-        first = _connected(databases, server)
+        first = prepared(databases, server)
         synced = databases.copy(first)
         sync(synced, NAME, "full", "steps")
         _age(synced, server)
         _change_matching(synced)
-        second = _connected(databases, edited)
+        second = prepared(databases, edited)
         sync(second, NAME, "full", "steps")
         _age(second, edited)
         _edit(edited.account)
@@ -161,7 +161,8 @@ def look(url: str, server: SandboxServer) -> End:
     return end
 
 
-def _connected(databases: Databases, server: SandboxServer) -> str:
+def prepared(databases: Databases, server: SandboxServer) -> str:
+    """A database with a connection before its first run: everything is matched, three contacts were there before."""
     url = databases.new()
     store = Store.open(url)
     acme = Connected(server.account, server, store, NAME, DOMAIN, {"default_region": "FI"})
@@ -255,22 +256,35 @@ def _situation(name: str, databases: Databases, server: SandboxServer, url: str,
 def _killed_process(situation: Situation, url: str, moment: int, delay: float) -> str | None:
     """Starts a sync, waits until it tells its n-th moment, and kills it a little later; returns what it told last, or
     None if it was quicker."""
-    command = [sys.executable, "-m", _PROGRAM, url, NAME, situation.kind, situation.way]
-    with _environment(url):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_ROOT, text=True)
-    assert process.stdout is not None
-    # Should it ever hang, the test must not.
-    watchdog = threading.Timer(_LONGEST_RUN, process.kill)
-    watchdog.start()
-    with process.stdout:
+    with started(url, situation.kind, situation.way) as process:
+        assert process.stdout is not None
         told = [line.strip() for line in islice(process.stdout, moment + 1)]
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=delay)
         process.kill()
-        process.wait()
-    watchdog.cancel()
     assert process.returncode in (0, -signal.SIGKILL), f"The sync broke off by itself after: {told[-1:]}"
     return told[-1] if process.returncode else None
+
+
+@contextmanager
+def started(url: str, kind: Kind, way: str, errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A sync in a process of its own, which tells its moments on its output, a line each, and has ended when the
+    context has. `errors`: the file for what it says if it breaks off."""
+    command = [sys.executable, "-m", _PROGRAM, url, NAME, kind, way]
+    with _environment(url):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=_ROOT, text=True)
+    assert process.stdout is not None
+    # Should it ever hang, the test must not.
+    watchdog = threading.Timer(_LONGEST_RUN, process.kill)
+    watchdog.start()
+    try:
+        with process.stdout:
+            yield process
+            process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        watchdog.cancel()
 
 
 @contextmanager

