@@ -139,14 +139,17 @@ class _Planner:
         stage = self.stage
         if not self.identifiers:
             return
+        persons = sa.select(
+            stage.c.person_id, stage.c.person_version, *(stage.c[name] for name in self.identifiers)
+        )
         shared = []
         for name in self.identifiers:
             value = stage.c[name]
             contested = sa.select(value).where(value.is_not(None)).group_by(value).having(sa.func.count() > 1)
-            shared.append(value.in_(contested))
-        query = sa.select(
-            stage.c.person_id, stage.c.person_version, *(stage.c[name] for name in self.identifiers)
-        ).where(sa.or_(*shared))
+            shared.append(persons.where(value.in_(contested)))
+        # Not one question with OR: where PostgreSQL thinks that the values do not fit into its memory, it would go
+        # through all of them for each person.
+        query = sa.union(*shared)
         duplicates = claim(
             (
                 person_id,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 
 from .database import hide_values
 
@@ -84,3 +86,15 @@ def _escaped(text: str, escapes: list[tuple[str, str]]) -> str:
     for character, escape in escapes:
         text = text.replace(character, escape)
     return text
+
+
+def tell_of_new_rows(engine: sa.Engine, table: sa.Table) -> None:
+    """Tells PostgreSQL's planner of many new rows in a table that connections share, before autovacuum does: of a
+    connection that it has not heard of it expects a single row, and then joins row by row. In a transaction of its own,
+    since two runs at once would wait for each other; if it can't be, autovacuum does it some time later."""
+    if engine.dialect.name == "postgresql":
+        with (
+            suppress(DBAPIError),
+            engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
+            connection.exec_driver_sql(f"ANALYZE {table.name}")

@@ -18,6 +18,7 @@ from wooxy_pipedrive_etl.contact_list import (
     plan_sample,
 )
 from wooxy_pipedrive_etl.store import connections, inbox, reports, tables
+from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
 from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, newest_version
 
 from .errors import ALLOW_MASS_DELETE
@@ -27,6 +28,9 @@ from .run import SyncRun
 # Above this share of the list and this many contacts, a deletion needs a person's word (product.md section 5).
 MASS_DELETION_SHARE = 0.10
 MASS_DELETION_COUNT = 20
+
+# Fewer links than this are joined quickly in any way.
+MANY_CREATED = 1_000
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
     # Only now: a hint that is looked after twice does no harm, one that is lost may.
     inbox.settle_hints(run.store.inbox, connection_id, run.hints)
     assert finished is not None
+    if finished["created"] >= MANY_CREATED:
+        tell_of_new_rows(run.store.engine, tables.links)
     return {name: finished[name] for name in reports.COUNTS}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
-from wooxy_pipedrive_etl_tests.scenario import connected, seeded_account
+from wooxy_pipedrive_etl.sync import contacts
+from wooxy_pipedrive_etl_tests.scenario import connected, seeded_account, small_account
 
 
 @pytest.mark.parametrize("re_map", [False, True], ids=["full", "re-map"])
@@ -21,3 +23,16 @@ def test_the_second_run_touches_nothing(database_url: str, re_map: bool) -> None
         assert acme.export() == export
         assert acme.dump() == dump
         assert acme.issues() == issues
+
+
+def test_postgresql_is_told_of_the_links_of_a_further_connection(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With statistics from before it came, PostgreSQL would join its next run row by row."""
+    monkeypatch.setattr(contacts, "MANY_CREATED", 3)
+    with connected(postgres_url, small_account()) as acme:
+        acme.import_all()
+        acme.sync()
+        statistics = sa.text("SELECT n_distinct FROM pg_stats WHERE tablename = 'sync_links' LIMIT 1")
+        with acme.store.engine.connect() as connection:
+            assert connection.scalar(statistics) is not None
