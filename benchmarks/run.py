@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES, set_latency
+from benchmarks.cases import CASES, WALK_LATENCY_MS, set_latency
 from benchmarks.measuring import Figures, World, in_own_process
 from benchmarks.product import run as run_product
 from benchmarks.results import Results, as_json, goals, steps, table
@@ -65,7 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--database", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument(
-        "--latency-ms", type=int, default=0, help="of each answer of the account, in all cases but walk"
+        "--latency-ms",
+        type=int,
+        choices=(0, WALK_LATENCY_MS),
+        default=0,
+        help="of each answer of the account, with the limits of a plan; the walk always has that",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all figures")
     parser.add_argument("--list", action="store_true", help="say what the cases are")
