@@ -37,10 +37,13 @@ class Results:
                 return each
         return None
 
-    def times(self, figures: Figures, peer: str) -> float | None:
-        """How many times as fast as the peer."""
+    def times(self, figures: Figures, peer: str) -> tuple[float, float] | None:
+        """How many times as fast as the peer: by the clock, and by the CPU of client and database together, which
+        says more on a busy machine."""
         other = self.find(figures.case, peer, figures.database, figures.persons)
-        return None if other is None else other.seconds / figures.seconds
+        if other is None:
+            return None
+        return other.seconds / figures.seconds, _cpu(other) / _cpu(figures)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,9 @@ def table(results: Results) -> Iterator[str]:
         f"{'sandbox':>9}{'peak MB':>9}{'requests':>10}{'tokens':>9}  beside"
     )
     for each in results.medians:
-        beside = ", ".join(f"{times:.2f} × {peer}" for peer, times in _times(results, each))
+        beside = ", ".join(
+            f"{clock:.2f} × {peer} (CPU {cpu:.2f})" for peer, (clock, cpu) in _times(results, each)
+        )
         yield (
             f"{each.case:<19}{each.database:<12}{each.contestant:<14}{each.persons:>9,}"
             f"{each.persons / each.seconds:>10,.0f}{each.seconds:>9.2f}{each.cpu_seconds:>8.2f}"
@@ -147,7 +152,9 @@ def _ratio(results: Results, case: str, database: str, persons: int, peer: str, 
     goal = f"{case}, {database}, {persons:,} persons: ≥ {least:g} × {peer}"
     figures = results.find(case, "product", database, persons)
     times = None if figures is None else results.times(figures, peer)
-    return Outcome(goal, "–", None) if times is None else Outcome(goal, f"{times:.2f} ×", times >= least)
+    return (
+        Outcome(goal, "–", None) if times is None else Outcome(goal, f"{times[0]:.2f} ×", times[0] >= least)
+    )
 
 
 def _at_most(what: str, figures: Figures | None, measure: Callable[[Figures], float], most: float) -> Outcome:
@@ -158,12 +165,16 @@ def _at_most(what: str, figures: Figures | None, measure: Callable[[Figures], fl
     return Outcome(goal, f"{value:,.2f}".rstrip("0").rstrip("."), value <= most)
 
 
-def _times(results: Results, figures: Figures) -> Iterator[tuple[str, float]]:
+def _times(results: Results, figures: Figures) -> Iterator[tuple[str, tuple[float, float]]]:
     if figures.contestant == "product":
         for peer in PEERS:
             times = results.times(figures, peer)
             if times is not None:
                 yield peer, times
+
+
+def _cpu(figures: Figures) -> float:
+    return figures.cpu_seconds + figures.database_cpu_seconds
 
 
 def _median(rounds: list[Figures]) -> Figures:

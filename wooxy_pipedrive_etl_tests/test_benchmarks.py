@@ -15,7 +15,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
 def _figures(contestant: str, seconds: float) -> Figures:
-    return Figures("first", contestant, "postgresql", 1_000, 0, seconds, steps={"fetch_persons": (1, 1, 8)})
+    steps = {"fetch_persons": (1.0, 1.0, 8)}
+    return Figures("first", contestant, "postgresql", 1_000, 0, seconds, 1.0, seconds / 10, steps=steps)
 
 
 def test_all_cases_are_listed_and_documented(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +38,7 @@ def test_medians_are_told_beside_those_of_peers_and_held_against_the_goals() -> 
     rounds = [("floor", (1.0, 2.0, 9.0)), ("product", (4.0, 30.0, 4.0)), ("dlt", (24.0, 24.0, 24.0))]
     results = Results([_figures(who, seconds) for who, taken in rounds for seconds in taken])
     (row,) = [row for row in table(results) if " product " in row]
-    assert row.endswith("0.50 × floor, 6.00 × dlt")
+    assert row.endswith("0.50 × floor (CPU 0.86), 6.00 × dlt (CPU 2.43)")
     found = {each.goal: (each.measured, each.met) for each in outcomes(results)}
     assert found["first, postgresql, 1,000 persons: ≥ 5 × dlt"] == ("6.00 ×", True)
     assert found["first, postgresql, 1,000 persons: ≥ 0.7 × floor"] == ("0.50 ×", False)
