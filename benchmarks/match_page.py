@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.full_run import TOKEN, database
+from benchmarks.servers import TOKEN, database
 from wooxy_pipedrive_etl.sandbox import Account
 from wooxy_pipedrive_etl.sync import matching
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE

@@ -1,0 +1,123 @@
+"""The product's part in the cases: runs step by step, the walk, and the write path."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from benchmarks.measuring import Figures, World, watched
+from benchmarks.rows import changed, staged_rows
+from benchmarks.servers import TOKEN
+from wooxy_pipedrive_etl.contact_list import (
+    ContactList,
+    ListSettings,
+    apply_plan,
+    begin_stage,
+    load_stage,
+    make_plan,
+)
+from wooxy_pipedrive_etl.store import Store, connections, reports
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging
+from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
+
+# As Dagster's job runs them.
+_STEPS: tuple[Callable[[SyncRun], object], ...] = (
+    catalogue.read_catalogue,
+    persons.fetch_persons,
+    names.read_referenced_names,
+    matching.match_table_of_run,
+    staging.map_contacts,
+    contacts.plan_contacts,
+    contacts.apply_contacts,
+)
+
+
+def run(world: World, case: str, kind: Kind) -> list[Figures]:
+    """A run of the connection `bench`, which is made, everything matched, if it is not there yet."""
+    store = _opened(world, "bench")
+    with watched(world, case, "product") as figures, begin(store, "bench", case, kind) as under_way:
+        for step in _STEPS:
+            if kind != "re-map" or step is not persons.fetch_persons:
+                figures.steps[step.__name__] = _timed(step, under_way)
+    with reading(store.engine) as connection:
+        report = reports.get_run(connection, under_way.record.id, case)
+    assert report is not None
+    figures.written = report["created"] + report["updated"] + report["deleted"]
+    store.close()
+    return [figures]
+
+
+def walk(world: World) -> list[Figures]:
+    """Every person into the snapshot of a connection of its own."""
+    store = _opened(world, "walk")
+    with begin(store, "walk", "walk", "full") as under_way:
+        catalogue.read_catalogue(under_way)
+        with watched(world, "walk", "product") as figures:
+            persons.fetch_persons(under_way)
+    store.close()
+    return [figures]
+
+
+def write(world: World) -> list[Figures]:
+    """The contacts of `bench` into the list of a connection of its own: all of them new, and then again with one in a
+    hundred changed."""
+    os.environ["WOOXY_PIPEDRIVE_HOME"] = world.folder
+    rows = staged_rows(world)
+    store = _opened(world, "write")
+    taken = []
+    for case, these in (("write, new", rows), ("write, 1 % changed", changed(rows))):
+        batches = [
+            these.iloc[start : start + staging.BATCH_SIZE].reset_index(drop=True)
+            for start in range(0, len(these), staging.BATCH_SIZE)
+        ]
+        with watched(world, case, "product") as figures:
+            figures.written = _write(store, batches, case)
+        taken.append(figures)
+    store.close()
+    return taken
+
+
+def _write(store: Store, batches: list[pd.DataFrame], run_id: str) -> int:
+    settings = ListSettings()
+    with store.engine.begin() as connection:
+        record = connections.get_connection(connection, "write")
+        contact_list = ContactList.of_domain(connection, record.domain)
+        begin_stage(connection, contact_list, record.id, list(batches[0].columns[3:]))
+        for batch in batches:
+            load_stage(connection, record.id, batch, [run_id] * len(batch), run_id)
+    with store.engine.begin() as connection:
+        make_plan(connection, contact_list, record.id, settings)
+    with store.engine.begin() as connection:
+        now = datetime.now(UTC)
+        hash_phone = store.secrets.hash_phone
+        applied = apply_plan(connection, contact_list, record.id, settings, hash_phone, run_id, now)
+    return applied.created + applied.updated + applied.deleted
+
+
+def _opened(world: World, name: str) -> Store:
+    """The store with this connection, everything matched and confirmed."""
+    os.environ["WOOXY_PIPEDRIVE_HOME"] = world.folder
+    store = Store.open(world.database_url)
+    with reading(store.engine) as connection:
+        known = {each.name for each in connections.list_connections(connection)}
+    if name not in known:
+        domain = f"{name}.example.com"
+        accounts.connect(store, name=name, domain=domain, api_url=world.url, api_token=TOKEN)
+        matching.suggest_matching(store, name)
+        matching.import_matching(store, name, matching.export_matching(store, name))
+    return store
+
+
+def _timed(step: Callable[[SyncRun], object], under_way: SyncRun) -> tuple[float, float, int]:
+    requests, wall, cpu = under_way.client.usage.requests, time.perf_counter(), time.process_time()
+    step(under_way)
+    return (
+        time.perf_counter() - wall,
+        time.process_time() - cpu,
+        under_way.client.usage.requests - requests,
+    )

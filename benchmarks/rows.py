@@ -1,0 +1,56 @@
+"""The contacts that the write path is measured with, for the product and its peers alike: those that a run of `bench`
+has mapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from benchmarks.measuring import World
+from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.contact_list.stage import staged_work
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.database import reading
+
+# So that they fit in memory, in several forms at once.
+MOST = 100_000
+
+
+def staged_rows(world: World) -> pd.DataFrame:
+    """As `load_stage` takes them: person_id, version, marketing_status, and then an object column a variable."""
+    store = Store.open(world.database_url)
+    with reading(store.engine) as connection:
+        record = connections.get_connection(connection, "bench")
+        stored = ContactList.of_domain(connection, record.domain).stored(connection)
+        stage = staged_work(connection, record.id, stored).stage
+        variables = [column for column in stage.c if "_" not in column.name]
+        # Times as text, which is what mapping makes.
+        texts = [
+            sa.cast(column, sa.Text).label(column.name)
+            if isinstance(column.type, sa.Date | sa.DateTime)
+            else column
+            for column in variables
+        ]
+        leading = (stage.c.person_id, stage.c.person_version.label("version"), stage.c.marketing_status)
+        query = sa.select(*leading, *texts).order_by(stage.c.person_id).limit(MOST)
+        result = connection.execute(query)
+        rows = pd.DataFrame(result.all(), columns=pd.Index(result.keys()), dtype=object)
+    store.close()
+    return rows.astype({"person_id": "int64", "version": "int64"})
+
+
+def changed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same with another name for one in a hundred."""
+    changed = rows.copy()
+    changed.loc[::100, "name"] = changed.loc[::100, "name"] + " II"
+    return changed
+
+
+def as_dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """For peers, which write the person's id and the variables."""
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in rows.drop(columns=["version", "marketing_status"]).to_dict("records")
+    ]
