@@ -28,18 +28,18 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
     for that of a person that is gone.
     """
     engine, connection_id = run.store.engine, run.record.id
-    to_map = prepare_stage(run).tolist()
+    to_map = prepare_stage(run)
     with reading(engine) as connection:
         wanted = mapped.referenced_entities(connection, connection_id)
         known = read_names(connection, connection_id)
         # What nobody could read before is asked for again by full runs only, or whenever a person comes to it.
-        comers = to_map if run.kind == "changes" else []
+        comers: list[int] = to_map.tolist() if run.kind == "changes" else []
         referred = mapped.entities_referenced_by(connection, connection_id, comers)
         new = {kind: ids - known[kind].keys() for kind, ids in referred.items()}
-        # A person's name is in the snapshot, so only one that is mapped anew can have another.
-        named = new["person"] | wanted["person"].intersection(to_map)
-        if run.kind != "changes":
-            named = wanted["person"]
+        named = wanted["person"]
+        if run.kind == "changes":
+            # A person's name is in the snapshot, so only one that is mapped anew can have another.
+            named = new["person"] | wanted["person"].intersection(comers)
         # Of a person that is gone nothing stays, its name in others' fields neither.
         gone = departed_persons(connection, connection_id, sorted(wanted["person"].union(known["person"])))
         persons_named = _person_names(persons_of(connection, connection_id, sorted(named.difference(gone))))
