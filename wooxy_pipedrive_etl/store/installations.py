@@ -88,11 +88,6 @@ def list_installations(connection: sa.Connection) -> list[Installation]:
     return [_read(connection, row) for row in rows.mappings().all()]
 
 
-def update_installation(connection: sa.Connection, installation_id: int, **values: Any) -> None:
-    table = tables.installations
-    connection.execute(table.update().where(table.c.id == installation_id).values(**values))
-
-
 def remove_installation(connection: sa.Connection, installation_id: int) -> None:
     table = tables.installations
     connection.execute(table.delete().where(table.c.id == installation_id))

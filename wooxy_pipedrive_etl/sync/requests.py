@@ -61,13 +61,6 @@ def request_run(
     return request
 
 
-def cancel_request(store: Store, name: str) -> None:
-    """Takes the request back, if one is waiting. A run that has begun, or that Dagster has queued for it, goes on."""
-    with store.engine.begin() as connection:
-        record = connections.get_connection(connection, name)
-        connections.update_connection(connection, record.id, requested_run=None)
-
-
 def requested_run(record: ConnectionRecord) -> RequestedRun | None:
     """The run that waits to be started."""
     if record.requested_run is None:

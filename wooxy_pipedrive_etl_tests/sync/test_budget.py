@@ -13,7 +13,6 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import budget
 from wooxy_pipedrive_etl.sync.budget import BudgetReserve, estimate, reserve
 from wooxy_pipedrive_etl.sync.errors import InvalidSetting
-from wooxy_pipedrive_etl.sync.requests import cancel_request
 from wooxy_pipedrive_etl.sync.run import Kind
 from wooxy_pipedrive_etl.sync.run_view import allow_once
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, seeded_account, small_account
@@ -123,7 +122,7 @@ def test_a_dry_run_that_the_reserve_refused_is_asked_for_again_as_a_dry_run(sqli
             request = allow_once(acme.store, acme.name, "reserve")
             assert request is not None
             assert (request.dry_run, request.use_reserve) == (dry_run, True)
-            cancel_request(acme.store, acme.name)
+            acme.execute("UPDATE sync_connections SET requested_run = NULL")
 
 
 def test_the_reserve_is_a_setting(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, InvalidToken, MissingScope
 from wooxy_pipedrive_etl.sandbox import SCOPES, Account, Fault, SandboxServer
+from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.connections import update_connection
-from wooxy_pipedrive_etl.store.installations import UnknownInstallation, update_installation
+from wooxy_pipedrive_etl.store.installations import UnknownInstallation
 from wooxy_pipedrive_etl.sync import accounts, installations, matching, oauth_app, status, webhooks
 from wooxy_pipedrive_etl.sync.credentials import stored_tokens
 from wooxy_pipedrive_etl.sync.errors import AccessLost, InvalidSetting, WrongAccount
@@ -146,7 +147,7 @@ def test_what_waits_shows_no_secret_and_goes_after_a_day(acme: ByOAuth) -> None:
     assert ids(acme) == [again.id]
     with acme.store.engine.begin() as connection:
         old = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=1, minutes=1)
-        update_installation(connection, again.id, created_at=old)
+        connection.execute(tables.installations.update().values(created_at=old))
     token = installations.install_with_api_token(acme.store, acme.server.url, acme.account.token)
     assert ids(acme) == [token.id]
     with pytest.raises(UnknownInstallation, match="begin again with Add integration"):
@@ -157,7 +158,7 @@ def test_tokens_are_renewed_if_choosing_the_domain_took_long(acme: ByOAuth) -> N
     disconnect(acme, forget=True)
     waiting = acme.install()
     with acme.store.engine.begin() as connection:
-        update_installation(connection, waiting.id, oauth_expires_at=datetime(2020, 1, 1))
+        connection.execute(tables.installations.update().values(oauth_expires_at=datetime(2020, 1, 1)))
     acme.server.oauth.expire_access_tokens()
     acme.server.clear_requests()
     acme.choose_domain(waiting)
@@ -171,7 +172,7 @@ def test_an_app_that_is_revoked_before_the_domain_is_chosen(acme: ByOAuth) -> No
     disconnect(acme, forget=True)
     waiting = acme.install()
     with acme.store.engine.begin() as connection:
-        update_installation(connection, waiting.id, oauth_expires_at=datetime(2020, 1, 1))
+        connection.execute(tables.installations.update().values(oauth_expires_at=datetime(2020, 1, 1)))
     acme.server.oauth.revoke_all()
     with pytest.raises(AccessLost, match=r"into Example Oy no more, .*; begin again with Add integration\.$"):
         acme.choose_domain(waiting)
