@@ -21,17 +21,7 @@ from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, ema
 from .test_matching_edits import BEFORE, EDITS, IDENTITY
 from .test_watch import _now
 
-PLANNED = (
-    "fetched",
-    "created",
-    "updated",
-    "unchanged",
-    "deleted",
-    "rejected",
-    "duplicates",
-    "conflicts",
-    "dropped_values",
-)
+PLANNED = [name for name in reports.COUNTS if name not in ("tokens_used", "requests")]
 ANOTHER_FORMAT = "another format, and another field for a variable"
 # What the matching becomes, and how many of the seven contacts then differ.
 DRAFTS: dict[str, tuple[dict[str, Target], int]] = {

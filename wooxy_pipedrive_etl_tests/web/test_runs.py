@@ -165,6 +165,8 @@ def test_a_refused_mass_deletion_is_allowed_once(acme: Connected, visitor: Visit
 
 def test_the_history_of_runs(acme: Connected, visitor: Visitor) -> None:
     assert "There are no runs yet." in text_of(visitor.get("/integrations/acme/runs"))
+    # A duplicate is not written, but nobody has rejected it.
+    add_person(acme.account, 9, emails=[email("person2@example.com")])
     acme.import_rows(ROWS)
     acme.sync()
     first = acme.rows(tables.runs)[0]["started_at"]
@@ -182,6 +184,8 @@ def test_the_history_of_runs(acme: Connected, visitor: Visitor) -> None:
     answer = visitor.get("/integrations/acme/runs")
     shown = text_of(answer)
     assert "full ✓ Completed" in shown
+    assert 'data-label="Not written">1<' in answer.text
+    assert "Rejected" not in shown
     assert "changes ✗ Failed 1 min 15 s" in shown
     assert "<b>Failed</b> 0" in shown
     assert "<b>Failed</b> 29" not in shown
