@@ -8,6 +8,7 @@ from .person_fields import FieldCatalogue, optional_fields
 from .persons import PersonsPage
 from .session import Retries, Usage
 from .webhooks import Webhook
+from .windows import Span
 
 __all__ = [
     "Account",
@@ -20,6 +21,7 @@ __all__ = [
     "PersonsPage",
     "PipedriveClient",
     "Retries",
+    "Span",
     "Usage",
     "Webhook",
     "optional_fields",

@@ -8,12 +8,15 @@ from types import TracebackType
 from typing import Literal
 
 import httpx
+import numpy as np
 
 from . import account, names, person_fields, persons, webhooks
 from .budget import PROCESS_BUDGETS, Budgets
 from .credentials import Credentials
 from .session import Retries, Session, Usage
+from .walk_in_windows import walk_in_windows
 from .webhooks import Webhook
+from .windows import Span
 
 
 class PipedriveClient:
@@ -59,6 +62,10 @@ class PipedriveClient:
         so whatever is read after this is at least as new."""
         return self._session.server_time or datetime.now(UTC)
 
+    def tells_the_time(self) -> bool:
+        """Whether the server's answers say what its clock shows."""
+        return self._session.server_time is not None
+
     def account(self) -> account.Account:
         return account.account(self._session)
 
@@ -82,6 +89,33 @@ class PipedriveClient:
             sort_by=sort_by,
             cursor=cursor,
         )
+
+    def walk_persons_in_windows(
+        self,
+        newest: persons.PersonsPage,
+        unread: Sequence[Span],
+        *,
+        top: int,
+        highest: int,
+        expected: int,
+        times: np.ndarray,
+        include_fields: Sequence[str] = (),
+    ) -> Iterator[persons.PersonsPage]:
+        """All persons, many requests at once; complete if the iterator ends without an error."""
+        return walk_in_windows(
+            self._session,
+            newest,
+            unread,
+            top=top,
+            highest=highest,
+            expected=expected,
+            times=times,
+            include_fields=include_fields,
+        )
+
+    def newest_by_id(self, *, include_fields: Sequence[str] = ()) -> persons.PersonsPage:
+        """Those with the greatest ids: one page, no walk."""
+        return persons.newest_by_id(self._session, include_fields=include_fields)
 
     def newest_persons(
         self, updated_since: datetime, *, include_fields: Sequence[str] = ()

@@ -20,6 +20,7 @@
     │   ├── Unreachable           no connection, a time-out, a connection that was cut
     │   ├── BrokenAnswer          an answer that cannot be read, or a walk that leads nowhere
     │   └── OutcomeUnknown        a POST went out and no answer tells what became of it; never retried blindly
+    ├── NotInWindows              this account's persons can't be read in windows; page after page they can
     └── DailyBudgetSpent          the company's tokens of the day are used up: the run stops cleanly
 
 Every message is one sentence: what happened, to what, what to do. None holds a credential.
@@ -107,6 +108,10 @@ class BrokenAnswer(TransientError):
 
 
 class OutcomeUnknown(TransientError):
+    pass
+
+
+class NotInWindows(PipedriveError):
     pass
 
 

@@ -20,12 +20,14 @@ from .errors import BadRequest, Forbidden
 from .session import NEVER, Session
 from .times import rfc3339
 from .walk import one_ahead, pages
+from .windows import Span
 
 logger = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LARGEST_ID = 2**63 - 1
+_NEWEST_IDS_FIRST = {"sort_by": "id", "sort_direction": "desc"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class PersonsPage:
     ``dateless``: whether a person has no update_time, so that ``updated_since`` may pass over such persons. ``dated``:
     whether one that was never edited has an update_time, which shows that new persons get one.
     ``next_cursor``: where the walk goes on, None on the last page.
+    ``update_times``: of each of the persons, in their order, in whole epoch seconds; None where there is none to read.
+    ``read``: of a walk in windows, from which update_time to which everybody is read by this page and those before.
     """
 
     persons: pd.DataFrame
@@ -50,6 +54,8 @@ class PersonsPage:
     dateless: bool = False
     dated: bool = False
     next_cursor: str | None = None
+    update_times: tuple[int | None, ...] = ()
+    read: Span | None = None
 
 
 class _Head(msgspec.Struct):
@@ -95,12 +101,16 @@ def newest_persons(
     return next(_person_pages(session, params, tuple(include_fields), NEVER))
 
 
+def newest_by_id(session: Session, *, include_fields: Sequence[str] = ()) -> PersonsPage:
+    """Those with the greatest ids, the greatest first: one request, and so 500 at most."""
+    return next(_person_pages(session, _NEWEST_IDS_FIRST, tuple(include_fields), NEVER))
+
+
 def persons_above(
     session: Session, person_id: int, *, include_fields: Sequence[str] = ()
 ) -> Iterator[PersonsPage]:
     """The persons with greater ids, whatever their times: the newest first, a page at a time."""
-    params = {"sort_by": "id", "sort_direction": "desc"}
-    for page in _person_pages(session, params, tuple(include_fields), NEVER):
+    for page in _person_pages(session, _NEWEST_IDS_FIRST, tuple(include_fields), NEVER):
         above = page.persons["person_id"] > person_id
         yield replace(page, persons=page.persons[above].reset_index(drop=True))
         if not above.all():
@@ -143,14 +153,16 @@ def _person_pages(
             )
             left_out = (*left_out, *refused)
             fields = tuple(name for name in fields if name not in refused)
-    yield _persons_page(first, left_out)
+    yield persons_page(first, left_out)
     for page in walk:
-        yield _persons_page(page, left_out)
+        yield persons_page(page, left_out)
 
 
-def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPage:
+def persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPage:
+    """A page as it came; ``left_out_fields``: what it was asked for without."""
     ids: list[int] = []
     versions: list[int] = []
+    update_times: list[int | None] = []
     raws: list[str] = []
     odd: list[tuple[int | None, str]] = []
     deleted: list[int] = []
@@ -169,7 +181,9 @@ def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPa
             deleted.append(head.id)
             continue
         ids.append(head.id)
-        versions.append(_version(head))
+        updated = _microseconds(head.update_time)
+        versions.append((_microseconds(head.add_time) or 0) if updated is None else updated)
+        update_times.append(None if updated is None else updated // 1_000_000)
         raws.append(raw)
         dateless = dateless or head.update_time is None
         dated = dated or (head.update_time is not None and head.update_time == head.add_time)
@@ -181,7 +195,14 @@ def _persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPa
         }
     )
     return PersonsPage(
-        persons, _odd_frame(odd), tuple(deleted), left_out_fields, dateless, dated, page.next_cursor
+        persons,
+        _odd_frame(odd),
+        tuple(deleted),
+        left_out_fields,
+        dateless,
+        dated,
+        page.next_cursor,
+        tuple(update_times),
     )
 
 
@@ -212,18 +233,18 @@ def _head_by_stdlib(element: bytes) -> _Head | None:
     )
 
 
-def _version(head: _Head) -> int:
-    for time in (head.update_time, head.add_time):
-        if isinstance(time, str):
-            try:
-                moment = datetime.fromisoformat(time)
-            except ValueError:
-                continue
-            # Pipedrive's times are UTC also where an older form leaves the zone out.
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            return (moment - _EPOCH) // _MICROSECOND
-    return 0
+def _microseconds(time: Any) -> int | None:
+    """Since the epoch; None for what is no time."""
+    if not isinstance(time, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    # Pipedrive's times are UTC also where an older form leaves the zone out.
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _odd_frame(odd: list[tuple[int | None, str]]) -> pd.DataFrame:

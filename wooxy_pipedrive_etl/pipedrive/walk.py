@@ -31,11 +31,14 @@ def pages(
         if page.next_cursor is None:
             return
         if page.next_cursor in seen:
-            raise BrokenAnswer(
-                f"The pages of GET {endpoint.path} lead back to an earlier one; run again later."
-            )
+            raise leads_back(endpoint)
         seen.add(page.next_cursor)
         request["cursor"] = page.next_cursor
+
+
+def leads_back(endpoint: Endpoint) -> BrokenAnswer:
+    """What a walk raises that would never end."""
+    return BrokenAnswer(f"The pages of GET {endpoint.path} lead back to an earlier one; run again later.")
 
 
 def one_ahead(items: Iterator[T], stop: threading.Event) -> Iterator[T]:

@@ -65,6 +65,8 @@ class ConnectionRecord:
     access_lost: str | None
     requested_run: str | None
     paused: bool
+    plain_walk_began: int | None
+    windows_refused_at: int | None
 
     @property
     def access(self) -> str:

@@ -145,6 +145,16 @@ def missing_persons(connection: sa.Connection, connection_id: int, seen: np.ndar
     return missing
 
 
+def update_times(connection: sa.Connection, connection_id: int) -> np.ndarray:
+    """When the persons were updated, or else added: epoch seconds (int64), ascending."""
+    table = tables.snapshot
+    versions = connection.scalars(
+        sa.select(table.c.version).where(table.c.connection_id == connection_id, ~table.c.gone),
+        execution_options={"yield_per": 10_000},
+    )
+    return np.sort(np.fromiter(versions, dtype=np.int64)) // 1_000_000
+
+
 def highest_person_id(connection: sa.Connection, connection_id: int) -> int:
     """The greatest id that was ever seen; 0 before any."""
     found = [

@@ -119,6 +119,10 @@ connections = Table(
     Column("requested_run", Text),
     # A person wants no run to start by itself.
     Column("paused", Boolean, nullable=False, server_default=false()),
+    # By the server's clock (epoch microseconds): when the last complete walk began that went page after page, and when
+    # one could not be read in windows.
+    Column("plain_walk_began", BigInteger),
+    Column("windows_refused_at", BigInteger),
 )
 
 # Accounts that have let us in and whose domain is not chosen yet; the credentials as in `sync_connections`.
@@ -211,8 +215,11 @@ walk_pages = Table(
     metadata,
     _connection_key(),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("next_cursor", Text),  # null: that was the last page
+    Column("next_cursor", Text),  # null: that was the last page, or the walk is one in windows
     Column("person_ids", LargeBinary, nullable=False),  # int64, little-endian
+    # Of a walk in windows: the spans of update_time that are still to be read, a JSON list of [start or null, end] in
+    # epoch seconds.
+    Column("unread", Text),
 )
 
 # Whose names the persons of the stage show, and which of their values were dropped when they were mapped: what a run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,12 +17,14 @@ _IDS = np.dtype("<i8")
 @dataclass(frozen=True)
 class UnfinishedWalk:
     """`began`: by the server's clock, in epoch microseconds; `fields`: the optional fields that it asks for; `seen`:
-    the ids (int64) of each page that was read; `next_cursor`: where it goes on, None before its first page."""
+    the ids (int64) of each page that was read. Where it goes on: at `next_cursor`, None before its first page; or, if
+    it is a walk in windows, with the spans of update_time (epoch seconds) that are `unread`."""
 
     began: int
     fields: list[str]
     seen: list[np.ndarray]
     next_cursor: str | None
+    unread: list[tuple[int | None, int]] | None
 
 
 def begin_walk(
@@ -30,7 +33,7 @@ def begin_walk(
     """A new walk in place of any older one."""
     forget_walk(connection, connection_id)
     connections.update_connection(connection, connection_id, walk_began=began, walk_fields=",".join(fields))
-    return UnfinishedWalk(began, list(fields), [], None)
+    return UnfinishedWalk(began, list(fields), [], None, None)
 
 
 def unfinished_walk(connection: sa.Connection, connection_id: int) -> UnfinishedWalk | None:
@@ -42,24 +45,32 @@ def unfinished_walk(connection: sa.Connection, connection_id: int) -> Unfinished
     if began is None:
         return None
     rows = connection.execute(
-        sa.select(pages.c.person_ids, pages.c.next_cursor)
+        sa.select(pages.c.person_ids, pages.c.next_cursor, pages.c.unread)
         .where(pages.c.connection_id == connection_id)
         .order_by(pages.c.number)
     ).all()
-    if rows and rows[-1].next_cursor is None:
+    unread = None if not rows or rows[-1].unread is None else json.loads(rows[-1].unread)
+    if rows and unread is None and rows[-1].next_cursor is None:
         return None
     return UnfinishedWalk(
         began,
         fields.split(",") if fields else [],
         [np.frombuffer(row.person_ids, dtype=_IDS) for row in rows],
         rows[-1].next_cursor if rows else None,
+        None if unread is None else [(start, end) for start, end in unread],
     )
 
 
 def add_page(
-    connection: sa.Connection, connection_id: int, person_ids: np.ndarray, next_cursor: str | None
+    connection: sa.Connection,
+    connection_id: int,
+    person_ids: np.ndarray,
+    *,
+    next_cursor: str | None = None,
+    unread: Sequence[tuple[int | None, int]] | None = None,
 ) -> None:
-    """Notes a page that was read, behind those that are noted; nothing, if the walk was forgotten."""
+    """Notes a page that was read, behind those that are noted, and where the walk goes on; nothing, if the walk was
+    forgotten."""
     own, pages = tables.connections, tables.walk_pages
     under_way = connection.scalar(sa.select(own.c.walk_began).where(own.c.id == connection_id)) is not None
     if under_way:
@@ -71,6 +82,7 @@ def add_page(
                 connection_id=connection_id,
                 number=0 if last is None else last + 1,
                 next_cursor=next_cursor,
+                unread=None if unread is None else json.dumps(unread),
                 person_ids=person_ids.astype(_IDS).tobytes(),
             )
         )

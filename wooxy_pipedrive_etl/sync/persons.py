@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.pipedrive import PersonsPage, optional_fields
-from wooxy_pipedrive_etl.pipedrive.errors import BadRequest
-from wooxy_pipedrive_etl.store import connections, inbox, reports, walks
+from wooxy_pipedrive_etl.store import connections, inbox, reports
 from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import (
@@ -26,11 +24,8 @@ from wooxy_pipedrive_etl.store.snapshot import (
 from . import webhooks
 from .progress import report
 from .run import SyncRun, microseconds, read_again_since
+from .walk import Walk
 from .webhooks import WebhookState
-
-# For this long a walk that was broken off is gone on with: nobody knows how long a cursor lives, and what its first
-# part has read grows old.
-WALK_LIVES = timedelta(hours=36)
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def _fetch_all(run: SyncRun) -> WalkReport:
     with engine.begin() as connection:
         # The walk says anew what can't be taken for a person.
         reports.drop_pending_issues(connection, connection_id)
-    walk = _Walk(run, optional)
+    walk = Walk(run, optional, walked)
     report("Reading persons", walk.count, expected)
     changed = odd = 0
     left_out: tuple[str, ...] = ()
@@ -88,13 +83,13 @@ def _fetch_all(run: SyncRun) -> WalkReport:
     # Lists omit deleted persons; but an element without an id may be any of those that are missing.
     if not odd:
         with reading(engine) as connection:
-            missing = missing_persons(connection, connection_id, _ids(walk.seen))
+            missing = missing_persons(connection, connection_id, walk.ids())
     # Webhooks may have named whom only an earlier run has read, or whoever is missing beside what is no person.
-    hinted = np.setdiff1d(run.hints.changed, _ids(walk.seen[walk.resumed_pages :])).tolist()
-    resumed = sum(map(len, walk.seen[: walk.resumed_pages]))
+    hinted = np.setdiff1d(run.hints.changed, walk.ids(walk.resumed_pages)).tolist()
+    resumed = len(walk.ids(0, walk.resumed_pages))
     gone = _second_look(run, optional, sorted({*missing, *hinted}), missing, lambda page: _landed(run, page))
     with engine.begin() as connection:
-        walks.forget_walk(connection, connection_id)
+        walk.close(connection)
         connections.update_connection(
             connection,
             connection_id,
@@ -105,65 +100,7 @@ def _fetch_all(run: SyncRun) -> WalkReport:
         )
         run.note(connection)
     run.read_until = walk.began
-    return WalkReport(walk.count, changed, gone, odd, left_out, resumed, webhook)
-
-
-class _Walk:
-    """A full walk, which goes on where an earlier run had to stop. `began`: when it did, by the server's clock, in
-    epoch microseconds; `seen`: the ids of the persons that were read, a page each, of which an earlier run has read the
-    first `resumed_pages`; `count`: how many they are."""
-
-    def __init__(self, run: SyncRun, optional: Sequence[str]) -> None:
-        self._run = run
-        self._fields = list(optional)
-        now = microseconds(run.client.server_time())
-        with run.store.engine.begin() as connection:
-            known = walks.unfinished_walk(connection, run.record.id)
-            if (
-                known is None
-                or known.fields != self._fields
-                or not 0 <= now - known.began <= WALK_LIVES // timedelta(microseconds=1)
-            ):
-                known = walks.begin_walk(connection, run.record.id, now, self._fields)
-        self.began = known.began
-        self.seen: list[np.ndarray] = list(known.seen)
-        self.resumed_pages = len(self.seen)
-        self.count = sum(map(len, self.seen))
-        self._cursor = known.next_cursor
-
-    def pages(self) -> Iterator[PersonsPage]:
-        client = self._run.client
-        if self._cursor is not None:
-            rest = client.walk_persons(include_fields=self._fields, cursor=self._cursor)
-            try:
-                first = next(rest, None)
-            except BadRequest:
-                # Pipedrive does not know the cursor any more.
-                self._start_anew()
-            else:
-                if first is not None:
-                    yield first
-                yield from rest
-                return
-        yield from client.walk_persons(include_fields=self._fields)
-
-    def note(self, connection: sa.Connection, page: PersonsPage) -> None:
-        """In the transaction that lands the page. A page with what is no person can't be gone on from: nobody would
-        know of it later."""
-        connection_id, ids = self._run.record.id, page.persons["person_id"].to_numpy()
-        self.seen.append(ids)
-        self.count += len(ids)
-        if len(page.odd):
-            walks.forget_walk(connection, connection_id)
-        else:
-            walks.add_page(connection, connection_id, ids, page.next_cursor)
-
-    def _start_anew(self) -> None:
-        self.began = microseconds(self._run.client.server_time())
-        self.seen.clear()
-        self.resumed_pages = self.count = 0
-        with self._run.store.engine.begin() as connection:
-            walks.begin_walk(connection, self._run.record.id, self.began, self._fields)
+    return WalkReport(len(walk.ids()), changed, gone, odd, left_out, resumed, webhook)
 
 
 def _fetch_changes(run: SyncRun) -> WalkReport:
@@ -261,10 +198,6 @@ def _is_nowhere(run: SyncRun, optional: Sequence[str], person_id: int) -> bool:
 def _optional_fields(run: SyncRun) -> list[str]:
     with reading(run.store.engine) as connection:
         return optional_fields(read_fields(connection, run.record.id))
-
-
-def _ids(pages: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate(pages) if pages else np.array([], dtype=np.int64)
 
 
 def _landed(run: SyncRun, page: PersonsPage) -> int:

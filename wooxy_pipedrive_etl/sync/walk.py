@@ -1,0 +1,190 @@
+"""A full walk over an account's persons: page after page, or in windows of update_time with many requests at once; and
+on from where an earlier run had to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import numpy as np
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.pipedrive import PersonsPage, Span
+from wooxy_pipedrive_etl.pipedrive.endpoints import PAGE_LIMIT
+from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, NotInWindows
+from wooxy_pipedrive_etl.store import connections, walks
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.snapshot import count_persons, highest_person_id, update_times
+
+from .errors import InvalidSetting
+from .run import OVERLAP, SyncRun, microseconds
+
+logger = logging.getLogger(__name__)
+
+# For this long a walk that was broken off is gone on with: nobody knows how long a cursor lives, and what its first
+# part has read grows old.
+WALK_LIVES = timedelta(hours=36)
+# From so many persons on, reading in windows costs a few per cent more tokens at most.
+WINDOWS_FROM = 50_000
+WINDOWS_FROM_VARIABLE = "WOOXY_PIPEDRIVE_WINDOWS_FROM"
+# Windows show whom Pipedrive's filters show. That these leave nobody out is what its documentation says; page after
+# page everybody is read without a filter, so often at least.
+PLAIN_WALK_EVERY = timedelta(days=7)
+# After Pipedrive has answered otherwise than windows need.
+NO_WINDOWS_FOR = timedelta(days=30)
+
+
+def windows_from() -> int:
+    """The number of persons from which on a walk is read in windows. Raises InvalidSetting."""
+    setting = os.environ.get(WINDOWS_FROM_VARIABLE) or str(WINDOWS_FROM)
+    if not setting.isdecimal():
+        raise InvalidSetting(
+            f"{WINDOWS_FROM_VARIABLE} is not a number of persons; set it to a whole number like {WINDOWS_FROM}."
+        )
+    return int(setting)
+
+
+class Walk:
+    """`began`: when, by the server's clock, in epoch microseconds; `seen`: the ids of the persons that were read, a
+    page each, of which an earlier run has read the first `resumed_pages`. In windows, some are read twice."""
+
+    def __init__(self, run: SyncRun, optional: Sequence[str], walked: bool) -> None:
+        """`walked`: there was a complete walk before. Raises InvalidSetting."""
+        self._run = run
+        self._fields = list(optional)
+        self._walked = walked
+        self._newest: PersonsPage | None = None
+        self._windows_from = windows_from()
+        now = microseconds(run.client.server_time())
+        with run.store.engine.begin() as connection:
+            known = walks.unfinished_walk(connection, run.record.id)
+            if known is None or known.fields != self._fields or not _is_within(WALK_LIVES, known.began, now):
+                known = walks.begin_walk(connection, run.record.id, now, self._fields)
+        self.began = known.began
+        self.seen: list[np.ndarray] = list(known.seen)
+        self.resumed_pages = len(self.seen)
+        self._cursor = known.next_cursor
+        self._unread = None if known.unread is None else [Span(start, end) for start, end in known.unread]
+
+    @property
+    def count(self) -> int:
+        """How many persons were read, those twice that were read twice."""
+        return sum(map(len, self.seen))
+
+    def ids(self, first: int = 0, last: int | None = None) -> np.ndarray:
+        """The persons of these pages (int64, ascending), each once."""
+        return np.unique(np.concatenate([np.array([], dtype=np.int64), *self.seen[first:last]]))
+
+    def pages(self) -> Iterator[PersonsPage]:
+        """What is still to be read. Complete if it ends without an error."""
+        if not self.seen and self._is_for_windows():
+            self._unread = [Span(None, self._top)]
+        if self._unread is not None:
+            try:
+                yield from self._pages_in_windows(self._unread)
+            except NotInWindows as error:
+                logger.warning("%s The walk starts anew, page after page.", error)
+                self._start_anew(windows_refused_at=self.began)
+            else:
+                return
+        if self._cursor is not None:
+            rest = self._run.client.walk_persons(include_fields=self._fields, cursor=self._cursor)
+            try:
+                first = next(rest, None)
+            except BadRequest:
+                # Pipedrive does not know the cursor any more.
+                self._start_anew()
+            else:
+                if first is not None:
+                    yield first
+                yield from rest
+                return
+        yield from self._run.client.walk_persons(include_fields=self._fields)
+
+    def note(self, connection: sa.Connection, page: PersonsPage) -> None:
+        """In the transaction that lands the page. A page with what is no person can't be gone on from: nobody would
+        know of it later."""
+        connection_id, ids = self._run.record.id, page.persons["person_id"].to_numpy()
+        self.seen.append(ids)
+        if self._unread is not None and page.read is not None:
+            left = [span.without(page.read) for span in self._unread]
+            self._unread = [span for span in left if not span.is_empty]
+        if len(page.odd):
+            walks.forget_walk(connection, connection_id)
+        elif self._unread is None:
+            walks.add_page(connection, connection_id, ids, next_cursor=page.next_cursor)
+        else:
+            walks.add_page(connection, connection_id, ids, unread=self._unread)
+
+    def close(self, connection: sa.Connection) -> None:
+        """It was complete."""
+        walks.forget_walk(connection, self._run.record.id)
+        if self._unread is None:
+            connections.update_connection(connection, self._run.record.id, plain_walk_began=self.began)
+
+    @property
+    def _top(self) -> int:
+        """Where the windows end (epoch seconds): what is updated from here on is read at the end of the walk, since it
+        may be updated during it, or show up late."""
+        return (self.began - OVERLAP // timedelta(microseconds=1)) // 1_000_000
+
+    def _is_for_windows(self) -> bool:
+        record, client = self._run.record, self._run.client
+        if not client.tells_the_time() or _is_within(NO_WINDOWS_FOR, record.windows_refused_at, self.began):
+            return False
+        with reading(self._run.store.engine) as connection:
+            known = count_persons(connection, record.id)
+            highest_known = highest_person_id(connection, record.id)
+        if self._walked:
+            is_checked = _is_within(PLAIN_WALK_EVERY, record.plain_walk_began, self.began)
+            return is_checked and known >= self._windows_from
+        # Only those of the previews are known, which have the lowest ids.
+        if known < min(PAGE_LIMIT, self._windows_from):
+            return False
+        return known * self._highest(self._newest_page()) >= self._windows_from * highest_known
+
+    def _pages_in_windows(self, unread: Sequence[Span]) -> Iterator[PersonsPage]:
+        run = self._run
+        newest = self._newest_page()
+        with reading(run.store.engine) as connection:
+            expected = count_persons(connection, run.record.id)
+            times = update_times(connection, run.record.id) if self._walked else np.array([], dtype=np.int64)
+        highest = max(self.seen[0], default=0) if self.seen else self._highest(newest)
+        yield newest
+        yield from run.client.walk_persons_in_windows(
+            newest,
+            unread,
+            top=self._top,
+            highest=int(highest),
+            expected=max(expected, self._windows_from),
+            times=times,
+            include_fields=self._fields,
+        )
+
+    def _newest_page(self) -> PersonsPage:
+        if self._newest is None:
+            self._newest = self._run.client.newest_by_id(include_fields=self._fields)
+        return self._newest
+
+    @staticmethod
+    def _highest(page: PersonsPage) -> int:
+        return 0 if page.persons.empty else int(page.persons["person_id"].max())
+
+    def _start_anew(self, **values: int) -> None:
+        """`values`: what is noted of the connection with it."""
+        connection_id = self._run.record.id
+        self.began = microseconds(self._run.client.server_time())
+        self.seen.clear()
+        self.resumed_pages = 0
+        self._cursor = self._unread = None
+        with self._run.store.engine.begin() as connection:
+            walks.begin_walk(connection, connection_id, self.began, self._fields)
+            if values:
+                connections.update_connection(connection, connection_id, **values)
+
+
+def _is_within(time: timedelta, then: int | None, now: int) -> bool:
+    """Whether it was so long ago at most; moments in epoch microseconds, None for never."""
+    return then is not None and 0 <= now - then <= time // timedelta(microseconds=1)
