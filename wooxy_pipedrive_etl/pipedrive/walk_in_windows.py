@@ -36,7 +36,7 @@ def walk_in_windows(
     First those updated before `top` (epoch seconds, some time before the walk began), in windows; whoever is edited
     meanwhile leaves these, and is read at the end, as are new ones. ``newest``: the page of the greatest ids;
     ``highest``: the greatest id when the walk began. ``unread``: of the times before `top`, those that an earlier walk
-    has left, [Span(None, top)] for a new one. ``expected``: about how many there are; ``times``: when those that are
+    has left, [Span(None, None)] for a new one. ``expected``: about how many there are; ``times``: when those that are
     known were updated, in epoch seconds (int64, ascending).
 
     The walk was complete if, and only if, the iterator ended without an error. Raises NotInWindows if Pipedrive sorts

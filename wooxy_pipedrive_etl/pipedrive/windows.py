@@ -25,26 +25,27 @@ _EVEN = 0.001
 
 
 class Span(NamedTuple):
-    """Times from `start` on and before `end`. `start` None: from the first one on, and those without a time."""
+    """Times from `start` on and before `end`. None is without bound, and those without a time belong to it, who may
+    come first or last in the order of time."""
 
     start: int | None
-    end: int
+    end: int | None
 
     @property
     def is_empty(self) -> bool:
-        return self.start is not None and self.start >= self.end
+        return self.start is not None and self.end is not None and self.start >= self.end
 
-    def without(self, read: Span) -> Span:
-        """What is left of it. Where `read` lies within, nothing is taken away."""
-        from_start = read.start is None or (self.start is not None and read.start <= self.start)
-        to_end = read.end >= self.end
-        if from_start and to_end:
-            return Span(self.end, self.end)
-        if from_start:
-            return Span(read.end if self.start is None else max(self.start, read.end), self.end)
-        if to_end and read.start is not None and read.start < self.end:
-            return Span(self.start, read.start)
-        return self
+    def without(self, read: Span) -> list[Span]:
+        """What is left of it: nothing, a span, or one on either side."""
+        left = []
+        if read.start is not None:
+            left.append(Span(self.start, read.start if self.end is None else min(self.end, read.start)))
+        if read.end is not None:
+            left.append(Span(read.end if self.start is None else max(self.start, read.end), self.end))
+        return [span for span in left if not span.is_empty]
+
+
+_NOTHING = Span(0, 0)
 
 
 class NotAsAsked(Exception):
@@ -64,21 +65,27 @@ class Reader:
     # Up to where it has read, and up to where it will have when there are no more pages.
     _at: int | None
     _to: int | None
+    _has_met_dated: bool = False
 
 
 @dataclass(eq=False)
 class _Gap:
-    """What is unread, and who reads it from either end. `times`: as of `Windows`; `densities`: persons a second at
-    either end, None before the first page."""
+    """What is unread, and who reads it from either end. `top`, `times`: as of `Windows`; `densities`: persons a second
+    at either end, None before the first page."""
 
     span: Span
+    top: int
     times: np.ndarray
     densities: list[float | None]
     readers: list[Reader | None]
 
     @property
+    def end(self) -> int:
+        return self.top if self.span.end is None else self.span.end
+
+    @property
     def seconds(self) -> float:
-        return math.inf if self.span.start is None else self.span.end - self.span.start
+        return math.inf if self.span.start is None else self.end - self.span.start
 
     @property
     def persons(self) -> float:
@@ -97,12 +104,12 @@ class _Gap:
         """Where about half of the persons are on either side. Returns the later part, which takes the descending reader
         along. For a gap of a known number of persons and of more than a second."""
         start, end = self.span
-        middle = min(self._middle(), end - 1)
+        middle = min(self._middle(), self.end - 1)
         if start is not None:
             middle = max(middle, start + 1)
         at_start, at_end = self.densities
         between = None if at_start is None or at_end is None else math.sqrt(at_start * at_end)
-        later = _Gap(Span(middle, end), self.times, [between, at_end], [None, self.readers[1]])
+        later = _Gap(Span(middle, end), self.top, self.times, [between, at_end], [None, self.readers[1]])
         if later.readers[1] is not None:
             later.readers[1]._gap = later
         self.span, self.densities, self.readers = (
@@ -125,18 +132,18 @@ class _Gap:
 
     def _known(self) -> tuple[int, int]:
         """From which of the known times to which lie in it."""
-        start, end = self.span
-        first = 0 if start is None else np.searchsorted(self.times, start)
-        return int(first), int(np.searchsorted(self.times, end))
+        first = 0 if self.span.start is None else np.searchsorted(self.times, self.span.start)
+        return int(first), int(np.searchsorted(self.times, self.end))
 
 
 class Windows:
-    """`unread`: spans apart from each other, all of them before `top`. `persons`: about how many there are; the more,
+    """Reads what was updated before `top`. `unread`: spans of it apart from each other, the last one without an end
+    until the persons without a time that may come there are read. `persons`: about how many there are; the more,
     the more splits are worth while, since each costs up to a page that is read twice. `times`: when those of whom it is
     known were updated (int64, ascending), which tells where to split; it may be long ago, and it may be empty."""
 
     def __init__(self, unread: Iterable[Span], top: int, persons: int, times: np.ndarray) -> None:
-        self._gaps = [_Gap(span, times, [None, None], [None, None]) for span in unread]
+        self._gaps = [_Gap(span, top, times, [None, None], [None, None]) for span in unread]
         self._top = top
         self._persons = persons
         self._page = 1
@@ -166,17 +173,19 @@ class Windows:
         Raises NotAsAsked.
         """
         self._under_way.discard(reader)
-        dated = _checked(reader, times)
+        dated = _checked(reader, times, next_cursor)
         self._page = max(self._page, len(times))
         new = sum(map(self._is_unread, dated)) + len(times) - len(dated)
         self._wasted += (len(times) if next_cursor is not None else self._page) - new
         gap, side = reader._gap, 0 if reader.ascending else 1
         if dated:
             gap.densities[side] = len(dated) / max(1, abs(dated[-1] - dated[0]))
-        read = _advance(reader, dated, next_cursor)
+        read = self._advance(reader, dated, next_cursor)
         if read is not None:
             for each in self._gaps:
-                each.span = each.span.without(read)
+                left = each.span.without(read)
+                if len(left) < 2:
+                    each.span = left[0] if left else _NOTHING
         self._gaps = [each for each in self._gaps if not each.span.is_empty]
         # The rest of what the other one has under way is not worth a page of its own.
         is_left = gap.readers[1 - side] is not None and not self._is_worth_two(gap, pages=1)
@@ -187,7 +196,7 @@ class Windows:
 
     def _is_unread(self, time: int) -> bool:
         return any(
-            (gap.span.start is None or gap.span.start <= time) and time < gap.span.end for gap in self._gaps
+            (gap.span.start is None or gap.span.start <= time) and time < gap.end for gap in self._gaps
         )
 
     def _is_worth_two(self, gap: _Gap, pages: int) -> bool:
@@ -197,7 +206,7 @@ class Windows:
     def _another_reader(self) -> Reader | None:
         for gap in self._gaps:
             if gap.readers == [None, None]:
-                return self._begin(gap, ascending=True)
+                return self._begin(gap, ascending=gap.seconds > 0)
         alone = [gap for gap in self._gaps if None in gap.readers and self._is_worth_two(gap, pages=2)]
         if alone:
             gap = max(alone, key=lambda each: each.persons)
@@ -215,43 +224,54 @@ class Windows:
         return None
 
     def _begin(self, gap: _Gap, *, ascending: bool) -> Reader:
-        span = gap.span
-        # Any filter leaves out those without a time, who may come first in either order.
-        unfiltered = span.start is None if ascending else span.end == self._top
-        since, until = (None, None) if unfiltered else span
-        if ascending:
-            reader = Reader(True, since, until, None, gap, span.start, self._top if unfiltered else span.end)
+        start, end = gap.span
+        # Any filter leaves out those without a time.
+        is_unfiltered = start is None if ascending else end is None
+        since, until = (None, None) if is_unfiltered else (start, gap.end)
+        at = start if ascending else end
+        if is_unfiltered:
+            to = None
+        elif ascending:
+            to = gap.end
         else:
-            to = None if unfiltered else span.start if span.start is not None else _EARLIEST
-            reader = Reader(False, since, until, None, gap, span.end, to)
+            to = _EARLIEST if start is None else start
+        reader = Reader(ascending, since, until, None, gap, at, to)
         gap.readers[0 if ascending else 1] = reader
         return reader
 
+    def _advance(self, reader: Reader, dated: Sequence[int], next_cursor: str | None) -> Span | None:
+        """Moves the reader on, and returns from where to where it has read now. Of the second that it has come to, more
+        persons may follow."""
+        before = reader._at
+        if next_cursor is None:
+            reader._at = reader._to
+        elif not dated:
+            return None
+        elif reader.ascending:
+            reader._at = min(dated[-1], self._top)
+        else:
+            reader._at = min(dated[-1] + 1, self._top)
+        read = Span(before, reader._at) if reader.ascending else Span(reader._at, before)
+        return None if read.is_empty else read
 
-def _advance(reader: Reader, dated: Sequence[int], next_cursor: str | None) -> Span | None:
-    """Moves the reader on, and returns from where to where it has read now. Of the second that it has come to, more
-    persons may follow."""
-    before = reader._at
-    if next_cursor is None:
-        reader._at = reader._to
-    elif dated:
-        reader._at = (
-            dated[-1] if reader.ascending else min(dated[-1] + 1, before) if before is not None else None
-        )
-    start, end = (before, reader._at) if reader.ascending else (reader._at, before)
-    if end is None or (start is not None and start >= end):
-        return None
-    return Span(start, end)
 
-
-def _checked(reader: Reader, times: Sequence[int | None]) -> list[int]:
-    """The times without those that are None, which may only be at either end."""
-    first = next((i for i, time in enumerate(times) if time is not None), len(times))
-    behind = next((i for i in range(len(times), 0, -1) if times[i - 1] is not None), first)
-    dated = [time for time in times[first:behind] if time is not None]
-    filtered = reader.since is not None or reader.until is not None
-    if len(dated) < behind - first or (filtered and len(dated) < len(times)):
+def _checked(reader: Reader, times: Sequence[int | None], next_cursor: str | None) -> list[int]:
+    """The times of those who have one. Those without may come before them all, or behind them all at the very end."""
+    dated = [time for time in times if time is not None]
+    if dated:
+        first = next(i for i, time in enumerate(times) if time is not None)
+        behind = next(i for i in range(len(times), 0, -1) if times[i - 1] is not None)
+    else:
+        first = behind = 0 if reader._has_met_dated else len(times)
+    is_odd = (
+        len(dated) < behind - first
+        or (first > 0 and reader._has_met_dated)
+        or (behind < len(times) and next_cursor is not None)
+        or (len(dated) < len(times) and (reader.since is not None or reader.until is not None))
+    )
+    if is_odd:
         raise NotAsAsked("persons without an update_time came between others")
+    reader._has_met_dated = reader._has_met_dated or len(dated) > 0
     in_order = dated if reader.ascending else dated[::-1]
     if any(earlier > later for earlier, later in pairwise(in_order)):
         raise NotAsAsked("persons did not come in the order of their update_time")

@@ -225,12 +225,13 @@ def _window(given: dict[str, Any], behaviours: Behaviours) -> Window:
     return Window(
         sort_by=sort_by,
         descending=descending,
-        limit=min(limit, MAX_LIMIT),
+        limit=min(limit, MAX_LIMIT, behaviours.largest_page),
         start=read_cursor(given["cursor"], sort_by, descending) if "cursor" in given else None,
         ids=None if ids is None else frozenset(ids),
         updated_since=given.get("updated_since"),
         updated_until=given.get("updated_until"),
         null_matches_since=behaviours.null_update_time_matches_since,
+        undated=behaviours.undated_sort,
     )
 
 

@@ -13,6 +13,10 @@ class Behaviours:
     limit_above_500: Literal["reject", "clamp"] = "reject"
     too_many_ids: Literal["reject", "truncate"] = "reject"
     null_update_time_matches_since: bool = False
+    undated_sort: Literal["first", "last", "by_add_time"] = "first"
+    """Where persons without an update_time come in a list that is sorted by it, ascending."""
+    largest_page: int = 500
+    """No list has more on a page, whatever `limit` asks for."""
     update_time_on_create: Literal["add_time", "null"] = "add_time"
     deleted_person: Literal["is_deleted", "404", "410"] = "is_deleted"
     hidden_person: Literal["404", "403"] = "404"

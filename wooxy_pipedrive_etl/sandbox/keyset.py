@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 SortField = Literal["id", "add_time", "update_time"]
+Undated = Literal["first", "last", "by_add_time"]
 
 _ID_BITS = 40
 _ID_MASK = (1 << _ID_BITS) - 1
+# Behind every time in epoch seconds.
+_LAST = 1 << 40
 
 
 class RowTimes(NamedTuple):
@@ -39,6 +42,7 @@ class Window:
     updated_since: int | None = None
     updated_until: int | None = None
     null_matches_since: bool = False
+    undated: Undated = "first"
 
 
 def _key(value: int | None, row_id: int) -> int:
@@ -87,9 +91,11 @@ class KeysetIndex:
     ) -> tuple[list[int], Position | None]:
         """Ids of one page, and the position of the row after it (None at the end)."""
         keys = self._keys[window.sort_by]
-        if window.ids is not None:
-            chosen = (row_id for row_id in window.ids if row_id in self)
-            keys = sorted(_key(self._value(row_id, window.sort_by, times), row_id) for row_id in chosen)
+        if window.ids is not None or self._moves_undated(window):
+            chosen = self if window.ids is None else (row_id for row_id in window.ids if row_id in self)
+            keys = sorted(
+                self._place(self._value(row_id, window, times), row_id, window) for row_id in chosen
+            )
         low, high = self._bounds(keys, window)
         matches = self._filter(window, times, accept)
         order = range(high - 1, low - 1, -1) if window.descending else range(low, high)
@@ -106,12 +112,12 @@ class KeysetIndex:
         if len(found) <= window.limit:
             return found, None
         following = found.pop()
-        return found, Position(self._value(following, window.sort_by, times), following)
+        return found, Position(self._value(following, window, times), following)
 
     def _bounds(self, keys: list[int], window: Window) -> tuple[int, int]:
         low, high = 0, len(keys)
         if window.start is not None:
-            key = _key(*window.start)
+            key = self._place(*window.start, window)
             if window.descending:
                 high = bisect_right(keys, key)
             else:
@@ -128,7 +134,21 @@ class KeysetIndex:
     @staticmethod
     def _is_time_range(window: Window) -> bool:
         bounded = window.updated_since is not None or window.updated_until is not None
-        return bounded and window.sort_by == "update_time" and not window.null_matches_since
+        return (
+            bounded
+            and window.sort_by == "update_time"
+            and window.undated == "first"
+            and not window.null_matches_since
+        )
+
+    @staticmethod
+    def _moves_undated(window: Window) -> bool:
+        """Whether rows without an update_time stand elsewhere than the index has them."""
+        return window.sort_by == "update_time" and window.undated != "first"
+
+    @staticmethod
+    def _place(value: int | None, row_id: int, window: Window) -> int:
+        return _key(_LAST if value is None and window.undated == "last" else value, row_id)
 
     def _filter(
         self, window: Window, times: Callable[[int], RowTimes], accept: Callable[[int], bool] | None
@@ -148,11 +168,15 @@ class KeysetIndex:
         return matches
 
     @staticmethod
-    def _value(row_id: int, field: SortField, times: Callable[[int], RowTimes]) -> int | None:
-        if field == "id":
+    def _value(row_id: int, window: Window, times: Callable[[int], RowTimes]) -> int | None:
+        if window.sort_by == "id":
             return row_id
         row_times = times(row_id)
-        return row_times.add_time if field == "add_time" else row_times.update_time
+        if window.sort_by == "add_time" or (
+            row_times.update_time is None and window.undated == "by_add_time"
+        ):
+            return row_times.add_time
+        return row_times.update_time
 
     @staticmethod
     def _keys_of(row_id: int, times: RowTimes) -> list[tuple[SortField, int]]:

@@ -217,8 +217,8 @@ walk_pages = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("next_cursor", Text),  # null: that was the last page, or the walk is one in windows
     Column("person_ids", LargeBinary, nullable=False),  # int64, little-endian
-    # Of a walk in windows: the spans of update_time that are still to be read, a JSON list of [start or null, end] in
-    # epoch seconds.
+    # Of a walk in windows: the spans of update_time that are still to be read, a JSON list of [start, end] in epoch
+    # seconds, null for no bound.
     Column("unread", Text),
 )
 

@@ -24,7 +24,7 @@ class UnfinishedWalk:
     fields: list[str]
     seen: list[np.ndarray]
     next_cursor: str | None
-    unread: list[tuple[int | None, int]] | None
+    unread: list[tuple[int | None, int | None]] | None
 
 
 def begin_walk(
@@ -67,7 +67,7 @@ def add_page(
     person_ids: np.ndarray,
     *,
     next_cursor: str | None = None,
-    unread: Sequence[tuple[int | None, int]] | None = None,
+    unread: Sequence[tuple[int | None, int | None]] | None = None,
 ) -> None:
     """Notes a page that was read, behind those that are noted, and where the walk goes on; nothing, if the walk was
     forgotten."""

@@ -80,7 +80,7 @@ class Walk:
     def pages(self) -> Iterator[PersonsPage]:
         """What is still to be read. Complete if it ends without an error."""
         if not self.seen and self._is_for_windows():
-            self._unread = [Span(None, self._top)]
+            self._unread = [Span(None, None)]
         if self._unread is not None:
             try:
                 yield from self._pages_in_windows(self._unread)
@@ -109,8 +109,7 @@ class Walk:
         connection_id, ids = self._run.record.id, page.persons["person_id"].to_numpy()
         self.seen.append(ids)
         if self._unread is not None and page.read is not None:
-            left = [span.without(page.read) for span in self._unread]
-            self._unread = [span for span in left if not span.is_empty]
+            self._unread = [left for span in self._unread for left in span.without(page.read)]
         if len(page.odd):
             walks.forget_walk(connection, connection_id)
         elif self._unread is None:

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from wooxy_pipedrive_etl.contact_list import BUILT_IN
-from wooxy_pipedrive_etl.pipedrive import walk
 from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
 from wooxy_pipedrive_etl.sandbox import Behaviours, Fault
 from wooxy_pipedrive_etl.sandbox.account import PersonChange
@@ -30,6 +29,7 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.walks import UnfinishedWalk
 from wooxy_pipedrive_etl.sync.errors import SyncError
 from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 
 from ..scenario import Connected, connected, empty_account
 from .oracle import IDENTIFIERS, Key, Link, Oracle, Outcome
@@ -162,7 +162,11 @@ class History(RuleBasedStateMachine):
             update_time_on_create=st.sampled_from(["add_time", "add_time", "null"]),
             null_update_time_matches_since=st.booleans(),
             restored_person_event=st.sampled_from(["change", "create", "none"]),
+            undated_sort=st.sampled_from(["first", "last", "by_add_time"]),
+            # Small accounts have several pages too.
+            largest_page=st.just(_PAGE),
         ),
+        in_windows=st.booleans(),
     )
     def begin(
         self,
@@ -173,9 +177,11 @@ class History(RuleBasedStateMachine):
         consent: str,
         on_delete: str,
         behaviours: Behaviours,
+        in_windows: bool,
     ) -> None:
-        # Small accounts have several pages too.
-        self.resources.enter_context(pytest.MonkeyPatch.context()).setattr(walk, "PAGE_LIMIT", _PAGE)
+        if in_windows:
+            environment = self.resources.enter_context(pytest.MonkeyPatch.context())
+            environment.setenv(WINDOWS_FROM_VARIABLE, "1")
         self.account = account = empty_account()
         account.behaviours = behaviours
         account.clock = self.clock

@@ -26,6 +26,7 @@ _windows = st.builds(
     updated_since=st.one_of(st.none(), _seconds),
     updated_until=st.one_of(st.none(), _seconds),
     null_matches_since=st.booleans(),
+    undated=st.sampled_from(["first", "last", "by_add_time"]),
 )
 
 
@@ -76,6 +77,11 @@ def test_the_pages_of_a_walk_are_the_matching_rows_in_order(
         values: dict[SortField, int | None] = {
             "id": row_id, "add_time": rows[row_id].add_time, "update_time": rows[row_id].update_time,
         }  # fmt: skip
+        if values["update_time"] is None:
+            undated: dict[str, int | None] = {
+                "first": None, "last": 10**9, "by_add_time": rows[row_id].add_time,
+            }  # fmt: skip
+            values["update_time"] = undated[window.undated]
         return values[window.sort_by] or 0, row_id
 
     matching = [each for each, times in rows.items() if in_window(each, times, window)]
