@@ -1,0 +1,216 @@
+"""How a full walk goes: in windows or page after page, on from where it broke off, and what either costs nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, ServerError
+from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault
+from wooxy_pipedrive_etl.sync.errors import InvalidSetting
+from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE, windows_from
+from wooxy_pipedrive_etl_tests.scenario import (
+    Connected,
+    Target,
+    add_person,
+    connected,
+    empty_account,
+)
+
+PERSONS = "/api/v2/persons"
+ROWS: dict[str, Target] = {"emails": "email", "name": "name", "city": "town"}
+PAGE = 10
+COUNT = 120
+
+
+class Time:
+    """The account's clock, which a test moves."""
+
+    def __init__(self, account: Account, now: datetime) -> None:
+        self.now = now
+        account.clock = lambda: self.now
+
+    def passes(self, **time: float) -> None:
+        self.now += timedelta(**time)
+
+
+@pytest.fixture
+def account() -> Account:
+    """12 pages, a person an hour."""
+    account = empty_account()
+    account.behaviours = Behaviours(largest_page=PAGE)
+    account.add_field("Colour", "enum", ["Gold", "Silver"], code="colour")
+    account.add_field("City", "varchar", code="city")
+    account.add_field("Note", "varchar", code="note")
+    time = Time(account, datetime(2026, 2, 1, tzinfo=UTC))
+    for number in range(1, COUNT + 1):
+        time.passes(hours=1)
+        add_person(account, number)
+    return account
+
+
+@pytest.fixture
+def time(account: Account) -> Time:
+    return Time(account, datetime(2026, 3, 1, 12, tzinfo=UTC))
+
+
+@pytest.fixture
+def acme(
+    database_url: str, account: Account, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Connected]:
+    """A connection whose walks are read in windows from a page on."""
+    monkeypatch.setenv(WINDOWS_FROM_VARIABLE, str(PAGE))
+    with connected(database_url, account, behaviours=account.behaviours) as acme:
+        acme.import_rows(ROWS)
+        yield acme
+
+
+def asked(acme: Connected) -> list[dict[str, str]]:
+    return [dict(each.query) for each in acme.server.requests if each.path == PERSONS]
+
+
+def in_windows(acme: Connected) -> bool:
+    return any("updated_until" in each for each in asked(acme))
+
+
+def full(acme: Connected) -> dict[str, int]:
+    acme.server.clear_requests()
+    counts: dict[str, int] = acme.sync()
+    return counts
+
+
+def test_a_large_account_is_read_in_windows_and_every_week_page_after_page(
+    acme: Connected, time: Time
+) -> None:
+    assert full(acme)["created"] == COUNT
+    assert in_windows(acme)
+    # Whom windows left out nobody could know: the second walk is without them.
+    time.passes(days=1)
+    assert full(acme)["unchanged"] == COUNT
+    assert not in_windows(acme)
+    for days in (1, 5.9):
+        time.passes(days=days)
+        assert full(acme)["unchanged"] == COUNT
+        assert in_windows(acme)
+    time.passes(days=0.2)
+    assert full(acme)["unchanged"] == COUNT
+    assert not in_windows(acme)
+
+
+def test_a_small_account_is_read_page_after_page(
+    acme: Connected, monkeypatch: pytest.MonkeyPatch, time: Time
+) -> None:
+    monkeypatch.setenv(WINDOWS_FROM_VARIABLE, str(COUNT + 1))
+    assert full(acme)["created"] == COUNT
+    assert not in_windows(acme)
+    time.passes(days=1)
+    full(acme)
+    assert len(asked(acme)) == COUNT // PAGE
+
+
+def test_a_server_that_does_not_tell_its_time_is_read_page_after_page(
+    acme: Connected, account: Account
+) -> None:
+    account.behaviours = Behaviours(largest_page=PAGE, date_header=False)
+    assert full(acme)["created"] == COUNT
+    assert not in_windows(acme)
+
+
+def test_deletions_and_edits_are_found_in_windows(acme: Connected, account: Account, time: Time) -> None:
+    acme.sync()
+    acme.sync()
+    time.passes(hours=2)
+    account.delete_person(7)
+    account.edit_person(9, custom_fields={"city": "Before the walk"})
+
+    def meanwhile(account: Account) -> None:
+        account.edit_person(11, custom_fields={"city": "During the walk"})
+        time.passes(seconds=5)
+        add_person(account, 999)
+
+    acme.server.faults.add(Fault("on_page", PERSONS, after=6, on_page=meanwhile))
+    counts = full(acme)
+    assert in_windows(acme)
+    assert [counts[name] for name in ("fetched", "created", "updated", "deleted")] == [COUNT, 1, 2, 1]
+    towns = acme.column("town")
+    assert towns["person9@example.com"] == "Before the walk"
+    assert towns["person11@example.com"] == "During the walk"
+    assert "person7@example.com" not in towns
+
+
+def test_a_broken_walk_in_windows_is_gone_on_with(acme: Connected, account: Account, time: Time) -> None:
+    acme.server.faults.add(Fault("status", PERSONS, after=7, times=None))
+    with pytest.raises(ServerError):
+        acme.sync()
+    acme.server.faults.clear()
+    time.passes(hours=3)
+    account.delete_person(60)
+    account.edit_person(1, custom_fields={"city": "In between"})
+    account.edit_person(COUNT, custom_fields={"city": "In between"})
+    counts = full(acme)
+    assert len(asked(acme)) < COUNT / PAGE
+    # Who was read before the deletion is missing by the next walk.
+    assert counts["fetched"] in (COUNT - 1, COUNT)
+    assert acme.column("town")["person1@example.com"] == "In between"
+    assert acme.column("town")[f"person{COUNT}@example.com"] == "In between"
+    counts = full(acme)
+    assert counts["created"] + counts["updated"] == 0
+    assert set(acme.column("town")) == {
+        f"person{number}@example.com" for number in range(1, COUNT + 1) if number != 60
+    }
+
+
+def test_an_account_that_does_not_answer_as_asked_is_read_page_after_page_for_a_month(
+    acme: Connected, account: Account, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(1_000, 1_020):
+        # They come between others where lists are sorted by another time of theirs.
+        person_id = add_person(account, number)
+        account.edit_person(person_id, update_time=None if number % 2 else time.now)
+        time.passes(minutes=1)
+    account.behaviours = Behaviours(largest_page=PAGE, undated_sort="by_add_time")
+    assert full(acme)["created"] == COUNT + 20
+    assert "can't be read in windows of update_time" in caplog.text
+    assert "page after page" in caplog.text
+    for days in (1, 28):
+        time.passes(days=days)
+        assert full(acme)["unchanged"] == COUNT + 20
+        assert not in_windows(acme)
+    acme.sync()
+    time.passes(days=2)
+    full(acme)
+    assert in_windows(acme)
+
+
+def test_a_new_person_without_a_time_is_found_after_the_windows(
+    acme: Connected, account: Account, time: Time
+) -> None:
+    acme.sync()
+    acme.sync()
+    time.passes(hours=1)
+    account.behaviours = Behaviours(largest_page=PAGE, update_time_on_create="null")
+
+    def meanwhile(account: Account) -> None:
+        add_person(account, 999)
+
+    # The readers of either end have passed where it would come.
+    acme.server.faults.add(Fault("on_page", PERSONS, after=10, on_page=meanwhile))
+    # A person who was never edited and has no time tells that new ones have none.
+    add_person(account, 998)
+    assert full(acme)["created"] == 2
+    assert in_windows(acme)
+
+
+@pytest.mark.parametrize("setting", ["many", "-1", "1e5", "²"])
+def test_a_setting_that_is_no_number_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WINDOWS_FROM_VARIABLE, setting)
+    with pytest.raises(InvalidSetting, match=rf"^{WINDOWS_FROM_VARIABLE} is not a number of persons"):
+        windows_from()
+
+
+def test_the_error_of_a_walk_is_that_of_pipedrive(acme: Connected) -> None:
+    acme.server.faults.add(Fault("status", PERSONS, after=7, status=401, times=None))
+    with pytest.raises(InvalidToken, match="401"):
+        acme.sync()
