@@ -68,7 +68,8 @@ def _walk(world: World) -> Iterator[Figures]:
         slow = replace(world, latency_ms=WALK_LATENCY_MS)
         set_latency(world, WALK_LATENCY_MS)
         yield from in_own_process(peers.floor, slow, "walk")
-        yield from in_own_process(product.walk, slow)
+        yield from in_own_process(product.walk, slow, "sequential")
+        yield from in_own_process(product.walk, slow, "product")
         set_latency(world, world.latency_ms)
 
 
@@ -90,8 +91,8 @@ CASES = {
         _write,
     ),
     "walk": Case(
-        f"the full walk at {WALK_LATENCY_MS} ms and {BURST_PER_2S} requests in 2 s (PostgreSQL); beside it the floor, "
-        "which walks page after page",
+        f"the full walk at {WALK_LATENCY_MS} ms and {BURST_PER_2S} requests in 2 s (PostgreSQL); beside it the "
+        "product's own walk page after page, and the floor, which does the same",
         _walk,
     ),
     "changes": Case("run of changes, 1 % of the persons edited", _changes),

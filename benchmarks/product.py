@@ -24,6 +24,7 @@ from wooxy_pipedrive_etl.store import Store, connections, reports
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging
 from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
+from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 
 # As Dagster's job runs them.
 _STEPS: tuple[Callable[[SyncRun], object], ...] = (
@@ -52,12 +53,15 @@ def run(world: World, case: str, kind: Kind) -> list[Figures]:
     return [figures]
 
 
-def walk(world: World) -> list[Figures]:
-    """Every person into the snapshot of a connection of its own."""
-    store = _opened(world, "walk")
-    with begin(store, "walk", "walk", "full") as under_way:
+def walk(world: World, contestant: str) -> list[Figures]:
+    """Every person into the snapshot of a connection of its own: as "product" in windows, whatever their number, and
+    page after page as "sequential"."""
+    os.environ[WINDOWS_FROM_VARIABLE] = "1" if contestant == "product" else str(world.persons * 10)
+    name = f"walk-{contestant}"
+    store = _opened(world, name)
+    with begin(store, name, "walk", "full") as under_way:
         catalogue.read_catalogue(under_way)
-        with watched(world, "walk", "product") as figures:
+        with watched(world, "walk", contestant) as figures:
             persons.fetch_persons(under_way)
     store.close()
     return [figures]

@@ -20,6 +20,8 @@ from .errors import CloudflareBlocked, DailyBudgetSpent
 WINDOW_SECONDS = 2.0
 # A place is held for a little longer than the window is: two clocks, and sums of floats, never agree to the last digit.
 _HELD_SECONDS = WINDOW_SECONDS + 0.001
+# While Pipedrive has told of no more room, another answer may tell of some: it is looked again after this.
+_LOOK_AGAIN_SECONDS = 0.25
 # A wait beyond this is not about the burst limit and is not believed.
 LONGEST_TOLD_WAIT = 60.0
 # Refusals that last longer than the burst window ever does mean that the day's tokens are gone.
@@ -38,7 +40,8 @@ class Budget:
         self._clock = clock
         self._lock = threading.Lock()
         self._limit = limit
-        self._in_flight = 0
+        self._sent = 0
+        self._in_flight: set[int] = set()
         self._finished: deque[float] = deque()
         self._told_remaining: int | None = None
         self._told_until = 0.0
@@ -49,24 +52,24 @@ class Budget:
         self.daily_remaining: int | None = None
 
     @contextmanager
-    def turn(self, stop: threading.Event) -> Iterator[None]:
-        """Holds one place in the burst window; waits for it first.
+    def turn(self, stop: threading.Event) -> Iterator[int]:
+        """Holds one place in the burst window, whose number it gives; waits for it first.
 
         Raises ``CloudflareBlocked`` if any user of the credential was blocked.
         """
-        while (seconds := self._take()) > 0:
-            self._clock.wait(seconds, stop)
+        while isinstance(place := self._take(), float):
+            self._clock.wait(place, stop)
         try:
-            yield
+            yield place
         finally:
             with self._lock:
-                self._in_flight -= 1
+                self._in_flight.remove(place)
                 # Pipedrive counted the request when it arrived, which was earlier than now: counting from here on
                 # can only be too careful.
                 self._finished.append(self._clock.now())
 
-    def _take(self) -> float:
-        """Takes a place and returns 0, or returns the seconds after which to ask again."""
+    def _take(self) -> int | float:
+        """Takes a place and returns its number, or returns the seconds (float) after which to ask again."""
         with self._lock:
             now = self._clock.now()
             if self._blocked is not None and now < self._blocked_until:
@@ -77,19 +80,21 @@ class Budget:
                 self._told_remaining = None
             free_at = self._not_before
             if self._told_remaining is not None and self._told_remaining <= 0:
-                free_at = max(free_at, self._told_until)
-            if self._in_flight + len(self._finished) >= self._limit:
+                free_at = max(free_at, min(self._told_until, now + _LOOK_AGAIN_SECONDS))
+            if len(self._in_flight) + len(self._finished) >= self._limit:
                 # With all of them still in flight there is no time to wait for: look again soon.
                 free_at = max(free_at, self._finished[0] + _HELD_SECONDS if self._finished else now + 0.05)
             if free_at > now:
                 return max(free_at - now, 0.001)
-            self._in_flight += 1
+            self._sent += 1
+            self._in_flight.add(self._sent)
             if self._told_remaining is not None:
                 self._told_remaining -= 1
-            return 0.0
+            return self._sent
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Takes the limits from an answer's headers (which may be absent or nonsense). Call it within ``turn``."""
+    def learn(self, headers: Mapping[str, str], place: int) -> None:
+        """Takes the limits from the headers (which may be absent or nonsense) of the answer to the request that holds
+        this place."""
         limit = _number(headers, "x-ratelimit-limit")
         remaining = _number(headers, "x-ratelimit-remaining")
         reset = _number(headers, "x-ratelimit-reset")
@@ -99,8 +104,10 @@ class Budget:
             if limit is not None and limit >= 1:
                 self._limit = int(limit)
             if remaining is not None and reset is not None and reset <= LONGEST_TOLD_WAIT:
-                # Requests of others that are under way may not be in Pipedrive's number yet.
-                self._told_remaining = int(remaining) - (self._in_flight - 1)
+                # Later requests are not in Pipedrive's number, and earlier ones may not be while they are under way.
+                later = self._sent - place
+                earlier = sum(other < place for other in self._in_flight)
+                self._told_remaining = int(remaining) - later - earlier
                 self._told_until = self._clock.now() + reset
             if daily_limit is not None:
                 self.daily_limit = int(daily_limit)

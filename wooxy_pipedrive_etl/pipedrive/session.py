@@ -216,8 +216,8 @@ class Session:
         endpoint = call.endpoint
         first_refusal, refusals, renewed = self._clock.now(), 0, False
         while True:
-            with self._budget.turn(stop):
-                response, content = self._exchange(call)
+            with self._budget.turn(stop) as place:
+                response, content = self._exchange(call, place)
             logger.debug("%s -> %d%s", endpoint, response.status_code, _id(response))
             with self._lock:
                 self._requests += 1
@@ -237,14 +237,14 @@ class Session:
                 raise _Failed(ServerError, f"Pipedrive answered 429, too many requests{_id(response)}")
             logger.warning("%s: 429; going on in %.1f s%s", endpoint, seconds, _id(response))
 
-    def _exchange(self, call: _Call) -> tuple[httpx.Response, bytes]:
+    def _exchange(self, call: _Call, place: int) -> tuple[httpx.Response, bytes]:
         deadline = self._clock.now() + self._longest_answer
         content = bytearray()
         try:
             with self._http.stream(
                 call.endpoint.method, call.path or call.endpoint.path, params=call.params, json=call.body
             ) as response:
-                self._budget.learn(response.headers)
+                self._budget.learn(response.headers, place)
                 if "x-daily-ratelimit-token-remaining" in response.headers:
                     self._told_of_the_day = True
                 self.server_time = http_date(response.headers.get("date")) or self.server_time

@@ -21,6 +21,7 @@ class FakeClock(Clock):
     def __init__(self) -> None:
         self.time = 1000.0
         self.waits: list[float] = []
+        self.at_next_wait: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
 
     def now(self) -> float:
@@ -32,6 +33,7 @@ class FakeClock(Clock):
         with self._lock:
             self.waits.append(seconds)
             self.time += seconds
+            self.at_next_wait()
 
 
 @pytest.fixture

@@ -53,8 +53,8 @@ def test_with_headers_no_request_is_refused(limit: int, latencies: list[tuple[fl
     clock = FakeClock()
     budget, gateway = Budget(clock, 20), Gateway(clock, limit, headers=True)
     for to_server, back in latencies:
-        with budget.turn(NEVER):
-            budget.learn(gateway.request(to_server, back))
+        with budget.turn(NEVER) as place:
+            budget.learn(gateway.request(to_server, back), place)
     assert gateway.refusals == 0
 
 
@@ -63,8 +63,8 @@ def test_without_headers_the_smallest_plan_is_assumed(latencies: list[tuple[floa
     clock = FakeClock()
     budget, gateway = Budget(clock, 20), Gateway(clock, 20, headers=False)
     for to_server, back in latencies:
-        with budget.turn(NEVER):
-            budget.learn(gateway.request(to_server, back))
+        with budget.turn(NEVER) as place:
+            budget.learn(gateway.request(to_server, back), place)
     assert gateway.refusals == 0
 
 
@@ -72,16 +72,18 @@ def test_a_larger_limit_is_used() -> None:
     clock = FakeClock()
     budget, gateway = Budget(clock, 20), Gateway(clock, 100, headers=True)
     for _ in range(100):
-        with budget.turn(NEVER):
-            budget.learn(gateway.request(0.0, 0.0))
+        with budget.turn(NEVER) as place:
+            budget.learn(gateway.request(0.0, 0.0), place)
     assert clock.waits == []
 
 
 def test_what_other_programs_take_from_the_window_counts() -> None:
     clock = FakeClock()
     budget = Budget(clock, 20)
-    with budget.turn(NEVER):
-        budget.learn({"x-ratelimit-limit": "80", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"})
+    with budget.turn(NEVER) as place:
+        budget.learn(
+            {"x-ratelimit-limit": "80", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"}, place
+        )
     with budget.turn(NEVER):
         pass
     assert sum(clock.waits) == 2.0
@@ -90,13 +92,47 @@ def test_what_other_programs_take_from_the_window_counts() -> None:
 def test_requests_under_way_hold_their_place() -> None:
     clock = FakeClock()
     budget = Budget(clock, 20)
-    with budget.turn(NEVER), budget.turn(NEVER):
+    with budget.turn(NEVER), budget.turn(NEVER) as place:
         # Pipedrive's 2 may not know of the other request that is under way.
-        budget.learn({"x-ratelimit-limit": "80", "x-ratelimit-remaining": "2", "x-ratelimit-reset": "2"})
+        budget.learn(
+            {"x-ratelimit-limit": "80", "x-ratelimit-remaining": "2", "x-ratelimit-reset": "2"}, place
+        )
         with budget.turn(NEVER):
             assert clock.waits == []
             with budget.turn(NEVER):
                 assert sum(clock.waits) == 2.0
+
+
+def test_what_was_sent_and_answered_before_is_in_what_pipedrive_tells() -> None:
+    clock = FakeClock()
+    budget = Budget(clock, 20)
+    headers = {"x-ratelimit-limit": "80", "x-ratelimit-remaining": "2", "x-ratelimit-reset": "2"}
+    with budget.turn(NEVER):
+        pass
+    with budget.turn(NEVER) as place:
+        with budget.turn(NEVER):
+            pass
+        budget.learn(headers, place)
+    # Of the 2 that are left, one was taken later, and answered earlier.
+    with budget.turn(NEVER):
+        assert clock.waits == []
+    with budget.turn(NEVER):
+        assert sum(clock.waits) == 2.0
+
+
+def test_an_answer_that_tells_of_more_room_ends_a_wait() -> None:
+    clock = FakeClock()
+    budget = Budget(clock, 20)
+    headers = {"x-ratelimit-limit": "80", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"}
+    with budget.turn(NEVER) as place, budget.turn(NEVER) as later:
+        budget.learn(headers, place)
+
+        def answered() -> None:
+            budget.learn(headers | {"x-ratelimit-remaining": "5"}, later)
+
+        clock.at_next_wait = answered
+        with budget.turn(NEVER):
+            assert sum(clock.waits) < 1.0
 
 
 @pytest.mark.parametrize("nonsense", ["", "-1", "many", "1e9", "2.5", "\u0662", "9" * 5000])
@@ -104,10 +140,10 @@ def test_headers_of_nonsense_are_not_believed(nonsense: str) -> None:
     clock = FakeClock()
     budget = Budget(clock, 20)
     names = ["limit", "remaining", "reset"]
-    with budget.turn(NEVER):
-        budget.learn({f"x-ratelimit-{name}": nonsense for name in names})
-        budget.learn({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "86400"})
-        budget.learn({"x-ratelimit-limit": "0", "x-daily-ratelimit-token-remaining": nonsense})
+    with budget.turn(NEVER) as place:
+        budget.learn({f"x-ratelimit-{name}": nonsense for name in names}, place)
+        budget.learn({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "86400"}, place)
+        budget.learn({"x-ratelimit-limit": "0", "x-daily-ratelimit-token-remaining": nonsense}, place)
     with budget.turn(NEVER):
         pass
     assert clock.waits == []
