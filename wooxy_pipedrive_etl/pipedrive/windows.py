@@ -183,13 +183,12 @@ class Windows:
         read = self._advance(reader, dated, next_cursor)
         if read is not None:
             for each in self._gaps:
-                left = each.span.without(read)
-                if len(left) < 2:
-                    each.span = left[0] if left else _NOTHING
+                # A reader begins at an end of a gap, so it never reads amid one.
+                each.span = next(iter(each.span.without(read)), _NOTHING)
         self._gaps = [each for each in self._gaps if not each.span.is_empty]
         # The rest of what the other one has under way is not worth a page of its own.
         is_left = gap.readers[1 - side] is not None and not self._is_worth_two(gap, pages=1)
-        if next_cursor is None or gap.span.is_empty or is_left:
+        if next_cursor is None or is_left:
             gap.readers[side] = None
         reader.cursor = next_cursor
         return read

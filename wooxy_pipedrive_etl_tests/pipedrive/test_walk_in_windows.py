@@ -6,11 +6,14 @@ import threading
 from collections.abc import Iterator
 from typing import Literal
 
+import httpx
 import numpy as np
 import pytest
 
-from wooxy_pipedrive_etl.pipedrive import PersonsPage, PipedriveClient, Span
+from wooxy_pipedrive_etl.pipedrive import ApiToken, PersonsPage, PipedriveClient, Span
 from wooxy_pipedrive_etl.pipedrive import errors as e
+from wooxy_pipedrive_etl.pipedrive.budget import Budgets
+from wooxy_pipedrive_etl.pipedrive.clock import Stopped
 from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
 from wooxy_pipedrive_etl.sandbox.budget import Budget as SandboxBudget
 
@@ -162,6 +165,36 @@ def test_what_stays_wrong_ends_the_walk(connect: Connect, server: SandboxServer)
     with pytest.raises(e.ServerError):
         ids(walk(connect(server.url, server.account.token, timeout=1e6)))
     assert not [each for each in threading.enumerate() if each.name.startswith("pipedrive-walk")]
+
+
+def test_a_walk_that_goes_round_ends_in_an_error(budgets: Budgets) -> None:
+    page = {"success": True, "data": [{"id": 1, "update_time": "2026-01-01T10:00:00Z"}]}
+    round_about = httpx.MockTransport(
+        lambda request: httpx.Response(200, json={**page, "additional_data": {"next_cursor": "again"}})
+    )
+    url, token = "https://acme.pipedrive.com", ApiToken("a-secret-token")
+    with (
+        PipedriveClient(url, token, transport=round_about, budgets=budgets) as client,
+        pytest.raises(e.BrokenAnswer, match="lead back to an earlier one"),
+    ):
+        ids(walk(client))
+
+
+def test_a_walk_that_is_given_up_does_not_wait_for_its_turns(server: SandboxServer) -> None:
+    class Clock(FakeClock):
+        def wait(self, seconds: float, stop: threading.Event) -> None:
+            assert stop.wait(60), "nobody said that the walk was given up"
+            raise Stopped
+
+    server.gateway.budget = SandboxBudget(Limits(burst_per_2s=6), server.account.now)
+    token = ApiToken(server.account.token)
+    with PipedriveClient(server.url, token, budgets=Budgets(Clock()), timeout=1e6) as client:
+        client.account()
+        pages = walk(client)
+        for _ in range(3):
+            next(pages)
+        pages.close()  # type: ignore[attr-defined]
+    assert len(server.requests) <= 6
 
 
 def test_the_burst_limit_of_the_plan_is_kept_by_all_of_them(
