@@ -59,10 +59,20 @@ class Killed:
     made_up_for: float
 
 
+@dataclass(frozen=True)
+class Cut:
+    """What the kill hit. `runs`: the connections by the ids of their runs; `moment`: when, by the clock; `freed`: seconds
+    until PostgreSQL had let go of what they held."""
+
+    runs: dict[str, str] = field(default_factory=dict)
+    moment: float = 0.0
+    freed: float = 0.0
+
+
 @dataclass
 class Outcome:
     """What came of one pass. `seconds`: from the first run's being asked for to the last one's end; `taken`: how many
-    runs each worker took; `freed`: seconds until PostgreSQL had let go of what the killed worker held."""
+    runs each worker took; `freed`: as in `Cut`."""
 
     name: str
     seconds: float
@@ -76,7 +86,9 @@ class Outcome:
         shares = ", ".join(f"{name} took {runs}" for name, runs in self.taken.items())
         print(f"{self.name}: {self.seconds:.0f} s; {shares} runs", flush=True)
         if self.killed:
-            print(f"  its {len(self.killed)} runs were cut off; their locks were free {self.freed:.1f} s later")
+            print(
+                f"  its {len(self.killed)} runs were cut off; their locks were free {self.freed:.1f} s later"
+            )
         for each in self.killed:
             print(
                 f"  {each.connection} in {each.step}: taken for failed after {each.noticed:.0f} s, "
@@ -123,7 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--persons", type=int, default=5000, help="of each account (default 5000)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs-a-worker", type=int, default=2, help="at once (default 2)")
-    parser.add_argument("--no-kill", action="store_true", help="leave out the pass in which a worker is killed")
+    parser.add_argument(
+        "--no-kill", action="store_true", help="leave out the pass in which a worker is killed"
+    )
     parser.add_argument("--restart", action="store_true", help="start the killed worker again at once")
     parser.add_argument("--seed", type=int, default=1, help="draws the moment of the kill")
     return parser
@@ -173,14 +187,14 @@ def _pass(
         for process in processes:
             process.wait_for_log(" ready.")
         started.enter_context(running(daemon(main_host)))
-        cut_off, moment, freed = {}, 0.0, 0.0
+        cut = Cut()
         if kill is not None:
-            cut_off, moment, freed = _kill(store, instance, processes[-1], runs_a_worker, kill)
+            cut = _kill(store, instance, processes[-1], runs_a_worker, kill)
             if restart:
                 working.enter_context(running(worker(hosts[-1], runs_a_worker)))
         _wait_for_all(store, instance)
         records = looks.runs(instance)
-        faults = list(looks.faults(store, instance, set(cut_off)))
+        faults = list(looks.faults(store, instance, set(cut.runs)))
         working.close()
         faults += looks.left_behind(store, hosts)
         killed = [
@@ -188,10 +202,10 @@ def _pass(
                 connection,
                 run_id,
                 looks.last_step(instance, run_id),
-                looks.ended_at(instance, run_id) - moment,
-                max(record.end_time or 0.0 for record in records if _root(record) == run_id) - moment,
+                looks.ended_at(instance, run_id) - cut.moment,
+                max(record.end_time or 0.0 for record in records if _root(record) == run_id) - cut.moment,
             )
-            for run_id, connection in cut_off.items()
+            for run_id, connection in cut.runs.items()
         ]
         return Outcome(
             name,
@@ -200,7 +214,7 @@ def _pass(
             looks.contents(store),
             faults,
             killed,
-            freed,
+            cut.freed,
         )
 
 
@@ -240,41 +254,29 @@ def _instance(host: Host) -> Iterator[dg.DagsterInstance]:
 
 def _kill(
     store: Store, instance: dg.DagsterInstance, victim: Process, at_once: int, moments: random.Random
-) -> tuple[dict[str, str], float, float]:
-    """Kills the worker when a quarter of the runs have ended and it is in the middle of as many as it takes at once.
-    Returns the connections of these by their runs' ids, the moment, and after how many seconds their locks were free."""
-    names = _names(store)
+) -> Cut:
+    """Kills the worker when a quarter of the runs have ended and it is in the middle of as many as it takes at once."""
+    connections_count = len(_names(store))
 
     def is_in_the_middle() -> bool:
         ended = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))
-        return ended >= len(names) / 4 and len(looks.held_by(store, victim.host)) == at_once
+        return ended >= connections_count / 4 and len(looks.held_by(store, victim.host)) == at_once
+
+    def is_let_go() -> bool:
+        return not looks.held_by(store, victim.host)
 
     wait_until(is_in_the_middle, "The worker is not in the middle of anything", _LONGEST_PASS, _PAUSE)
     time.sleep(moments.uniform(0, 1))
     wait_until(is_in_the_middle, "The worker is not in the middle of anything", _LONGEST_PASS, _PAUSE)
-    held = looks.held_by(store, victim.host)
     victim.kill()
     moment = time.time()
-    wait_until(
-        lambda: not looks.held_by(store, victim.host), "PostgreSQL holds locks of the killed worker", pause=_PAUSE
-    )
-    freed = time.time() - moment
-    under_way = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    cut_off = {names[each] for each in held}
-    return (
-        {
-            run.run_id: run.tags["dagster/partition"]
-            for run in under_way
-            if run.tags["dagster/partition"] in cut_off
-        },
-        moment,
-        freed,
-    )
+    wait_until(is_let_go, "PostgreSQL holds locks of the killed worker", pause=_PAUSE)
+    return Cut(looks.under_way_on(instance, victim.host), moment, time.time() - moment)
 
 
 def _wait_for_all(store: Store, instance: dg.DagsterInstance) -> None:
     """Until every connection had a good run, and for some time nothing else has been started."""
-    names = set(_names(store).values())
+    names = _names(store)
     still_since = time.monotonic()
 
     def is_done() -> bool:
@@ -288,9 +290,9 @@ def _wait_for_all(store: Store, instance: dg.DagsterInstance) -> None:
     wait_until(is_done, "Not every connection has had a good run", _LONGEST_PASS, 1.0)
 
 
-def _names(store: Store) -> dict[int, str]:
+def _names(store: Store) -> set[str]:
     with reading(store.engine) as connection:
-        return {record.id: record.name for record in connections.list_connections(connection)}
+        return {record.name for record in connections.list_connections(connection)}
 
 
 def _root(record: dg.RunRecord) -> str:

@@ -48,10 +48,22 @@ def seconds_of(records: list[dg.RunRecord]) -> float:
 def taken_by(records: list[dg.RunRecord], workers: list[Host]) -> dict[str, int]:
     """How many of the runs each worker took from the queue, by its own log."""
     tasks = {record.dagster_run.tags.get(_TASK_TAG) for record in records}
+    return {host.name: len(tasks & _tasks_of(host)) for host in workers}
+
+
+def under_way_on(instance: dg.DagsterInstance, host: Host) -> dict[str, str]:
+    """The connections, by their runs' ids, of what Dagster takes for alive on this machine."""
+    tasks = _tasks_of(host)
+    alive = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     return {
-        host.name: len(tasks.intersection(_TAKEN.findall(host.log.read_text("utf-8", "replace"))))
-        for host in workers
+        run.run_id: run.tags["dagster/partition"]
+        for run in instance.get_runs(filters=alive)
+        if run.tags.get(_TASK_TAG) in tasks
     }
+
+
+def _tasks_of(host: Host) -> set[str]:
+    return set(_TAKEN.findall(host.log.read_text("utf-8", "replace")))
 
 
 def held_by(store: Store, host: Host) -> set[int]:

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (
     consume_new_runs_for_automatic_reexecution,
 )
@@ -66,7 +66,7 @@ def _daemon(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]:
     origin = InProcessCodeLocationOrigin(
         LoadableTargetOrigin(executable_path=sys.executable, module_name="wooxy_pipedrive_etl.definitions")
     )
-    with WorkspaceProcessContext(instance, InProcessTestWorkspaceLoadTarget(origin)) as workspace:
+    with WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget(origin)) as workspace:
         yield workspace
 
 
@@ -85,15 +85,14 @@ def _started(workspace: WorkspaceProcessContext) -> dg.DagsterRun:
 
 def _killed_while_it_reads_persons(acme: Connected, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
     """In a process of its own, as a worker runs it."""
+    assert run.job_code_origin is not None
     arguments = ExecuteRunArgs(run.job_code_origin, run.run_id, instance.get_ref())
     with subprocess.Popen(
         [sys.executable, "-m", "dagster", "api", "execute_run", serialize_value(arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
-        kill = Fault(
-            "on_page", "/api/v2/persons", on_page=lambda _: os.kill(process.pid, signal.SIGKILL)
-        )
+        kill = Fault("on_page", "/api/v2/persons", on_page=lambda _: os.kill(process.pid, signal.SIGKILL))
         acme.server.faults.add(kill)
     assert process.returncode == -signal.SIGKILL
 
