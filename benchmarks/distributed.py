@@ -61,8 +61,8 @@ class Killed:
 
 @dataclass(frozen=True)
 class Cut:
-    """What the kill hit. `runs`: the connections by the ids of their runs; `moment`: when, by the clock; `freed`: seconds
-    until PostgreSQL had let go of what they held."""
+    """What the kill hit. `runs`: the connections by the ids of their runs; `moment`: when, by the clock; `freed`: after
+    how many seconds PostgreSQL had let go of what they held."""
 
     runs: dict[str, str] = field(default_factory=dict)
     moment: float = 0.0
