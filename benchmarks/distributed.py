@@ -10,8 +10,8 @@ killed (SIGKILL, with all its processes) in the middle of its runs. It is not st
 What its runs left is noticed some five minutes after they began. In the end every list is compared with that of the
 worker that was alone, and everything is looked through: doubled identifiers, counts, runs, locks, sessions.
 
-Needs the extra `test` and the program redis-server (Debian: apt-get install redis-server). Ends whatever it started, also
-on Ctrl+C. The exit code is 1 if anything was wrong.
+Needs the extra `test` and the program redis-server (Debian: apt-get install redis-server). Ends whatever it started,
+also on Ctrl+C. The exit code is 1 if anything was wrong.
 """
 
 from __future__ import annotations
