@@ -1,4 +1,4 @@
-"""What the benchmarks measure against: a sandbox in a process of its own, and the two databases."""
+"""What the benchmarks measure against: sandboxes in a process of their own, and the two databases."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ account.clock = lambda: datetime.now(UTC) + timedelta(days=1)
 limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
 run_sandbox(account, 0, limits=limits, announce=lambda url: print(url, flush=True))
 """
+# Many accounts of many companies, side by side, until somebody closes the pipe.
+_SANDBOXES = """
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
+limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
+with ExitStack() as servers:
+    for number in range(1, int(sys.argv[2]) + 1):
+        account = Account.large(int(sys.argv[1]), seed=number, token=f"{number:040x}")
+        account.company_id = number
+        account.clock = lambda: datetime.now(UTC) + timedelta(days=1)
+        server = servers.enter_context(SandboxServer(account, limits=limits))
+        print(server.url, account.token, flush=True)
+    sys.stdin.read()
+"""
 
 
 @contextmanager
@@ -31,6 +47,22 @@ def sandbox(persons: int) -> Iterator[tuple[str, int]]:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip(), process.pid
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def sandboxes(persons: int, count: int) -> Iterator[list[tuple[str, str]]]:
+    """The URLs and tokens of so many accounts, each as `sandbox` has it, with persons of its own."""
+    command = [sys.executable, "-c", _SANDBOXES, str(persons), str(count)]
+    # In a session of its own: of a Ctrl+C it learns by its pipe, when all others are done with it.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline().split() for _ in range(count)]
+            yield [(url, token) for url, token in lines]
         finally:
             process.terminate()
 

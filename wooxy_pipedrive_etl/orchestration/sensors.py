@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store import Store, connections, reports
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import is_held
@@ -34,8 +34,10 @@ _JOBS: dict[watch.RunKind, str] = {
     "re-map": remap.name,
     "match": match_variables.name,
 }
-# Dagster's own tag, which it does not give away.
+# Dagster's own tags, which it does not give away.
 RUN_KEY_TAG = "dagster/run_key"
+WILL_RETRY_TAG = "dagster/will_retry"
+RETRIED_BY_TAG = "dagster/auto_retry_run_id"
 # A run in one of these states will do, or is doing, what is due. One that was never started is not among them: the
 # same run key makes Dagster start it.
 _UNDER_WAY = [
@@ -45,8 +47,11 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.CANCELING,
 ]
 # From its first seconds to its last one a run holds its connection. One that began longer ago than this and does not
-# has died with its machine, and Dagster would take it for alive for ever: it watches only what its own process started.
+# has died with its process or its machine, and Dagster would take it for alive for ever: it watches only what its own
+# process started, or believes what a queue said last.
 _LOCKED_WITHIN = timedelta(minutes=5)
+# Dagster says at once that it will start a failed run again, and does so some seconds later.
+_RETRIED_WITHIN = timedelta(minutes=5)
 # Dagster gives up a tick after 60 seconds; a poll may take some seconds over 10.
 _TICK_SECONDS = 40.0
 
@@ -98,7 +103,7 @@ def failure_sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
         return dg.SkipReason(
             "Nobody is to be told: see WOOXY_PIPEDRIVE_ALERT_URL and _EMAIL in the documentation."
         )
-    if run.tags.get("dagster/will_retry") == "true":
+    if run.tags.get(WILL_RETRY_TAG) == "true":
         return dg.SkipReason("The run is started again by itself; what becomes of that is told.")
     store = Store.open()
     try:
@@ -202,7 +207,7 @@ def _what_died(instance: dg.DagsterInstance, store: Store, record: ConnectionRec
     if request is None:
         return None
     newest = instance.get_runs(filters=dg.RunsFilter(tags={RUN_KEY_TAG: request.key}), limit=1)
-    if not newest or not newest[0].is_finished or newest[0].tags.get("dagster/will_retry") == "true":
+    if not newest or not newest[0].is_finished or newest[0].tags.get(WILL_RETRY_TAG) == "true":
         return None
     run_id = newest[0].run_id
     events = (log.dagster_event for log in instance.all_logs(run_id) if log.dagster_event is not None)
@@ -212,32 +217,53 @@ def _what_died(instance: dg.DagsterInstance, store: Store, record: ConnectionRec
     return Waiting(message)
 
 
-def _is_held(store: Store, record: ConnectionRecord) -> bool:
-    with reading(store.engine) as connection:
-        return is_held(connection, record.id)
-
-
 def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[ConnectionRecord]) -> set[str]:
-    """The connections that a run is queued for or at work on."""
+    """The connections that a run is queued for or at work on, or about to be started again. Ends what has died."""
     by_name = {record.name: record for record in records}
-    busy = set()
-    for found in instance.get_run_records(filters=dg.RunsFilter(statuses=_UNDER_WAY)):
-        run = found.dagster_run
-        record = by_name.get(run.tags.get(PARTITION_TAG, ""))
-        if record is None:
-            continue
-        begun = datetime.fromtimestamp(found.start_time or found.create_timestamp.timestamp(), UTC)
-        if (
-            run.status is dg.DagsterRunStatus.STARTED
-            and datetime.now(UTC) - begun > _LOCKED_WITHIN
-            and not _is_held(store, record)
-        ):
+    for found in instance.get_run_records(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        record = by_name.get(found.dagster_run.tags.get(PARTITION_TAG, ""))
+        if record is not None and _has_died(store, record, found):
             instance.report_run_failed(
-                run, f"The process of this run is gone: nobody holds the connection {record.name} any more."
+                found.dagster_run,
+                f"The process of this run is gone: nobody holds the connection {record.name} any more.",
             )
-        else:
-            busy.add(record.name)
-    return busy
+    runs = [*instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY)), *_awaiting_retry(instance)]
+    return {run.tags.get(PARTITION_TAG, "") for run in runs} & by_name.keys()
+
+
+def _has_died(store: Store, record: ConnectionRecord, found: dg.RunRecord) -> bool:
+    """Whether a run that Dagster takes for alive is none any more, on whatever machine it was."""
+    with reading(store.engine) as connection:
+        if is_held(connection, record.id):
+            return False
+        # Looked up only now: a run closes its report before it lets go, and Dagster hears of its end after that.
+        report = reports.get_run(connection, record.id, found.dagster_run.run_id)
+    ended: datetime | None = None if report is None else report["finished_at"]
+    if ended is not None:
+        alive = ended.replace(tzinfo=UTC)
+    else:
+        alive = datetime.fromtimestamp(found.start_time or found.create_timestamp.timestamp(), UTC)
+    return datetime.now(UTC) - alive > _LOCKED_WITHIN
+
+
+def _awaiting_retry(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs that have failed a moment ago, and that Dagster is about to start again."""
+    failed = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={WILL_RETRY_TAG: "true"},
+        updated_after=datetime.now(UTC) - _RETRIED_WITHIN,
+    )
+    return [run for run in instance.get_runs(filters=failed) if not _is_retried(instance, run)]
+
+
+def _is_retried(instance: dg.DagsterInstance, failed: dg.DagsterRun) -> bool:
+    """Whether the run that Dagster started instead has ended."""
+    retry_id = failed.tags.get(RETRIED_BY_TAG)
+    if retry_id is None:
+        return False
+    # Between being made and being queued it is in no state that counts as under way.
+    retry = instance.get_run_by_id(retry_id)
+    return retry is None or retry.is_finished
 
 
 def _failed_before(instance: dg.DagsterInstance, name: str, run_id: str) -> str | None:

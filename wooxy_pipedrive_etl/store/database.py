@@ -22,6 +22,14 @@ _SQLITE_WAIT_SECONDS = 120
 # How long PostgreSQL's host may take to answer, unless the URL says otherwise.
 _CONNECT_SECONDS = "10"
 
+# A machine that loses its power or its network says no goodbye. After 30 seconds of silence the other end asks, and
+# takes it for dead after 60; by itself the system would wait for two hours, and a dead worker's locks with it. For the
+# client, where the URL does not say otherwise, and for the server's end of each session.
+_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+_KEEP_ALIVE = "SELECT " + ", ".join(
+    f"set_config('tcp_{name}', '{value}', false)" for name, value in _KEEPALIVES.items()
+)
+
 
 class DatabaseUnavailable(StoreError):
     """The database can't be opened; the message says why, without credentials."""
@@ -66,7 +74,7 @@ def _parse(url: str) -> URL:
     if backend == "postgresql":
         # Where a password may also be, it would be shown with the rest.
         password = parsed.password or parsed.normalized_query.get("password", [None])[-1]
-        query = {"connect_timeout": _CONNECT_SECONDS, **parsed.query}
+        query = {"connect_timeout": _CONNECT_SECONDS, **_KEEPALIVES, **parsed.query}
         query.pop("password", None)
         return parsed.set(drivername="postgresql+psycopg", password=password, query=query)
     if parsed.database in (None, "", ":memory:") or str(parsed.database).startswith("file:"):
@@ -79,6 +87,13 @@ def _parse(url: str) -> URL:
 
 def _postgresql(url: URL) -> Engine:
     engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: psycopg.Connection[Any], _record: Any) -> None:
+        # Outside of a transaction, whose end could take the settings back.
+        connection.autocommit = True
+        connection.execute(_KEEP_ALIVE)
+        connection.autocommit = False
 
     @event.listens_for(engine, "handle_error")
     def on_error(context: ExceptionContext) -> None:

@@ -31,6 +31,8 @@ from wooxy_pipedrive_etl.sync import accounts, alerts, requests, settings
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 
+from .ticks import tick
+
 ROWS: dict[str, Target] = {"emails": "email", "name": "name", "colour": "shade"}
 
 
@@ -52,19 +54,6 @@ def embedded_home(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def dagster() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:
         yield instance
-
-
-def _tick(
-    sensor: dg.SensorDefinition, instance: dg.DagsterInstance
-) -> tuple[list[dg.RunRequest], str | None]:
-    """The requests of a tick, and in words why there is none."""
-    repository = defs.get_repository_def()
-    with (
-        dg.partition_loading_context(dynamic_partitions_store=instance),
-        dg.build_sensor_context(instance=instance, repository_def=repository) as context,
-    ):
-        data = sensor.evaluate_tick(context)
-    return list(data.run_requests or []), data.skip_message
 
 
 def _run(acme: Connected, request: dg.RunRequest, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
@@ -105,41 +94,41 @@ def test_an_import_is_followed_by_a_run_and_a_later_one_by_a_re_map(
     home: str, dagster: dg.DagsterInstance
 ) -> None:
     with connected(home, small_account()) as acme:
-        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
         acme.import_rows(ROWS)
-        (request,), _ = _tick(matching_sensor, dagster)
+        (request,), _ = tick(matching_sensor, dagster)
         assert (request.job_name, request.partition_key) == ("full_sync", "acme")
         assert dagster.get_dynamic_partitions("connection") == ["acme"]
         assert _run(acme, request, dagster).success
         assert len(acme.contacts()) == 3
-        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
 
         acme.import_rows(ROWS | {"city": "town"})
         acme.server.clear_requests()
-        (request,), _ = _tick(matching_sensor, dagster)
+        (request,), _ = tick(matching_sensor, dagster)
         assert request.job_name == "remap"
         assert request.tags["wooxy/because"].startswith("Revision 2 of the matching was imported")
         assert acme.requests() == []
         assert _run(acme, request, dagster).success
         assert acme.column("town")["person1@example.com"] == "City 1"
-        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
 
 
 def test_a_changed_person_arrives_by_itself(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
-        assert _tick(changes_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(changes_sensor, dagster) == ([], "Nothing is due.")
         acme.account.edit_person(2, name="Somebody Else")
         # It is not time yet.
-        assert _tick(changes_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(changes_sensor, dagster) == ([], "Nothing is due.")
         _let_time_pass(acme)
-        (request,), _ = _tick(changes_sensor, dagster)
+        (request,), _ = tick(changes_sensor, dagster)
         assert request.job_name == "changes_sync"
         assert _run(acme, request, dagster).success
         assert acme.column("name")["person2@example.com"] == "Somebody Else"
         _let_time_pass(acme)
-        assert _tick(changes_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(changes_sensor, dagster) == ([], "Nothing is due.")
 
 
 def test_what_a_webhook_named_arrives_without_a_poll(home: str, dagster: dg.DagsterInstance) -> None:
@@ -149,8 +138,8 @@ def test_what_a_webhook_named_arrives_without_a_poll(home: str, dagster: dg.Dags
         acme.account.edit_person(2, name="Somebody Else")
         inbox.add_event(acme.store.inbox, acme.record().id, 2, deleted=False)
         acme.server.clear_requests()
-        (request,), _ = _tick(matching_sensor, dagster)
-        assert _tick(changes_sensor, dagster) == ([], "Nothing is due.")
+        (request,), _ = tick(matching_sensor, dagster)
+        assert tick(changes_sensor, dagster) == ([], "Nothing is due.")
         assert acme.requests() == []
         assert _run(acme, request, dagster).success
         assert acme.column("name")["person2@example.com"] == "Somebody Else"
@@ -161,7 +150,7 @@ def test_a_renamed_option_re_maps_and_a_new_field_shows_up(home: str, dagster: d
         acme.import_rows(ROWS)
         acme.sync()
         acme.account.rename_option("colour", acme.account.custom_field("colour").options[0].id, "Golden")
-        (request,), _ = _tick(schema_sensor, dagster)
+        (request,), _ = tick(schema_sensor, dagster)
         assert request.job_name == "remap"
         assert _run(acme, request, dagster).success
         assert acme.column("shade")["person1@example.com"] == "Golden"
@@ -169,7 +158,7 @@ def test_a_renamed_option_re_maps_and_a_new_field_shows_up(home: str, dagster: d
         _let_time_pass(acme)
         acme.account.add_field("Shoe size", "double", code="shoe")
         before = acme.dump()
-        (request,), _ = _tick(schema_sensor, dagster)
+        (request,), _ = tick(schema_sensor, dagster)
         assert request.job_name == "match_variables"
         result = _run(acme, request, dagster)
         assert result.success
@@ -184,7 +173,7 @@ def test_a_renamed_option_re_maps_and_a_new_field_shows_up(home: str, dagster: d
         assert acme.status()["last_run"]["kind"] == "re-map"
         assert acme.dump() == before
         _let_time_pass(acme)
-        assert _tick(schema_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(schema_sensor, dagster) == ([], "Nothing is due.")
 
 
 def test_a_run_that_is_queued_or_under_way_is_enough(home: str, dagster: dg.DagsterInstance) -> None:
@@ -195,9 +184,9 @@ def test_a_run_that_is_queued_or_under_way_is_enough(home: str, dagster: dg.Dags
         for status in (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
             run = dagster.create_run_for_job(job, tags=tags, status=status)
             for sensor in (matching_sensor, changes_sensor, schema_sensor):
-                assert _tick(sensor, dagster) == ([], "acme: a run is queued or under way.")
+                assert tick(sensor, dagster) == ([], "acme: a run is queued or under way.")
             dagster.delete_run(run.run_id)
-        assert len(_tick(matching_sensor, dagster)[0]) == 1
+        assert len(tick(matching_sensor, dagster)[0]) == 1
 
 
 def test_a_run_whose_process_died_is_no_excuse(
@@ -211,12 +200,12 @@ def test_a_run_whose_process_died_is_no_excuse(
             tags={"dagster/partition": "acme"},
             status=dg.DagsterRunStatus.STARTED,
         )
-        assert _tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
+        assert tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
         monkeypatch.setattr(sensors, "_LOCKED_WITHIN", timedelta(0))
         with begin(acme.store, "acme", run.run_id):
-            assert _tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
+            assert tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
         _let_time_pass(acme)
-        assert len(_tick(matching_sensor, dagster)[0]) == 1
+        assert len(tick(matching_sensor, dagster)[0]) == 1
         died = dagster.get_run_by_id(run.run_id)
         assert died is not None
         assert died.status is dg.DagsterRunStatus.FAILURE
@@ -226,13 +215,13 @@ def test_a_failed_run_is_tried_again_later_under_another_key(home: str, dagster:
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.server.faults.add(Fault("unauthorized_401"))
-        (first,), _ = _tick(matching_sensor, dagster)
+        (first,), _ = tick(matching_sensor, dagster)
         assert not _run(acme, first, dagster).success
-        requests, why = _tick(matching_sensor, dagster)
+        requests, why = tick(matching_sensor, dagster)
         assert requests == []
         assert str(why).startswith("acme: The last run failed; the next one starts by itself at ")
         _let_time_pass(acme)
-        (second,), _ = _tick(matching_sensor, dagster)
+        (second,), _ = tick(matching_sensor, dagster)
         assert second.run_key != first.run_key
         assert _run(acme, second, dagster).success
 
@@ -241,7 +230,7 @@ def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance
     with connected(home, small_account()) as acme:
         acme.draft_rows({**ROWS, "city": "shade"})
         requests.request_run(acme.store, acme.name, "full", dry_run=True)
-        (request,), _ = _tick(matching_sensor, dagster)
+        (request,), _ = tick(matching_sensor, dagster)
         acme.server.clear_requests()
         assert not _run(acme, request, dagster).success
         # What could not be imported is told before persons are read.
@@ -249,11 +238,11 @@ def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance
         assert "“shade” is fed by more than one row" in acme.status()["last_run"]["message"]
 
         acme.draft_rows(ROWS)
-        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
         asked = requests.request_run(acme.store, acme.name, "changes", dry_run=True)
         for sensor in (changes_sensor, schema_sensor):
-            assert _tick(sensor, dagster) == ([], "Nothing is due.")
-        (request,), _ = _tick(matching_sensor, dagster)
+            assert tick(sensor, dagster) == ([], "Nothing is due.")
+        (request,), _ = tick(matching_sensor, dagster)
         assert (request.job_name, request.run_key) == ("full_sync", asked.key)
         result = _run(acme, request, dagster)
         assert result.success
@@ -262,7 +251,7 @@ def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance
         assert (report["run_id"], report["state"], report["created"]) == (result.run_id, "dry_run", 3)
         assert report["matching_version"] is not None
         assert (acme.contacts(), acme.record().state) == ([], "draft")
-        assert _tick(matching_sensor, dagster) == ([], "Nothing is due.")
+        assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
 
 
 def test_a_run_that_a_person_asks_for_has_what_was_allowed(
@@ -275,12 +264,12 @@ def test_a_run_that_a_person_asks_for_has_what_was_allowed(
             acme.account.hide_person(person_id)
         settings.pause(acme.store, acme.name)
         for sensor in (matching_sensor, changes_sensor, schema_sensor):
-            assert _tick(sensor, dagster) == ([], "Nothing is due.")
+            assert tick(sensor, dagster) == ([], "Nothing is due.")
         requests.request_run(acme.store, acme.name, "full")
-        (request,), _ = _tick(matching_sensor, dagster)
+        (request,), _ = tick(matching_sensor, dagster)
         assert not _run(acme, request, dagster).success
         requests.request_run(acme.store, acme.name, "full", allow_mass_delete=True, use_reserve=True)
-        (request,), _ = _tick(matching_sensor, dagster)
+        (request,), _ = tick(matching_sensor, dagster)
         assert request.run_config["resources"]["sync"]["config"]["use_reserve"] is True
         assert _run(acme, request, dagster).success
         assert len(acme.contacts()) == 5
@@ -294,14 +283,14 @@ def test_a_request_whose_run_ends_before_it_begins_is_given_up(
         acme.import_rows(ROWS)
         acme.sync()
         requests.request_run(acme.store, acme.name, "changes")
-        (request,), _ = _tick(matching_sensor, dagster)
+        (request,), _ = tick(matching_sensor, dagster)
         with monkeypatch.context() as lost:
             lost.setenv("WOOXY_PIPEDRIVE_KEY", "A" * 43 + "=")
             result = _run(acme, request, dagster)
         assert not result.success
         assert acme.record().requested_run is not None
         told = "The stored credentials can't be read with this key"
-        found, why = _tick(matching_sensor, dagster)
+        found, why = tick(matching_sensor, dagster)
         assert found == []
         assert str(why).startswith(f"acme: {told}")
         assert acme.record().requested_run is None
@@ -310,7 +299,7 @@ def test_a_request_whose_run_ends_before_it_begins_is_given_up(
         assert last["message"].startswith(told)
         # Whoever asks again is heard.
         requests.request_run(acme.store, acme.name, "changes")
-        (request,), _ = _tick(matching_sensor, dagster)
+        (request,), _ = tick(matching_sensor, dagster)
         assert _run(acme, request, dagster).success
 
 
@@ -321,14 +310,16 @@ def test_a_request_waits_for_a_run_that_is_started_again_by_itself(
         acme.import_rows(ROWS)
         acme.sync()
         asked = requests.request_run(acme.store, acme.name, "changes")
-        tags = {sensors.RUN_KEY_TAG: asked.key, "dagster/partition": "acme", "dagster/will_retry": "true"}
+        tags = {sensors.RUN_KEY_TAG: asked.key, "dagster/partition": "acme"}
         job = build_defs().resolve_job_def("changes_sync")
-        dagster.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
-        (request,), _ = _tick(matching_sensor, dagster)
-        assert request.run_key == asked.key
-        del tags["dagster/will_retry"]
-        dagster.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
-        assert _tick(matching_sensor, dagster) == (
+        failed = dagster.create_run_for_job(
+            job, tags={**tags, sensors.WILL_RETRY_TAG: "true"}, status=dg.DagsterRunStatus.FAILURE
+        )
+        assert tick(matching_sensor, dagster) == ([], "acme: a run is queued or under way.")
+        assert acme.record().requested_run is not None
+        retry = dagster.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
+        dagster.add_run_tags(failed.run_id, {sensors.RETRIED_BY_TAG: retry.run_id})
+        assert tick(matching_sensor, dagster) == (
             [],
             "acme: The run ended before it began; see it in the Dagster UI, and ask again.",
         )
@@ -349,7 +340,7 @@ def test_connections_are_apart(home: str, dagster: dg.DagsterInstance) -> None:
         accounts.disconnect(let_go.store, "let-go", forget=False)
         with acme.store.engine.begin() as connection:
             update_connection(connection, acme.record().id, encrypted_api_token="unreadable")
-        requests, _ = _tick(changes_sensor, dagster)
+        requests, _ = tick(changes_sensor, dagster)
         assert [request.partition_key for request in requests] == ["other"]
         assert set(dagster.get_dynamic_partitions("connection")) == {"acme", "other", "draft", "let-go"}
 

@@ -125,6 +125,21 @@ def test_refused_write_tells_no_values(
         error = error.__cause__ or error.__context__
 
 
+def test_both_ends_ask_after_a_machine_that_says_nothing_any_more(postgres_url: str) -> None:
+    """Or a worker that lost its power would hold its connections for two hours."""
+    engine = open_database(f"{postgres_url}&keepalives_idle=5")
+    assert {name: engine.url.query.get(name) for name in ("keepalives_idle", "keepalives_count")} == {
+        "keepalives_idle": "5",
+        "keepalives_count": "3",
+    }
+    asked = sa.text("SELECT name FROM pg_settings WHERE name LIKE 'tcp_keepalives_%' AND source = 'session'")
+    for _ in range(2):
+        with engine.connect() as connection:
+            assert len(connection.scalars(asked).all()) == 3
+            connection.rollback()
+    engine.dispose()
+
+
 def test_value_of_the_wrong_type_is_not_told(postgres_url: str) -> None:
     engine = open_database(postgres_url)
     page = pd.DataFrame({"a": [PERSON]})

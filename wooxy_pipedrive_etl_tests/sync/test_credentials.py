@@ -147,10 +147,10 @@ def _renewed_once(acme: ByOAuth, how: str) -> None:
     assert acme.token_requests() == 1
 
 
-def test_two_programs_renew_once(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with connected_by_oauth(sqlite_url, small_account(), monkeypatch) as acme:
+def test_two_programs_renew_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected_by_oauth(database_url, small_account(), monkeypatch) as acme:
         end_in(acme, timedelta())
-        with program(_ASK, sqlite_url) as first, program(_ASK, sqlite_url) as second:
+        with program(_ASK, database_url) as first, program(_ASK, database_url) as second:
             for each in (first, second):
                 assert read_line(each) == "ready"
             for each in (first, second):
