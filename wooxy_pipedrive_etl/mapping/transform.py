@@ -108,7 +108,8 @@ def references(batch: Batch) -> pd.DataFrame:
                 [
                     (person_id, entity_id)
                     for person_id, entity_id in zip(batch.person_ids, entity_ids, strict=True)
-                    if entity_id is not None
+                    # Nothing has an id beyond 64 bits; `transform` lists it as a name that could not be seen.
+                    if entity_id is not None and -(2**63) <= entity_id < 2**63
                 ]
             )
     kinds = [kind for kind, pairs in found.items() for _ in pairs]
