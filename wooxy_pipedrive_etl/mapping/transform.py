@@ -7,31 +7,30 @@ Which variables are fed is a `FeedPlan`, made once a run (`matching.feed_plan`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from operator import attrgetter
+from itertools import chain
 from typing import Any
 
-import msgspec
+import numpy as np
 import pandas as pd
 
-from wooxy_pipedrive_etl.mapping.formats import Dropped, Formatted, formatter
+from wooxy_pipedrive_etl.mapping.columns import Rule, shared_rule
+from wooxy_pipedrive_etl.mapping.formats import Dropped, Formatted
+from wooxy_pipedrive_etl.mapping.records import Field, RecordDecoder, Records
 from wooxy_pipedrive_etl.mapping.values import (
-    MAX_DIGITS,
+    POINT_KINDS,
+    SHARED_READERS,
     UNSEEN,
     Value,
-    kept,
-    read_column,
+    read_text,
     reader,
     reference_id,
 )
 
 Names = Mapping[str, Mapping[int, str]]
 
-# Spellings of one root key that records may have instead.
-_OTHER_SPELLINGS = {"im": "ims"}
+_MARKETING_STATUS = Field("marketing_status", False, "enum")
 _CONSENT = {"subscribed": True, "unsubscribed": False}
 
 
@@ -56,10 +55,30 @@ class FeedPlan:
 
     feeds: tuple[Feed, ...]
     default_region: str | None
-    _layout: _Layout = field(init=False, repr=False, compare=False)
+    _decoder: RecordDecoder = field(init=False, repr=False, compare=False)
+    _rules: dict[tuple[str, str], Rule] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_layout", _Layout(self.feeds))
+        object.__setattr__(self, "_decoder", RecordDecoder([*map(_field, self.feeds), _MARKETING_STATUS]))
+        nameless = [feed for feed in self.feeds if feed.kind not in UNSEEN]
+        rules = {(feed.key, feed.column_type): self._new_rule(feed, {}) for feed in nameless}
+        object.__setattr__(self, "_rules", rules)
+
+    def rule(self, feed: Feed, names: Names) -> Rule:
+        """The rule of a feed's values. Rules remember, so each is made once, but for those that look up names, which
+        may be others the next time."""
+        if feed.kind in UNSEEN:
+            return self._new_rule(feed, names)
+        return self._rules[feed.key, feed.column_type]
+
+    def _new_rule(self, feed: Feed, names: Names) -> Rule:
+        read = reader(feed.kind, feed.part, feed.options, names, self.default_region)
+        make = shared_rule if read in SHARED_READERS else Rule
+        return make(read, feed.column_type, self.default_region)
+
+
+def _field(feed: Feed) -> Field:
+    return Field(feed.field_code, feed.is_custom_field, feed.kind)
 
 
 @dataclass(frozen=True)
@@ -69,127 +88,41 @@ class Batch:
     plan: FeedPlan
     person_ids: list[int]
     versions: list[int]
-    roots: list[Any]
-    customs: list[Any]
-    unreadable: list[int]
-
-    def column(self, feed: Feed) -> list[Any]:
-        """The raw values of a feed's field, None where there is none."""
-        layout = self.plan._layout
-        if feed.is_custom_field:
-            return list(map(attrgetter(layout.custom_names[feed.field_code]), self.customs))
-        values = list(map(attrgetter(layout.root_names[feed.field_code]), self.roots))
-        if feed.field_code in _OTHER_SPELLINGS:
-            others = map(attrgetter(layout.root_names[_OTHER_SPELLINGS[feed.field_code]]), self.roots)
-            values = [other if value is None else value for value, other in zip(values, others, strict=True)]
-        if feed.kind == "monetary":
-            values = [
-                self._with_currency(value, root) for value, root in zip(values, self.roots, strict=True)
-            ]
-        return values
-
-    def _with_currency(self, value: Any, root: Any) -> Any:
-        """System amounts are plain numbers beside a `currency` of the record."""
-        if value is None or isinstance(value, dict | list):
-            return value
-        return {"value": value, "currency": getattr(root, self.plan._layout.root_names["currency"])}
-
-
-class _Layout:
-    """msgspec structs with one slot for each field that is fed: no keys, no other fields are ever built."""
-
-    def __init__(self, feeds: Sequence[Feed]) -> None:
-        custom = dict.fromkeys(feed.field_code for feed in feeds if feed.is_custom_field)
-        system = dict.fromkeys(["marketing_status"])
-        for feed in feeds:
-            if not feed.is_custom_field:
-                system[feed.field_code] = None
-                if feed.field_code in _OTHER_SPELLINGS:
-                    system[_OTHER_SPELLINGS[feed.field_code]] = None
-                if feed.kind == "monetary":
-                    system["currency"] = None
-        self.custom_names = {code: f"c{i}" for i, code in enumerate(custom)}
-        self.root_names = {code: f"r{i}" for i, code in enumerate(system)}
-        self.custom_type = _struct("CustomFields", self.custom_names)
-        self.root_type = _struct("Person", self.root_names, custom_fields=self.custom_type)
-        self.no_custom = self.custom_type()
-        self.decode = msgspec.json.Decoder(self.root_type, float_hook=Decimal).decode
-
-    def root(self, raw: str) -> Any | None:
-        """The person, or None when the text is not a JSON object; with odd custom fields, `custom_fields` is False."""
-        try:
-            return self.decode(raw)
-        except Exception:  # the hook's errors come through as they are
-            return self._root_of_odd(raw)
-
-    def _root_of_odd(self, raw: str) -> Any | None:
-        """Python's own decoder takes what msgspec does not: half characters, numbers beyond all bounds."""
-        try:
-            person = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=str)
-        except (ValueError, TypeError, RecursionError):
-            return None
-        if not isinstance(person, dict):
-            return None
-        values = {name: person.get(code) for code, name in self.root_names.items()}
-        custom = person.get("custom_fields")
-        if isinstance(custom, dict):
-            fields = self.custom_type(**{name: custom.get(code) for code, name in self.custom_names.items()})
-        else:
-            fields = False if custom else None
-        return self.root_type(custom_fields=fields, **values)
-
-
-def _struct(name: str, names: Mapping[str, str], custom_fields: type | None = None) -> Any:
-    slots: list[tuple[str, Any, Any]] = [(slot, Any, None) for slot in names.values()]
-    if custom_fields is not None:
-        slots.append(("custom_fields", custom_fields | None, None))
-    rename = {slot: code for code, slot in names.items()}
-    # The values are trees: without the collector's bookkeeping, decoding is a third faster.
-    return msgspec.defstruct(name, slots, rename=rename, gc=False)
-
-
-def _decimal(text: str) -> Decimal | str:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
-
-
-def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= MAX_DIGITS else text
+    records: Records
 
 
 def read_batch(persons: pd.DataFrame, plan: FeedPlan) -> Batch:
     """Decodes a batch: `persons` has person_id and version (int64) and raw (object: the JSON text as it came)."""
-    layout = plan._layout
-    roots: list[Any] = []
-    customs: list[Any] = []
-    unreadable: list[int] = []
-    for i, raw in enumerate(persons["raw"].tolist()):
-        root = layout.root(raw)
-        if root is None:
-            root = layout.root_type()
-            unreadable.append(i)
-        fields = root.custom_fields
-        if fields is False:
-            unreadable.append(i)
-        roots.append(root)
-        customs.append(fields or layout.no_custom)
-    return Batch(plan, persons["person_id"].tolist(), persons["version"].tolist(), roots, customs, unreadable)
+    records = plan._decoder.decode(persons["raw"].tolist())
+    return Batch(plan, persons["person_id"].tolist(), persons["version"].tolist(), records)
 
 
 def references(batch: Batch) -> pd.DataFrame:
     """Whose names the persons of the batch need: person_id, entity_id (int64), kind ("user", "org" or "person"); no row
     twice. Kinds that nothing feeds have none."""
-    found = {
-        (person_id, feed.kind, entity_id)
-        for feed in batch.plan.feeds
-        if feed.kind in UNSEEN
-        for person_id, entity_id in zip(batch.person_ids, map(reference_id, batch.column(feed)), strict=True)
-        if entity_id is not None
-    }
-    frame = pd.DataFrame(found, columns=["person_id", "kind", "entity_id"], dtype=object)
-    return frame.astype({"person_id": "int64", "entity_id": "int64"})
+    found: dict[str, set[tuple[int, int]]] = {}
+    for feed in batch.plan.feeds:
+        if feed.kind in UNSEEN:
+            entity_ids = _reference_ids(batch.records.column(_field(feed)))
+            found.setdefault(feed.kind, set()).update(
+                [
+                    (person_id, entity_id)
+                    for person_id, entity_id in zip(batch.person_ids, entity_ids, strict=True)
+                    # Nothing has an id beyond 64 bits; `transform` lists it as a name that could not be seen.
+                    if entity_id is not None and -(2**63) <= entity_id < 2**63
+                ]
+            )
+    kinds = [kind for kind, pairs in found.items() for _ in pairs]
+    numbers = chain.from_iterable(chain.from_iterable(found.values()))
+    ids = np.fromiter(numbers, dtype=np.int64, count=2 * len(kinds)).reshape(-1, 2)
+    return pd.DataFrame(
+        {"person_id": ids[:, 0], "kind": pd.Series(kinds, dtype=object), "entity_id": ids[:, 1]}
+    )
+
+
+def _reference_ids(raws: Sequence[Any]) -> Sequence[int | None]:
+    """`reference_id` of each."""
+    return raws if set(map(type, raws)) <= {int, type(None)} else list(map(reference_id, raws))
 
 
 def transform(batch: Batch, names: Names) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -203,11 +136,11 @@ def transform(batch: Batch, names: Names) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Issues: person_id Int64, kind, reason, variable (the Pipedrive key, or None), message (no value in it), all object.
     """
-    columns: dict[str, Any] = {
-        "person_id": pd.Series(batch.person_ids, dtype="int64"),
-        "person_version": pd.Series(batch.versions, dtype="int64"),
-        "marketing_status": pd.Series(_marketing_status(batch), dtype=object),
-    }
+    feeds, count = batch.plan.feeds, len(batch.person_ids)
+    # One block for all columns, each put in while it is in the processor's cache: a series for each would cost as much
+    # as the mapping does.
+    block = np.empty((1 + len(feeds), count), dtype=object)
+    block[0] = np.fromiter(_marketing_status(batch), dtype=object, count=count)
     issues: list[tuple[int, str, str, str | None, str]] = [
         (
             batch.person_ids[i],
@@ -216,50 +149,42 @@ def transform(batch: Batch, names: Names) -> tuple[pd.DataFrame, pd.DataFrame]:
             None,
             "The person's record, or its custom fields, are not the object that they should be; they were left out.",
         )
-        for i in batch.unreadable
+        for i in batch.records.unreadable
     ]
-    for feed in batch.plan.feeds:
+    for row, feed in enumerate(feeds, start=1):
         values, dropped = feed_column(batch, feed, names)
-        columns[feed.wooxy] = pd.Series(values, dtype=object)
+        block[row] = np.fromiter(values, dtype=object, count=count)
         issues += [
             (batch.person_ids[i], "dropped_value", drop.reason, feed.key, _message(feed, drop))
             for i, drop in dropped.items()
         ]
-    return pd.DataFrame(columns), _issues_frame(issues)
+    wooxy = [feed.wooxy for feed in feeds]
+    contacts = pd.DataFrame(block.T, columns=["marketing_status", *wooxy], dtype=object, copy=False)
+    contacts.insert(0, "person_id", np.array(batch.person_ids, dtype=np.int64))
+    contacts.insert(1, "person_version", np.array(batch.versions, dtype=np.int64))
+    return contacts, _issues_frame(issues)
 
 
-def feed_column(batch: Batch, feed: Feed, names: Names) -> tuple[list[Any], dict[int, Dropped]]:
+def feed_column(
+    batch: Batch, feed: Feed, names: Names
+) -> tuple[Sequence[Formatted | None], dict[int, Dropped]]:
     """One column of contacts, and what was dropped on the way: row -> why (the last word, where there are two)."""
     if feed.wooxy == "emailSubscribe":
         return [None if code is None else _CONSENT.get(code) for code in _marketing_status(batch)], {}
-    read = reader(feed.kind, feed.part, feed.options, names, batch.plan.default_region)
-    dropped: dict[int, Dropped] = {}
-    texts = _without_dropped(read_column(batch.column(feed), read), dropped)
-    if feed.column_type == "text":
-        return texts, dropped
-    convert = formatter(feed.column_type, batch.plan.default_region)
-    formatted: list[Formatted | None] = [None if text is None else convert(text) for text in texts]
-    return _without_dropped(formatted, dropped), dropped
+    rule = batch.plan.rule(feed, names)
+    if feed.kind not in POINT_KINDS:
+        return rule.of_column(batch.records.column(_field(feed), feed.part))
+    points = batch.records.points[_field(feed)]
+    texts = points.texts(feed.part, rule.read)
+    if texts is None:
+        return rule.of_column(points.raws())
+    return shared_rule(read_text, feed.column_type, batch.plan.default_region).of_column(texts)
 
 
-def _without_dropped(values: list[Any], dropped: dict[int, Dropped]) -> list[Any]:
-    if Dropped not in set(map(type, values)):
-        return values
-    kept_values: list[Any] = []
-    for i, value in enumerate(values):
-        if isinstance(value, Dropped):
-            dropped[i] = value
-            kept_values.append(kept(value))
-        else:
-            kept_values.append(value)
-    return kept_values
-
-
-def _marketing_status(batch: Batch) -> list[str | None]:
+def _marketing_status(batch: Batch) -> Sequence[Any]:
     """The code itself, whatever label the catalogue has for it: consent is judged by it."""
-    slot = batch.plan._layout.root_names["marketing_status"]
-    texts = read_column(list(map(attrgetter(slot), batch.roots)), _code)
-    return [text if isinstance(text, str) else None for text in texts]
+    raws = batch.records.column(_MARKETING_STATUS)
+    return shared_rule(_code, "text", None).of_column(raws)[0]
 
 
 def _code(raw: Any) -> Value:

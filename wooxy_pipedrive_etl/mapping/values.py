@@ -2,20 +2,23 @@
 
 A reader takes one decoded value that is not None and gives its text, None for an empty one, or a `Dropped` with
 the reason. No shape makes a reader raise: what Pipedrive sends is not ours to trust.
-Shapes: API facts, sections 1.4 and 2.3. Numbers arrive as int or Decimal, so that no digit is lost.
+Shapes: API facts, sections 1.4 and 2.3. Numbers arrive as int or Decimal, so that no digit is lost; objects of the
+kinds in `OBJECTS` part by part, points as `Point`, all other objects as dicts (`records.py`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from wooxy_pipedrive_etl.mapping.formats import Dropped, is_zero_date, to_datetime, to_email, to_phone
+from wooxy_pipedrive_etl.mapping.variables import PARTS
 
 Value = str | None | Dropped
 Reader = Callable[[Any], Value]
@@ -59,10 +62,8 @@ def reader(
         return _point_reader(part, lambda value: to_phone(value, default_region))
     if kind == "im":
         return _point_reader(None, None)
-    if kind in _PART_READERS:
-        return _part_reader(
-            _RECORD_PARTS.get(part, part or "value"), _PART_READERS[kind].get(part, read_text)
-        )
+    if kind in OBJECTS:
+        return _PART_READERS[kind].get(part, read_text)
     return _READERS[kind]
 
 
@@ -169,11 +170,13 @@ _READERS: dict[str, Reader] = {
     "date": read_date,
     "json": read_json,
 }
+SHARED_READERS = frozenset({read_text, read_number, read_boolean, read_date, read_time, read_json})
+"""Those that read any field's values alike."""
 
 # Kinds with parts ----------------------------------------------------------------------------------------
 
 # Parts of the key whose names differ from those inside the record.
-_RECORD_PARTS: dict[str | None, str] = {"start": "value", "end": "until", "timezone": "timezone_name"}
+_NAMES_IN_RECORD = {None: "value", "start": "value", "end": "until", "timezone": "timezone_name"}
 
 _PART_READERS: dict[str, dict[str | None, Reader]] = {
     "monetary": {None: read_number},
@@ -184,21 +187,44 @@ _PART_READERS: dict[str, dict[str | None, Reader]] = {
 }
 
 
-def _part_reader(name: str, read: Reader) -> Reader:
-    """Reads one part of an object; system fields may have the main part alone, without the object."""
+def name_in_object(part: str | None) -> str:
+    """What a part of the key is called inside the record."""
+    return _NAMES_IN_RECORD.get(part) or str(part)
 
-    def read_part(raw: Any) -> Value:
-        if raw.__class__ is dict:
-            value = raw.get(name)
-            return None if value is None else read(value)
-        if raw.__class__ is list:
-            return ODD_SHAPE if raw else None
-        return read(raw) if name == "value" else None
 
-    return read_part
+def _object_type(kind: str) -> type[msgspec.Struct]:
+    names = dict.fromkeys(map(name_in_object, (None, *PARTS[kind])))
+    return msgspec.defstruct(kind.capitalize(), [(name, Any, None) for name in names], gc=False)
+
+
+OBJECTS = {kind: _object_type(kind) for kind in _PART_READERS}
+"""What values of these kinds are: objects with the parts that are read, `value` first; None for what is not there."""
+
+
+def parts_of(raw: Any, object_type: type[msgspec.Struct]) -> tuple[Any, ...]:
+    """The raw values of an object's parts. System fields may have the main part alone, without the object."""
+    if isinstance(raw, object_type):
+        return astuple(raw)
+    others = len(object_type.__struct_fields__) - 1
+    # A list is odd, whichever part is read.
+    return (raw, *[raw if raw.__class__ is list else None] * others)
 
 
 # E-mails, phones and messengers of the person ------------------------------------------------------------
+
+POINT_KINDS = frozenset({"emails", "phones", "im"})
+
+
+class Point(msgspec.Struct, gc=False):
+    """One e-mail address, phone number or messenger."""
+
+    value: Any = None
+    label: Any = None
+    primary: Any = None
+
+
+def is_labelled(label: Any, part: str) -> bool:
+    return label.__class__ is str and label.strip().lower() == part
 
 
 def _point_reader(part: str | None, parse: Callable[[str], str | Dropped] | None) -> Reader:
@@ -213,10 +239,10 @@ def _point_reader(part: str | None, parse: Callable[[str], str | Dropped] | None
         odd = False
         for item in raw:
             value, label, primary = item, None, False
-            if item.__class__ is dict:
-                value, label, primary = item.get("value"), item.get("label"), item.get("primary") is True
-            if part is not None and (label.__class__ is not str or label.strip().lower() != part):
-                odd = odd or not isinstance(item, str | dict | int | None)
+            if item.__class__ is Point:
+                value, label, primary = item.value, item.label, item.primary is True
+            if part is not None and not is_labelled(label, part):
+                odd = odd or not isinstance(item, Point | str | int | None)
                 continue
             text = None if value is None else read_text(value)
             if text.__class__ is str:
@@ -365,38 +391,28 @@ def _name_reader(kind: str, names: Mapping[int, str]) -> Reader:
     return read_name
 
 
-# Columns -------------------------------------------------------------------------------------------------
+# What can be stored --------------------------------------------------------------------------------------
 
 
-def read_column(raws: list[Any], read: Reader) -> list[Value]:
-    """A column of raw values as texts that every database can store, zero dates and blanks as None."""
-    values: list[Value]
-    if read is read_text:
-        # The most frequent kind, without a call for each value.
-        values = [
-            (raw.strip() or None) if raw.__class__ is str else None if raw is None else read_text(raw)
-            for raw in raws
-        ]
-    else:
-        values = [None if raw is None else read(raw) for raw in raws]
-    # One look at all of them together: single values are looked at only where there is something to find.
-    dropped = Dropped in set(map(type, values))
-    joined = "\n".join([v for v in values if isinstance(v, str)] if dropped else filter(None, values))  # type: ignore[arg-type]
-    if "\0" in joined or "0000-00-00" in joined or "-0001-11-30" in joined or not _is_encodable(joined):
-        return [_storable(value) if isinstance(value, str) else value for value in values]
-    return values
+def storable(text: str) -> Value:
+    """The text, if every database can store it; None for a zero date."""
+    if is_zero_date(text):
+        return None
+    return INVALID_TEXT if "\0" in text or not _is_encodable(text) else text
+
+
+def are_storable(texts: Iterable[str]) -> bool:
+    """Whether `storable` gives each of them back; False also where that is not plain at one look."""
+    joined = "\n".join(texts)
+    return not (
+        "\0" in joined or "0000-00-00" in joined or "-0001-11-30" in joined or not _is_encodable(joined)
+    )
 
 
 def kept(dropped: Dropped) -> str | None:
     """What of a dropped value can still be stored."""
-    value = None if dropped.kept is None else _storable(dropped.kept)
+    value = None if dropped.kept is None else storable(dropped.kept)
     return value if isinstance(value, str) else None
-
-
-def _storable(text: str) -> Value:
-    if is_zero_date(text):
-        return None
-    return INVALID_TEXT if "\0" in text or not _is_encodable(text) else text
 
 
 def _is_encodable(text: str) -> bool:

@@ -71,7 +71,7 @@ _KINDS = {
 }
 
 # None is the variable that carries the field's own name.
-_PARTS: dict[str, tuple[str | None, ...]] = {
+PARTS: dict[str, tuple[str | None, ...]] = {
     "monetary": (None, "currency"),
     "daterange": ("start", "end"),
     "time": (None, "timezone"),
@@ -113,7 +113,7 @@ def pipedrive_variables(fields: pd.DataFrame) -> pd.DataFrame:
         options = raw_options if isinstance(raw_options, list) and raw_options else None
         kind = _kind(field_code, field_type, bool(is_custom), options)
         field_name = _UNPRINTABLE.sub(" ", str(name)).strip() or field_code
-        for part in _PARTS.get(kind, (None,)):
+        for part in PARTS.get(kind, (None,)):
             key = field_code if part is None else f"{field_code}/{part}"
             label = field_name if part is None else f"{field_name}/{_part_label(part)}"
             rows.append((key, label, field_code, part, field_type, kind, bool(is_custom), options))

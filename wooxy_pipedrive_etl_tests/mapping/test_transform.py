@@ -214,6 +214,17 @@ def test_names_are_asked_for_once_and_only_those_that_are_fed() -> None:
     }
 
 
+def test_an_absurd_id_needs_no_name_and_is_listed() -> None:
+    plan = _plan(("owner_id", "owner"))
+    batch = read_batch(persons('{"owner_id":9223372036854775808}', '{"owner_id":9223372036854775807}'), plan)
+    assert references(batch)["entity_id"].tolist() == [2**63 - 1]
+    _, issues = transform(batch, NAMES)
+    assert [(row["person_id"], row["reason"]) for row in records(issues)] == [
+        (1, "invalid_value"),
+        (2, "invalid_value"),
+    ]
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -331,6 +331,9 @@ CASES: list[ValueCase] = [
     custom("address", '"Plain street 1"', "Plain street 1"),
     custom("address", '"Plain street 1"', None, part="country"),
     custom("address", '{"value":"x","country":["y"]}', None, part="country", reason="odd_shape"),
+    custom("address", '["x"]', None, part="country", reason="odd_shape"),
+    custom("address", "[]", None, part="country"),
+    custom("address", "7.25", "7.25"),
     # Types that nobody has heard of
     custom("billing_frequency", '{"every": 1.0, "unit": "month"}', '{"every":1.0,"unit":"month"}'),
     custom("billing_frequency", '"monthly"', "monthly"),
@@ -385,6 +388,7 @@ CASES: list[ValueCase] = [
     system("emails", "email", '[{"value":"","primary":true}]', None),
     system("emails", "email", '[[1],{"value":"a@example.fi"}]', "a@example.fi", reason="odd_shape"),
     system("emails", "email", '[{"value":{"a":1}}]', None, reason="odd_shape"),
+    system("emails", "email", f'[{{"value":{"9" * 401}}}]', None, reason="odd_shape"),
     system("phone", "phone", _PHONES, "+358 40 111 2233", key="phones"),
     system("phones", "phone", _PHONES, "+358 40 111 2233", part="mobile"),
     system("phones", "phone", _PHONES, "040 999", part="other"),

@@ -1,0 +1,206 @@
+"""Whole columns at once: what `values` and `formats` make of each raw value, without a call for each.
+
+`Rule.of` says what becomes of one value. A way through a column leaves out only what it has shown to change nothing, or
+looks up what `of` has said of the same value before; whatever is not plain goes through `of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from wooxy_pipedrive_etl.mapping.formats import Dropped, Formatted, formatter, to_datetime, to_datetimes
+from wooxy_pipedrive_etl.mapping.values import (
+    Point,
+    Reader,
+    are_storable,
+    is_labelled,
+    kept,
+    read_date,
+    read_json,
+    read_number,
+    read_text,
+    storable,
+)
+
+# How many values a rule remembers: the days of a lifetime are fewer.
+_REMEMBERED = 30_000
+
+_TEXTS = frozenset({str, type(None)})
+# Equal ones are the same; of other types, 1 equals True, and 1.0 equals 1.00.
+_SAME_IF_EQUAL = frozenset({str, int, type(None)})
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A value of which something was dropped, or all of it."""
+
+    value: Formatted | None
+    dropped: Dropped
+
+
+Outcome = Formatted | Noted | None
+Column = tuple[Sequence[Any], dict[int, Dropped]]
+"""The values (Formatted or None), and what was dropped on the way: its place -> why."""
+
+
+class Rule:
+    """From a raw value to what a type of column takes: how it is read, and then the type's format."""
+
+    def __init__(self, read: Reader, column_type: str, default_region: str | None) -> None:
+        self.read = read
+        self._convert = None if column_type == "text" else formatter(column_type, default_region)
+        self._known: dict[Any, Outcome] = {}
+        self._has_dropped = False
+
+    def of(self, raw: Any) -> Outcome:
+        """What becomes of one value. Of two reasons to drop something, the last counts."""
+        if raw is None:
+            return None
+        value = self.read(raw)
+        if isinstance(value, str):
+            value = storable(value)
+        dropped = None
+        if isinstance(value, Dropped):
+            dropped, value = value, kept(value)
+        formatted = value if value is None or self._convert is None else self._convert(value)
+        if isinstance(formatted, Dropped):
+            dropped, formatted = formatted, None
+        if dropped is None:
+            return formatted
+        self._has_dropped = True
+        return Noted(formatted, dropped)
+
+    def of_column(self, raws: Sequence[Any]) -> Column:
+        """What becomes of each value."""
+        kinds = set(map(type, raws))
+        if kinds == {type(None)}:
+            return raws, {}
+        if kinds <= _TEXTS:
+            plain = self._of_plain(raws)
+            if plain is not None:
+                return plain
+        keys = _keys(raws, kinds, self.read)
+        outcomes = list(map(self.of, raws)) if keys is None else self._look_up(keys)
+        if not self._has_dropped:
+            return outcomes, {}
+        dropped = {i: each.dropped for i, each in enumerate(outcomes) if isinstance(each, Noted)}
+        return [each.value if isinstance(each, Noted) else each for each in outcomes], dropped
+
+    def _look_up(self, keys: Sequence[Any]) -> list[Outcome]:
+        known = self._known
+        try:
+            # Most columns of most batches have nothing new.
+            return list(map(known.__getitem__, keys))
+        except KeyError:
+            if len(known) > _REMEMBERED:
+                # Not emptied: another thread may be looking things up in it.
+                known = self._known = {}
+            for key in set(keys).difference(known):
+                known[key] = self.of(list(key) if key.__class__ is tuple else key)
+            return list(map(known.__getitem__, keys))
+
+    def _of_plain(self, texts: Sequence[str | None]) -> Column | None:
+        """Of texts that can be stored as they are, or moments as Pipedrive writes them; None if some are neither."""
+        if self.read is read_text:
+            values = _stripped(texts)
+            if not are_storable(filter(None, values)):
+                return None
+            convert = self._convert
+            if convert is None:
+                return values, {}
+            formatted = [None if value is None else convert(value) for value in values]
+            if Dropped not in set(map(type, formatted)):
+                return formatted, {}
+            dropped = {i: each for i, each in enumerate(formatted) if isinstance(each, Dropped)}
+            return [None if isinstance(each, Dropped) else each for each in formatted], dropped
+        if self.read is read_date and self._convert in (None, to_datetime):
+            moments = to_datetimes([text for text in texts if text is not None])
+            if moments is not None:
+                each_moment = iter(moments)
+                return [None if text is None else next(each_moment) for text in texts], {}
+        return None
+
+
+@lru_cache(maxsize=64)
+def shared_rule(read: Reader, column_type: str, default_region: str | None) -> Rule:
+    """The one rule of all columns of a type that are read by one of `values.SHARED_READERS`: what it remembers of one
+    holds for the others."""
+    return Rule(read, column_type, default_region)
+
+
+def _stripped(texts: Sequence[str | None]) -> list[str | None]:
+    """What `read_text` makes of them."""
+    values = [text or None for text in texts]
+    filled = list(filter(None, values))
+    if list(map(str.strip, filled)) == filled:
+        return values
+    return [None if value is None else value.strip() or None for value in values]
+
+
+def _keys(raws: Sequence[Any], kinds: set[type], read: Reader) -> Sequence[Any] | None:
+    """Values in place of the raw ones that are equal only if `read` makes the same of these; None if there are none."""
+    if read in (read_text, read_json):
+        # They hardly come again, and may be long.
+        return None
+    if read is read_number and Decimal in kinds:
+        # It reads them like their digits.
+        raws = [str(raw) if raw.__class__ is Decimal else raw for raw in raws]
+        kinds = kinds - {Decimal} | {str}
+    if list in kinds:
+        lists = [raw for raw in raws if raw.__class__ is list]
+        kinds = kinds - {list} | set(map(type, chain.from_iterable(lists)))
+        raws = [tuple(raw) if raw.__class__ is list else raw for raw in raws]
+    return raws if kinds <= _SAME_IF_EQUAL else None
+
+
+class Points:
+    """A column of points, taken apart once for all labels: most persons have one point, or none."""
+
+    def __init__(self) -> None:
+        self._texts: list[str | None] = []
+        self._labels: list[Any] = []
+        # All that is not a single point with a text, by its place.
+        self._others: dict[int, Any] = {}
+
+    def add(self, raws: Sequence[Any]) -> None:
+        """More of the field's raw values."""
+        texts, labels = self._texts, self._labels
+        for raw in raws:
+            text = label = None
+            if raw.__class__ is list and len(raw) == 1:
+                point = raw[0]
+                if point.__class__ is Point and point.value.__class__ in _TEXTS:
+                    text, label = point.value, point.label
+                else:
+                    self._others[len(texts)] = raw
+            elif raw is not None and raw != []:
+                self._others[len(texts)] = raw
+            texts.append(text)
+            labels.append(label)
+
+    def texts(self, part: str | None, read: Reader) -> list[str | None] | None:
+        """The texts of which `read_text` makes what the part's reader `read` makes of the points; None if there are
+        none, since of some something odd is dropped."""
+        texts = self._texts.copy()
+        if part is not None:
+            try:
+                fits = {label: is_labelled(label, part) for label in set(self._labels)}
+            except TypeError:
+                return None
+            texts = [text if fits[label] else None for text, label in zip(texts, self._labels, strict=True)]
+        for i, raw in self._others.items():
+            value = read(raw)
+            if isinstance(value, Dropped):
+                return None
+            texts[i] = value
+        return texts
+
+    def raws(self) -> list[Any]:
+        """The raw values, as far as it matters to a reader."""
+        points = map(Point, self._texts, self._labels)
+        return [self._others.get(i, point) for i, point in enumerate(points)]
