@@ -11,7 +11,9 @@ from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, ServerError
 from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault
 from wooxy_pipedrive_etl.store import walks
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.sync import catalogue, persons
 from wooxy_pipedrive_etl.sync.errors import InvalidSetting
+from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE, windows_from
 from wooxy_pipedrive_etl_tests.scenario import (
     Connected,
@@ -99,6 +101,14 @@ def test_a_large_account_is_read_in_windows_and_every_week_page_after_page(
     time.passes(days=0.2)
     assert full(acme)["unchanged"] == COUNT
     assert not in_windows(acme)
+
+
+def test_who_is_read_twice_is_counted_once(acme: Connected) -> None:
+    with begin(acme.store, acme.name, "counted") as run:
+        catalogue.read_catalogue(run)
+        report = persons.fetch_persons(run)
+    assert in_windows(acme)
+    assert (report.fetched, report.changed, report.gone) == (COUNT, COUNT - PAGE, 0)
 
 
 def test_a_small_account_is_read_page_after_page(
