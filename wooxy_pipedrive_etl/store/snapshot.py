@@ -74,13 +74,13 @@ def read_persons(
     int64, version int64, raw, fingerprint (str)."""
     table = tables.snapshot
     for start in range(0, len(person_ids), batch_size):
-        ids: list[int] = person_ids[start : start + batch_size].tolist()
+        ids = person_ids[start : start + batch_size]
         rows = connection.execute(
             _columns()
             .where(
                 table.c.connection_id == connection_id,
                 # Neighbours lie close together, which makes this a short stretch of the index.
-                table.c.person_id.between(min(ids), max(ids)),
+                table.c.person_id.between(int(ids[0]), int(ids[-1])),
                 among(connection, table.c.person_id, ids),
             )
             .order_by(table.c.person_id)
