@@ -87,10 +87,8 @@ def _among(names: Mapping[int, str], wanted: Iterable[int]) -> dict[int, str]:
     return {entity_id: names[entity_id] for entity_id in wanted if entity_id in names}
 
 
-def _person_names(
-    connection: sa.Connection, connection_id: int, person_ids: Sequence[int]
-) -> dict[int, str]:
-    """`person_ids` ascending. Batch by batch, since they may be as many as there are, and of each only the name stays."""
+def _person_names(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> dict[int, str]:
+    """`person_ids` ascending. Batch by batch: they may be all that there are, and of each only the name stays."""
     names = {}
     for persons in read_persons(connection, connection_id, np.array(person_ids, dtype=np.int64), BATCH_SIZE):
         for person_id, raw in zip(persons["person_id"].tolist(), persons["raw"], strict=True):
