@@ -1,14 +1,17 @@
-"""Takes a dataframe into a table the fast way: COPY on PostgreSQL, `executemany` on SQLite."""
+"""Many rows into a table and out of it the fast way, past what SQLAlchemy and the drivers do value by value: COPY on
+PostgreSQL, `executemany` on SQLite."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pandas as pd
 import psycopg
 import sqlalchemy as sa
+from psycopg.types.string import ByteaBinaryLoader
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
@@ -45,21 +48,47 @@ def copy_into(
     values = zip(*(rows[name].tolist() for name in rows.columns), strict=True)
     if connection.dialect.name == "postgresql":
         statement = f"COPY {target} ({names}) FROM STDIN{' (FORMAT binary)' if types else ''}"
-        try:
-            with connection.connection.cursor().copy(statement) as copy:
-                if types:
-                    copy.set_types(types)
-                # Row by row, so that the server takes in the first rows while the next are written.
-                for row in values:
-                    copy.write_row(row)
-        except psycopg.Error as error:
-            hide_values(error)
-            raise sa.exc.DBAPIError.instance(statement, None, error, psycopg.Error) from error
+        with _told_by_sqlalchemy(statement), connection.connection.cursor().copy(statement) as copy:
+            if types:
+                copy.set_types(types)
+            # Row by row, so that the server takes in the first rows while the next are written.
+            for row in values:
+                copy.write_row(row)
     else:
         marks = ", ".join("?" * len(rows.columns))
         # Names are quoted and values are bound.
         statement = f"INSERT INTO {target} ({names}) VALUES ({marks})"  # noqa: S608
         connection.exec_driver_sql(statement, list(values))
+
+
+def rows_with_bytes(
+    connection: sa.Connection, query: sa.Select[Any], text: sa.ColumnElement[str]
+) -> Sequence[Any]:
+    """The rows of a query and, as their last column, a long text as bytes in UTF-8: for who decodes it anyway, so that
+    the driver need not make a str of it before. Raises SQLAlchemy's errors."""
+    if connection.dialect.name == "postgresql":
+        # Another type than that of the long text, which is the only one that comes as bytes.
+        others = [
+            sa.cast(each, sa.String) if isinstance(each.type, sa.Text) else each
+            for each in query.selected_columns
+        ]
+        statement = query.with_only_columns(*others, text).compile(connection)
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        with _told_by_sqlalchemy(statement.string), driver.cursor(binary=True) as cursor:
+            cursor.adapters.register_loader("text", ByteaBinaryLoader)
+            return cursor.execute(statement.string, statement.params).fetchall()
+    return connection.execute(query.add_columns(sa.cast(text, sa.LargeBinary))).all()
+
+
+@contextmanager
+def _told_by_sqlalchemy(statement: str) -> Iterator[None]:
+    """Errors of what the driver is told directly come as SQLAlchemy's, and tell no values."""
+    try:
+        yield
+    except psycopg.Error as error:
+        hide_values(error)
+        raise sa.exc.DBAPIError.instance(statement, None, error, psycopg.Error) from error
 
 
 def among(

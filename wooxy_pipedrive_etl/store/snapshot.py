@@ -12,7 +12,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
-from .bulk import among, copy_into
+from .bulk import among, copy_into, rows_with_bytes
 
 _LANDED = ("person_id", "version", "raw")
 _HASHED_AT_ONCE = 2_047
@@ -71,12 +71,12 @@ def read_persons(
     connection: sa.Connection, connection_id: int, person_ids: np.ndarray, batch_size: int
 ) -> Iterator[pd.DataFrame]:
     """Those of the given persons (int64 ids, ascending) that the snapshot has, in batches by person_id: person_id
-    int64, version int64, raw, fingerprint (str)."""
+    int64, version int64, fingerprint (str), raw (bytes: the text in UTF-8)."""
     table = tables.snapshot
     for start in range(0, len(person_ids), batch_size):
         ids = person_ids[start : start + batch_size]
-        rows = connection.execute(
-            _columns()
+        query = (
+            sa.select(table.c.person_id, table.c.version, table.c.fingerprint)
             .where(
                 table.c.connection_id == connection_id,
                 # Neighbours lie close together, which makes this a short stretch of the index.
@@ -84,23 +84,18 @@ def read_persons(
                 among(connection, table.c.person_id, ids),
             )
             .order_by(table.c.person_id)
-        ).all()
-        yield _frame(rows)
-
-
-def _columns() -> sa.Select[Any]:
-    table = tables.snapshot
-    return sa.select(table.c.person_id, table.c.version, table.c.raw, table.c.fingerprint)
+        )
+        yield _frame(rows_with_bytes(connection, query, table.c.raw))
 
 
 def _frame(rows: Sequence[Any]) -> pd.DataFrame:
-    ids, versions, raws, fingerprints = zip(*rows, strict=True) if rows else ((), (), (), ())
+    ids, versions, fingerprints, raws = zip(*rows, strict=True) if rows else ((), (), (), ())
     return pd.DataFrame(
         {
             "person_id": pd.array(ids, dtype="int64"),
             "version": pd.array(versions, dtype="int64"),
-            "raw": pd.Series(raws, dtype=object),
             "fingerprint": pd.Series(fingerprints, dtype=object),
+            "raw": pd.Series(raws, dtype=object),
         }
     )
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from wooxy_pipedrive_etl.store.bulk import among, copy_into, storable
+from wooxy_pipedrive_etl.store.bulk import among, copy_into, rows_with_bytes, storable
 from wooxy_pipedrive_etl.store.database import open_database
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -98,6 +98,30 @@ def test_among(table: sa.Connection, ids: Sequence[int]) -> None:
         sa.select(number).select_from(sa.table('Odd "Table')).where(among(table, number, ids))
     ).all()
     assert sorted(found) == [each for each in there if each in list(ids)]
+
+
+@given(st.lists(STORABLE | AWKWARD, max_size=8))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(["\\x41", "ä🎈", ""])
+def test_long_texts_come_as_bytes_and_short_ones_as_they_are(table: sa.Connection, texts: list[str]) -> None:
+    table.exec_driver_sql('DELETE FROM "Odd ""Table"')
+    rows = pd.DataFrame({"row_number": range(len(texts)), "a text": texts}, dtype=object)
+    copy_into(table, 'Odd "Table', rows)
+    number, text = sa.column("row_number", sa.BigInteger), sa.column("a text", sa.Text)
+    query: Any = sa.select(number, text).select_from(sa.table('Odd "Table')).order_by(number)
+    found = rows_with_bytes(table, query, text)
+    assert [tuple(row) for row in found] == [(i, each, each.encode()) for i, each in enumerate(texts)]
+    # The connection gives text as text again.
+    assert table.scalars(sa.select(text).select_from(sa.table('Odd "Table')).order_by(number)).all() == texts
+
+
+def test_an_error_of_rows_with_bytes_is_sqlalchemys_and_tells_no_value(table: sa.Connection) -> None:
+    number, text = sa.column("row_number", sa.BigInteger), sa.column("a text", sa.Text)
+    query: sa.Select[Any] = sa.select(number).select_from(sa.table("nowhere")).where(text == "Aino")
+    with pytest.raises(sa.exc.DBAPIError) as refused:
+        rows_with_bytes(table, query, text)
+    assert "nowhere" in str(refused.value)
+    assert "Aino" not in str(refused.value)
 
 
 def test_table_of_a_schema(postgres_url: str) -> None:
