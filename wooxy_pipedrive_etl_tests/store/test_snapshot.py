@@ -59,6 +59,7 @@ def test_persons_land_and_come_back_raw(connection: sa.Connection, record: Conne
     assert land_persons(connection, record.id, _persons(rows)) == 2
     assert _all(connection, record) == rows
     [batch] = read_persons(connection, record.id, _ids(connection, record), 5_000)
+    assert {type(each) for each in batch["fingerprint"]} == {str}
     assert batch.dtypes.astype(str).to_dict() == {
         "person_id": "int64",
         "version": "int64",
