@@ -225,6 +225,10 @@ def outdate(connection: sa.Connection, connection_id: int, person_ids: sa.Select
     connection.execute(stage.update().values(mapped_from="").where(stage.c.person_id.in_(person_ids)))
 
 
+def is_stage_empty(connection: sa.Connection, connection_id: int) -> bool:
+    return connection.execute(sa.select(_own_columns(connection_id).c.person_id).limit(1)).first() is None
+
+
 def count_staged(connection: sa.Connection, connection_id: int) -> int:
     return connection.execute(
         sa.select(sa.func.count()).select_from(_own_columns(connection_id))

@@ -142,7 +142,7 @@ class RecordDecoder:
         self._decode = msgspec.json.Decoder(self._root_type, float_hook=Decimal).decode
 
     @cached_property
-    def _decode_any(self) -> Callable[[bytes], Any]:
+    def _decode_any(self) -> Callable[[bytes | str], Any]:
         """As `_decode`, of values of any shape."""
         root_type, _ = self._structs([Any] * len(self._system), [Any] * len(self._custom))
         return msgspec.json.Decoder(root_type, float_hook=Decimal).decode
@@ -152,8 +152,8 @@ class RecordDecoder:
         custom = _struct("CustomFields", self._custom, custom_types)
         return _struct("Person", self._system, system_types, custom), custom
 
-    def decode(self, raws: Sequence[str]) -> Records:
-        """The records of these persons, JSON texts as they came."""
+    def decode(self, raws: Sequence[bytes | str]) -> Records:
+        """The records of these persons, JSON texts as they came; bytes are faster."""
         system = [_column(each) for each in self._system]
         custom = [_column(each) for each in self._custom]
         unreadable: list[int] = []
@@ -161,8 +161,7 @@ class RecordDecoder:
         for start in range(0, len(raws), _AT_ONCE):
             some = raws[start : start + _AT_ONCE]
             try:
-                # As bytes: of a text msgspec has a copy made that stays as long as the text does.
-                roots = [decode(raw.encode()) for raw in some]
+                roots = list(map(decode, some))
             except Exception:  # the hook's errors come through as they are
                 roots = self._one_by_one(some, start, unreadable)
             *values, customs = zip(*map(astuple, roots), strict=True)
@@ -182,11 +181,11 @@ class RecordDecoder:
                 columns[each] = column
         return Records(points, unreadable, columns)
 
-    def _one_by_one(self, raws: Sequence[str], start: int, unreadable: list[int]) -> list[Any]:
+    def _one_by_one(self, raws: Sequence[bytes | str], start: int, unreadable: list[int]) -> list[Any]:
         roots = []
         for i, raw in enumerate(raws, start):
             try:
-                root = self._decode(raw.encode())
+                root = self._decode(raw)
             except Exception:
                 root = self._decode_odd(raw)
             if root is None or root.custom_fields is False:
@@ -194,16 +193,16 @@ class RecordDecoder:
             roots.append(self._root_type() if root is None else root)
         return roots
 
-    def _decode_odd(self, raw: str) -> Any | None:
+    def _decode_odd(self, raw: bytes | str) -> Any | None:
         """The person, or None when the text is not a JSON object; with odd custom fields, `custom_fields` is False."""
         try:
-            *system, customs = astuple(self._decode_any(raw.encode()))
+            *system, customs = astuple(self._decode_any(raw))
             custom = None if customs is None else astuple(customs)
         except Exception:
             return self._decode_oddest(raw)
         return self._person(system, custom)
 
-    def _decode_oddest(self, raw: str) -> Any | None:
+    def _decode_oddest(self, raw: bytes | str) -> Any | None:
         """Python's own decoder takes what msgspec does not: half characters, numbers beyond all bounds."""
         try:
             person = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=str)

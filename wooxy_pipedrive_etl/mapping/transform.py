@@ -92,7 +92,8 @@ class Batch:
 
 
 def read_batch(persons: pd.DataFrame, plan: FeedPlan) -> Batch:
-    """Decodes a batch: `persons` has person_id and version (int64) and raw (object: the JSON text as it came)."""
+    """Decodes a batch: `persons` has person_id and version (int64) and raw (object: the JSON text as it came, str or
+    bytes in UTF-8)."""
     records = plan._decoder.decode(persons["raw"].tolist())
     return Batch(plan, persons["person_id"].tolist(), persons["version"].tolist(), records)
 

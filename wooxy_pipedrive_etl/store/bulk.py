@@ -1,23 +1,22 @@
-"""Takes a dataframe into a table the fast way: COPY on PostgreSQL, `executemany` on SQLite."""
+"""Many rows into a table and out of it the fast way, past what SQLAlchemy and the drivers do value by value: COPY on
+PostgreSQL, `executemany` on SQLite."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pandas as pd
 import psycopg
 import sqlalchemy as sa
+from psycopg.types.string import ByteaBinaryLoader
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 from .database import hide_values
 
-# The backslash first, since the others bring one in.
-_ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 # No database stores the one, and neither is text in UTF-8 with the others.
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -27,65 +26,82 @@ def storable(text: str) -> str:
     return _NOT_STORABLE.sub("\ufffd", text)
 
 
-def copy_into(connection: sa.Connection, table: str, rows: pd.DataFrame, schema: str | None = None) -> None:
+def copy_into(
+    connection: sa.Connection,
+    table: str,
+    rows: pd.DataFrame,
+    schema: str | None = None,
+    types: Sequence[str] | None = None,
+) -> None:
     """Appends `rows` to a table whose columns are named like the dataframe's; None is NULL.
 
-    Values are str, int, bool or None; a str must be storable (see `storable`). Raises SQLAlchemy's errors.
+    Values are str, int, bool or None; a str must be storable (see `storable`). `types`: PostgreSQL's names of the
+    columns' types, if each is that of its values (`int8`, `text`): then long texts go as they are, without being looked
+    through for what must be escaped. Raises SQLAlchemy's errors.
     """
     if rows.empty:
         return
     quote = connection.dialect.identifier_preparer.quote
     target = f"{quote(schema)}.{quote(table)}" if schema else quote(table)
     names = ", ".join(quote(name) for name in rows.columns)
-    columns = [rows[name].tolist() for name in rows.columns]
+    # Columns as lists first: what comes out of a dataframe value by value takes several times as long.
+    values = zip(*(rows[name].tolist() for name in rows.columns), strict=True)
     if connection.dialect.name == "postgresql":
-        statement = f"COPY {target} ({names}) FROM STDIN"
-        try:
-            with connection.connection.cursor().copy(statement) as copy:
-                copy.write(_copy_text(columns))
-        except psycopg.Error as error:
-            hide_values(error)
-            raise sa.exc.DBAPIError.instance(statement, None, error, psycopg.Error) from error
+        statement = f"COPY {target} ({names}) FROM STDIN{' (FORMAT binary)' if types else ''}"
+        with _told_by_sqlalchemy(statement), connection.connection.cursor().copy(statement) as copy:
+            if types:
+                copy.set_types(types)
+            # Row by row, so that the server takes in the first rows while the next are written.
+            for row in values:
+                copy.write_row(row)
     else:
-        marks = ", ".join("?" * len(columns))
+        marks = ", ".join("?" * len(rows.columns))
         # Names are quoted and values are bound.
         statement = f"INSERT INTO {target} ({names}) VALUES ({marks})"  # noqa: S608
-        connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+        connection.exec_driver_sql(statement, list(values))
+
+
+def rows_with_bytes(
+    connection: sa.Connection, query: sa.Select[Any], text: sa.ColumnElement[str]
+) -> Sequence[Any]:
+    """The rows of a query and, as their last column, a long text as bytes in UTF-8: for who decodes it anyway, so that
+    the driver need not make a str of it before. Raises SQLAlchemy's errors."""
+    if connection.dialect.name == "postgresql":
+        # Another type than that of the long text, which is the only one that comes as bytes.
+        others = [
+            sa.cast(each, sa.String) if isinstance(each.type, sa.Text) else each
+            for each in query.selected_columns
+        ]
+        statement = query.with_only_columns(*others, text).compile(connection)
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        with _told_by_sqlalchemy(statement.string), driver.cursor(binary=True) as cursor:
+            cursor.adapters.register_loader("text", ByteaBinaryLoader)
+            return cursor.execute(statement.string, statement.params).fetchall()
+    return connection.execute(query.add_columns(sa.cast(text, sa.LargeBinary))).all()
+
+
+@contextmanager
+def _told_by_sqlalchemy(statement: str) -> Iterator[None]:
+    """Errors of what the driver is told directly come as SQLAlchemy's, and tell no values."""
+    try:
+        yield
+    except psycopg.Error as error:
+        hide_values(error)
+        raise sa.exc.DBAPIError.instance(statement, None, error, psycopg.Error) from error
 
 
 def among(
-    connection: sa.Connection, column: sa.ColumnElement[int], ids: Sequence[int]
+    connection: sa.Connection, column: sa.ColumnElement[int], ids: Iterable[int]
 ) -> sa.ColumnElement[bool]:
-    """`column IN (ids)` with one parameter for all of them: hundreds cost more than the query that they are for."""
+    """`column IN (ids)` with one parameter for all of them: hundreds cost more than the query that they are for. As
+    text, since a driver goes through a list number by number, and SQLAlchemy keeps what it was given until cycles are
+    looked for."""
+    listed = ",".join(map(str, ids))
     if connection.dialect.name == "postgresql":
-        return column == sa.any_(sa.literal(list(ids), postgresql.ARRAY(sa.BigInteger)))
-    values = sa.func.json_each(json.dumps(list(ids))).table_valued("value")
+        return column == sa.any_(sa.cast(sa.literal(f"{{{listed}}}"), postgresql.ARRAY(sa.BigInteger)))
+    values = sa.func.json_each(f"[{listed}]").table_valued("value")
     return column.in_(sa.select(values.c.value))
-
-
-def _copy_text(columns: list[list[Any]]) -> bytes:
-    """The rows in PostgreSQL's text format for COPY."""
-    cells: list[Iterable[str]] = [_copy_cells(column) for column in columns]
-    # Encoded row by row: in one long text, a single emoji would make each character of all rows four bytes wide.
-    return b"\n".join(["\t".join(row).encode() for row in zip(*cells, strict=True)]) + b"\n"
-
-
-def _copy_cells(column: list[Any]) -> list[str]:
-    texts = ["\\N" if value is None else value if type(value) is str else str(value) for value in column]
-    # Most columns hold none of the special characters, and one look at all of their text is cheap.
-    everything = "".join([value for value in column if isinstance(value, str)])
-    escapes = [(character, escape) for character, escape in _ESCAPES if character in everything]
-    if not escapes:
-        return texts
-    return [
-        text if value is None else _escaped(text, escapes) for text, value in zip(texts, column, strict=True)
-    ]
-
-
-def _escaped(text: str, escapes: list[tuple[str, str]]) -> str:
-    for character, escape in escapes:
-        text = text.replace(character, escape)
-    return text
 
 
 def tell_of_new_rows(engine: sa.Engine, table: sa.Table) -> None:

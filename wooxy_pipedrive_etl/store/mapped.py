@@ -23,7 +23,9 @@ def save_references(
 ) -> None:
     """Adds what persons refer to: person_id, entity_id (int64), kind (org, user or person). `person_ids`: of whom
     what was known goes."""
-    _replace(connection, connection_id, tables.references, person_ids, references)
+    # In the order of the index, which then grows at its end.
+    rows = references.sort_values("person_id")[["person_id", "kind", "entity_id"]]
+    _replace(connection, connection_id, tables.references, person_ids, rows, ["int8", "text", "int8"])
 
 
 def save_mapping_issues(
@@ -31,8 +33,8 @@ def save_mapping_issues(
 ) -> None:
     """Adds what was dropped of persons: person_id (int64), kind, reason, variable (str or None), message.
     `person_ids`: of whom what was known goes."""
-    rows = issues.astype(object)
-    _replace(connection, connection_id, tables.mapping_issues, person_ids, rows.where(rows.notna(), None))
+    rows = issues[["person_id", "kind", "reason", "variable", "message"]].astype({"person_id": "int64"})
+    _replace(connection, connection_id, tables.mapping_issues, person_ids, rows, ["int8", *["text"] * 4])
 
 
 def referenced_entities(connection: sa.Connection, connection_id: int) -> dict[str, set[int]]:
@@ -106,6 +108,7 @@ def _replace(
     table: sa.Table,
     person_ids: Sequence[int],
     rows: pd.DataFrame,
+    types: list[str],
 ) -> None:
     for start in range(0, len(person_ids), _BATCH):
         connection.execute(
@@ -114,4 +117,4 @@ def _replace(
                 among(connection, table.c.person_id, person_ids[start : start + _BATCH]),
             )
         )
-    copy_into(connection, table.name, rows.assign(connection_id=connection_id))
+    copy_into(connection, table.name, rows.assign(connection_id=connection_id), types=[*types, "int8"])

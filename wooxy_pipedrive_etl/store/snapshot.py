@@ -12,8 +12,9 @@ import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
-from .bulk import among, copy_into
+from .bulk import among, copy_into, rows_with_bytes
 
+_LANDED = ("person_id", "version", "raw")
 _HASHED_AT_ONCE = 2_047
 
 
@@ -26,8 +27,10 @@ def land_persons(connection: sa.Connection, connection_id: int, persons: pd.Data
     if persons.empty:
         return 0
     table = tables.snapshot
-    newest = persons.sort_values("version", kind="stable").drop_duplicates("person_id", keep="last")
-    ids = newest["person_id"].tolist()
+    newest: dict[int, tuple[int, str]] = {}
+    for person_id, version, raw in zip(*(persons[name].tolist() for name in _LANDED), strict=True):
+        if person_id not in newest or newest[person_id][0] <= version:
+            newest[person_id] = (version, raw)
     # Fingerprints are compared here, so that an unchanged person's text need not travel to the database.
     known = {
         row.person_id: None if row.gone else row.fingerprint
@@ -35,20 +38,22 @@ def land_persons(connection: sa.Connection, connection_id: int, persons: pd.Data
             sa.select(table.c.person_id, table.c.fingerprint, table.c.gone).where(
                 table.c.connection_id == connection_id,
                 # A page of a walk by id lies close together, which makes this a short stretch of the index.
-                table.c.person_id.between(min(ids), max(ids)),
-                among(connection, table.c.person_id, ids),
+                table.c.person_id.between(min(newest), max(newest)),
+                among(connection, table.c.person_id, list(newest)),
             )
         )
     }
-    fingerprints = [_fingerprint(raw) for raw in newest["raw"]]
-    differs = [known.get(i) != fingerprint for i, fingerprint in zip(ids, fingerprints, strict=True)]
-    landed = newest.assign(connection_id=connection_id, fingerprint=fingerprints)[differs]
-    stale = [person_id for person_id in landed["person_id"].tolist() if person_id in known]
+    landed = []
+    for person_id, (version, raw) in newest.items():
+        fingerprint = _fingerprint(raw)
+        if known.get(person_id) != fingerprint:
+            landed.append((connection_id, person_id, version, raw, fingerprint))
+    stale = [person_id for _, person_id, *_ in landed if person_id in known]
     if stale:
-        connection.execute(
-            table.delete().where(table.c.connection_id == connection_id, table.c.person_id.in_(stale))
-        )
-    copy_into(connection, table.name, landed)
+        own = table.c.connection_id == connection_id
+        connection.execute(table.delete().where(own, among(connection, table.c.person_id, stale)))
+    rows = pd.DataFrame(landed, columns=["connection_id", *_LANDED, "fingerprint"])
+    copy_into(connection, table.name, rows, types=["int8", "int8", "int8", "text", "text"])
     return len(landed)
 
 
@@ -66,36 +71,31 @@ def read_persons(
     connection: sa.Connection, connection_id: int, person_ids: np.ndarray, batch_size: int
 ) -> Iterator[pd.DataFrame]:
     """Those of the given persons (int64 ids, ascending) that the snapshot has, in batches by person_id: person_id
-    int64, version int64, raw, fingerprint (str)."""
+    int64, version int64, fingerprint (str), raw (bytes: the text in UTF-8)."""
     table = tables.snapshot
     for start in range(0, len(person_ids), batch_size):
-        ids: list[int] = person_ids[start : start + batch_size].tolist()
-        rows = connection.execute(
-            _columns()
+        ids = person_ids[start : start + batch_size]
+        query = (
+            sa.select(table.c.person_id, table.c.version, table.c.fingerprint)
             .where(
                 table.c.connection_id == connection_id,
                 # Neighbours lie close together, which makes this a short stretch of the index.
-                table.c.person_id.between(min(ids), max(ids)),
+                table.c.person_id.between(int(ids[0]), int(ids[-1])),
                 among(connection, table.c.person_id, ids),
             )
             .order_by(table.c.person_id)
-        ).all()
-        yield _frame(rows)
-
-
-def _columns() -> sa.Select[Any]:
-    table = tables.snapshot
-    return sa.select(table.c.person_id, table.c.version, table.c.raw, table.c.fingerprint)
+        )
+        yield _frame(rows_with_bytes(connection, query, table.c.raw))
 
 
 def _frame(rows: Sequence[Any]) -> pd.DataFrame:
-    ids, versions, raws, fingerprints = zip(*rows, strict=True) if rows else ((), (), (), ())
+    ids, versions, fingerprints, raws = zip(*rows, strict=True) if rows else ((), (), (), ())
     return pd.DataFrame(
         {
             "person_id": pd.array(ids, dtype="int64"),
             "version": pd.array(versions, dtype="int64"),
-            "raw": pd.Series(raws, dtype=object),
             "fingerprint": pd.Series(fingerprints, dtype=object),
+            "raw": pd.Series(raws, dtype=object),
         }
     )
 

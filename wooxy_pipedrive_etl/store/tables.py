@@ -223,7 +223,8 @@ walk_pages = Table(
 )
 
 # Whose names the persons of the stage show, and which of their values were dropped when they were mapped: what a run
-# that maps a few persons must know of all others. Without a foreign key, which would be checked row by row.
+# that maps a few persons must know of all others. Without a foreign key, which would be checked row by row, and on
+# PostgreSQL unlogged, as the stage is.
 references = Table(
     "sync_references",
     metadata,
@@ -231,7 +232,6 @@ references = Table(
     Column("person_id", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", Text, primary_key=True),  # org, user, person
     Column("entity_id", BigInteger, primary_key=True, autoincrement=False),
-    Index("ix_sync_references_connection_id_kind_entity_id", "connection_id", "kind", "entity_id"),
 )
 mapping_issues = Table(
     "sync_mapping_issues",

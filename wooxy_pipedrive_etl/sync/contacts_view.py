@@ -132,7 +132,7 @@ def persons(
     }
 
 
-def _name(raw: str) -> str | None:
+def _name(raw: bytes) -> str | None:
     """Of a person as the snapshot has it, which may be anything."""
     try:
         person = json.loads(raw)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-import pandas as pd
+import numpy as np
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list.stage import outdate
@@ -13,10 +13,10 @@ from wooxy_pipedrive_etl.pipedrive.endpoints import USERS
 from wooxy_pipedrive_etl.store import connections, mapped
 from wooxy_pipedrive_etl.store.catalogue import forget_names, read_names, save_names
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.snapshot import departed_persons, persons_of
+from wooxy_pipedrive_etl.store.snapshot import departed_persons, read_persons
 
 from .run import SyncRun, microseconds, read_again_since
-from .staging import prepare_stage
+from .staging import BATCH_SIZE, prepare_stage
 
 
 def read_referenced_names(run: SyncRun) -> dict[str, int]:
@@ -42,7 +42,7 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
             named = new["person"] | wanted["person"].intersection(comers)
         # Of a person that is gone nothing stays, its name in others' fields neither.
         gone = departed_persons(connection, connection_id, sorted(wanted["person"].union(known["person"])))
-        persons_named = _person_names(persons_of(connection, connection_id, sorted(named.difference(gone))))
+        persons_named = _person_names(connection, connection_id, sorted(named.difference(gone)))
     looked_at = microseconds(run.client.server_time()) if wanted["org"] else None
     names = {
         "org": _organization_names(run, wanted["org"], new["org"]),
@@ -87,10 +87,12 @@ def _among(names: Mapping[int, str], wanted: Iterable[int]) -> dict[int, str]:
     return {entity_id: names[entity_id] for entity_id in wanted if entity_id in names}
 
 
-def _person_names(persons: pd.DataFrame) -> dict[int, str]:
+def _person_names(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> dict[int, str]:
+    """`person_ids` ascending. Batch by batch: they may be all that there are, and of each only the name stays."""
     names = {}
-    for person_id, raw in zip(persons["person_id"].tolist(), persons["raw"], strict=True):
-        name = json.loads(raw).get("name")
-        if isinstance(name, str):
-            names[person_id] = name
+    for persons in read_persons(connection, connection_id, np.array(person_ids, dtype=np.int64), BATCH_SIZE):
+        for person_id, raw in zip(persons["person_id"].tolist(), persons["raw"], strict=True):
+            name = json.loads(raw).get("name")
+            if isinstance(name, str):
+                names[person_id] = name
     return names

@@ -19,6 +19,7 @@ from wooxy_pipedrive_etl import mapping
 from wooxy_pipedrive_etl.contact_list.stage import (
     begin_stage,
     count_staged,
+    is_stage_empty,
     load_stage,
     note_read,
     persons_to_map,
@@ -61,13 +62,13 @@ def prepare_stage(run: SyncRun) -> np.ndarray:
     with without_cycle_search(), run.store.engine.begin() as connection:
         run.check_hold(connection)
         plan = feed_plan_of(connection, run)
-        anew = _open_stage(connection, run, plan)
+        empty = _open_stage(connection, run, plan)
         to_map = persons_to_map(connection, connection_id)
         naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind in UNSEEN), None)
         if naming.feeds:
             for persons in read_persons(connection, connection_id, to_map, BATCH_SIZE):
                 referred = references(read_batch(persons, naming))
-                before = [] if anew else persons["person_id"].tolist()
+                before = [] if empty else persons["person_id"].tolist()
                 mapped.save_references(connection, connection_id, before, referred)
     return to_map
 
@@ -81,13 +82,14 @@ def map_contacts(run: SyncRun) -> MappingReport:
         plan = feed_plan_of(connection, run)
         names = read_names(connection, connection_id)
         to_map = persons_to_map(connection, connection_id)
+        empty = is_stage_empty(connection, connection_id)
         report("Mapping persons", 0, len(to_map))
         for persons in read_persons(connection, connection_id, to_map, BATCH_SIZE):
             contacts, issues = transform(read_batch(persons, plan), names)
-            ids = persons["person_id"].tolist()
-            unload_stage(connection, connection_id, ids)
+            before = [] if empty else persons["person_id"].tolist()
+            unload_stage(connection, connection_id, before)
             load_stage(connection, connection_id, contacts, persons["fingerprint"].tolist(), run.run_id)
-            mapped.save_mapping_issues(connection, connection_id, ids, issues)
+            mapped.save_mapping_issues(connection, connection_id, before, issues)
             persons_count += len(persons)
             dropped += len(issues)
             report("Mapping persons", persons_count, len(to_map))
@@ -125,7 +127,7 @@ def _program() -> str:
 
 
 def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
-    """Whether it was made anew."""
+    """Whether nobody is in it, as when it was made anew, or emptied in a crash."""
     connection_id, contact_list = run.record.id, run.contact_list(connection)
     fed = [feed.wooxy for feed in plan.feeds]
     key = mapping_key(plan)
@@ -136,10 +138,12 @@ def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool
         and stage_fits(connection, contact_list, connection_id, fed)
     ):
         unload_departed(connection, connection_id)
-        mapped.forget_departed(connection, connection_id)
-        return False
-    begin_stage(connection, contact_list, connection_id, fed)
+        if not is_stage_empty(connection, connection_id):
+            mapped.forget_departed(connection, connection_id)
+            return False
+    else:
+        begin_stage(connection, contact_list, connection_id, fed)
+        # What a dry run maps does not reach the list, so `watch.schema_due` must still see that the list is behind.
+        connections.update_connection(connection, connection_id, mapped_with=None if run.dry_run else key)
     mapped.forget_all(connection, connection_id)
-    # What a dry run maps does not reach the list, so `watch.schema_due` must still see that the list is behind.
-    connections.update_connection(connection, connection_id, mapped_with=None if run.dry_run else key)
     return True

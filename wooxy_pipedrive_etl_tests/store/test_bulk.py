@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from wooxy_pipedrive_etl.store.bulk import copy_into, storable
+from wooxy_pipedrive_etl.store.bulk import among, copy_into, rows_with_bytes, storable
 from wooxy_pipedrive_etl.store.database import open_database
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -38,16 +39,19 @@ def table(database_url: str) -> Iterator[sa.Connection]:
     engine.dispose()
 
 
+@pytest.mark.parametrize("types", [None, ["int8", "text", "int8", "bool"]], ids=["as text", "by type"])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS)
 @example([("\\N", None, None), (None, 0, False), ("\\.", 1, True), ("", -1, None)])
 @example([("a\tb\nc\rd\\te\\", 1, True), ("\r\n", None, None), ("\\x41\\101", 2, None)])
 @example([("'\"🎈\x01\u0085", 1, True)])
-def test_all_that_is_storable_comes_back(table: sa.Connection, rows: list[tuple[object, ...]]) -> None:
+def test_all_that_is_storable_comes_back(
+    table: sa.Connection, types: list[str] | None, rows: list[tuple[object, ...]]
+) -> None:
     numbered = [(number, *row) for number, row in enumerate(rows)]
     frame = pd.DataFrame(numbered, columns=["row_number", "a text", "Order", "flag"], dtype=object)
     table.exec_driver_sql('DELETE FROM "Odd ""Table"')
-    copy_into(table, 'Odd "Table', frame)
+    copy_into(table, 'Odd "Table', frame, types=types)
     read: Any = sa.select(
         sa.column("row_number"), sa.column("a text"), sa.column("Order"), sa.column("flag", sa.Boolean)
     ).select_from(sa.table('Odd "Table'))
@@ -61,6 +65,63 @@ def test_rows_are_added_to_those_there(table: sa.Connection) -> None:
     copy_into(table, 'Odd "Table', page)
     copy_into(table, 'Odd "Table', page.iloc[:0])
     assert table.exec_driver_sql('SELECT count(*) FROM "Odd ""Table"').scalar() == 2
+
+
+def test_more_rows_than_the_server_takes_at_once(table: sa.Connection) -> None:
+    texts = [f"{number} " + "ä\t" * 1_000 for number in range(1_000)]
+    copy_into(table, 'Odd "Table', pd.DataFrame({"row_number": range(1_000), "a text": texts}, dtype=object))
+    found = table.exec_driver_sql('SELECT "a text" FROM "Odd ""Table" ORDER BY row_number').scalars().all()
+    assert found == texts
+
+
+@pytest.mark.parametrize("types", [None, ["text", "int8"]], ids=["as text", "by type"])
+def test_a_refused_row_adds_none_and_is_not_told(table: sa.Connection, types: list[str] | None) -> None:
+    table.exec_driver_sql('CREATE UNIQUE INDEX only_once ON "Odd ""Table" (row_number)')
+    rows = pd.DataFrame({"a text": ["Aino", "Väinö"], "row_number": [7, 7]})
+    with table.begin_nested() as savepoint:
+        with pytest.raises(sa.exc.IntegrityError) as refused:
+            copy_into(table, 'Odd "Table', rows, types=types)
+        savepoint.rollback()
+    assert "Aino" not in str(refused.value)
+    assert "Väinö" not in str(refused.value)
+    assert table.exec_driver_sql('SELECT count(*) FROM "Odd ""Table"').scalar() == 0
+
+
+@pytest.mark.parametrize(
+    "ids", [[], [3], [1, 2, 2**40, -5], np.array([2, 3, 9], dtype=np.int64), range(5_000)]
+)
+def test_among(table: sa.Connection, ids: Sequence[int]) -> None:
+    there = [-5, 1, 3, 2**40, 4_999, 5_000]
+    copy_into(table, 'Odd "Table', pd.DataFrame({"row_number": there}))
+    number = sa.column("row_number", sa.BigInteger)
+    found = table.scalars(
+        sa.select(number).select_from(sa.table('Odd "Table')).where(among(table, number, ids))
+    ).all()
+    assert sorted(found) == [each for each in there if each in list(ids)]
+
+
+@given(st.lists(STORABLE | AWKWARD, max_size=8))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(["\\x41", "ä🎈", ""])
+def test_long_texts_come_as_bytes_and_short_ones_as_they_are(table: sa.Connection, texts: list[str]) -> None:
+    table.exec_driver_sql('DELETE FROM "Odd ""Table"')
+    rows = pd.DataFrame({"row_number": range(len(texts)), "a text": texts}, dtype=object)
+    copy_into(table, 'Odd "Table', rows)
+    number, text = sa.column("row_number", sa.BigInteger), sa.column("a text", sa.Text)
+    query: Any = sa.select(number, text).select_from(sa.table('Odd "Table')).order_by(number)
+    found = rows_with_bytes(table, query, text)
+    assert [tuple(row) for row in found] == [(i, each, each.encode()) for i, each in enumerate(texts)]
+    # The connection gives text as text again.
+    assert table.scalars(sa.select(text).select_from(sa.table('Odd "Table')).order_by(number)).all() == texts
+
+
+def test_an_error_of_rows_with_bytes_is_sqlalchemys_and_tells_no_value(table: sa.Connection) -> None:
+    number, text = sa.column("row_number", sa.BigInteger), sa.column("a text", sa.Text)
+    query: sa.Select[Any] = sa.select(number).select_from(sa.table("nowhere")).where(text == "Aino")
+    with pytest.raises(sa.exc.DBAPIError) as refused:
+        rows_with_bytes(table, query, text)
+    assert "nowhere" in str(refused.value)
+    assert "Aino" not in str(refused.value)
 
 
 def test_table_of_a_schema(postgres_url: str) -> None:

@@ -46,9 +46,11 @@ def _ids(connection: sa.Connection, record: ConnectionRecord) -> np.ndarray:
 
 def _all(connection: sa.Connection, record: ConnectionRecord) -> list[Person]:
     return [
-        tuple(row[:3])
+        (person_id, version, raw.decode())
         for batch in read_persons(connection, record.id, _ids(connection, record), 5_000)
-        for row in batch.itertuples(index=False, name=None)
+        for person_id, version, raw in batch[["person_id", "version", "raw"]].itertuples(
+            index=False, name=None
+        )
     ]
 
 
@@ -57,6 +59,7 @@ def test_persons_land_and_come_back_raw(connection: sa.Connection, record: Conne
     assert land_persons(connection, record.id, _persons(rows)) == 2
     assert _all(connection, record) == rows
     [batch] = read_persons(connection, record.id, _ids(connection, record), 5_000)
+    assert {type(each) for each in batch["fingerprint"]} == {str}
     assert batch.dtypes.astype(str).to_dict() == {
         "person_id": "int64",
         "version": "int64",
@@ -71,8 +74,8 @@ def test_empty_page_and_empty_snapshot(connection: sa.Connection, record: Connec
     assert sample_persons(connection, record.id, 3).columns.tolist() == [
         "person_id",
         "version",
-        "raw",
         "fingerprint",
+        "raw",
     ]
     assert missing_persons(connection, record.id, np.array([1], dtype=np.int64)) == []
 
@@ -212,5 +215,6 @@ def test_persons_by_id_however_many_are_asked_for(
     land_persons(connection, record.id, _numbered([1, 2, 40_000]))
     found = persons_of(connection, record.id, range(2, 40_001))
     expected = _numbered([2, 40_000])
+    found["raw"] = [raw.decode() for raw in found["raw"]]
     assert found[expected.columns].to_dict("records") == expected.to_dict("records")
     assert persons_of(connection, record.id, []).empty

@@ -12,6 +12,7 @@ import pytest
 from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent, PipedriveError
 from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, Limits
 from wooxy_pipedrive_etl.store import inbox, tables
+from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging
 from wooxy_pipedrive_etl.sync import run as run_module
 from wooxy_pipedrive_etl.sync.errors import SyncError
@@ -445,16 +446,42 @@ def test_a_full_run_asks_once_for_a_person_that_is_missing_and_that_a_webhook_na
         assert [each["ids"] for each in _persons_asked(acme) if "ids" in each] == ["2,3"]
 
 
-def test_a_cleared_stage_is_mapped_again(postgres_url: str, account: Account, time: Time) -> None:
+@pytest.mark.parametrize("cleared", ["all that is not logged", "the stage alone"])
+def test_a_cleared_stage_is_mapped_again(
+    postgres_url: str, account: Account, time: Time, cleared: str
+) -> None:
     """A crash of PostgreSQL empties tables that are not logged."""
+    acme_oy = account.add_organization("Acme Oy")
+    account.edit_person(1, org_id=acme_oy)
+    account.edit_person(3, phones=[{"value": "call me", "primary": True, "label": "work"}])
     with connected(postgres_url, account) as acme:
-        acme.import_rows(ROWS)
+        acme.import_rows({**ROWS, "org_id": "company"})
         acme.sync()
-        before = acme.dump()
-        acme.execute(f"TRUNCATE sync_stage_{acme.record().id}")
+        before, issues = acme.dump(), acme.issues()
+        stage, beside = f"sync_stage_{acme.record().id}", ["sync_references", "sync_mapping_issues"]
+        assert _unlogged(acme) == {stage, *beside}
+        acme.execute(f"TRUNCATE {stage}")
+        if cleared != "the stage alone":
+            acme.execute(f"TRUNCATE {', '.join(beside)}")
         counts = acme.sync("changes")
         assert (counts["unchanged"], counts["deleted"]) == (4, 0)
         assert acme.dump() == before
+        assert [(each["person_id"], each["reason"]) for each in acme.issues()] == [
+            (each["person_id"], each["reason"]) for each in issues
+        ]
+        account.rename_organization(acme_oy, "Acme Ltd")
+        time.passes(300)
+        assert acme.sync("changes")["updated"] == 1
+        assert acme.contact(name="Person 1")["company"] == "Acme Ltd"
+
+
+def _unlogged(acme: Connected) -> set[str]:
+    with reading(acme.store.engine) as connection:
+        return set(
+            connection.exec_driver_sql(
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u'"
+            ).scalars()
+        )
 
 
 def test_a_matching_that_changed_maps_everybody_also_in_a_run_of_changes(
