@@ -20,7 +20,8 @@ from wooxy_pipedrive_etl.contact_list import (
     load_stage,
     make_plan,
 )
-from wooxy_pipedrive_etl.store import Store, connections, reports
+from wooxy_pipedrive_etl.store import Store, connections, reports, tables
+from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging
 from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
@@ -81,6 +82,8 @@ def write(world: World) -> list[Figures]:
         ]
         with watched(world, case, "product") as figures:
             figures.written = _write(store, batches, case)
+        # As a run does that has created so many.
+        tell_of_new_rows(store.engine, tables.links)
         taken.append(figures)
     store.close()
     return taken
