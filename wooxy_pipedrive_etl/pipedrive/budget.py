@@ -20,7 +20,7 @@ from .errors import CloudflareBlocked, DailyBudgetSpent
 WINDOW_SECONDS = 2.0
 # A place is held for a little longer than the window is: two clocks, and sums of floats, never agree to the last digit.
 _HELD_SECONDS = WINDOW_SECONDS + 0.001
-# While Pipedrive has told of no more room, another answer may tell of some: it is looked again after this.
+# While others take room in the window, another answer may tell of more: it is looked again after this.
 _LOOK_AGAIN_SECONDS = 0.25
 # A wait beyond this is not about the burst limit and is not believed.
 LONGEST_TOLD_WAIT = 60.0
@@ -41,10 +41,13 @@ class Budget:
         self._lock = threading.Lock()
         self._limit = limit
         self._sent = 0
-        self._in_flight: set[int] = set()
-        self._finished: deque[float] = deque()
-        self._told_remaining: int | None = None
-        self._told_until = 0.0
+        # The places of requests under way, with when the headers of the answer came, if they did.
+        self._in_flight: dict[int, float | None] = {}
+        # When each that still holds its place was answered, and the place.
+        self._finished: deque[tuple[float, int]] = deque()
+        # What other programs have in the window, as far as an answer tells, and until when that counts.
+        self._others = 0
+        self._others_until = 0.0
         self._not_before = 0.0
         self._blocked: str | None = None
         self._blocked_until = 0.0
@@ -63,10 +66,10 @@ class Budget:
             yield place
         finally:
             with self._lock:
-                self._in_flight.remove(place)
-                # Pipedrive counted the request when it arrived, which was earlier than now: counting from here on
-                # can only be too careful.
-                self._finished.append(self._clock.now())
+                answered = self._in_flight.pop(place)
+                # Pipedrive counted the request when it arrived, which was earlier than its answer began: counting from
+                # then on can only be too careful.
+                self._finished.append((self._clock.now() if answered is None else answered, place))
 
     def _take(self) -> int | float:
         """Takes a place and returns its number, or returns the seconds (float) after which to ask again."""
@@ -74,22 +77,20 @@ class Budget:
             now = self._clock.now()
             if self._blocked is not None and now < self._blocked_until:
                 raise CloudflareBlocked(self._blocked)
-            while self._finished and self._finished[0] + _HELD_SECONDS <= now:
+            while self._finished and self._finished[0][0] + _HELD_SECONDS <= now:
                 self._finished.popleft()
-            if now >= self._told_until:
-                self._told_remaining = None
+            others = self._others if now < self._others_until else 0
             free_at = self._not_before
-            if self._told_remaining is not None and self._told_remaining <= 0:
-                free_at = max(free_at, min(self._told_until, now + _LOOK_AGAIN_SECONDS))
-            if len(self._in_flight) + len(self._finished) >= self._limit:
+            if len(self._in_flight) + len(self._finished) + others >= self._limit:
                 # With all of them still in flight there is no time to wait for: look again soon.
-                free_at = max(free_at, self._finished[0] + _HELD_SECONDS if self._finished else now + 0.05)
+                room_at = self._finished[0][0] + _HELD_SECONDS if self._finished else now + 0.05
+                if others:
+                    room_at = min(max(room_at, now), self._others_until, now + _LOOK_AGAIN_SECONDS)
+                free_at = max(free_at, room_at)
             if free_at > now:
                 return max(free_at - now, 0.001)
             self._sent += 1
-            self._in_flight.add(self._sent)
-            if self._told_remaining is not None:
-                self._told_remaining -= 1
+            self._in_flight[self._sent] = None
             return self._sent
 
     def learn(self, headers: Mapping[str, str], place: int) -> None:
@@ -101,14 +102,15 @@ class Budget:
         daily_limit = _number(headers, "x-daily-ratelimit-token-limit")
         daily_remaining = _number(headers, "x-daily-ratelimit-token-remaining")
         with self._lock:
+            self._in_flight[place] = self._clock.now()
             if limit is not None and limit >= 1:
                 self._limit = int(limit)
             if remaining is not None and reset is not None and reset <= LONGEST_TOLD_WAIT:
-                # Later requests are not in Pipedrive's number, and earlier ones may not be while they are under way.
-                later = self._sent - place
-                earlier = sum(other < place for other in self._in_flight)
-                self._told_remaining = int(remaining) - later - earlier
-                self._told_until = self._clock.now() + reset
+                # Of ours, those that were answered are in Pipedrive's number, unless they were sent later; others that
+                # are under way may not be.
+                ours = 1 + sum(other < place for _, other in self._finished)
+                self._others = max(0, self._limit - int(remaining) - ours)
+                self._others_until = self._clock.now() + reset
             if daily_limit is not None:
                 self.daily_limit = int(daily_limit)
             if daily_remaining is not None:
