@@ -186,6 +186,8 @@ def test_without_scripts(world: World, browser: Browser) -> None:
 def test_by_the_keyboard_alone(world: World, browser_page: Page) -> None:
     page = browser_page
     page.goto(world.url)
+    # The browser takes the cursor there by itself, some time after the page is loaded.
+    page.locator("input:focus").wait_for()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Integrations").wait_for()
