@@ -201,6 +201,7 @@ def test_by_the_keyboard_alone(world: World, browser_page: Page) -> None:
         page.wait_for_url(to)
     page.get_by_role("heading", name="Select the domain").wait_for()
     # The domain has the focus.
+    page.locator("input:focus").wait_for()
     page.keyboard.type("shop.example.com")
     tab_to(page, "BUTTON", "Continue")
     page.keyboard.press("Enter")
