@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 
 import numpy as np
 
@@ -43,17 +44,17 @@ def walk_in_windows(
     or filters otherwise than this needs.
     """
     fields = tuple(name for name in include_fields if name not in newest.left_out_fields)
-    dateless, dated = newest.dateless, newest.dated
+    since = datetime.fromtimestamp(top, UTC)
+    # Whether new persons may have no update_time; the part that an earlier walk has read says nothing of it any more.
+    dateless, dated = newest.dateless or list(unread) != [Span(None, None)], newest.dated
     try:
-        for page in _pages_in_windows(session, Windows(unread, top, expected, times), fields):
+        for page in chain(
+            _pages_in_windows(session, Windows(unread, top, expected, times), fields),
+            walk_persons(session, updated_since=since, sort_by="update_time", include_fields=fields),
+        ):
             dateless, dated = dateless or page.dateless, dated or page.dated
             yield replace(page, left_out_fields=newest.left_out_fields)
-        since = datetime.fromtimestamp(top, UTC)
-        for page in walk_persons(session, updated_since=since, sort_by="update_time", include_fields=fields):
-            dateless, dated = dateless or page.dateless, dated or page.dated
-            yield replace(page, left_out_fields=newest.left_out_fields)
-        # New ones without an update_time are in no window. The lowest ids first: once a person is known, no lower id
-        # counts as new any more.
+        # These are in no window. The lowest ids first: once a person is known, no lower id counts as new any more.
         if dateless or not dated:
             for page in reversed(list(persons_above(session, highest, include_fields=fields))):
                 yield replace(page, left_out_fields=newest.left_out_fields)

@@ -21,3 +21,10 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeClock
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
+
+
+@pytest.fixture
+def home(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The database that sensors and runs open, as the environment names it."""
+    monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", database_url)
+    return database_url

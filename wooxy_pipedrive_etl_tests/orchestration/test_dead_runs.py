@@ -41,13 +41,6 @@ _QUEUED = {"run_coordinator": {"module": "dagster", "class": "QueuedRunCoordinat
 
 
 @pytest.fixture
-def home(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The database that sensors and runs open, as the environment names it."""
-    monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", database_url)
-    return database_url
-
-
-@pytest.fixture
 def postgres_home(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", postgres_url)
     return postgres_url

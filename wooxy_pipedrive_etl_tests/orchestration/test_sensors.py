@@ -37,13 +37,6 @@ ROWS: dict[str, Target] = {"emails": "email", "name": "name", "colour": "shade"}
 
 
 @pytest.fixture
-def home(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The database that the sensors open, as the environment names it."""
-    monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", database_url)
-    return database_url
-
-
-@pytest.fixture
 def embedded_home(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The same on SQLite alone, for what is the same on any."""
     monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", sqlite_url)

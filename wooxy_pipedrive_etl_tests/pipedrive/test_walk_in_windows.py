@@ -114,6 +114,13 @@ def test_what_an_earlier_walk_has_left_is_read(connect: Connect, server: Sandbox
             break
     broken.close()  # type: ignore[attr-defined]
     server.clear_requests()
+    server.account.behaviours = Behaviours(largest_page=PAGE, update_time_on_create="null")
+
+    def meanwhile(account: Account) -> None:
+        account.create_person(name="New, and without a time")
+
+    server.faults.add(Fault("on_page", PERSONS, after=4, on_page=meanwhile))
+    # What it reads itself shows that persons had a time; the other part may have had some without.
     assert seen | ids(walk(client, unread)) == set(server.account.visible_person_ids())
     assert len(server.requests) < COUNT / PAGE * 0.8
 
