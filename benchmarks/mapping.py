@@ -67,13 +67,14 @@ def _account(size: int, folder: Path) -> tuple[pd.DataFrame, FeedPlan, Names]:
     limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
     with connected(f"sqlite:///{folder / 'bench.db'}", account, limits=limits) as acme:
         acme.import_all()
-        with begin(acme.store, acme.name, "mapping", "full") as run:
+        with begin(acme.store, acme.name, "mapping") as run:
             catalogue.read_catalogue(run)
             persons.fetch_persons(run)
-            names.read_referenced_names(run)
+            feeds = feed_plan_of(run)
+            names.read_referenced_names(run, feeds)
             with acme.store.engine.begin() as connection:
                 read = persons_of(connection, run.record.id, range(1, size + 1))
-                return read, feed_plan_of(connection, run), read_names(connection, run.record.id)
+                return read, feeds, read_names(connection, run.record.id)
 
 
 class _Times:

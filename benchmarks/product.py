@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -23,29 +23,22 @@ from wooxy_pipedrive_etl.contact_list import (
 from wooxy_pipedrive_etl.store import Store, connections, reports, tables
 from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging
-from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
+from wooxy_pipedrive_etl.sync import accounts, catalogue, flow, matching, persons, staging
+from wooxy_pipedrive_etl.sync.run import SyncRun, begin
+from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
-
-# As Dagster's job runs them.
-_STEPS: tuple[Callable[[SyncRun], object], ...] = (
-    catalogue.read_catalogue,
-    persons.fetch_persons,
-    names.read_referenced_names,
-    matching.match_table_of_run,
-    staging.map_contacts,
-    contacts.plan_contacts,
-    contacts.apply_contacts,
-)
 
 
 def run(world: World, case: str, kind: Kind) -> list[Figures]:
     """A run of the connection `bench`, which is made, everything matched, if it is not there yet."""
     store = _opened(world, "bench")
-    with watched(world, case, "product") as figures, begin(store, "bench", case, kind) as under_way:
-        for step in _STEPS:
-            if kind != "re-map" or step is not persons.fetch_persons:
-                figures.steps[step.__name__] = _timed(step, under_way)
+    with (
+        watched(world, case, "product") as figures,
+        begin(store, "bench", case, Selection.of(kind)) as under_way,
+    ):
+        steps = flow.sync(under_way)
+        while (timed := _timed(steps, under_way)) is not None:
+            figures.steps[timed[0]] = timed[1]
     with reading(store.engine) as connection:
         report = reports.get_run(connection, under_way.record.id, case)
     assert report is not None
@@ -60,7 +53,7 @@ def walk(world: World, contestant: str) -> list[Figures]:
     os.environ[WINDOWS_FROM_VARIABLE] = "1" if contestant == "product" else str(world.persons * 10)
     name = f"walk-{contestant}"
     store = _opened(world, name)
-    with begin(store, name, "walk", "full") as under_way:
+    with begin(store, name, "walk") as under_way:
         catalogue.read_catalogue(under_way)
         with watched(world, "walk", contestant) as figures:
             persons.fetch_persons(under_way)
@@ -120,10 +113,13 @@ def _opened(world: World, name: str) -> Store:
     return store
 
 
-def _timed(step: Callable[[SyncRun], object], under_way: SyncRun) -> tuple[float, float, int]:
+def _timed(steps: Iterator[flow.Done], under_way: SyncRun) -> tuple[str, tuple[float, float, int]] | None:
+    """The next product, and the seconds, CPU seconds and requests that making it took; None after the last one."""
     requests, wall, cpu = under_way.client.usage.requests, time.perf_counter(), time.process_time()
-    step(under_way)
-    return (
+    done = next(steps, None)
+    if done is None:
+        return None
+    return done.product, (
         time.perf_counter() - wall,
         time.process_time() - cpu,
         under_way.client.usage.requests - requests,

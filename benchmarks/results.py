@@ -89,7 +89,7 @@ def outcomes(results: Results) -> list[Outcome]:
         _at_most(
             f"requests of a full walk of {usual:,}",
             first,
-            lambda of: of.steps["fetch_persons"][2],
+            lambda of: of.steps["pipedrive_persons"][2],
             # A large one is read in windows.
             int(1.03 * (pages + 5)) if usual >= WINDOWS_FROM else pages + 5,
         ),

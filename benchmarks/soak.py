@@ -49,7 +49,7 @@ from wooxy_pipedrive_etl.pipedrive.errors import CloudflareBlocked, TransientErr
 from wooxy_pipedrive_etl.sandbox import MIXED_KINDS, Account, Behaviours, FaultMix, Limits, SandboxServer
 from wooxy_pipedrive_etl.store.database import DatabaseUnavailable
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
-from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 from wooxy_pipedrive_etl_tests.conformance.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.conformance.killing import started

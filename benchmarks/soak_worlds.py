@@ -17,7 +17,7 @@ from wooxy_pipedrive_etl.store import Store, inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import is_held
 from wooxy_pipedrive_etl.sync import matching
-from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.conformance.databases import Databases
 from wooxy_pipedrive_etl_tests.conformance.killing import look, prepared
 from wooxy_pipedrive_etl_tests.conformance.sync_process import sync

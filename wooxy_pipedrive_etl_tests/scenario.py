@@ -34,10 +34,12 @@ from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import COLUMNS, save_matching
-from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging, status
+from wooxy_pipedrive_etl.sync import accounts, flow, matching, status
 from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
+from wooxy_pipedrive_etl.sync.errors import Refused as Refused
 from wooxy_pipedrive_etl.sync.matching import ImportReport
-from wooxy_pipedrive_etl.sync.run import Kind, begin, fail
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
 NAME = "acme"
 DOMAIN = "shop.example.com"
@@ -46,10 +48,6 @@ _token_numbers = itertools.count(1)
 
 # What a row of a matching feeds: a variable as String, a variable and its format, or none.
 Target = str | tuple[str, str] | None
-
-
-class Refused(Exception):
-    """The checks on the plan did not let it be applied."""
 
 
 class FakeClock(Clock):
@@ -207,37 +205,26 @@ class Connected:
         allow_mass_delete: bool = False,
         use_reserve: bool = False,
         draft: bool = False,
+        automatic: bool = False,
     ) -> dict[str, int]:
-        """The steps of a run, in the order of Dagster's job; returns the counts.
-
-        Raises what a step raises, and Refused where a check would stop the job before it writes.
-        """
+        """A run without Dagster; returns the counts. Raises what a run raises, Refused where a check stops it."""
+        counts: dict[str, int] = {}
         with begin(
             self.store,
             self.name,
             f"run-{next(_run_numbers)}",
-            kind,
+            Selection.of(kind, dry_run=dry_run),
             allow_mass_delete=allow_mass_delete,
             use_reserve=use_reserve,
-            dry_run=dry_run,
             draft=draft,
+            automatic=automatic,
         ) as run:
-            try:
-                catalogue.read_catalogue(run)
-                matching.check_draft(run)
-                if kind != "re-map":
-                    persons.fetch_persons(run)
-                names.read_referenced_names(run)
-                matching.match_table_of_run(run)
-                staging.map_contacts(run)
-                plan = contacts.plan_contacts(run)
-                refusal = contacts.refusal(run, plan)
-                if refusal is not None:
-                    raise Refused(refusal)
-            except Exception as error:
-                fail(run, str(error))
-                raise
-            return plan.counts if dry_run else contacts.apply_contacts(run)
+            for done in flow.sync(run):
+                if done.product == "contact_plan":
+                    counts = done.report.counts
+                elif done.product == "default_contact_list":
+                    counts = done.report
+        return counts
 
     def remap(self, *, dry_run: bool = False) -> dict[str, int]:
         return self.sync("re-map", dry_run=dry_run)

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
 def _figures(contestant: str, seconds: float) -> Figures:
-    steps = {"fetch_persons": (1.0, 1.0, 8)}
+    steps = {"pipedrive_persons": (1.0, 1.0, 8)}
     return Figures("first", contestant, "postgresql", 1_000, 0, seconds, 1.0, seconds / 10, steps=steps)
 
 

@@ -1,150 +1,147 @@
-"""The assets of a run, in the order of the data, each a thin cover over a step of `sync`."""
+"""The assets, all of one connection made in one step: whatever executor runs it, and whatever of it is selected.
 
-from collections.abc import Iterator
+What a run is stands in `sync.flow`; here it is told to Dagster.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.sync import catalogue, contacts, names, persons, staging
-from wooxy_pipedrive_etl.sync.matching import check_draft, match_table_of_run
-from wooxy_pipedrive_etl.sync.run import fail
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.sync import flow
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.selection import PRODUCTS, Product, Selection, products_of
 
-from . import metadata
+from . import checks, metadata
 from .failures import as_failure
+from .options import PRODUCT_TAG, STEP, SyncOptions
 from .partitions import connection_partitions
-from .resources import SyncRunResource
+from .settings import asset_owners
+from .started_by import is_automatic
+
+_Specs = dict[Product, tuple[str, str, set[str], Sequence[Product]]]
+
+# group, description, kinds, and what it is made of
+_ASSETS: _Specs = {
+    "person_fields": (
+        "pipedrive",
+        "The field catalogue of the account, compared with the last one.",
+        {"pipedrive"},
+        (),
+    ),
+    "pipedrive_persons": (
+        "pipedrive",
+        "The snapshot: every person of the account, raw, and who is no longer there.",
+        {"pipedrive", "snapshot"},
+        ("person_fields",),
+    ),
+    "referenced_names": (
+        "pipedrive",
+        "The names of the organisations, users and persons that matched variables show.",
+        {"pipedrive"},
+        ("pipedrive_persons",),
+    ),
+    "variable_matches": (
+        "mapping",
+        "The Match variables table: dot, variable, preview, Wooxy column and format of every Pipedrive variable.",
+        {"wooxy"},
+        ("person_fields", "pipedrive_persons"),
+    ),
+    "mapped_contacts": (
+        "mapping",
+        "Every person of the snapshot, as the matching writes it; nothing is in the list yet.",
+        {"pandas"},
+        ("pipedrive_persons", "referenced_names", "variable_matches"),
+    ),
+    "contact_plan": (
+        "list",
+        "What applying would do to the list: checked here, before anything is written. Selected without "
+        "default_contact_list, it is a dry run.",
+        {"wooxy"},
+        ("mapped_contacts",),
+    ),
+    "default_contact_list": (
+        "list",
+        "The Default Contact List of the domain, equal to the persons again. Selected alone, it is made of the stored "
+        "persons; it is always planned and checked first.",
+        {"wooxy", "table"},
+        ("contact_plan",),
+    ),
+}
 
 
-@dg.asset(partitions_def=connection_partitions, group_name="pipedrive", kinds={"pipedrive"})
-def person_fields(sync: SyncRunResource) -> dg.MaterializeResult[None]:
-    """The field catalogue of the account, compared with the last one."""
-    with as_failure(sync.run):
-        report = catalogue.read_catalogue(sync.run)
-        check_draft(sync.run)
-    return dg.MaterializeResult(metadata=metadata.of_catalogue(report))
+def contact_list_assets(key_prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """All assets of a connection, each under the prefix."""
+    keys = {product: dg.AssetKey([*key_prefix, product]) for product in PRODUCTS}
 
-
-@dg.asset(
-    deps=[person_fields],
-    partitions_def=connection_partitions,
-    group_name="pipedrive",
-    kinds={"pipedrive", "snapshot"},
-)
-def pipedrive_persons(sync: SyncRunResource) -> dg.MaterializeResult[None]:
-    """The snapshot: every person of the account, raw, and who is no longer there."""
-    with as_failure(sync.run):
-        report = persons.fetch_persons(sync.run)
-    return dg.MaterializeResult(metadata=metadata.of_walk(report, sync.run))
-
-
-@dg.asset(
-    deps=[pipedrive_persons],
-    partitions_def=connection_partitions,
-    group_name="pipedrive",
-    kinds={"pipedrive"},
-)
-def referenced_names(sync: SyncRunResource) -> dg.MaterializeResult[None]:
-    """The names of the organisations, users and persons that matched variables show."""
-    with as_failure(sync.run):
-        counts = names.read_referenced_names(sync.run)
-    return dg.MaterializeResult(metadata=dict(counts))
-
-
-@dg.asset(
-    deps=[person_fields, pipedrive_persons],
-    partitions_def=connection_partitions,
-    group_name="mapping",
-    kinds={"wooxy"},
-)
-def variable_matches(sync: SyncRunResource) -> dg.MaterializeResult[None]:
-    """The Match variables table: dot, variable, preview, Wooxy column and format of every Pipedrive variable."""
-    with as_failure(sync.run):
-        table = match_table_of_run(sync.run)
-    return dg.MaterializeResult(metadata=metadata.of_matches(table))
-
-
-@dg.asset(
-    deps=[pipedrive_persons, referenced_names, variable_matches],
-    partitions_def=connection_partitions,
-    group_name="mapping",
-    kinds={"pandas"},
-)
-def mapped_contacts(sync: SyncRunResource) -> dg.MaterializeResult[None]:
-    """Every person of the snapshot, as the matching writes it; nothing is in the list yet."""
-    with as_failure(sync.run):
-        report = staging.map_contacts(sync.run)
-    return dg.MaterializeResult(metadata=metadata.of_mapping(report))
-
-
-@dg.asset(
-    deps=[mapped_contacts],
-    partitions_def=connection_partitions,
-    group_name="list",
-    kinds={"wooxy"},
-    check_specs=[
-        dg.AssetCheckSpec(
-            "no_mass_deletion",
-            asset="contact_plan",
-            blocking=True,
-            description="No more than 10 % of the contacts (and more than 20) go at once, unless a person allows it.",
-        ),
-        dg.AssetCheckSpec(
-            "one_person_a_contact",
-            asset="contact_plan",
-            blocking=True,
-            description="No two persons write the same contact.",
-        ),
-        dg.AssetCheckSpec(
-            "counts_balance",
-            asset="contact_plan",
-            blocking=True,
-            description="Each person is created, updated, unchanged, or listed with the reason why not.",
-        ),
-    ],
-)
-def contact_plan(sync: SyncRunResource) -> Iterator[dg.MaterializeResult[None]]:
-    """What applying would do to the list: checked here, before anything is written."""
-    with as_failure(sync.run):
-        plan = contacts.plan_contacts(sync.run)
-        refusal = contacts.refusal(sync.run, plan)
-        if refusal is not None:
-            fail(sync.run, refusal)
-    yield dg.MaterializeResult(
-        metadata=metadata.of_plan(plan, sync.run),
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="no_mass_deletion",
-                passed=sync.run.allow_mass_delete or not plan.deletes_too_many,
-                description=refusal,
-                metadata={"deleted": plan.summary.deleted, "contacts_before": plan.summary.contacts_before},
-            ),
-            dg.AssetCheckResult(
-                check_name="one_person_a_contact",
-                passed=plan.summary.doubly_owned == 0,
-                metadata={"doubly_owned": plan.summary.doubly_owned},
-            ),
-            dg.AssetCheckResult(
-                check_name="counts_balance", passed=plan.balances, metadata=dict(plan.counts)
-            ),
+    @dg.multi_asset(
+        name=STEP,
+        specs=[
+            dg.AssetSpec(
+                keys[product],
+                deps=[keys[parent] for parent in parents],
+                description=description,
+                group_name=group,
+                kinds=kinds,
+                tags={PRODUCT_TAG: product},
+                owners=asset_owners(),
+                freshness_policy=metadata.FRESHNESS if product == "default_contact_list" else None,
+            )
+            for product, (group, description, kinds, parents) in _ASSETS.items()
         ],
+        check_specs=checks.specs(keys),
+        partitions_def=connection_partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(),
+        can_subset=True,
+        description="One run on one connection, from Pipedrive to the list.",
     )
+    def contact_list_sync(
+        context: dg.AssetExecutionContext, config: SyncOptions
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        with as_failure():
+            yield from _run(context, config)
+
+    return contact_list_sync
 
 
-@dg.asset(
-    deps=[contact_plan], partitions_def=connection_partitions, group_name="list", kinds={"wooxy", "table"}
-)
-def default_contact_list(sync: SyncRunResource) -> dg.MaterializeResult[None]:
-    """The Default Contact List of the domain, equal to the persons again."""
-    with as_failure(sync.run):
-        counts = contacts.apply_contacts(sync.run)
-    return dg.MaterializeResult(metadata=metadata.of_list(counts, sync.run))
-
-
-ASSETS = [
-    person_fields,
-    pipedrive_persons,
-    referenced_names,
-    variable_matches,
-    mapped_contacts,
-    contact_plan,
-    default_contact_list,
-]
+def _run(
+    context: dg.AssetExecutionContext, config: SyncOptions
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    if not context.has_partition_key:
+        raise dg.Failure(
+            "Choose one connection: these assets are partitioned by connection.", allow_retries=False
+        )
+    products = {
+        spec.key: product
+        for spec in context.assets_def.specs
+        for product in products_of([spec.tags[PRODUCT_TAG]])
+    }
+    keys = {products[key]: key for key in context.selected_asset_keys}
+    asked_checks = {check.name: check.asset_key for check in context.selected_asset_check_keys}
+    # A check alone needs what it looks at to be made as well.
+    looked_at = {products[key] for key in asked_checks.values()}
+    selection = Selection(frozenset([*keys, *looked_at]), only_changes=config.only_changes)
+    store = Store.open()
+    try:
+        with begin(
+            store,
+            context.partition_key,
+            context.run.run_id,
+            selection,
+            allow_mass_delete=config.allow_mass_delete,
+            use_reserve=config.use_reserve,
+            draft=config.draft,
+            automatic=is_automatic(context.run),
+        ) as run:
+            for done in flow.sync(run):
+                results = checks.results(done, run, asked_checks)
+                if done.product in keys:
+                    yield dg.MaterializeResult(
+                        asset_key=keys[done.product],
+                        metadata=metadata.of(done, run, keys),
+                        check_results=results,
+                    )
+                else:
+                    yield from results
+    finally:
+        store.close()

@@ -7,39 +7,30 @@ person. A process that died is another matter: `run_retries` in dagster.yaml sta
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
-from wooxy_pipedrive_etl.sync.run import SyncRun, fail
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
+from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, sentence_of, was_stopped
 
 
 @contextmanager
-def as_failure(run: SyncRun | None = None) -> Iterator[None]:
-    """Turns what may go wrong in a step into a `Failure`, and closes the run's report with its sentence.
-
-    What a database driver says may quote people's values, so only its kind of error goes on from here.
-    """
+def as_failure() -> Iterator[None]:
+    """Turns what may go wrong in a run into a `Failure` with its sentence."""
     try:
         yield
-    except EXPECTED_ERRORS as error:
-        message = str(error)
-    except DATABASE_ERRORS as error:
-        message = f"{database_sentence(error)} The step was rolled back; run again."
-    except Exception as error:
-        if run is not None:
-            _close_report(run, f"The run broke off ({type(error).__name__}); report this as a defect.")
-        raise
+    except (*EXPECTED_ERRORS, *DATABASE_ERRORS) as error:
+        if was_stopped(error):
+            # The driver complains of a statement that was broken off. Dagster knows by the cause what to call the run.
+            raise
+        failure = dg.Failure(sentence_of(error), allow_retries=False)
     else:
         return
-    if run is not None:
-        _close_report(run, message)
-    raise dg.Failure(message, allow_retries=False)
+    raise failure
 
 
-def sentence_of(event: dg.DagsterEvent) -> str | None:
+def failure_sentence(event: dg.DagsterEvent) -> str | None:
     """Our sentence in an event of a failure, or None if it has none."""
     data = event.event_specific_data
     failure = getattr(data, "user_failure_data", None)
@@ -51,9 +42,3 @@ def sentence_of(event: dg.DagsterEvent) -> str | None:
             return str(error.message).split(":", 1)[-1].strip()
         error = error.cause
     return None
-
-
-def _close_report(run: SyncRun, message: str) -> None:
-    # If the database is what broke, the report stays open, and the next run tells the story.
-    with suppress(*DATABASE_ERRORS):
-        fail(run, message)

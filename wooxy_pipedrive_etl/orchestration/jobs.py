@@ -1,51 +1,61 @@
-"""The kinds of run, each a selection of the assets; the steps of a run share one process, and begin together."""
+"""The kinds of run, each a selection of the assets with its options."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+
 import dagster as dg
 
-from .assets import ASSETS, default_contact_list, person_fields, pipedrive_persons, variable_matches
-from .resources import CHANGES, MATCH, REMAP
+from wooxy_pipedrive_etl.sync.selection import Product, Selection
+from wooxy_pipedrive_etl.sync.watch import RunKind
 
-_WITHOUT_WALK = [asset for asset in ASSETS if asset is not pipedrive_persons]
-# Steps hand each other what only their process knows, so a run whose process died is started again from its first one;
-# Dagster would leave out those that had succeeded.
-_TAGS = {"dagster/retry_strategy": "ALL_STEPS"}
+from .options import PRODUCT_TAG, run_config
+
+
+def _selected(products: Sequence[Product]) -> dg.AssetSelection:
+    """By tags, so that it holds for whatever keys the assets have in the project that embeds them."""
+    return reduce(or_, (dg.AssetSelection.tag(PRODUCT_TAG, product) for product in products))
+
 
 full_sync = dg.define_asset_job(
     "full_sync",
-    selection=dg.AssetSelection.assets(*ASSETS),
-    executor_def=dg.in_process_executor,
-    tags=_TAGS,
+    selection=_selected(Selection.of("full").names),
     description="Every person, by id: finds deletions, repairs everything.",
 )
 
 changes_sync = dg.define_asset_job(
-    CHANGES,
-    selection=dg.AssetSelection.assets(*ASSETS),
-    executor_def=dg.in_process_executor,
-    tags=_TAGS,
+    "changes_sync",
+    selection=_selected(Selection.of("changes").names),
+    config=run_config(only_changes=True),
     description="The persons that changed since the last run, and those that a webhook named.",
 )
 
 remap = dg.define_asset_job(
-    REMAP,
-    selection=dg.AssetSelection.assets(*_WITHOUT_WALK),
-    executor_def=dg.in_process_executor,
-    tags=_TAGS,
+    "remap",
+    selection=_selected(Selection.of("re-map").names),
     description="Applies the matching to the stored snapshot; asks Pipedrive for no persons.",
 )
 
 match_variables = dg.define_asset_job(
-    MATCH,
-    selection=dg.AssetSelection.assets(person_fields, variable_matches),
-    executor_def=dg.in_process_executor,
-    tags=_TAGS,
+    "match_variables",
+    selection=_selected(["person_fields", "variable_matches"]),
     description="Reads the fields and shows the Match variables table anew; the list is left as it is.",
 )
 
+JOB_NAMES: dict[RunKind, str] = {
+    "full": full_sync.name,
+    "changes": changes_sync.name,
+    "re-map": remap.name,
+    "match": match_variables.name,
+}
 
-def dry_run_steps(job: str) -> list[dg.AssetKey]:
-    """What of a job makes a dry run: all but writing the list."""
-    steps = _WITHOUT_WALK if job == REMAP else ASSETS
-    return [asset.key for asset in steps if asset is not default_contact_list]
+
+def asset_keys(graph: dg.AssetGraph, selection: Selection) -> list[dg.AssetKey]:
+    """The keys of what is selected, in a project that has the assets."""
+    return sorted(
+        key
+        for key in graph.get_all_asset_keys()
+        if graph.get(key).tags.get(PRODUCT_TAG) in selection.products
+    )

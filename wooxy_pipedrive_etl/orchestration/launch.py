@@ -10,15 +10,16 @@ from typing import Any
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.definitions import build_defs
 from wooxy_pipedrive_etl.store import Store, connections, reports
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import dagster_home
 from wooxy_pipedrive_etl.sync.errors import SyncError
-from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
-from .failures import sentence_of
-from .jobs import changes_sync, dry_run_steps, full_sync, remap
+from .build import build_defs
+from .failures import failure_sentence
+from .jobs import JOB_NAMES, asset_keys
+from .options import run_config
 from .partitions import keep_in_step
 
 # So that the UI shows these runs on the pages of the job, as it does those that it starts itself.
@@ -33,9 +34,6 @@ def prepare_dagster_home() -> None:
     if not settings.exists():
         with as_file(files("wooxy_pipedrive_etl.orchestration") / "dagster.yaml") as shipped:
             shutil.copyfile(shipped, settings)
-
-
-JOBS: dict[Kind, str] = {"changes": changes_sync.name, "full": full_sync.name, "re-map": remap.name}
 
 
 def run_sync(
@@ -59,16 +57,19 @@ def run_sync(
     prepare_dagster_home()
     with dg.DagsterInstance.get() as instance:
         keep_in_step(instance, names)
-        job_name = JOBS[kind or ("full" if record.watermark is None else "changes")]
-        job = build_defs().resolve_job_def(job_name)
-        result = job.execute_in_process(
+        kind = kind or ("full" if record.watermark is None else "changes")
+        definitions = build_defs()
+        selection = Selection.of(kind, dry_run=dry_run)
+        result = definitions.resolve_job_def(JOB_NAMES[kind]).execute_in_process(
             instance=instance,
             partition_key=name,
-            asset_selection=dry_run_steps(job_name) if dry_run else None,
+            asset_selection=asset_keys(definitions.resolve_asset_graph(), selection),
             run_config={
-                "resources": {
-                    "sync": {"config": {"allow_mass_delete": allow_mass_delete, "use_reserve": use_reserve}}
-                },
+                **run_config(
+                    only_changes=selection.only_changes,
+                    allow_mass_delete=allow_mass_delete,
+                    use_reserve=use_reserve,
+                ),
                 # People read the command's own lines; Dagster's are in the UI.
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
@@ -86,7 +87,7 @@ def run_sync(
 def _reason(result: dg.ExecuteInProcessResult) -> str:
     """The sentence of a failure that came before there was a report to put it in."""
     for event in result.all_events:
-        sentence = sentence_of(event)
+        sentence = failure_sentence(event)
         if sentence is not None:
             return sentence
     return f"The run {result.run_id} failed; see it in the Dagster UI."

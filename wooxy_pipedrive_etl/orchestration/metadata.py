@@ -1,11 +1,12 @@
-"""What the UI shows of a step: tables, counts that plot over time, columns and where they come from.
+"""What the UI shows of an asset: tables, counts that plot over time, columns and where they come from.
 
 People's values are only in previews; `WOOXY_PIPEDRIVE_PREVIEW=masked` takes them out there (see `sync.previews`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,17 +17,48 @@ from wooxy_pipedrive_etl.store import connections, reports
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync.catalogue import CatalogueReport
 from wooxy_pipedrive_etl.sync.contacts import Plan
+from wooxy_pipedrive_etl.sync.flow import Done
 from wooxy_pipedrive_etl.sync.matching import feed_plan_of
 from wooxy_pipedrive_etl.sync.persons import WalkReport
 from wooxy_pipedrive_etl.sync.run import SyncRun
+from wooxy_pipedrive_etl.sync.selection import Product
 from wooxy_pipedrive_etl.sync.staging import MappingReport
 
+from .settings import page_of
+
 Metadata = Mapping[str, Any]
+
+# The list is brought up to date every night, which may take its time.
+FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1, hours=2))
 
 DOTS = {"green": "🟢 green", "gray": "⚪ gray", "red": "🔴 red"}
 
 
-def of_catalogue(report: CatalogueReport) -> Metadata:
+# Where in the pages of a connection a person finds what an asset is about.
+_PAGES: dict[Product, str] = {
+    "variable_matches": "match",
+    "contact_plan": "issues",
+    "default_contact_list": "contacts",
+}
+
+
+def of(done: Done, run: SyncRun, keys: Mapping[Product, dg.AssetKey]) -> Metadata:
+    """`keys`: the selected assets' keys by their products."""
+    made: dict[Product, Callable[[], Metadata]] = {
+        "person_fields": lambda: _of_catalogue(done.report),
+        "pipedrive_persons": lambda: _of_walk(done.report, run),
+        "referenced_names": lambda: dict(done.report),
+        "variable_matches": lambda: _of_matches(done.report),
+        "mapped_contacts": lambda: _of_mapping(done.report),
+        "contact_plan": lambda: _of_plan(done.report, run),
+        "default_contact_list": lambda: _of_list(done.report, run, keys["default_contact_list"]),
+    }
+    page = page_of(run.record.name, _PAGES.get(done.product, "runs"))
+    link = {} if page is None else {"connection_page": dg.MetadataValue.url(page)}
+    return {**made[done.product](), **link}
+
+
+def _of_catalogue(report: CatalogueReport) -> Metadata:
     return {
         "dagster/row_count": len(report.fields),
         "dagster/column_schema": dg.TableSchema(
@@ -52,7 +84,7 @@ def _count(report: CatalogueReport, kind: str) -> int:
     return sum(change.kind == kind for change in report.changes)
 
 
-def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
+def _of_walk(report: WalkReport, run: SyncRun) -> Metadata:
     return {
         "dagster/row_count": report.fetched,
         "fetched": report.fetched,
@@ -66,7 +98,7 @@ def of_walk(report: WalkReport, run: SyncRun) -> Metadata:
     }
 
 
-def of_matches(table: pd.DataFrame) -> Metadata:
+def _of_matches(table: pd.DataFrame) -> Metadata:
     dots = table["status"].value_counts()
     return {
         "match_variables": _table(
@@ -88,7 +120,7 @@ def of_matches(table: pd.DataFrame) -> Metadata:
     }
 
 
-def of_mapping(report: MappingReport) -> Metadata:
+def _of_mapping(report: MappingReport) -> Metadata:
     return {
         "dagster/row_count": report.persons,
         "dropped_values": report.dropped_values,
@@ -96,7 +128,7 @@ def of_mapping(report: MappingReport) -> Metadata:
     }
 
 
-def of_plan(plan: Plan, run: SyncRun) -> Metadata:
+def _of_plan(plan: Plan, run: SyncRun) -> Metadata:
     with reading(run.store.engine) as connection:
         reasons = reports.issues_by_reason(connection, run.record.id, pending=True)
     return {
@@ -112,12 +144,13 @@ def of_plan(plan: Plan, run: SyncRun) -> Metadata:
     }
 
 
-def of_list(counts: Mapping[str, int], run: SyncRun) -> Metadata:
+def _of_list(counts: Mapping[str, int], run: SyncRun, key: dg.AssetKey) -> Metadata:
     with reading(run.store.engine) as connection:
         contact_list = run.contact_list(connection)
         variables = contact_list.variables(connection)
         length = contact_list.count(connection)
-        feeds = feed_plan_of(connection, run).feeds
+    feeds = feed_plan_of(run).feeds
+    fields = dg.AssetKey([*key.path[:-1], "person_fields"])
     labels = {feed.wooxy: f"{feed.label} in Pipedrive" for feed in feeds}
     return {
         "dagster/row_count": length,
@@ -137,10 +170,7 @@ def of_list(counts: Mapping[str, int], run: SyncRun) -> Metadata:
             ]
         ),
         "dagster/column_lineage": dg.TableColumnLineage(
-            {
-                feed.wooxy: [dg.TableColumnDep(asset_key="person_fields", column_name=feed.field_code)]
-                for feed in feeds
-            }
+            {feed.wooxy: [dg.TableColumnDep(asset_key=fields, column_name=feed.field_code)] for feed in feeds}
         ),
         **counts,
         **_of_budget(run),

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+# Dagster's own, which it does not give away.
+PARTITION_TAG = "dagster/partition"
+
 connection_partitions = dg.DynamicPartitionsDefinition(name="connection")
 
 

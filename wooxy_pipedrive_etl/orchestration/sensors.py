@@ -21,19 +21,15 @@ from wooxy_pipedrive_etl.store.locks import is_held
 from wooxy_pipedrive_etl.sync import alerts, watch
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.sync.requests import give_up, requested_run
+from wooxy_pipedrive_etl.sync.selection import Selection
 from wooxy_pipedrive_etl.sync.watch import Due, Waiting
 
-from .failures import sentence_of
-from .jobs import changes_sync, dry_run_steps, full_sync, match_variables, remap
-from .partitions import keep_in_step
-from .resources import PARTITION_TAG
+from .failures import failure_sentence
+from .jobs import JOB_NAMES, asset_keys, changes_sync, full_sync, match_variables, remap
+from .options import run_config
+from .partitions import PARTITION_TAG, keep_in_step
+from .started_by import REQUESTED_TAG
 
-_JOBS: dict[watch.RunKind, str] = {
-    "changes": changes_sync.name,
-    "full": full_sync.name,
-    "re-map": remap.name,
-    "match": match_variables.name,
-}
 # Dagster's own tags, which it does not give away.
 RUN_KEY_TAG = "dagster/run_key"
 WILL_RETRY_TAG = "dagster/will_retry"
@@ -111,7 +107,7 @@ def failure_sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
             store,
             name,
             run.run_id,
-            sentence=sentence_of(context.failure_event),
+            sentence=failure_sentence(context.failure_event),
             failed_before=_failed_before(context.instance, name, run.run_id),
         )
     except UnknownConnection:
@@ -174,7 +170,7 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
                 found = Waiting(str(error))
             if isinstance(found, Due):
                 requests += 1
-                yield _request(record, found)
+                yield _request(context.repository_def, record, found)
             elif found is not None:
                 waiting.append(f"{record.name}: {found.reason}")
     finally:
@@ -183,20 +179,25 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
         yield dg.SkipReason(" ".join(waiting) or "Nothing is due.")
 
 
-def _request(record: ConnectionRecord, found: Due) -> dg.RunRequest:
-    job = _JOBS[found.kind]
-    options = {
-        "allow_mass_delete": found.allow_mass_delete,
-        "use_reserve": found.use_reserve,
-        "draft": found.dry_run,
-    }
+def _request(
+    repository: dg.RepositoryDefinition | None, record: ConnectionRecord, found: Due
+) -> dg.RunRequest:
+    assert repository is not None, "Dagster gives each sensor the repository that it is in."
+    selection = None
+    if found.dry_run and found.kind != "match":
+        selection = asset_keys(repository.asset_graph, Selection.of(found.kind, dry_run=True))
     return dg.RunRequest(
         run_key=found.key,
-        job_name=job,
+        job_name=JOB_NAMES[found.kind],
         partition_key=record.name,
-        run_config={"resources": {"sync": {"config": options}}},
-        asset_selection=dry_run_steps(job) if found.dry_run else None,
-        tags={"wooxy/because": found.reason},
+        run_config=run_config(
+            only_changes=found.kind == "changes",
+            allow_mass_delete=found.allow_mass_delete,
+            use_reserve=found.use_reserve,
+            draft=found.dry_run,
+        ),
+        asset_selection=selection,
+        tags={"wooxy/because": found.reason, **({REQUESTED_TAG: "true"} if found.requested else {})},
     )
 
 
@@ -211,7 +212,7 @@ def _what_died(instance: dg.DagsterInstance, store: Store, record: ConnectionRec
         return None
     run_id = newest[0].run_id
     events = (log.dagster_event for log in instance.all_logs(run_id) if log.dagster_event is not None)
-    sentence = next((said for said in map(sentence_of, events) if said is not None), None)
+    sentence = next((said for said in map(failure_sentence, events) if said is not None), None)
     message = sentence or "The run ended before it began; see it in the Dagster UI, and ask again."
     give_up(store, record.name, request.key, run_id, message)
     return Waiting(message)

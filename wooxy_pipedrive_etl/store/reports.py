@@ -37,8 +37,17 @@ KEEP_DAYS = 90
 KEEP_DAYS_VARIABLE = "WOOXY_PIPEDRIVE_KEEP_DAYS"
 
 
-def begin_run(connection: sa.Connection, connection_id: int, run_id: str, kind: str) -> None:
-    """Opens the report of a run, and forgets what is older than KEEP_DAYS. `kind`: changes, full or re-map."""
+def begin_run(
+    connection: sa.Connection,
+    connection_id: int,
+    run_id: str,
+    kind: str,
+    *,
+    selected: Sequence[str] = (),
+    automatic: bool = False,
+) -> None:
+    """Opens the report of a run, and forgets what is older than KEEP_DAYS. `kind`: changes, full or re-map. `selected`:
+    the products that it is to make. `automatic`: no person started it."""
     for statement in _forget_old():
         connection.execute(statement)
     connection.execute(
@@ -48,7 +57,13 @@ def begin_run(connection: sa.Connection, connection_id: int, run_id: str, kind: 
     )
     connection.execute(
         tables.runs.insert().values(
-            connection_id=connection_id, run_id=run_id, kind=kind, state="started", started_at=_now()
+            connection_id=connection_id,
+            run_id=run_id,
+            kind=kind,
+            state="started",
+            started_at=_now(),
+            selected=" ".join(selected),
+            automatic=automatic,
         )
     )
 
@@ -69,7 +84,7 @@ def finish_run(
     message: str | None = None,
     counts: Mapping[str, int] | None = None,
 ) -> None:
-    """`state`: success, failed or dry_run."""
+    """`state`: success, partial (the list was left out), dry_run or failed."""
     update_run(
         connection,
         connection_id,
@@ -81,8 +96,19 @@ def finish_run(
     )
 
 
+def close_unfinished(connection: sa.Connection, connection_id: int, message: str) -> None:
+    """Closes, as failed, the reports of runs that ended without doing so. For whoever holds the connection: no other
+    run can be at work."""
+    table = tables.runs
+    connection.execute(
+        table.update()
+        .where(table.c.connection_id == connection_id, table.c.state == "started")
+        .values(state="failed", finished_at=_now(), message=message)
+    )
+
+
 def last_run(connection: sa.Connection, connection_id: int) -> dict[str, Any] | None:
-    """The newest finished run, dry ones apart: kind, state, started_at, finished_at, message and COUNTS."""
+    """The newest finished run that was to write the list: kind, state, started_at, finished_at, message and COUNTS."""
     table = tables.runs
     row = (
         connection.execute(
@@ -127,11 +153,11 @@ def newest_run(connection: sa.Connection, connection_id: int) -> tuple[str, str]
 
 @dataclass(frozen=True)
 class Standing:
-    """How a connection stands by its runs, dry ones apart; moments in UTC, without a zone.
+    """How a connection stands by its runs; moments in UTC, without a zone.
 
-    `succeeded`: when the last run that succeeded was begun. `failures`: how many have failed since, or were begun and
-    never ended; the last of them was `failed_begun` then and `failed_ended` then. `looked`: when the last run ended
-    that succeeded or was a dry one.
+    `succeeded`: when the last run that succeeded was begun. `failures`: how many of those that started by themselves
+    have failed since, or were begun and never ended; the last of them was `failed_begun` then and `failed_ended` then.
+    `looked`: when the last run ended that made the Match variables table.
     """
 
     succeeded: datetime | None
@@ -150,11 +176,15 @@ def standing(connection: sa.Connection, connection_id: int) -> Standing:
     since = table.c.started_at > succeeded if succeeded is not None else sa.true()
     failed = connection.execute(
         sa.select(table.c.started_at, table.c.finished_at)
-        .where(mine, table.c.state.in_(["failed", "started"]), since)
+        .where(mine, table.c.automatic, table.c.state.in_(["failed", "started"]), since)
         .order_by(table.c.started_at.desc())
     ).all()
     looked = connection.scalar(
-        sa.select(sa.func.max(table.c.finished_at)).where(mine, table.c.state.in_(["success", "dry_run"]))
+        sa.select(sa.func.max(table.c.finished_at)).where(
+            mine,
+            table.c.state.in_(["success", "dry_run", "partial"]),
+            table.c.selected.contains("variable_matches"),
+        )
     )
     if not failed:
         return Standing(succeeded, 0, None, None, looked)
@@ -177,7 +207,7 @@ def tokens_used_since(connection: sa.Connection, company_id: int, kind: str, sin
 
 
 def failure_before(connection: sa.Connection, connection_id: int, run_id: str) -> str | None:
-    """The message of the run before this one, dry ones apart, if it failed."""
+    """The message of the run before this one, those apart that left the list out, if it failed."""
     table = tables.runs
     began = sa.select(table.c.started_at).where(
         table.c.connection_id == connection_id, table.c.run_id == run_id
@@ -320,6 +350,14 @@ def settle_issues(connection: sa.Connection, connection_id: int) -> None:
     table = tables.issues
     connection.execute(table.delete().where(table.c.connection_id == connection_id, ~table.c.pending))
     connection.execute(table.update().where(table.c.connection_id == connection_id).values(pending=False))
+
+
+def settle_issues_of(connection: sa.Connection, connection_id: int, kind: str, reason: str) -> None:
+    """What the run found of one kind and reason replaces what an earlier one had of it."""
+    table = tables.issues
+    mine = sa.and_(table.c.connection_id == connection_id, table.c.kind == kind, table.c.reason == reason)
+    connection.execute(table.delete().where(mine, ~table.c.pending))
+    connection.execute(table.update().where(mine).values(pending=False))
 
 
 def read_issues(

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -311,7 +312,10 @@ runs = Table(
     _connection_key(),
     Column("run_id", Text, primary_key=True),
     Column("kind", Text, nullable=False),  # changes, full, re-map
-    Column("state", Text, nullable=False),  # started, success, failed, dry_run
+    Column("state", Text, nullable=False),  # started, success, partial, dry_run, failed
+    # What it was to make (see `sync.selection`), with spaces between, and whether no person started it.
+    Column("selected", Text, nullable=False, server_default=text("''")),
+    Column("automatic", Boolean, nullable=False, server_default=false()),
     Column("started_at", DateTime, nullable=False),
     Column("finished_at", DateTime),
     Column("fetched", BigInteger, nullable=False, default=0),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pandas as pd
+import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient
 from wooxy_pipedrive_etl.store import Store
@@ -28,10 +31,7 @@ class CatalogueReport:
 
 def read_catalogue(run: SyncRun) -> CatalogueReport:
     """Reads Pipedrive's catalogue into the store. Raises BrokenCatalogue if it can't be right, PipedriveError."""
-    report = _store(run.store, run.record, run.client, run.allow_mass_delete)
-    with run.store.engine.begin() as connection:
-        run.note(connection)
-    return report
+    return _store(run.store, run.record, run.client, run.writing, run.allow_mass_delete)
 
 
 def store_catalogue(
@@ -44,11 +44,15 @@ def store_catalogue(
     Raises WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """
     check_account(client, record)
-    return _store(store, record, client, allow_lost_fields)
+    return _store(store, record, client, store.engine.begin, allow_lost_fields)
 
 
 def _store(
-    store: Store, record: ConnectionRecord, client: PipedriveClient, allow_lost_fields: bool
+    store: Store,
+    record: ConnectionRecord,
+    client: PipedriveClient,
+    writing: Callable[[], AbstractContextManager[sa.Connection]],
+    allow_lost_fields: bool,
 ) -> CatalogueReport:
     with reading(store.engine) as connection:
         known = read_fields(connection, record.id)
@@ -58,6 +62,6 @@ def _store(
         f"wooxy-pipedrive sync {record.name} {ALLOW_MASS_DELETE}",
         allow_lost_fields=allow_lost_fields,
     )
-    with store.engine.begin() as connection:
+    with writing() as connection:
         changes = save_fields(connection, record.id, fields)
         return CatalogueReport(read_fields(connection, record.id), changes)

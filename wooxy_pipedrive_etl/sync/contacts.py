@@ -22,8 +22,10 @@ from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
 from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, newest_version
 
 from .errors import ALLOW_MASS_DELETE
+from .persons import WalkReport
 from .progress import report
 from .run import SyncRun
+from .staging import MappingReport
 
 # Above this share of the list and this many contacts, a deletion needs a person's word (product.md section 5).
 MASS_DELETION_SHARE = 0.10
@@ -77,11 +79,13 @@ class Plan:
         )
 
 
-def plan_contacts(run: SyncRun) -> Plan:
-    """Decides who is who and what would be written; writes nothing to the list."""
+def plan_contacts(run: SyncRun, walk: WalkReport | None, mapped: MappingReport) -> Plan:
+    """Decides who is who and what would be written; writes nothing to the list.
+
+    `walk`: what the run has read, if it read persons; `mapped`: what came of mapping them.
+    """
     connection_id = run.record.id
-    with run.store.engine.begin() as connection:
-        run.check_hold(connection)
+    with run.writing() as connection:
         contact_list = run.contact_list(connection)
         persons = count_persons(connection, connection_id)
         report("Comparing with the list", 0, persons)
@@ -96,26 +100,24 @@ def plan_contacts(run: SyncRun) -> Plan:
             summary=summary,
             counts_all=not changes,
             persons=persons,
-            odd=run.odd if changes else _odd_persons(connection, connection_id),
-            dropped_values=run.dropped_values,
+            odd=walk.odd if changes and walk is not None else _odd_persons(connection, connection_id),
+            dropped_values=mapped.dropped_values,
             sample=sample,
         )
         run.note(connection, **plan.counts)
     report("Comparing with the list", persons, persons)
-    run.planned = True
     return plan
 
 
-def apply_contacts(run: SyncRun) -> dict[str, int]:
+def apply_contacts(run: SyncRun, walk: WalkReport | None) -> dict[str, int]:
     """Carries the plan out: contacts, links, opt-outs, snapshot, issues, watermark and counts, all or nothing.
 
-    Returns the counts of the run report.
+    `walk`: what the run has read, if it read persons. Returns the counts of the run report.
     """
     connection_id = run.record.id
     report("Writing the list", 0)
-    with run.store.engine.begin() as connection:
+    with run.writing() as connection:
         contact_list = run.contact_list(connection)
-        run.check_hold(connection)
         apply_plan(
             connection,
             contact_list,
@@ -132,13 +134,14 @@ def apply_contacts(run: SyncRun) -> dict[str, int]:
             connection,
             connection_id,
             applied_revision=run.matching.revision,
-            watermark=_watermark(connection, run),
+            watermark=_watermark(connection, run, walk),
             unapplied=False,
         )
         reports.finish_run(connection, connection_id, run.run_id, "success")
         finished = reports.get_run(connection, connection_id, run.run_id)
     # Only now: a hint that is looked after twice does no harm, one that is lost may.
-    inbox.settle_hints(run.store.inbox, connection_id, run.hints)
+    if walk is not None:
+        inbox.settle_hints(run.store.inbox, connection_id, walk.hints)
     assert finished is not None
     if finished["created"] >= MANY_CREATED:
         tell_of_new_rows(run.store.engine, tables.links)
@@ -154,13 +157,18 @@ def refusal(run: SyncRun, plan: Plan) -> str | None:
             f"Two persons would write the same contact, {plan.summary.doubly_owned} times, so nothing was written; "
             "report this as a defect."
         )
-    if plan.deletes_too_many and not run.allow_mass_delete:
-        return (
-            f"{plan.summary.deleted} of the {plan.summary.contacts_before} contacts would be deleted at once, so "
-            "nothing was written; see whether the token's user still sees all persons, and if the deletions are "
-            f"right, run: wooxy-pipedrive sync {run.record.name} --full {ALLOW_MASS_DELETE}"
-        )
-    return None
+    return mass_deletion(run, plan)
+
+
+def mass_deletion(run: SyncRun, plan: Plan) -> str | None:
+    """Why a person must allow the plan's deletions first, in a sentence, or None."""
+    if run.allow_mass_delete or not plan.deletes_too_many:
+        return None
+    return (
+        f"{plan.summary.deleted} of the {plan.summary.contacts_before} contacts would be deleted at once, so "
+        "nothing was written; see whether the token's user still sees all persons, and if the deletions are "
+        f"right, run: wooxy-pipedrive sync {run.record.name} --full {ALLOW_MASS_DELETE}"
+    )
 
 
 def _odd_persons(connection: sa.Connection, connection_id: int) -> int:
@@ -176,10 +184,10 @@ def _odd_persons(connection: sa.Connection, connection_id: int) -> int:
     ).scalar_one()
 
 
-def _watermark(connection: sa.Connection, run: SyncRun) -> int | None:
+def _watermark(connection: sa.Connection, run: SyncRun, walk: WalkReport | None) -> int | None:
     """The time of the newest person that was read, but not later than the moment at which the reading began: a person
     may have been edited behind the walk's back."""
-    if run.read_until is None:
+    if walk is None:
         return connections.get_connection(connection, run.record.name).watermark
-    newest = newest_version(connection, run.record.id, run.read_until)
-    return run.read_until if newest is None else newest
+    newest = newest_version(connection, run.record.id, walk.read_until)
+    return walk.read_until if newest is None else newest

@@ -7,7 +7,7 @@ from typing import Literal
 from wooxy_pipedrive_etl.contact_list import ListError
 from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
 from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, PipedriveError
-from wooxy_pipedrive_etl.store.errors import StoreError
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, StoreError, database_sentence
 
 Guard = Literal["mass_delete", "reserve"]
 # The options by which a person allows a run what a guard refused; each refusal names its option.
@@ -29,6 +29,10 @@ class AccessLost(InvalidToken):
 
 class NotImported(SyncError):
     """The matching was never confirmed, so nothing may be written to the list."""
+
+
+class Refused(SyncError):
+    """A check on the plan did not let it be applied."""
 
 
 class BrokenCatalogue(SyncError):
@@ -53,6 +57,35 @@ class MatchingChanged(SyncError):
 
 # What a person is told in a sentence; anything else is a defect.
 EXPECTED_ERRORS = (SyncError, StoreError, PipedriveError, ListError, MatchingFileError)
+
+STOPPED = (
+    "The run, or its process or machine, was stopped before the end. What it had not finished was rolled back, and the "
+    "next run goes on from there."
+)
+
+
+def sentence_of(error: BaseException) -> str:
+    """What to tell a person of whatever ended a run.
+
+    What a database driver says may quote people's values, so only its kind of error goes on from here.
+    """
+    if was_stopped(error):
+        return STOPPED
+    if isinstance(error, EXPECTED_ERRORS):
+        return str(error)
+    if isinstance(error, DATABASE_ERRORS):
+        return database_sentence(error)
+    return f"The run broke off ({type(error).__name__}); report this as a defect."
+
+
+def was_stopped(error: BaseException | None) -> bool:
+    """Whether somebody stopped the run (a signal, Dagster's *Terminate*), also where that broke off a statement and the
+    driver complains of it."""
+    while error is not None:
+        if not isinstance(error, Exception):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def guard_of(message: str | None) -> Guard | None:

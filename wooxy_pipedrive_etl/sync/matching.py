@@ -111,16 +111,17 @@ def check_draft(run: SyncRun) -> None:
             _drafted_view(connection, run)
 
 
-def feed_plan_of(connection: sa.Connection, run: SyncRun) -> FeedPlan:
+def feed_plan_of(run: SyncRun) -> FeedPlan:
     """What the run feeds: rows whose field is gone or has another type now, that break another rule, or that the last
     walk could not read, feed nothing, so that what is stored stays. A draft feeds what it would feed once imported.
 
     Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have, and
     InvalidMatching for a draft that could not be imported.
     """
-    if run.draft:
-        return _feed_plan(connection, _drafted_view(connection, run))
-    return feed_plan_with(connection, run.record, run.matching)
+    with reading(run.store.engine) as connection:
+        if run.draft:
+            return _feed_plan(connection, _drafted_view(connection, run))
+        return feed_plan_with(connection, run.record, run.matching)
 
 
 def feed_plan_with(connection: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:

@@ -9,6 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list.stage import outdate
+from wooxy_pipedrive_etl.mapping.transform import FeedPlan
 from wooxy_pipedrive_etl.pipedrive.endpoints import USERS
 from wooxy_pipedrive_etl.store import connections, mapped
 from wooxy_pipedrive_etl.store.catalogue import forget_names, read_names, save_names
@@ -19,38 +20,49 @@ from .run import SyncRun, microseconds, read_again_since
 from .staging import BATCH_SIZE, prepare_stage
 
 
-def read_referenced_names(run: SyncRun) -> dict[str, int]:
-    """Brings the names that persons refer to up to date, for variables that are matched, and has the persons that show
-    a changed one mapped anew; returns how many of each kind (org, user, person) are referred to.
+def read_referenced_names(run: SyncRun, feeds: FeedPlan) -> dict[str, int]:
+    """Has the names at hand that persons refer to, for variables that are matched, and has the persons that show a
+    changed one mapped anew; returns how many of each kind (org, user, person) are referred to.
 
-    A run of changes asks for the organisations that were updated since the last look, others for all that are referred
-    to; nobody asks for what the app was not allowed to see. A name that can't be read any more keeps its last one, but
-    for that of a person that is gone.
+    Where the run's selection has `referenced_names`, they are brought up to date: a run of changes asks for the
+    organisations that were updated since the last look, others for all that are referred to. Otherwise those are asked
+    for that were never read, of the persons that are to be mapped: an empty value in their place would be wrong.
+    Nobody asks for what the app was not allowed to see. A name that can't be read any more keeps its last one, but for
+    that of a person that is gone.
     """
     engine, connection_id = run.store.engine, run.record.id
-    to_map = prepare_stage(run)
+    refresh = "referenced_names" in run.selection
+    # Otherwise what is asked for is what a run of changes asks for beside the organisations that were updated.
+    only_new = run.kind == "changes" or not refresh
+    to_map = prepare_stage(run, feeds)
     with reading(engine) as connection:
         wanted = mapped.referenced_entities(connection, connection_id)
         known = read_names(connection, connection_id)
         # What nobody could read before is asked for again by full runs only, or whenever a person comes to it.
-        comers: list[int] = to_map.tolist() if run.kind == "changes" else []
+        comers: list[int] = to_map.tolist() if only_new else []
         referred = mapped.entities_referenced_by(connection, connection_id, comers)
         new = {kind: ids - known[kind].keys() for kind, ids in referred.items()}
         named = wanted["person"]
-        if run.kind == "changes":
+        if only_new:
             # A person's name is in the snapshot, so only one that is mapped anew can have another.
             named = new["person"] | wanted["person"].intersection(comers)
         # Of a person that is gone nothing stays, its name in others' fields neither.
         gone = departed_persons(connection, connection_id, sorted(wanted["person"].union(known["person"])))
         persons_named = _person_names(connection, connection_id, sorted(named.difference(gone)))
-    looked_at = microseconds(run.client.server_time()) if wanted["org"] else None
+    if refresh:
+        looked_at = microseconds(run.client.server_time()) if wanted["org"] else None
+        organisations = _organization_names(run, wanted["org"], new["org"])
+        users_wanted = wanted["user"]
+    else:
+        looked_at = run.record.names_watermark
+        organisations = run.client.organization_names(new["org"]) if new["org"] else {}
+        users_wanted = new["user"]
     names = {
-        "org": _organization_names(run, wanted["org"], new["org"]),
-        "user": run.client.user_names() if wanted["user"] and run.record.allows(USERS.scope) else {},
+        "org": organisations,
+        "user": run.client.user_names() if users_wanted and run.record.allows(USERS.scope) else {},
         "person": persons_named,
     }
-    with engine.begin() as connection:
-        run.check_hold(connection)
+    with run.writing() as connection:
         forget_names(connection, connection_id, "person", known["person"].keys() & set(gone))
         _outdate(connection, run, "person", known["person"].keys() & set(gone))
         for kind, found in names.items():
@@ -61,7 +73,6 @@ def read_referenced_names(run: SyncRun) -> dict[str, int]:
             changed = save_names(connection, connection_id, kind, _among(found, wanted[kind]))
             _outdate(connection, run, kind, changed)
         connections.update_connection(connection, connection_id, names_watermark=looked_at)
-        run.note(connection)
     return {kind: len(ids) for kind, ids in wanted.items()}
 
 

@@ -13,6 +13,7 @@ from wooxy_pipedrive_etl.pipedrive import PersonsPage, optional_fields
 from wooxy_pipedrive_etl.store import connections, inbox, reports
 from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.inbox import Hints
 from wooxy_pipedrive_etl.store.snapshot import (
     count_persons,
     highest_person_id,
@@ -32,14 +33,22 @@ from .webhooks import WebhookState
 class WalkReport:
     """`fetched` persons, of which `changed` differ from what was known; `gone`: known persons that a complete walk did
     not have, or that a webhook said are gone, and that a second look did not find (a walk with anything `odd` tells of
-    nobody); `odd`: what could not be taken for a person; `resumed`: how many of `fetched` an earlier run had read
-    before it broke off; `webhook`: how the connection's webhook stands, in a full run."""
+    nobody); `odd`: what could not be taken for a person.
+
+    `read_until`: the moment, by the server's clock in epoch microseconds, up to which everything was read. `hints`:
+    those of the inbox that were looked after. `read_ids`: in a run of changes, the persons that it has read. `resumed`:
+    how many of `fetched` an earlier run had read before it broke off; `webhook`: how the connection's webhook stands,
+    in a full run.
+    """
 
     fetched: int
     changed: int
     gone: int
     odd: int
     left_out_fields: tuple[str, ...]
+    read_until: int
+    hints: Hints
+    read_ids: frozenset[int] = frozenset()
     resumed: int = 0
     webhook: WebhookState | None = None
 
@@ -49,11 +58,11 @@ def fetch_persons(run: SyncRun) -> WalkReport:
 
     Raises PipedriveError; then no person is taken for gone.
     """
-    run.hints = inbox.pending_hints(run.store.inbox, run.record.id)
-    return _fetch_changes(run) if run.kind == "changes" else _fetch_all(run)
+    hints = inbox.pending_hints(run.store.inbox, run.record.id)
+    return _fetch_changes(run, hints) if run.kind == "changes" else _fetch_all(run, hints)
 
 
-def _fetch_all(run: SyncRun) -> WalkReport:
+def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
     engine, connection_id = run.store.engine, run.record.id
     # Pipedrive drops a webhook without a word. One that is registered anew tells of what happens from here on.
     webhook = webhooks.check(run.client, run.store, run.record)
@@ -62,7 +71,7 @@ def _fetch_all(run: SyncRun) -> WalkReport:
         # Before the first complete walk, that of a dry run included, only those are known that the previews show.
         walked = run.record.null_update_times is not None
         expected = count_persons(connection, connection_id) if walked else None
-    with engine.begin() as connection:
+    with run.writing() as connection:
         # The walk says anew what can't be taken for a person.
         reports.drop_pending_issues(connection, connection_id)
     walk = Walk(run, optional, walked)
@@ -71,7 +80,7 @@ def _fetch_all(run: SyncRun) -> WalkReport:
     left_out: tuple[str, ...] = ()
     dateless = dated = False
     for page in walk.pages():
-        with engine.begin() as connection:
+        with run.writing() as connection:
             changed += _land(connection, run, page)
             reports.add_pending_issues(connection, connection_id, page.odd)
             walk.note(connection, page)
@@ -85,10 +94,11 @@ def _fetch_all(run: SyncRun) -> WalkReport:
         with reading(engine) as connection:
             missing = missing_persons(connection, connection_id, walk.ids())
     # Webhooks may have named whom only an earlier run has read, or whoever is missing beside what is no person.
-    hinted = np.setdiff1d(run.hints.changed, walk.ids(walk.resumed_pages)).tolist()
+    hinted = np.setdiff1d(hints.changed, walk.ids(walk.resumed_pages)).tolist()
     resumed = len(walk.ids(0, walk.resumed_pages))
-    gone = _second_look(run, optional, sorted({*missing, *hinted}), missing, lambda page: _landed(run, page))
-    with engine.begin() as connection:
+    asked = sorted({*missing, *hinted})
+    gone = _second_look(run, hints, optional, asked, missing, lambda page: _landed(run, page))
+    with run.writing() as connection:
         walk.close(connection)
         connections.update_connection(
             connection,
@@ -98,12 +108,20 @@ def _fetch_all(run: SyncRun) -> WalkReport:
             # has read says nothing of it any more.
             null_update_times=dateless or not dated or resumed > 0,
         )
-        run.note(connection)
-    run.read_until = walk.began
-    return WalkReport(len(walk.ids()), changed, gone, odd, left_out, resumed, webhook)
+    return WalkReport(
+        len(walk.ids()),
+        changed,
+        gone,
+        odd,
+        left_out,
+        read_until=walk.began,
+        hints=hints,
+        resumed=resumed,
+        webhook=webhook,
+    )
 
 
-def _fetch_changes(run: SyncRun) -> WalkReport:
+def _fetch_changes(run: SyncRun, hints: Hints) -> WalkReport:
     """The persons updated since the watermark, new ones whose update_time may be missing, and those that webhooks
     named."""
     engine, connection_id = run.store.engine, run.record.id
@@ -121,11 +139,19 @@ def _fetch_changes(run: SyncRun) -> WalkReport:
     since = read_again_since(run.record.watermark, now)
     for page in run.client.walk_persons(include_fields=optional, updated_since=since, sort_by="update_time"):
         reading_of.land(page)
-    hinted = [person_id for person_id in run.hints.changed if person_id not in run.read_ids]
-    gone = _second_look(run, optional, hinted, (), reading_of.land)
+    hinted = [person_id for person_id in hints.changed if person_id not in reading_of.ids]
+    gone = _second_look(run, hints, optional, hinted, (), reading_of.land)
     reading_of.close()
-    run.read_until = microseconds(now)
-    return WalkReport(len(run.read_ids), reading_of.changed, gone, run.odd, reading_of.left_out)
+    return WalkReport(
+        len(reading_of.ids),
+        reading_of.changed,
+        gone,
+        reading_of.odd,
+        reading_of.left_out,
+        read_until=microseconds(now),
+        hints=hints,
+        read_ids=frozenset(reading_of.ids),
+    )
 
 
 class _Reading:
@@ -134,19 +160,22 @@ class _Reading:
     def __init__(self, run: SyncRun) -> None:
         self._run = run
         self._odd: list[pd.DataFrame] = []
+        self.ids: set[int] = set()
         self.changed = 0
         self.dateless = False
         self.left_out: tuple[str, ...] = ()
 
     def land(self, page: PersonsPage) -> None:
-        run = self._run
-        self.changed += _landed(run, page)
+        self.changed += _landed(self._run, page)
         self.dateless = self.dateless or page.dateless
-        run.read_ids.update(page.persons["person_id"].tolist())
-        run.odd += len(page.odd)
+        self.ids.update(page.persons["person_id"].tolist())
         self._odd.append(page.odd)
         self.left_out = tuple(dict.fromkeys([*self.left_out, *page.left_out_fields]))
-        report("Reading persons", len(run.read_ids))
+        report("Reading persons", len(self.ids))
+
+    @property
+    def odd(self) -> int:
+        return sum(map(len, self._odd))
 
     def close(self) -> None:
         """Lists what is no person beside what the last walk listed, but nothing twice; what is read well now leaves the
@@ -154,18 +183,18 @@ class _Reading:
         run, connection_id = self._run, self._run.record.id
         before = (run.record.left_out_fields or "").split(",")
         left_out = dict.fromkeys([*filter(None, before), *self.left_out])
-        with run.store.engine.begin() as connection:
-            reports.forget_pending_of(connection, connection_id, sorted(run.read_ids))
+        with run.writing() as connection:
+            reports.forget_pending_of(connection, connection_id, sorted(self.ids))
             if self._odd:
                 reports.add_missing_issues(connection, connection_id, pd.concat(self._odd))
             connections.update_connection(connection, connection_id, left_out_fields=",".join(left_out))
             if self.dateless:
                 connections.update_connection(connection, connection_id, null_update_times=True)
-            run.note(connection)
 
 
 def _second_look(
     run: SyncRun,
+    hints: Hints,
     optional: Sequence[str],
     asked: Sequence[int],
     missing: Sequence[int],
@@ -183,7 +212,7 @@ def _second_look(
         land(page)
         there.update(page.persons["person_id"].tolist())
         odd = odd or len(page.odd) > 0
-    told = run.hints.deleted.intersection(asked) - there
+    told = hints.deleted.intersection(asked) - there
     if odd:
         return _mark_gone(run, [each for each in sorted(told) if _is_nowhere(run, optional, each)])
     return _mark_gone(run, sorted(told.union(missing) - there))
@@ -202,12 +231,11 @@ def _optional_fields(run: SyncRun) -> list[str]:
 
 def _landed(run: SyncRun, page: PersonsPage) -> int:
     """How many persons of the page differed."""
-    with run.store.engine.begin() as connection:
+    with run.writing() as connection:
         return _land(connection, run, page)
 
 
 def _land(connection: sa.Connection, run: SyncRun, page: PersonsPage) -> int:
-    run.check_hold(connection)
     changed = land_persons(connection, run.record.id, page.persons)
     if changed:
         connections.update_connection(connection, run.record.id, unapplied=True)
@@ -215,8 +243,7 @@ def _land(connection: sa.Connection, run: SyncRun, page: PersonsPage) -> int:
 
 
 def _mark_gone(run: SyncRun, person_ids: Sequence[int]) -> int:
-    with run.store.engine.begin() as connection:
-        run.check_hold(connection)
+    with run.writing() as connection:
         gone = mark_gone(connection, run.record.id, person_ids)
         if gone:
             connections.update_connection(connection, run.record.id, unapplied=True)

@@ -7,7 +7,6 @@ import json
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -16,10 +15,7 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.matchings import StoredMatching, confirmed_matching, latest_matching
 
 from .errors import NotImported, SyncError
-
-if TYPE_CHECKING:
-    # A run looks here as it begins, whether somebody has asked for it.
-    from .run import Kind
+from .selection import Kind
 
 
 @dataclass(frozen=True)

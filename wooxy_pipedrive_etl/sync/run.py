@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -16,16 +16,15 @@ from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Usage
 from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.inbox import Hints
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
 from . import budget, progress, requests
 from .accounts import check_account
 from .credentials import check_access, credentials_of, pipedrive_client
-from .errors import SyncError
-
-Kind = Literal["changes", "full", "re-map"]
+from .errors import STOPPED, SyncError, sentence_of
+from .selection import FULL, Kind, Selection
 
 # How far before a watermark is read again, by the server's clock: what is written there may show up late.
 OVERLAP = timedelta(seconds=60)
@@ -33,30 +32,22 @@ OVERLAP = timedelta(seconds=60)
 
 @dataclass
 class SyncRun:
-    """Held from the first step to the last. `allow_mass_delete` and `use_reserve`: a person allows what a guard would
-    refuse. `dry_run`: what is planned is not applied. `draft`: `matching` is the latest one, and the run goes as if it
-    had been imported. `planned`: the plan is made, and applying it is all that is left.
+    """One connection, held from the first step to the last; what a step finds, it returns.
 
-    What the steps hand on: `hints` of the inbox that the run looks after; `read_ids` of a run of changes: the persons
-    that it has read; `odd`: how many elements of it could not be taken for a person; `read_until`: the moment, by the
-    server's clock in epoch microseconds, up to which everything was read; `dropped_values` in mapping.
+    `kind`: that of the selection, but that before the first full run there is nothing that could have changed.
+    `allow_mass_delete` and `use_reserve`: a person allows what a guard would refuse. `draft`: `matching` is the latest
+    one, and the run goes as if it had been imported.
     """
 
     store: Store
     record: ConnectionRecord
     matching: StoredMatching
     run_id: str
-    kind: Kind = "full"
+    selection: Selection
+    kind: Kind
     allow_mass_delete: bool = False
     use_reserve: bool = False
-    dry_run: bool = False
     draft: bool = False
-    planned: bool = False
-    hints: Hints = field(default_factory=lambda: Hints([], frozenset(), 0))
-    read_ids: set[int] = field(default_factory=set)
-    odd: int = 0
-    read_until: int | None = None
-    dropped_values: int = 0
     _resources: ExitStack = field(default_factory=ExitStack, repr=False)
     _client: PipedriveClient | None = field(default=None, repr=False)
 
@@ -71,7 +62,7 @@ class SyncRun:
 
     def _check_budget(self, usage: Usage) -> None:
         """Raises BudgetReserve. The account's answer has just said what is left of the day."""
-        with self.store.engine.begin() as connection:
+        with self.writing() as connection:
             waiting = inbox.count_hints(self.store.inbox, self.record.id)
             expected = budget.estimate(connection, self.record, self.kind, waiting)
             self.note(connection, estimated_tokens=expected)
@@ -100,13 +91,31 @@ class SyncRun:
         )
         return DraftedList.of(contact_list, columns.renamed, columns.added)
 
-    def check_hold(self, connection: sa.Connection) -> None:
-        """Raises SyncError if another run has come since, as it can when the database dropped our lock."""
-        if reports.newest_run_id(connection, self.record.id) != self.run_id:
-            raise SyncError(
-                f"Another run of the connection {self.record.name} began while this one was at work, so this one "
-                "wrote nothing; run again if the list is not up to date."
-            )
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction of this run: every one that writes anything but the run's own report. What the run has cost so
+        far is noted with it.
+
+        Raises SyncError, before anything is written, if another run has come since, as it can when the database
+        dropped our lock.
+        """
+        with self.store.engine.begin() as connection:
+            if reports.newest_run_id(connection, self.record.id) != self.run_id:
+                raise SyncError(
+                    f"Another run of the connection {self.record.name} began while this one was at work, so this one "
+                    "wrote nothing; run again if the list is not up to date."
+                )
+            yield connection
+            self.note(connection)
+
+    def finish(self, state: str, message: str | None = None) -> None:
+        """Closes the run's report, and drops a plan that nobody applies. `state`: partial, dry_run or failed."""
+        with self.store.engine.begin() as connection:
+            # The plan may be another run's by now.
+            if reports.newest_run_id(connection, self.record.id) == self.run_id:
+                drop_plan(connection, self.record.id)
+            self.note(connection)
+            reports.finish_run(connection, self.record.id, self.run_id, state, message)
 
     def note(self, connection: sa.Connection, **values: object) -> None:
         """Writes counts and what the run cost so far into its report."""
@@ -124,31 +133,35 @@ def begin(
     store: Store,
     connection_name: str,
     run_id: str,
-    kind: Kind = "full",
+    selection: Selection = FULL,
     *,
     allow_mass_delete: bool = False,
     use_reserve: bool = False,
-    dry_run: bool = False,
     draft: bool = False,
-    answers: bool = True,
+    automatic: bool = False,
 ) -> Iterator[SyncRun]:
-    """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed. Whoever
-    watches from elsewhere is told how far it is (`store.progress`).
+    """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed, with the
+    sentence of what ended the run. Whoever watches from elsewhere is told how far it is (`store.progress`).
 
-    `draft`: the dry run looks at the latest matching instead of the one in force. `answers`: the run does what a person
-    who asked for one of its kind expects, so that a request that it fulfils is done with.
+    `draft`: the dry run looks at the latest matching instead of the one in force. `automatic`: no person started it,
+    so that if it fails, the next one that starts by itself waits (`watch`).
 
-    Raises UnknownConnection, ConnectionBusy, NotImported, AccessLost, KeyUnusable (before anything is asked or
-    written).
+    Raises UnknownConnection, ConnectionBusy, NotImported, AccessLost, KeyUnusable, SyncError (before anything is asked
+    or written).
     """
-    if draft and not dry_run:
-        raise SyncError("A draft can't be applied; leave out the step that writes the list.")
+    if draft and not selection.is_dry_run:
+        raise SyncError("A draft can only be tried: select contact_plan, and not default_contact_list.")
     with ExitStack() as resources:
         with reading(store.engine) as connection:
             record = connections.get_connection(connection, connection_name)
         check_access(record)
         if record.state == "disconnected":
             raise SyncError(f"The connection {record.name} is disconnected; run connect to take it up again.")
+        if automatic and record.paused:
+            raise SyncError(
+                f"The connection {record.name} is paused, so nothing starts by itself; resume it on its page, or start "
+                "the run yourself."
+            )
         resources.enter_context(sole_writer(store.engine, record))
         with store.engine.begin() as connection:
             # Read again: it may have changed before the lock was ours.
@@ -157,19 +170,24 @@ def begin(
             # With another key the memory of opt-outs would know nobody, so a run that needs no credentials
             # checks it as well.
             credentials_of(store, record)
+            kind = selection.kind
             if record.watermark is None and kind == "changes":
                 # There is nothing yet that could have changed.
                 kind = "full"
-            reports.begin_run(connection, record.id, run_id, kind)
-            if dry_run:
+            _check_stored_persons(record, selection)
+            reports.close_unfinished(connection, record.id, STOPPED)
+            reports.begin_run(
+                connection, record.id, run_id, kind, selected=selection.names, automatic=automatic
+            )
+            if selection.is_dry_run:
                 version = version_of(_matching_of(matching))
                 reports.update_run(connection, record.id, run_id, matching_version=version)
-            if answers:
+            if selection.plans:
                 requests.fulfil(
                     connection,
                     record,
                     kind,
-                    dry_run=dry_run,
+                    dry_run=selection.is_dry_run,
                     draft=draft,
                     allow_mass_delete=allow_mass_delete,
                     use_reserve=use_reserve,
@@ -182,36 +200,43 @@ def begin(
             record,
             matching,
             run_id,
+            selection,
             kind,
             allow_mass_delete=allow_mass_delete,
             use_reserve=use_reserve,
-            dry_run=dry_run,
             draft=draft,
             _resources=resources,
         )
         resources.enter_context(progress.shown(store, record.id, run_id))
         try:
             yield run
-        finally:
-            with store.engine.begin() as connection:
-                report = reports.get_run(connection, record.id, run_id)
-                if report is not None and report["state"] == "started":
-                    # A plan that nobody wanted applied is a dry run. It may be another run's by now.
-                    if reports.newest_run_id(connection, record.id) == run_id:
-                        drop_plan(connection, record.id)
-                    run.note(connection)
-                    reports.finish_run(connection, record.id, run_id, "dry_run" if run.planned else "failed")
+        except BaseException as error:
+            # If the database is what broke, the report stays open until the next run closes it.
+            with suppress(*DATABASE_ERRORS):
+                _close(run, sentence_of(error))
+            raise
+        _close(run, None)
+
+
+def _check_stored_persons(record: ConnectionRecord, selection: Selection) -> None:
+    """Raises SyncError if the list would be planned from the few persons that previews were made of."""
+    if selection.plans and selection.kind == "re-map" and record.null_update_times is None:
+        raise SyncError(
+            f"The persons of the connection {record.name} were never read, so there is nothing to make its list of; "
+            "select pipedrive_persons as well, or run a full sync."
+        )
+
+
+def _close(run: SyncRun, message: str | None) -> None:
+    """Closes the report as that of a failed run, if nobody has closed it."""
+    with reading(run.store.engine) as connection:
+        report = reports.get_run(connection, run.record.id, run.run_id)
+    if report is not None and report["state"] == "started":
+        run.finish("failed", message)
 
 
 def _matching_of(stored: StoredMatching) -> Matching:
     return Matching(stored.ignore_empty_values, stored.variables)
-
-
-def fail(run: SyncRun, message: str) -> None:
-    """Closes the report of a run that can't go on."""
-    with run.store.engine.begin() as connection:
-        run.note(connection)
-        reports.finish_run(connection, run.record.id, run.run_id, "failed", message)
 
 
 def read_again_since(watermark: int, now: datetime) -> datetime:

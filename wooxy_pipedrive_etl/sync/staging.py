@@ -34,8 +34,8 @@ from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.snapshot import count_persons, read_persons
 
 from .errors import SyncError
-from .matching import feed_plan_of
 from .memory import without_cycle_search
+from .persons import WalkReport
 from .progress import report
 from .run import SyncRun
 
@@ -53,15 +53,13 @@ class MappingReport:
     fed: list[str]
 
 
-def prepare_stage(run: SyncRun) -> np.ndarray:
+def prepare_stage(run: SyncRun, plan: FeedPlan) -> np.ndarray:
     """Takes out of the stage what does not fit any more, and notes to what the persons that must be mapped anew refer.
 
     Returns the ids of these persons (int64, ascending). Raises ListError if the list lacks a fed variable.
     """
     connection_id = run.record.id
-    with without_cycle_search(), run.store.engine.begin() as connection:
-        run.check_hold(connection)
-        plan = feed_plan_of(connection, run)
+    with without_cycle_search(), run.writing() as connection:
         empty = _open_stage(connection, run, plan)
         to_map = persons_to_map(connection, connection_id)
         naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind in UNSEEN), None)
@@ -73,13 +71,14 @@ def prepare_stage(run: SyncRun) -> np.ndarray:
     return to_map
 
 
-def map_contacts(run: SyncRun) -> MappingReport:
-    """Applies the matching to the persons of the snapshot that the stage does not have as they are, batch by batch."""
+def map_contacts(run: SyncRun, plan: FeedPlan, walk: WalkReport | None) -> MappingReport:
+    """Applies the matching to the persons of the snapshot that the stage does not have as they are, batch by batch.
+
+    `plan`: what the matching feeds. `walk`: what the run has read, if it read persons.
+    """
     connection_id = run.record.id
     persons_count = dropped = 0
-    with without_cycle_search(), run.store.engine.begin() as connection:
-        run.check_hold(connection)
-        plan = feed_plan_of(connection, run)
+    with without_cycle_search(), run.writing() as connection:
         names = read_names(connection, connection_id)
         to_map = persons_to_map(connection, connection_id)
         empty = is_stage_empty(connection, connection_id)
@@ -93,8 +92,8 @@ def map_contacts(run: SyncRun) -> MappingReport:
             persons_count += len(persons)
             dropped += len(issues)
             report("Mapping persons", persons_count, len(to_map))
-        if run.kind == "changes":
-            note_read(connection, connection_id, sorted(run.read_ids), run.run_id)
+        if run.kind == "changes" and walk is not None:
+            note_read(connection, connection_id, sorted(walk.read_ids), run.run_id)
         else:
             dropped = mapped.count_mapping_issues(connection, connection_id)
         if count_staged(connection, connection_id) != count_persons(connection, connection_id):
@@ -103,7 +102,6 @@ def map_contacts(run: SyncRun) -> MappingReport:
                 "nothing was written; report this as a defect."
             )
         run.note(connection, dropped_values=dropped)
-    run.dropped_values = dropped
     return MappingReport(persons_count, dropped, [feed.wooxy for feed in plan.feeds])
 
 
@@ -143,7 +141,9 @@ def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool
             return False
     else:
         begin_stage(connection, contact_list, connection_id, fed)
-        # What a dry run maps does not reach the list, so `watch.schema_due` must still see that the list is behind.
-        connections.update_connection(connection, connection_id, mapped_with=None if run.dry_run else key)
+        # What does not reach the list by this run leaves it behind, which `watch.schema_due` must still see.
+        connections.update_connection(
+            connection, connection_id, mapped_with=key if run.selection.writes else None
+        )
     mapped.forget_all(connection, connection_id)
     return True

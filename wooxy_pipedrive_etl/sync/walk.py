@@ -58,7 +58,7 @@ class Walk:
         self._newest: PersonsPage | None = None
         self._windows_from = windows_from()
         now = microseconds(run.client.server_time())
-        with run.store.engine.begin() as connection:
+        with run.writing() as connection:
             known = walks.unfinished_walk(connection, run.record.id)
             if known is None or known.fields != self._fields or not _is_within(WALK_LIVES, known.began, now):
                 known = walks.begin_walk(connection, run.record.id, now, self._fields)
@@ -178,7 +178,7 @@ class Walk:
         self.seen.clear()
         self.resumed_pages = 0
         self._cursor = self._unread = None
-        with self._run.store.engine.begin() as connection:
+        with self._run.writing() as connection:
             walks.begin_walk(connection, connection_id, self.began, self._fields)
             if values:
                 connections.update_connection(connection, connection_id, **values)

@@ -32,6 +32,7 @@ from .errors import EXPECTED_ERRORS
 from .matching import feed_plan_with
 from .requests import RequestedRun, requested_run
 from .run import read_again_since
+from .selection import Kind
 from .staging import mapping_key
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ LONGEST_WAIT = timedelta(hours=1)
 POLL_TIMEOUT_SECONDS = 10.0
 
 
-RunKind = Literal["changes", "full", "re-map", "match"]
+RunKind = Kind | Literal["match"]
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ class Due:
 
     `reason`: a sentence. `key`: the same as long as nothing was run, so that a second look starts no second run;
     another one after a run, so that a failed one is tried again. What died before it could open its report is tried
-    again in the next hour. `dry_run`, `allow_mass_delete` and `use_reserve`: what a person asked for (`RequestedRun`).
+    again in the next hour. `requested`: a person asked for it, and for `dry_run`, `allow_mass_delete` and `use_reserve`
+    (`RequestedRun`).
     """
 
     kind: RunKind
     reason: str
     key: str
+    requested: bool = False
     dry_run: bool = False
     allow_mass_delete: bool = False
     use_reserve: bool = False
@@ -229,9 +232,10 @@ def _requested(record: ConnectionRecord, request: RequestedRun) -> Due:
         kind,
         f"A person asked for {'a dry run' if request.dry_run else 'it'}.",
         request.key,
-        request.dry_run,
-        request.allow_mass_delete,
-        request.use_reserve,
+        requested=True,
+        dry_run=request.dry_run,
+        allow_mass_delete=request.allow_mass_delete,
+        use_reserve=request.use_reserve,
     )
 
 

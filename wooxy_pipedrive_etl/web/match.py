@@ -18,7 +18,7 @@ from wooxy_pipedrive_etl.sync import match_page, matching, requests
 from wooxy_pipedrive_etl.sync.errors import InvalidMatching, MatchingChanged, SyncError
 from wooxy_pipedrive_etl.sync.match_page import Choice, MatchPage, PageRow, TypedRow
 from wooxy_pipedrive_etl.sync.previews import SampleCache
-from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.selection import Kind
 
 from .visit import Form, Visit, page
 

@@ -28,7 +28,7 @@ from wooxy_pipedrive_etl.store.catalogue import read_fields, read_names
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.walks import UnfinishedWalk
 from wooxy_pipedrive_etl.sync.errors import SyncError
-from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 
 from ..scenario import Connected, connected, empty_account

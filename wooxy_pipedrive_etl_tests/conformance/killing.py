@@ -28,7 +28,7 @@ from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
 from wooxy_pipedrive_etl.store import Store, inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import matching
-from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.selection import Kind
 
 from ..scenario import DOMAIN, NAME, Connected
 from .databases import Databases, copied

@@ -15,8 +15,9 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.sync import catalogue, contacts, matching, names, persons, progress, staging
-from wooxy_pipedrive_etl.sync.run import Kind, begin
+from wooxy_pipedrive_etl.sync import flow, progress
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
 
 @contextmanager
@@ -82,16 +83,9 @@ def sync(url: str, name: str, kind: Kind, way: str) -> None:
 
 
 def _run_steps(store: Store, name: str, kind: Kind) -> None:
-    with begin(store, name, uuid.uuid4().hex, kind) as run:
-        catalogue.read_catalogue(run)
-        if kind != "re-map":
-            persons.fetch_persons(run)
-        names.read_referenced_names(run)
-        matching.match_table_of_run(run)
-        staging.map_contacts(run)
-        refusal = contacts.refusal(run, contacts.plan_contacts(run))
-        assert refusal is None, refusal
-        contacts.apply_contacts(run)
+    with begin(store, name, uuid.uuid4().hex, Selection.of(kind)) as run:
+        for _ in flow.sync(run):
+            pass
 
 
 def _say(moment: str) -> None:

@@ -1,5 +1,5 @@
-"""Runs whose process died, on this machine or on another: they are noticed, and started again once, from their first
-step. Live ones are left alone."""
+"""Runs whose process died, on this machine or on another: they are noticed, and started again once. Live ones are left
+alone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from dagster._serdes import serialize_value
 
 from wooxy_pipedrive_etl.definitions import build_defs
 from wooxy_pipedrive_etl.orchestration import sensors
+from wooxy_pipedrive_etl.orchestration.options import STEP
 from wooxy_pipedrive_etl.orchestration.sensors import matching_sensor
 from wooxy_pipedrive_etl.sandbox import Fault
 from wooxy_pipedrive_etl.store import tables
-from wooxy_pipedrive_etl.sync.run import begin, fail
+from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 
 from .ticks import tick
@@ -70,7 +71,7 @@ def _started(workspace: WorkspaceProcessContext) -> dg.DagsterRun:
     job = repository.get_full_job("full_sync")
     return workspace.instance.create_run_for_job(
         build_defs().resolve_job_def("full_sync"),
-        tags={**job.tags, "dagster/partition": "acme"},
+        tags={**job.tags, "dagster/partition": "acme", "dagster/schedule_name": "nightly_full_sync"},
         remote_job_origin=job.get_remote_origin(),
         job_code_origin=job.get_python_origin(),
     )
@@ -105,7 +106,7 @@ def _status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunSt
 def test_a_run_that_is_killed_is_started_again_once_and_whole(
     postgres_home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By Dagster. Its first steps had succeeded, but what they knew went with their process."""
+    """By Dagster, and all of it: a run is one step."""
     with connected(postgres_home, small_account()) as acme, _daemon(dagster) as workspace:
         acme.import_rows(ROWS)
         dagster.add_dynamic_partitions("connection", ["acme"])
@@ -121,7 +122,7 @@ def test_a_run_that_is_killed_is_started_again_once_and_whole(
             list(consume_new_runs_for_automatic_reexecution(workspace, _failed(dagster), logging.getLogger()))
         (again,) = dagster.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
         assert (again.parent_run_id, again.tags["dagster/partition"]) == (run.run_id, "acme")
-        assert again.step_keys_to_execute is None
+        assert again.step_keys_to_execute == [STEP]
         assert tick(matching_sensor, dagster) == ([], UNDER_WAY)
 
         # Whatever becomes of that one, the connection is free after it.
@@ -143,7 +144,7 @@ def test_a_run_that_ended_in_order_is_not_taken_for_dead_before_dagster_hears_of
         )
         monkeypatch.setattr(sensors, "_LOCKED_WITHIN", timedelta(0))
         with begin(acme.store, "acme", run.run_id) as held:
-            fail(held, "It could not.")
+            held.finish("failed", "It could not.")
         now = datetime.now(UTC).replace(tzinfo=None)
         _close_report(acme, now + timedelta(hours=1))
         assert tick(matching_sensor, dagster) == ([], UNDER_WAY)

@@ -8,6 +8,7 @@ import dagster as dg
 import yaml
 
 from wooxy_pipedrive_etl.definitions import build_defs, defs
+from wooxy_pipedrive_etl.orchestration.options import STEP
 
 GRAPH = """
 asset contact_plan: list, kinds wooxy, by connection
@@ -20,19 +21,21 @@ asset default_contact_list: list, kinds table wooxy, by connection
 asset mapped_contacts: mapping, kinds pandas, by connection
   after pipedrive_persons referenced_names variable_matches
 asset person_fields: pipedrive, kinds pipedrive, by connection
+  check no_schema_change
 asset pipedrive_persons: pipedrive, kinds pipedrive snapshot, by connection
   after person_fields
+  check source_is_fresh
 asset referenced_names: pipedrive, kinds pipedrive, by connection
   after pipedrive_persons
 asset variable_matches: mapping, kinds wooxy, by connection
   after person_fields pipedrive_persons
-job changes_sync: in one process
+job changes_sync: one step
   contact_plan default_contact_list mapped_contacts person_fields pipedrive_persons referenced_names variable_matches
-job full_sync: in one process
+job full_sync: one step
   contact_plan default_contact_list mapped_contacts person_fields pipedrive_persons referenced_names variable_matches
-job match_variables: in one process
+job match_variables: one step
   person_fields variable_matches
-job remap: in one process
+job remap: one step
   contact_plan default_contact_list mapped_contacts person_fields referenced_names variable_matches
 schedule nightly_full_sync: full_sync at 30 2 * * * UTC, running
 sensor changes_sensor: changes_sync every 30 s, running
@@ -60,8 +63,8 @@ def _described(definitions: dg.Definitions) -> str:
             lines.append(f"  check {check.name}{blocking}")
     for name in ("changes_sync", "full_sync", "match_variables", "remap"):
         job = definitions.resolve_job_def(name)
-        where = "in one process" if job.executor_def is dg.in_process_executor else "elsewhere"
-        lines.append(f"job {name}: {where}")
+        steps = [node.name for node in job.graph.nodes]
+        lines.append(f"job {name}: {'one step' if steps == [STEP] else steps}")
         keys = sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys)
         lines.append("  " + " ".join(keys))
     for schedule in definitions.schedules or []:
@@ -83,13 +86,10 @@ def test_the_graph_is_the_one_that_is_meant() -> None:
     assert _described(defs) == GRAPH.strip()
 
 
-def test_the_definitions_load_and_a_resource_can_be_overridden() -> None:
+def test_the_definitions_load() -> None:
     """Without a warning, since each is an error in these tests."""
-    dg.Definitions.validate_loadable(build_defs())
-    other = object()
-    assert (build_defs(sync=dg.ResourceDefinition.hardcoded_resource(other)).resources or {})[
-        "sync"
-    ] is not None
+    dg.Definitions.validate_loadable(defs)
+    dg.Definitions.validate_loadable(build_defs(key_prefix=["crm", "lists"]))
 
 
 def test_every_asset_says_what_it_is() -> None:

@@ -17,12 +17,14 @@ import pytest
 
 from wooxy_pipedrive_etl.definitions import build_defs, defs
 from wooxy_pipedrive_etl.orchestration import sensors
+from wooxy_pipedrive_etl.orchestration.options import STEP
 from wooxy_pipedrive_etl.orchestration.sensors import (
     changes_sensor,
     failure_sensor,
     matching_sensor,
     schema_sensor,
 )
+from wooxy_pipedrive_etl.orchestration.started_by import REQUESTED_TAG
 from wooxy_pipedrive_etl.sandbox import Fault
 from wooxy_pipedrive_etl.store import inbox, reports, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
@@ -63,7 +65,11 @@ def _run(acme: Connected, request: dg.RunRequest, instance: dg.DagsterInstance) 
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             asset_selection=request.asset_selection,
-            tags={**request.tags, sensors.RUN_KEY_TAG: str(request.run_key)},
+            tags={
+                **request.tags,
+                sensors.RUN_KEY_TAG: str(request.run_key),
+                "dagster/sensor_name": "a_sensor",
+            },
             raise_on_error=False,
         )
     )
@@ -263,7 +269,8 @@ def test_a_run_that_a_person_asks_for_has_what_was_allowed(
         assert not _run(acme, request, dagster).success
         requests.request_run(acme.store, acme.name, "full", allow_mass_delete=True, use_reserve=True)
         (request,), _ = tick(matching_sensor, dagster)
-        assert request.run_config["resources"]["sync"]["config"]["use_reserve"] is True
+        assert request.run_config["ops"][STEP]["config"]["use_reserve"] is True
+        assert request.tags[REQUESTED_TAG] == "true"
         assert _run(acme, request, dagster).success
         assert len(acme.contacts()) == 5
         assert acme.record().requested_run is None

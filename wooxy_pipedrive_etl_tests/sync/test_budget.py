@@ -13,8 +13,8 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import budget
 from wooxy_pipedrive_etl.sync.budget import BudgetReserve, estimate, reserve
 from wooxy_pipedrive_etl.sync.errors import InvalidSetting
-from wooxy_pipedrive_etl.sync.run import Kind
 from wooxy_pipedrive_etl.sync.run_view import allow_once
+from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, seeded_account, small_account
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name"}

@@ -13,10 +13,12 @@ from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent, PipedriveErro
 from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, Limits
 from wooxy_pipedrive_etl.store import inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, matching, names, persons, staging
+from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, flow, matching, names, persons, staging
 from wooxy_pipedrive_etl.sync import run as run_module
 from wooxy_pipedrive_etl.sync.errors import SyncError
-from wooxy_pipedrive_etl.sync.run import Kind, SyncRun, begin
+from wooxy_pipedrive_etl.sync.matching import feed_plan_of
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.scenario import (
     Connected,
     Refused,
@@ -25,6 +27,7 @@ from wooxy_pipedrive_etl_tests.scenario import (
     connected,
     email,
     empty_account,
+    everything,
     small_account,
 )
 
@@ -719,19 +722,27 @@ def test_a_run_that_lost_its_lock_leaves_the_newer_runs_plan_alone(
         acme.import_rows(ROWS)
         acme.sync()
         with begin(acme.store, acme.name, "old") as old, begin(acme.store, acme.name, "new") as new:
-            catalogue.read_catalogue(new)
-            for step in (persons.fetch_persons, names.read_referenced_names, staging.map_contacts):
-                step(new)
-            contacts.plan_contacts(new)
+            steps = flow.sync(new)
+            made = {}
+            for done in steps:
+                made[done.product] = done.report
+                if done.product == "contact_plan":
+                    break
             account.delete_person(1)
-            late: tuple[Callable[[SyncRun], object], ...] = (
-                persons.fetch_persons,
-                names.read_referenced_names,
-                staging.map_contacts,
-                contacts.plan_contacts,
+            feeds = feed_plan_of(old)
+            walk, mapped = made["pipedrive_persons"], made["mapped_contacts"]
+            before = everything(acme.store)
+            late: tuple[Callable[[], object], ...] = (
+                lambda: catalogue.read_catalogue(old),
+                lambda: persons.fetch_persons(old),
+                lambda: names.read_referenced_names(old, feeds),
+                lambda: staging.map_contacts(old, feeds, walk),
+                lambda: contacts.plan_contacts(old, walk, mapped),
+                lambda: contacts.apply_contacts(old, walk),
             )
             for act in late:
                 with pytest.raises(SyncError, match="Another run of the connection acme began"):
-                    act(old)
-            assert contacts.apply_contacts(new)["deleted"] == 0
+                    act()
+            assert everything(acme.store) == before
+            assert next(steps).report["deleted"] == 0
         assert len(acme.contacts()) == 4

@@ -15,7 +15,7 @@ from wooxy_pipedrive_etl.sandbox import Fault
 from wooxy_pipedrive_etl.store import database, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionExists
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy
-from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, names, persons, progress, staging
+from wooxy_pipedrive_etl.sync import accounts, flow, progress
 from wooxy_pipedrive_etl.sync.errors import InvalidSetting, SyncError
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import (
@@ -29,12 +29,6 @@ from wooxy_pipedrive_etl_tests.scenario import (
 )
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name", "city": "town"}
-STEPS_BEFORE_PLAN = (
-    catalogue.read_catalogue,
-    persons.fetch_persons,
-    names.read_referenced_names,
-    staging.map_contacts,
-)
 
 
 def test_connections_do_not_see_each_other(database_url: str) -> None:
@@ -154,14 +148,12 @@ def test_a_second_run_is_refused_while_the_first_is_at_work(database_url: str) -
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "first") as run:
-            catalogue.read_catalogue(run)
+            steps = flow.sync(run)
+            next(steps)
             with pytest.raises(ConnectionBusy, match="Another run of the connection acme is at work"):
                 acme.sync()
-            persons.fetch_persons(run)
-            names.read_referenced_names(run)
-            staging.map_contacts(run)
-            contacts.plan_contacts(run)
-            assert contacts.apply_contacts(run)["created"] == 3
+            *_, last = steps
+            assert last.report["created"] == 3
         assert acme.sync()["unchanged"] == 3
 
 
@@ -187,11 +179,11 @@ def test_a_run_goes_on_when_the_database_comes_back_between_two_steps(postgres_u
     with connected(postgres_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "cut off") as run:
-            for act in STEPS_BEFORE_PLAN:
-                act(run)
-                _end_sessions(acme)
-            contacts.plan_contacts(run)
-            assert contacts.apply_contacts(run)["created"] == 3
+            for done in flow.sync(run):
+                if done.product == "default_contact_list":
+                    assert done.report["created"] == 3
+                elif done.product != "contact_plan":
+                    _end_sessions(acme)
         assert acme.sync()["unchanged"] == 3
 
 
@@ -199,14 +191,13 @@ def test_a_run_that_lost_its_lock_to_another_one_writes_nothing(postgres_url: st
     with connected(postgres_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "cut off") as run:
-            for act in STEPS_BEFORE_PLAN:
-                act(run)
-            contacts.plan_contacts(run)
+            steps = flow.sync(run)
+            next(done for done in steps if done.product == "contact_plan")
             _end_sessions(acme)
             assert acme.sync()["created"] == 3
             after = acme.dump()
             with pytest.raises(SyncError, match="Another run of the connection acme began"):
-                contacts.apply_contacts(run)
+                next(steps)
         assert acme.dump() == after
         assert acme.sync()["unchanged"] == 3
 

@@ -14,7 +14,8 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import latest_matching
 from wooxy_pipedrive_etl.sync import watch
 from wooxy_pipedrive_etl.sync.errors import InvalidMatching, NotImported, SyncError
-from wooxy_pipedrive_etl.sync.run import Kind, begin
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl.sync.watch import Due
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, email, small_account
 
@@ -154,7 +155,7 @@ def test_what_a_run_of_a_draft_needs(sqlite_url: str) -> None:
             acme.sync(dry_run=True, draft=True)
         acme.draft_rows(BEFORE)
         with (
-            pytest.raises(SyncError, match="A draft can't be applied"),
+            pytest.raises(SyncError, match="A draft can only be tried"),
             begin(acme.store, "acme", "run", draft=True),
         ):
             pass

@@ -10,7 +10,8 @@ from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.secrets import KeyUnusable
 from wooxy_pipedrive_etl.sync import accounts, requests, settings
 from wooxy_pipedrive_etl.sync.errors import NotImported, SyncError
-from wooxy_pipedrive_etl.sync.run import Kind, begin
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 from wooxy_pipedrive_etl.sync.watch import Due, Waiting
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 
@@ -37,11 +38,18 @@ def test_what_a_person_asks_for_is_due_before_all_else(database_url: str) -> Non
         request = _request(acme, use_reserve=True, allow_mass_delete=True)
         assert request == requests.requested_run(acme.record())
         assert _due(acme) == Due(
-            "changes", "A person asked for it.", request.key, allow_mass_delete=True, use_reserve=True
+            "changes",
+            "A person asked for it.",
+            request.key,
+            requested=True,
+            allow_mass_delete=True,
+            use_reserve=True,
         )
         newer = _request(acme, "full", dry_run=True)
         assert newer.key != request.key
-        assert _due(acme) == Due("full", "A person asked for a dry run.", newer.key, dry_run=True)
+        assert _due(acme) == Due(
+            "full", "A person asked for a dry run.", newer.key, requested=True, dry_run=True
+        )
         acme.execute("UPDATE sync_connections SET requested_run = NULL")
         due = _due(acme)
         assert isinstance(due, Due)
@@ -81,6 +89,7 @@ def test_what_may_be_asked_for(sqlite_url: str) -> None:
 
 DRY = {"dry_run": True}
 DRAFT = {"dry_run": True, "draft": True}
+ONLY_FIELDS = Selection(frozenset(["person_fields"]))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +101,7 @@ DRAFT = {"dry_run": True, "draft": True}
         (("re-map", {}), "changes", {}, False),
         (("re-map", {}), "re-map", {}, True),
         (("full", {}), "changes", {}, False),
-        (("full", {}), "full", {"answers": False}, False),
+        (("full", {}), "full", {"selection": ONLY_FIELDS}, False),
         (("full", {}), "full", DRY, False),
         (("full", {"allow_mass_delete": True}), "full", {"use_reserve": True}, False),
         (("full", {"use_reserve": True}), "full", {}, False),
@@ -108,7 +117,9 @@ def test_the_run_that_does_it_takes_the_request_away_as_it_begins(
 ) -> None:
     kind_asked, how = asked
     _request(imported, kind_asked, **how)
-    with begin(imported.store, imported.name, "run", kind, **options):
+    selection = Selection.of(kind, dry_run=bool(options.get("dry_run")))
+    options = {name: value for name, value in options.items() if name != "dry_run"}
+    with begin(imported.store, imported.name, "run", **{"selection": selection, **options}):
         assert (imported.record().requested_run is None) is done
 
 
@@ -118,7 +129,7 @@ def imported(sqlite_url: str) -> Any:
         acme.import_rows(ROWS)
         with acme.store.engine.begin() as connection:
             # As if there had been a run.
-            update_connection(connection, acme.record().id, watermark=0)
+            update_connection(connection, acme.record().id, watermark=0, null_update_times=False)
         yield acme
 
 
@@ -127,7 +138,7 @@ def test_a_run_that_does_not_begin_leaves_the_request(
 ) -> None:
     request = _request(imported)
     with (
-        begin(imported.store, imported.name, "busy", "full", dry_run=True),
+        begin(imported.store, imported.name, "busy", Selection.of("full", dry_run=True)),
         pytest.raises(Exception, match="Another run"),
     ):
         imported.sync()

@@ -10,7 +10,7 @@ import pytest
 from wooxy_pipedrive_etl.sandbox import Account
 from wooxy_pipedrive_etl.sync import matching
 from wooxy_pipedrive_etl.sync.errors import SyncError
-from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, add_person, connected, small_account
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name", "colour": "shade", "city": "town"}

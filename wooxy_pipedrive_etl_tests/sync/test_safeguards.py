@@ -13,7 +13,7 @@ from wooxy_pipedrive_etl.contact_list.plan import contacts_owned_twice
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
 from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable
-from wooxy_pipedrive_etl.sync import accounts, contacts, persons, staging
+from wooxy_pipedrive_etl.sync import accounts, contacts, flow
 from wooxy_pipedrive_etl.sync.run import begin
 
 from ..scenario import Refused, connected, small_account
@@ -75,10 +75,8 @@ def test_a_plan_in_which_two_persons_write_one_contact_is_refused(database_url: 
         acme.import_rows(ROWS)
         acme.sync()
         with begin(acme.store, acme.name, "doubled") as run:
-            persons.fetch_persons(run)
-            staging.prepare_stage(run)
-            staging.map_contacts(run)
-            plan = contacts.plan_contacts(run)
+            steps = flow.sync(run)
+            plan = next(done.report for done in steps if done.product == "contact_plan")
             assert contacts.refusal(run, plan) is None
             acme.execute(f"UPDATE sync_plan_{run.record.id} SET contact_id = 1")  # noqa: S608
             with acme.store.engine.connect() as connection:

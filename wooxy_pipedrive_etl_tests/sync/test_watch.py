@@ -13,7 +13,10 @@ from wooxy_pipedrive_etl.sandbox import Behaviours, Fault, Limits
 from wooxy_pipedrive_etl.sandbox.budget import Budget as SandboxBudget
 from wooxy_pipedrive_etl.store import inbox, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
-from wooxy_pipedrive_etl.sync import accounts, watch
+from wooxy_pipedrive_etl.sync import accounts, flow, settings, watch
+from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.selection import Selection
 from wooxy_pipedrive_etl.sync.watch import Due, Waiting
 from wooxy_pipedrive_etl_tests.idle_day import spend_a_day
 from wooxy_pipedrive_etl_tests.scenario import (
@@ -55,11 +58,11 @@ def _later(polled_at: datetime | None) -> datetime:
     return _now() if polled_at is None else polled_at.replace(tzinfo=UTC) + timedelta(hours=1)
 
 
-def _fail(acme: Connected, times: int = 1) -> None:
+def _fail(acme: Connected, times: int = 1, *, automatic: bool = True) -> None:
     for _ in range(times):
         acme.server.faults.add(Fault("unauthorized_401"))
         with pytest.raises(Exception, match="401"):
-            acme.sync()
+            acme.sync(automatic=automatic)
 
 
 def _change(acme: Connected, **values: object) -> None:
@@ -126,6 +129,46 @@ def test_failures_put_the_next_run_off_ever_longer(database_url: str) -> None:
         acme.sync()
         _change(acme, unapplied=True)
         assert isinstance(_due(acme), Due)
+
+
+def test_a_persons_failed_run_holds_nothing_up(database_url: str) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        _change(acme, unapplied=True)
+        _fail(acme, 3, automatic=False)
+        assert isinstance(_due(acme), Due)
+        _fail(acme)
+        waiting = _due(acme)
+        assert isinstance(waiting, Waiting)
+        assert waiting.reason.startswith("The last run failed")
+
+
+def test_a_run_that_leaves_the_list_out_holds_nothing_up(database_url: str) -> None:
+    with connected(database_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.account.edit_person(1, name="Somebody")
+        only_persons = Selection(frozenset(["pipedrive_persons"]))
+        with begin(acme.store, acme.name, "partial", only_persons, automatic=True) as run:
+            for _ in flow.sync(run):
+                pass
+        # What it has landed is due for the list at once.
+        due = _due(acme)
+        assert isinstance(due, Due)
+        assert due.kind == "changes"
+        acme.sync("changes", automatic=True)
+        assert acme.contact(email="person1@example.com")["name"] == "Somebody"
+
+
+def test_a_paused_connection_runs_for_a_person_only(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account()) as acme:
+        acme.import_rows(ROWS)
+        settings.pause(acme.store, acme.name)
+        with pytest.raises(SyncError, match=r"^The connection acme is paused, so nothing starts by itself"):
+            acme.sync(automatic=True)
+        assert acme.contacts() == []
+        assert acme.sync()["created"] == 3
 
 
 def _failed(acme: Connected) -> list[str]:

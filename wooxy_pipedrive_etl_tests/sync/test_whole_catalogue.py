@@ -18,7 +18,7 @@ from wooxy_pipedrive_etl.sync import accounts, matching
 from wooxy_pipedrive_etl.sync.catalogue import store_catalogue
 from wooxy_pipedrive_etl.sync.credentials import pipedrive_client
 from wooxy_pipedrive_etl.sync.errors import BrokenCatalogue, WrongAccount
-from wooxy_pipedrive_etl.sync.run import Kind
+from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.pipedrive.scripted import Reply, Request, host, listed
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 

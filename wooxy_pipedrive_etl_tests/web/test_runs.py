@@ -14,7 +14,8 @@ from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.reports import finish_run, newest_run_id
 from wooxy_pipedrive_etl.sync.progress import report
 from wooxy_pipedrive_etl.sync.requests import request_run, requested_run
-from wooxy_pipedrive_etl.sync.run import begin, fail
+from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl.sync.selection import Selection
 from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, add_person, connected, email, small_account
 
 from .browser import assert_accessible
@@ -104,8 +105,9 @@ def test_who_waits_for_tokens_or_for_another_run_is_told_nothing_of_the_daemon(
         request["requested_at"] = "2026-01-01T00:00:00+00:00"
         update_connection(connection, acme.record().id, requested_run=json.dumps(request))
     assert "dagster-daemon" in progress(visitor)
-    with begin(acme.store, acme.name, "another", answers=False) as run:
-        fail(run, "It was another one.")
+    only_fields = Selection(frozenset(["person_fields"]))
+    with begin(acme.store, acme.name, "another", only_fields) as run:
+        run.finish("failed", "It was another one.")
     assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
 
 

@@ -1,0 +1,21 @@
+"""What the environment says of the assets: who owns them, and where their connection's pages are."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote
+
+from wooxy_pipedrive_etl.sync.oauth_app import PUBLIC_URL_VARIABLE
+
+OWNERS_VARIABLE = "WOOXY_PIPEDRIVE_OWNERS"
+
+
+def asset_owners() -> list[str]:
+    """E-mail addresses and teams (`team:marketing`) with commas between; Dagster refuses what is neither."""
+    return [owner.strip() for owner in os.environ.get(OWNERS_VARIABLE, "").split(",") if owner.strip()]
+
+
+def page_of(connection_name: str, page: str) -> str | None:
+    """The address of a connection's page, if `serve` is reached from outside."""
+    root = os.environ.get(PUBLIC_URL_VARIABLE, "").rstrip("/")
+    return f"{root}/integrations/{quote(connection_name, safe='')}/{page}" if root else None
