@@ -459,6 +459,11 @@ def _print_status(row: dict[str, Any]) -> None:
         )
         if last["message"]:
             _out.print(f"  {last['message']}", markup=False)
+    newest = row["newest_run"]
+    if newest is not None and newest["state"] in ("partial", "dry_run"):
+        what = "partial run" if newest["state"] == "partial" else "dry run"
+        said = f": {newest['message']}" if newest["message"] else ""
+        _out.print(f"  since then: a {what} of {newest['started_at']}{said}", markup=False)
     if row["daily_tokens_left"] is not None:
         budget = row["budget"]
         _out.print(

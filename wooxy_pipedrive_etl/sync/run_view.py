@@ -25,11 +25,11 @@ LONG_WAIT = timedelta(seconds=60)
 @dataclass(frozen=True)
 class RunView:
     """`state`: none (nothing was run yet), waiting (for Dagster to start it), running, completed, tried (a dry run that
-    was planned) or failed. `run`: the report of all but the first two. `held_up`: why it may not start yet, in a
-    sentence. `waits_long`: it should have begun by now. `paused`: nothing starts by itself. `guard`: what refused a
-    failed run, and may be allowed once."""
+    was planned), partial (the list was left out) or failed. `run`: the report of all but the first two. `held_up`: why
+    it may not start yet, in a sentence. `waits_long`: it should have begun by now. `paused`: nothing starts by itself.
+    `guard`: what refused a failed run, and may be allowed once."""
 
-    state: Literal["none", "waiting", "running", "completed", "tried", "failed"]
+    state: Literal["none", "waiting", "running", "completed", "tried", "partial", "failed"]
     run: dict[str, Any] | None = None
     progress: Progress | None = None
     held_up: str | None = None
@@ -43,7 +43,11 @@ class RunView:
         return self.state == "running" or (self.state == "waiting" and not self.paused)
 
 
-_STATES: dict[str, Literal["completed", "tried"]] = {"success": "completed", "dry_run": "tried"}
+_STATES: dict[str, Literal["completed", "tried", "partial"]] = {
+    "success": "completed",
+    "dry_run": "tried",
+    "partial": "partial",
+}
 
 
 def view_run(store: Store, name: str) -> RunView:

@@ -130,11 +130,9 @@ def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool
     fed = [feed.wooxy for feed in plan.feeds]
     key = mapping_key(plan)
     mapped_with = connections.get_connection(connection, run.record.name).mapped_with
-    if (
-        run.kind != "re-map"
-        and mapped_with == key
-        and stage_fits(connection, contact_list, connection_id, fed)
-    ):
+    # A list alone is made of what was mapped before, as far as that still fits.
+    maps_everybody = run.kind == "re-map" and "mapped_contacts" in run.selection
+    if not maps_everybody and mapped_with == key and stage_fits(connection, contact_list, connection_id, fed):
         unload_departed(connection, connection_id)
         if not is_stage_empty(connection, connection_id):
             mapped.forget_departed(connection, connection_id)

@@ -37,6 +37,7 @@ def statuses(store: Store, name: str | None = None, *, estimates: bool = True) -
         for record in records:
             last = reports.last_run(connection, record.id)
             current = reports.current_run(connection, record.id)
+            newest = next(iter(reports.runs_of(connection, record.id, limit=1)), None)
             confirmed = matchings.confirmed_matching(connection, record.id)
             waiting, red = waiting_and_red(connection, record, confirmed)
             hints = inbox.count_hints(store.inbox, record.id)
@@ -61,6 +62,7 @@ def statuses(store: Store, name: str | None = None, *, estimates: bool = True) -
                     "webhook": {"url": record.webhook_url, "registered": record.webhook_id is not None},
                     "hints_waiting": hints,
                     "last_run": None if last is None else _run(last),
+                    "newest_run": None if newest is None else _newest(newest),
                     "running": None if current is None else _begun(current),
                     "requested_run": _requested(record),
                     "next_full_run": _instant(_next_full_run(record)),
@@ -138,6 +140,17 @@ def _requested(record: ConnectionRecord) -> dict[str, Any] | None:
 
 def _begun(row: dict[str, Any]) -> dict[str, Any]:
     return {"run_id": row["run_id"], "kind": row["kind"], "started_at": _instant(row["started_at"])}
+
+
+def _newest(row: dict[str, Any]) -> dict[str, Any]:
+    """The run that began last, whatever it was to make: `state` says what became of it."""
+    return {
+        **_begun(row),
+        "state": row["state"],
+        "selected": row["selected"].split(),
+        "finished_at": _instant(row["finished_at"]),
+        "message": row["message"],
+    }
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:

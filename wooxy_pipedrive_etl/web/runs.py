@@ -74,6 +74,7 @@ def _sentence(view: RunView) -> str:
         "none": "Nothing was synchronized yet",
         "completed": "Synchronization completed",
         "tried": "Dry run completed: nothing was written",
+        "partial": "Partial run completed: the list was left as it was",
         "failed": "The run failed",
     }[view.state]
 

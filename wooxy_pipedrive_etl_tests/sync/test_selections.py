@@ -104,8 +104,13 @@ def test_a_list_alone_is_made_of_what_was_stored(acme: Connected) -> None:
 
 
 def test_nothing_is_asked_of_pipedrive_where_all_is_stored(acme: Connected) -> None:
+    """Nor is the name of an organisation that nobody could read when it was asked for."""
+    acme.account.edit_person(3, org_id=(lost := acme.account.add_organization("Lost")))
+    acme.account.delete_organization(lost)
+    acme.sync()
     acme.server.clear_requests()
-    _run(acme, [LIST])
+    for products in ([LIST], ["contact_plan"], ["variable_matches"]):
+        _run(acme, products)
     assert acme.requests() == []
 
 

@@ -58,7 +58,7 @@ def test_from_the_import_to_the_end(acme: Connected, visitor: Visitor) -> None:
         assert (answer["under_way"], answer["sentence"]) == (True, "Reading persons")
         assert '<progress max="5000" value="5000"' in answer["html"]
         assert "… Running" in text_of(visitor.get("/integrations/acme/runs"))
-    assert "The run failed It ended without a word" in progress(visitor)
+    assert "The run failed The run stopped without an error" in progress(visitor)
     acme.sync()
     answer = visitor.get(PROGRESS)
     assert "Synchronization completed Persons 4 Created 3 Updated 0" in text_of(answer)
