@@ -19,7 +19,7 @@ from rich.table import Table
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
 from wooxy_pipedrive_etl.sync import accounts, contacts_export, matching, progress, status, webhooks
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, SyncError
+from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, Stopped, SyncError
 
 app = typer.Typer(
     name="wooxy-pipedrive",
@@ -62,6 +62,9 @@ def main() -> None:
     """The program's entry: errors in one sentence on stderr, exit code 0 only on success."""
     try:
         app(prog_name="wooxy-pipedrive")
+    except Stopped as error:
+        # As a shell says of a program that a signal ended.
+        _fail(str(error), 128 + error.signal_number)
     except EXPECTED_ERRORS as error:
         _fail(str(error))
     except DATABASE_ERRORS as error:

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -13,7 +17,7 @@ import dagster as dg
 from wooxy_pipedrive_etl.store import Store, connections, reports
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import dagster_home
-from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sync.errors import Stopped, SyncError
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
 from .build import build_defs
@@ -49,7 +53,7 @@ def run_sync(
 
     Without a `kind`, the run reads what has changed since the last one, or everything if there was none.
 
-    Raises SyncError with the sentence of whatever made it fail.
+    Raises SyncError with the sentence of whatever made it fail, Stopped if that was a signal.
     """
     with reading(store.engine) as connection:
         record = connections.get_connection(connection, name)
@@ -60,28 +64,55 @@ def run_sync(
         kind = kind or ("full" if record.watermark is None else "changes")
         definitions = build_defs()
         selection = Selection.of(kind, dry_run=dry_run)
-        result = definitions.resolve_job_def(JOB_NAMES[kind]).execute_in_process(
-            instance=instance,
-            partition_key=name,
-            asset_selection=asset_keys(definitions.resolve_asset_graph(), selection),
-            run_config={
-                **run_config(
-                    only_changes=selection.only_changes,
-                    allow_mass_delete=allow_mass_delete,
-                    use_reserve=use_reserve,
-                ),
-                # People read the command's own lines; Dagster's are in the UI.
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            tags=_LOCATION_TAG,
-            raise_on_error=False,
-        )
+        with _signals() as received:
+            result = definitions.resolve_job_def(JOB_NAMES[kind]).execute_in_process(
+                instance=instance,
+                partition_key=name,
+                asset_selection=asset_keys(definitions.resolve_asset_graph(), selection),
+                run_config={
+                    **run_config(
+                        only_changes=selection.only_changes,
+                        allow_mass_delete=allow_mass_delete,
+                        use_reserve=use_reserve,
+                    ),
+                    # People read the command's own lines; Dagster's are in the UI.
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                tags=_LOCATION_TAG,
+                raise_on_error=False,
+            )
     with reading(store.engine) as connection:
         report = reports.get_run(connection, record.id, result.run_id)
+    if not result.success and received:
+        raise Stopped(received[0])
     if not result.success:
         raise SyncError((report or {}).get("message") or _reason(result))
     assert report is not None
     return report
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The numbers of the signals that asked the program to stop, filled in at the end: Dagster handles them, and does
+    not say which one it was."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
+    try:
+        yield received
+    finally:
+        signal.set_wakeup_fd(before)
+        with suppress(BlockingIOError):
+            received += [
+                number for number in os.read(reader, 1024) if number in (signal.SIGINT, signal.SIGTERM)
+            ]
+        os.close(reader)
+        os.close(writer)
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,13 @@ def _sqlite(url: URL, wait_seconds: float | None) -> Engine:
         _use_wal(connection, time.monotonic() + wait_seconds)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "invalidate")
+    def roll_back(connection: sqlite3.Connection, _record: Any, _error: BaseException | None) -> None:
+        # A signal that breaks off a statement has the connection closed, which leaves its transaction open, and every
+        # writer waiting, for as long as a traceback knows the cursor.
+        with suppress(sqlite3.Error):
+            connection.rollback()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

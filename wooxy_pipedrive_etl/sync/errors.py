@@ -31,6 +31,16 @@ class NotImported(SyncError):
     """The matching was never confirmed, so nothing may be written to the list."""
 
 
+class Stopped(SyncError):
+    """A signal stopped the run, which has put its affairs in order."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(
+            "Stopped. What the run had not finished was rolled back, and the next run goes on from there."
+        )
+        self.signal_number = signal_number
+
+
 class Refused(SyncError):
     """A check on the plan did not let it be applied."""
 

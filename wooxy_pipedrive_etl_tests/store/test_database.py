@@ -160,3 +160,24 @@ def test_store_does_not_show_its_password_or_key(postgres_url: str, monkeypatch:
     assert key not in repr(store)
     assert "hunter2" not in repr(store)
     assert store.engine.url.password == "hunter2"
+
+
+class _Interrupting:
+    """A value that a signal interrupts on its way into the database."""
+
+    def __conform__(self, _protocol: object) -> str:
+        raise KeyboardInterrupt
+
+
+def test_interrupted_statement_keeps_no_writer_waiting(sqlite_url: str) -> None:
+    """Also as long as the interrupt's traceback knows the cursor, as it does while the end of the run is noted."""
+    engine = open_database(sqlite_url, sqlite_wait_seconds=0.1)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE numbers (number)")
+    with pytest.raises(KeyboardInterrupt) as interrupt, engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO numbers VALUES (?)", [(1,), (_Interrupting(),)])
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO numbers VALUES (2)")
+        assert connection.exec_driver_sql("SELECT number FROM numbers").scalars().all() == [2]
+    assert interrupt.traceback
+    engine.dispose()

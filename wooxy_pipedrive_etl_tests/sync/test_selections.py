@@ -109,8 +109,9 @@ def test_nothing_is_asked_of_pipedrive_where_all_is_stored(acme: Connected) -> N
     acme.account.delete_organization(lost)
     acme.sync()
     acme.server.clear_requests()
-    for products in ([LIST], ["contact_plan"], ["variable_matches"]):
-        _run(acme, products)
+    alone: tuple[Product, ...] = (LIST, "contact_plan", "variable_matches")
+    for product in alone:
+        _run(acme, [product])
     assert acme.requests() == []
 
 
