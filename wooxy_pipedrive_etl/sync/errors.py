@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from wooxy_pipedrive_etl.contact_list import ListError
-from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
+from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, PipedriveError
 from wooxy_pipedrive_etl.store.errors import StoreError
 
