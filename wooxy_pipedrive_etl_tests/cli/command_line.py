@@ -54,6 +54,11 @@ class CommandLine:
             **self.variables,
         }
 
+    @property
+    def full_environment(self) -> dict[str, str]:
+        """For a process of its own."""
+        return {**os.environ, **self.environment}
+
     def __call__(self, *arguments: str, stdin: bytes = b"") -> Ended:
         """In this process."""
         out, err = io.StringIO(), io.StringIO()
@@ -77,7 +82,7 @@ class CommandLine:
         """In a process of its own."""
         ended = subprocess.run(
             [PROGRAM, *arguments],
-            env={**os.environ, **self.environment, **variables},
+            env={**self.full_environment, **variables},
             capture_output=True,
             encoding="utf-8",
             timeout=120,
