@@ -1,4 +1,8 @@
-"""The command line: `wooxy-pipedrive`. Reads arguments and prints; what is done is done elsewhere."""
+"""The command line: `wooxy-pipedrive`. Reads arguments and prints; what is done is done elsewhere.
+
+Each command imports what it needs by itself: whoever asks for help or for the status need not wait until pandas,
+Dagster or a web server is loaded.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
-from wooxy_pipedrive_etl.sync import accounts, contacts_export, matching, progress, status, webhooks
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, Stopped, SyncError
+from wooxy_pipedrive_etl.terminal import (
+    FileUnusable,
+    is_standard,
+    prepare,
+    private_file,
+    read_text,
+    say,
+    typed_text,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from wooxy_pipedrive_etl.store import Store
+    from wooxy_pipedrive_etl.sync.matching import ImportReport
 
 app = typer.Typer(
     name="wooxy-pipedrive",
@@ -49,10 +63,10 @@ class ContactFormat(StrEnum):
     json = "json"
 
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.", callback=typed_text)]
 
-# Where there is no screen, a line has the width of what is in it.
-_out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 250)
+# How wide a table may be where there is no screen.
+_WIDTH = 250
 # How many lines of a kind are enough for a glance.
 _SHOWN = 5
 _DOTS = {"green": "[green]● green[/]", "gray": "[bright_black]○ gray[/]", "red": "[red]✗ red[/]"}
@@ -60,21 +74,55 @@ _DOTS = {"green": "[green]● green[/]", "gray": "[bright_black]○ gray[/]", "r
 
 def main() -> None:
     """The program's entry: errors in one sentence on stderr, exit code 0 only on success."""
+    prepare()
     try:
         app(prog_name="wooxy-pipedrive")
-    except Stopped as error:
-        # As a shell says of a program that a signal ended.
-        _fail(str(error), 128 + error.signal_number)
-    except EXPECTED_ERRORS as error:
-        _fail(str(error))
-    except DATABASE_ERRORS as error:
-        _fail(database_sentence(error))
     except KeyboardInterrupt:
         _fail("Stopped.", 130)
     except BrokenPipeError:
         # Whoever read our output (`| head`) has gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        sentence = _sentence_of(error)
+        if sentence is None:
+            raise
+        _fail(sentence, _exit_code(error))
+
+
+def _sentence_of(error: Exception) -> str | None:
+    """What to tell of an error that is no defect."""
+    from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
+    from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
+
+    if isinstance(error, (FileUnusable, *EXPECTED_ERRORS)):
+        return str(error)
+    return database_sentence(error) if isinstance(error, DATABASE_ERRORS) else None
+
+
+def _exit_code(error: Exception) -> int:
+    """As a shell says of a program that a signal ended, or 1."""
+    from wooxy_pipedrive_etl.sync.errors import Stopped
+
+    return 128 + error.signal_number if isinstance(error, Stopped) else 1
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        say(f"wooxy-pipedrive {version('wooxy-pipedrive-etl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """The options of the top level."""
 
 
 @app.command()
@@ -104,6 +152,10 @@ def connect(
     ] = False,
 ) -> None:
     """Connect a Pipedrive account with a Wooxy domain."""
+    from wooxy_pipedrive_etl.store import Store
+    from wooxy_pipedrive_etl.sync import accounts, webhooks
+    from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, SyncError
+
     if webhook_url is not None:
         # A slip is told before anything is done.
         webhooks.subscription_url(webhook_url, name)
@@ -122,14 +174,14 @@ def connect(
         on_delete=on_delete.value,
         allow_lost_fields=allow_lost_fields,
     )
-    _out.print(f"Connected {name} with {account.company_name} ({record.api_url}) for {domain}.", markup=False)
+    say(f"Connected {name} with {account.company_name} ({record.api_url}) for {domain}.")
     if not account.is_admin:
-        _out.print("The token's user is no admin: persons that the user may not see will not be in the list.")
+        say("The token's user is no admin: persons that the user may not see will not be in the list.")
     if record.state == "draft":
-        _out.print(f"Next: wooxy-pipedrive match {name} --export FILE, look it through, then --import FILE.")
+        say(f"Next: wooxy-pipedrive match {name} --export FILE, look it through, then --import FILE.")
     if webhook_url is not None:
         try:
-            _out.print(webhooks.register(store, name, webhook_url).message, markup=False)
+            say(webhooks.register(store, name, webhook_url).message)
         except EXPECTED_ERRORS as error:
             raise SyncError(
                 f"{name} is connected, but its webhook was not registered, so it will be synced by polling: {error} "
@@ -144,10 +196,18 @@ def match(
         bool, typer.Option("--show", help="Print the Match variables table (the default).")
     ] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", help="Write the matching to a YAML file.")
+        Path | None,
+        typer.Option(
+            "--export", metavar="FILE", help="Write the matching to a YAML file (-: standard output)."
+        ),
     ] = None,
     import_: Annotated[
-        Path | None, typer.Option("--import", help="Confirm the matching of a YAML file: the Import button.")
+        Path | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Confirm the matching of a YAML file (-: standard input): the Import button.",
+        ),
     ] = None,
     suggest: Annotated[bool, typer.Option("--suggest", help="Use all suggestions, as a draft.")] = False,
     ignore_empty: Annotated[
@@ -158,27 +218,34 @@ def match(
     ] = None,
 ) -> None:
     """See, suggest, export or import which Pipedrive variable feeds which Wooxy variable."""
+    from wooxy_pipedrive_etl.store import Store
+    from wooxy_pipedrive_etl.sync import matching
+    from wooxy_pipedrive_etl.sync.errors import SyncError
+
     if import_ is not None and (export is not None or suggest):
         raise SyncError("--import stands alone: import the file first, then export or suggest.")
     store = Store.open()
     if import_ is not None:
-        report = matching.import_matching(store, name, _read_text(import_), ignore_empty)
+        report = matching.import_matching(store, name, read_text(import_), ignore_empty)
         _print_import(name, report)
     elif ignore_empty is not None:
         matching.set_ignore_empty_values(store, name, ignore_empty)
-        _out.print(
-            "Empty values " + ("leave stored ones as they are." if ignore_empty else "empty stored ones.")
+        say(
+            "Empty values " + ("leave stored ones as they are." if ignore_empty else "empty stored ones."),
+            beside=export,
         )
     if suggest:
         count = matching.suggest_matching(store, name)
-        _out.print(
-            f"{count} suggestions used, in a draft; nothing is imported until you confirm with --import."
+        say(
+            f"{count} suggestions used, in a draft; nothing is imported until you confirm with --import.",
+            beside=export,
         )
     if export is not None:
-        _write_text(export, matching.export_matching(store, name))
-        _out.print(f"Wrote the matching to {export}.", markup=False)
+        write_text(export, matching.export_matching(store, name))
+        if not is_standard(export):
+            say(f"Wrote the matching to {export}.")
     if show or not (import_ or export or ignore_empty is not None):
-        _print_matching(store, name)
+        _print_matching(store, name, beside=export)
 
 
 @app.command()
@@ -201,10 +268,12 @@ def sync(
     ] = False,
 ) -> None:
     """Run the sync now: the persons that changed, or every person if there was no run yet."""
+    from wooxy_pipedrive_etl.sync.errors import SyncError
+
     if full and remap:
         raise SyncError("Choose --full or --remap, not both.")
-    # Dagster takes a second to load, which the other commands need not wait for.
     from wooxy_pipedrive_etl.orchestration.launch import run_sync
+    from wooxy_pipedrive_etl.store import Store
 
     store = Store.open()
     with _progress():
@@ -222,16 +291,20 @@ def sync(
 @app.command(name="status")
 def status_(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One connection; all without it.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One connection; all without it.", callback=typed_text),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """How the connections stand."""
+    from wooxy_pipedrive_etl.store import Store
+    from wooxy_pipedrive_etl.sync import status
+
     found = status.statuses(Store.open(), name)
     if as_json:
         _print_json(found)
     elif not found:
-        _out.print("There is no connection yet; see wooxy-pipedrive connect --help.")
+        say("There is no connection yet; see wooxy-pipedrive connect --help.")
     for row in [] if as_json else found:
         _print_status(row)
 
@@ -242,36 +315,39 @@ def contacts(
     format: Annotated[
         ContactFormat, typer.Option("--format", help="How to print them.")
     ] = ContactFormat.table,
-    output: Annotated[Path | None, typer.Option("--output", help="A file instead of the screen.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="A file instead of the screen (-: standard output)."),
+    ] = None,
 ) -> None:
     """The Default Contact List."""
+    from wooxy_pipedrive_etl.store import Store
+    from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
+
     store = Store.open()
-    try:
-        if output is None:
-            contacts_export.write_contacts(store, name, format.value, sys.stdout)
-        else:
-            with output.open("w", encoding="utf-8", newline="") as file:
-                contacts_export.write_contacts(store, name, format.value, file)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise SyncError(f"{output} can't be written ({error.strerror}).") from None
+    with private_file(output) as file:
+        write_contacts(store, name, format.value, file)
 
 
 @app.command()
 def issues(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """What was not written, and why, as of the last run."""
+    from wooxy_pipedrive_etl.store import Store
+    from wooxy_pipedrive_etl.sync import status
+
     found = status.standing_issues(Store.open(), name)
     if as_json:
         _print_json(found)
         return
     if not found:
-        _out.print("No issues: everything was written.")
+        say("No issues: everything was written.")
         return
+    from rich.table import Table
+
     table = Table("person", "kind", "reason", "variable", "message", box=None)
     for issue in found:
-        table.add_row(*("" if issue[key] is None else str(issue[key]) for key in issue))
-    _out.print(table)
+        table.add_row(*("" if issue[key] is None else _escaped(str(issue[key])) for key in issue))
+    _console().print(table)
 
 
 @app.command()
@@ -280,10 +356,13 @@ def disconnect(
     forget: Annotated[bool, typer.Option("--forget", help="Remove everything of it but the list.")] = False,
 ) -> None:
     """Stop syncing a connection; the list stays."""
+    from wooxy_pipedrive_etl.store import Store
+    from wooxy_pipedrive_etl.sync import accounts
+
     left = accounts.disconnect(Store.open(), name, forget=forget)
-    _out.print(f"Disconnected {name}; its list stays as it is.")
+    say(f"Disconnected {name}; its list stays as it is.")
     if left is not None:
-        _out.print(left, markup=False)
+        say(left)
 
 
 @app.command()
@@ -301,6 +380,10 @@ def webhook(
 
     Without an option it is looked for in Pipedrive, and registered again if Pipedrive has dropped it.
     """
+    from wooxy_pipedrive_etl.store import Store
+    from wooxy_pipedrive_etl.sync import status, webhooks
+    from wooxy_pipedrive_etl.sync.errors import SyncError
+
     if url is not None and remove:
         raise SyncError("Choose --url or --remove, not both.")
     store = Store.open()
@@ -312,7 +395,7 @@ def webhook(
         found = webhooks.look_after(store, name)
     if found.state == "unavailable":
         raise SyncError(found.message)
-    _out.print(f"{found.message} (Checked just now.)", markup=False)
+    say(f"{found.message} (Checked just now.)")
     _print_webhook_calls(status.webhook_calls(store, name))
 
 
@@ -325,12 +408,12 @@ def serve(
 
     It speaks http: let a web server that has a certificate pass https://YOUR-HOST/ on to it.
     """
-    # The web server takes a moment to load, which the other commands need not wait for.
+    from wooxy_pipedrive_etl.store import Store
     from wooxy_pipedrive_etl.web.server import serve as serve_web
 
     store = Store.open()
     try:
-        serve_web(store, host, port, lambda sentence: _out.print(sentence, markup=False))
+        serve_web(store, host, port, say)
     finally:
         store.close()
 
@@ -348,7 +431,7 @@ def sandbox(
     from wooxy_pipedrive_etl.demo import serve_sandbox
     from wooxy_pipedrive_etl.sandbox import FaultMix
 
-    serve_sandbox(port, persons, _out.print, FaultMix(fault_rate, seed=fault_seed))
+    serve_sandbox(port, persons, say, FaultMix(fault_rate, seed=fault_seed))
 
 
 @app.command()
@@ -363,7 +446,7 @@ def demo(
     from wooxy_pipedrive_etl.demo import run_demo
 
     with _progress():
-        run_demo(once=once, port=port, persons=persons, say=_out.print)
+        run_demo(once=once, port=port, persons=persons, say=say)
 
 
 @contextmanager
@@ -372,6 +455,11 @@ def _progress() -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from wooxy_pipedrive_etl.sync import progress
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
@@ -398,24 +486,27 @@ def _print_report(report: dict[str, Any], *, dry_run: bool) -> None:
         "dropped_values",
     )
     counts = ", ".join(f"{report[name]} {name.replace('_', ' ')}" for name in names)
-    _out.print(f"{would} {counts}.", markup=False)
-    _out.print(
+    say(f"{would} {counts}.")
+    say(
         f"{report['fetched']} persons, {report['requests']} requests, {report['tokens_used']} tokens.",
-        markup=False,
     )
 
 
-def _print_import(name: str, report: matching.ImportReport) -> None:
-    _out.print(f"Imported: {report.matched} variables are matched.")
+def _print_import(name: str, report: ImportReport) -> None:
+    say(f"Imported: {report.matched} variables are matched.")
     for old, new in report.renamed:
-        _out.print(f"Renamed {old} to {new}.", markup=False)
+        say(f"Renamed {old} to {new}.")
     if report.added:
-        _out.print(f"Added to the list: {', '.join(report.added)}.", markup=False)
+        say(f"Added to the list: {', '.join(report.added)}.")
     if report.changed:
-        _out.print(f"Next: wooxy-pipedrive sync {name}", markup=False)
+        say(f"Next: wooxy-pipedrive sync {name}")
 
 
-def _print_matching(store: Store, name: str) -> None:
+def _print_matching(store: Store, name: str, *, beside: Path | None = None) -> None:
+    from rich.table import Table
+
+    from wooxy_pipedrive_etl.sync import matching, status
+
     rows, current = matching.show_matching(store, name)
     (standing,) = status.statuses(store, name)
     waiting = {field["pipedrive"] for field in standing["fields_waiting"]}
@@ -432,84 +523,84 @@ def _print_matching(store: Store, name: str) -> None:
             row["format"],
             _escaped(row["reason"]),
         )
-    _out.print(table)
-    _out.print(
-        "Empty values " + ("are ignored." if current.ignore_empty_values else "overwrite stored ones.")
+    _console(beside).print(table)
+    say(
+        "Empty values " + ("are ignored." if current.ignore_empty_values else "overwrite stored ones."),
+        beside=beside,
     )
-    _print_schema(standing, "")
+    _print_schema(standing, "", beside=beside)
 
 
 def _print_status(row: dict[str, Any]) -> None:
-    _out.print(f"{row['name']}: {row['state']}, {row['domain']}, {row['contacts']} contacts", markup=False)
-    _out.print(f"  list: {row['list_table']}", markup=False)
+    say(f"{row['name']}: {row['state']}, {row['domain']}, {row['contacts']} contacts")
+    say(f"  list: {row['list_table']}")
     if row["access_lost"] is not None:
-        _out.print(
+        say(
             f"  Pipedrive lets it in no more (access {row['access_lost']}): allow the app again in the browser, "
             f"Integrations > {row['name']} > Allow again",
-            markup=False,
         )
     if row["paused"]:
-        _out.print("  paused: no run starts by itself")
+        say("  paused: no run starts by itself")
     last = row["last_run"]
     if last is None:
-        _out.print("  no run yet")
+        say("  no run yet")
     else:
         counts = ", ".join(
             f"{last[n]} {n}" for n in ("created", "updated", "unchanged", "deleted", "rejected")
         )
-        _out.print(
-            f"  last run: {last['kind']} of {last['started_at']}, {last['state']}: {counts}", markup=False
-        )
+        say(f"  last run: {last['kind']} of {last['started_at']}, {last['state']}: {counts}")
         if last["message"]:
-            _out.print(f"  {last['message']}", markup=False)
+            say(f"  {last['message']}")
     newest = row["newest_run"]
     if newest is not None and newest["state"] in ("partial", "dry_run"):
         what = "partial run" if newest["state"] == "partial" else "dry run"
         said = f": {newest['message']}" if newest["message"] else ""
-        _out.print(f"  since then: a {what} of {newest['started_at']}{said}", markup=False)
+        say(f"  since then: a {what} of {newest['started_at']}{said}")
     if row["daily_tokens_left"] is not None:
-        budget = row["budget"]
-        _out.print(
-            f"  tokens left today: {budget['left']} of {budget['limit']} (as of {budget['noted_at']}), "
-            f"{budget['reserve']} of them in reserve"
-        )
+        say(f"  {_tokens_left(row['budget'])}")
     if row["state"] == "active":
         estimates = row["budget"]["next_run_estimates"]
-        _out.print(
+        say(
             f"  a run of changes will use about {estimates['changes']} tokens, a full one {estimates['full']}"
         )
     if row["webhook"]["url"] is not None:
         state = "registered" if row["webhook"]["registered"] else "not registered, synced by polling"
-        _out.print(f"  webhook: {row['webhook']['url']} ({state})", markup=False)
+        say(f"  webhook: {row['webhook']['url']} ({state})")
     if row["hints_waiting"]:
-        _out.print(f"  persons that webhooks named and no run has looked after yet: {row['hints_waiting']}")
+        say(f"  persons that webhooks named and no run has looked after yet: {row['hints_waiting']}")
     _print_schema(row, "  ")
 
 
-def _print_schema(row: dict[str, Any], indent: str) -> None:
+def _tokens_left(budget: dict[str, Any]) -> str:
+    of = "" if budget["limit"] is None else f" of {budget['limit']}"
+    reserve = "" if budget["reserve"] is None else f", {budget['reserve']} of them in reserve"
+    if budget["noted_at"] is None:
+        return f"tokens left: {budget['left']}{of} (it is not known as of when){reserve}"
+    return f"tokens left today: {budget['left']}{of} (as of {budget['noted_at']}){reserve}"
+
+
+def _print_schema(row: dict[str, Any], indent: str, *, beside: Path | None = None) -> None:
     """What changed in Pipedrive's fields of late, and what of it waits for a person."""
     for change in row["schema_changes"][:_SHOWN]:
-        _out.print(f"{indent}{change['recorded_at']} {change['message']}", markup=False)
+        say(f"{indent}{change['recorded_at']} {change['message']}", beside=beside)
     waiting, red = row["fields_waiting"], row["red_rows"]
     if waiting:
         labels = ", ".join(field["label"] for field in waiting[:_SHOWN])
         more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
-        _out.print(f"{indent}new, not imported until you match and import them: {labels}{more}", markup=False)
+        say(f"{indent}new, not imported until you match and import them: {labels}{more}", beside=beside)
     for field in red[:_SHOWN]:
-        _out.print(f"{indent}red, feeds nothing: {field['label']}. {field['reason']}", markup=False)
+        say(f"{indent}red, feeds nothing: {field['label']}. {field['reason']}", beside=beside)
     if len(red) > _SHOWN:
-        _out.print(f"{indent}and {len(red) - _SHOWN} more red rows", markup=False)
+        say(f"{indent}and {len(red) - _SHOWN} more red rows", beside=beside)
 
 
 def _print_webhook_calls(came: dict[str, Any]) -> None:
     last = f", the last at {came['last_event_at']}" if came["last_event_at"] else ""
-    _out.print(f"Events so far: {came['accepted']}{last}.")
+    say(f"Events so far: {came['accepted']}{last}.")
     if came["overflowed"]:
-        _out.print(
-            f"{came['overflowed']} more were not noted, because too many were waiting; runs find them."
-        )
+        say(f"{came['overflowed']} more were not noted, because too many were waiting; runs find them.")
     if came["malformed"]:
-        _out.print(f"{came['malformed']} calls were no events of persons and were refused.")
+        say(f"{came['malformed']} calls were no events of persons and were refused.")
 
 
 def _print_json(value: Any) -> None:
@@ -523,19 +614,12 @@ def _escaped(text: str | None) -> str:
     return escape(text or "")
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SyncError(f"{path} can't be read ({reason}).") from None
+def _console(beside: Path | None = None) -> Console:
+    """For tables; where there is no screen, a line has the width of what is in it. `beside`: as of `say`."""
+    from rich.console import Console
 
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SyncError(f"{path} can't be written ({error.strerror}).") from None
+    stream = sys.stderr if is_standard(beside) else sys.stdout
+    return Console(file=stream, soft_wrap=True, highlight=False, width=None if stream.isatty() else _WIDTH)
 
 
 def _fail(message: str, code: int = 1) -> None:

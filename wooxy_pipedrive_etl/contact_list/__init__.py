@@ -4,14 +4,20 @@ Knows nothing of Pipedrive: it is handed mapped contacts. A run goes begin_stage
 fit), load_stage (batch by batch), make_plan, apply_plan, drop_plan; a dry run leaves out apply_plan.
 """
 
-from .apply import AppliedCounts, apply_plan
-from .columns import BUILT_IN, Variable
-from .contact_list import ContactList
-from .drafted import DraftedList
-from .errors import ListError
-from .issues import plan_issues, plan_sample
-from .plan import ListSettings, PlanSummary, make_plan
-from .stage import begin_stage, drop_plan, drop_stage, load_stage
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .apply import AppliedCounts, apply_plan
+    from .columns import BUILT_IN, Variable
+    from .contact_list import ContactList
+    from .drafted import DraftedList
+    from .errors import ListError
+    from .issues import plan_issues, plan_sample
+    from .plan import ListSettings, PlanSummary, make_plan
+    from .stage import begin_stage, drop_plan, drop_stage, load_stage
 
 __all__ = [
     "BUILT_IN",
@@ -31,3 +37,29 @@ __all__ = [
     "plan_issues",
     "plan_sample",
 ]
+
+# Where each of them is: loaded when it is asked for, since most of who takes a part does not need what the others load.
+_MODULES = {
+    "AppliedCounts": "apply",
+    "apply_plan": "apply",
+    "BUILT_IN": "columns",
+    "Variable": "columns",
+    "ContactList": "contact_list",
+    "DraftedList": "drafted",
+    "ListError": "errors",
+    "plan_issues": "issues",
+    "plan_sample": "issues",
+    "ListSettings": "plan",
+    "PlanSummary": "plan",
+    "make_plan": "plan",
+    "begin_stage": "stage",
+    "drop_plan": "stage",
+    "drop_stage": "stage",
+    "load_stage": "stage",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

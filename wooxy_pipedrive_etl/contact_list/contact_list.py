@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from wooxy_pipedrive_etl.store import tables
 
@@ -18,9 +16,23 @@ from . import dialects
 from .columns import BUILT_IN, CUSTOM_TYPES, MAX_COLUMNS, check_custom_name, sql_type, storage
 from .errors import ListError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _TABLE = "default_contact_list"
 _MAX_SLUG = 50
 _READ_BATCH = 2000
+
+
+class ListVariable(NamedTuple):
+    """A variable of the list, built-in or custom. `created_by_sync`: so an Import may rename it."""
+
+    name: str
+    type: str
+    format: str
+    built_in: bool
+    targetable: bool
+    created_by_sync: bool
 
 
 @dataclass(frozen=True)
@@ -73,12 +85,19 @@ class ContactList:
         return self.table(stored)
 
     def variables(self, connection: sa.Connection) -> pd.DataFrame:
-        """`list_variables`: name, type, format (str), built_in, targetable, created_by_sync (bool); in column order,
-        as the table really is. A custom column of another type than text or timestamp is not targetable."""
+        """`list_variables`: `variable_rows` as a dataframe, name, type and format of dtype object."""
+        import pandas as pd
+
+        rows = pd.DataFrame(self.variable_rows(connection), columns=ListVariable._fields)
+        return rows.astype({"name": object, "type": object, "format": object})
+
+    def variable_rows(self, connection: sa.Connection) -> list[ListVariable]:
+        """The variables in column order, as the table really is. A custom column of another type than text or timestamp
+        is not targetable."""
         stored = self.stored(connection)
         created = self._created(connection)
         rows = [
-            (variable.name, variable.type, variable.format, True, variable.targetable, False)
+            ListVariable(variable.name, variable.type, variable.format, True, variable.targetable, False)
             for variable in BUILT_IN
             if variable.name in stored
         ]
@@ -88,9 +107,8 @@ class ContactList:
                 continue
             targetable = stores in CUSTOM_TYPES.values()
             format = "DateTime" if stores in ("date", "datetime") else "String"
-            rows.append((name, stores or "text", format, False, targetable, name in created))
-        names = ["name", "type", "format", "built_in", "targetable", "created_by_sync"]
-        return pd.DataFrame(rows, columns=names).astype({"name": object, "type": object, "format": object})
+            rows.append(ListVariable(name, stores or "text", format, False, targetable, name in created))
+        return rows
 
     def add_variable(self, connection: sa.Connection, name: str, format: str) -> None:
         """A new custom variable; format String or DateTime. Raises ListError if it can't be."""
@@ -259,6 +277,9 @@ def _place(connection: sa.Connection, domain: str) -> tuple[str | None, str]:
 
 
 def _slug(domain: str) -> str:
+    # A new domain is rare, and loading PostgreSQL's dialect takes time.
+    from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
+
     slug = re.sub(r"[^a-z0-9]+", "_", domain.lower())[:_MAX_SLUG]
     # So that nobody has to quote it, and PostgreSQL keeps all names with pg_ for itself.
     if slug[:1].isdigit() or slug.startswith("pg_") or slug == "information_schema" or slug in RESERVED_WORDS:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import REGCLASS
 
 _POSTGRES_STORAGE = {
     "text": "text",
@@ -105,6 +104,9 @@ def next_contact_id(connection: sa.Connection, table: sa.Table) -> sa.ColumnElem
     last = connection.exec_driver_sql(
         f"SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {sequence}"  # noqa: S608
     ).scalar_one()
+    # Only here, since SQLite's users would wait for it.
+    from sqlalchemy.dialects.postgresql import REGCLASS
+
     numbers = sa.cast(sequence, REGCLASS)
     if highest > last:
         connection.execute(sa.select(sa.func.setval(numbers, highest)))

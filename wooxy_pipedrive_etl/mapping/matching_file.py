@@ -15,6 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.mapping.matching import FORMATS, Matching, auto_match, check_matching
 
 # Some thousand variables; a larger file is not a matching.
@@ -30,14 +31,6 @@ _TYPE_NAMES = {
     "boolean": "true or false",
     "null": "null",
 }
-
-
-class MatchingFileError(ValueError):
-    """A file that is not a matching that can be imported. `errors`: one sentence each, in the file's order."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
 
 
 def matching_schema() -> dict[str, Any]:

@@ -6,9 +6,11 @@ A kind says how a raw value is read (`values.py`); several of Pipedrive's field 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The catalogue and the docs spell some system fields in other ways than the record does
 # (API facts, sections 1.4 and 2.1); the record's name is the key.
@@ -84,7 +86,20 @@ PARTS: dict[str, tuple[str | None, ...]] = {
 # Labels go into messages and files, which can't hold these.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]+")
 
-_COLUMNS = ("key", "label", "field_code", "part", "field_type", "kind", "is_custom_field", "options")
+_FIELD_COLUMNS = ("field_code", "field_name", "field_type", "is_custom_field", "options")
+
+
+class VariableRow(NamedTuple):
+    """A variable, as `pipedrive_variables` describes its columns."""
+
+    key: str
+    label: str
+    field_code: str
+    part: str | None
+    field_type: str
+    kind: str
+    is_custom_field: bool
+    options: list[Any] | None
 
 
 def pipedrive_variables(fields: pd.DataFrame) -> pd.DataFrame:
@@ -100,12 +115,24 @@ def pipedrive_variables(fields: pd.DataFrame) -> pd.DataFrame:
     * field_type: as in the catalogue; kind: how its values are read
     * options: list or None
     """
-    rows: list[tuple[Any, ...]] = []
-    seen: set[str] = set()
-    columns = (
-        fields[name] for name in ("field_code", "field_name", "field_type", "is_custom_field", "options")
+    # Whoever has plain rows takes `variable_rows`, and need not wait until pandas is loaded.
+    import pandas as pd
+
+    rows = variable_rows(zip(*(fields[name] for name in _FIELD_COLUMNS), strict=True))
+    return pd.DataFrame(
+        {
+            name: pd.Series([row[i] for row in rows], dtype=bool if name == "is_custom_field" else object)
+            for i, name in enumerate(VariableRow._fields)
+        }
     )
-    for code, name, field_type, is_custom, raw_options in zip(*columns, strict=True):
+
+
+def variable_rows(fields: Iterable[tuple[str, Any, str, bool, Any]]) -> list[VariableRow]:
+    """What `pipedrive_variables` gives, as plain rows. `fields`: of each field_code, field_name, field_type,
+    is_custom_field and options."""
+    rows: list[VariableRow] = []
+    seen: set[str] = set()
+    for code, name, field_type, is_custom, raw_options in fields:
         field_code = code if is_custom else RECORD_NAMES.get(code, code)
         if field_code in seen or _is_left_out(field_code, field_type, bool(is_custom)):
             continue
@@ -116,13 +143,8 @@ def pipedrive_variables(fields: pd.DataFrame) -> pd.DataFrame:
         for part in PARTS.get(kind, (None,)):
             key = field_code if part is None else f"{field_code}/{part}"
             label = field_name if part is None else f"{field_name}/{_part_label(part)}"
-            rows.append((key, label, field_code, part, field_type, kind, bool(is_custom), options))
-    return pd.DataFrame(
-        {
-            name: pd.Series([row[i] for row in rows], dtype=bool if name == "is_custom_field" else object)
-            for i, name in enumerate(_COLUMNS)
-        }
-    )
+            rows.append(VariableRow(key, label, field_code, part, field_type, kind, bool(is_custom), options))
+    return rows
 
 
 def _is_left_out(field_code: str, field_type: str, is_custom: bool) -> bool:

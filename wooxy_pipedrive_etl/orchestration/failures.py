@@ -20,9 +20,9 @@ def as_failure() -> Iterator[None]:
     """Turns what may go wrong in a run into a `Failure` with its sentence."""
     try:
         yield
-    except (*EXPECTED_ERRORS, *DATABASE_ERRORS) as error:
-        if was_stopped(error):
-            # The driver complains of a statement that was broken off. Dagster knows by the cause what to call the run.
+    except Exception as error:
+        # The driver complains of a statement that a signal broke off; Dagster knows by the cause what to call the run.
+        if was_stopped(error) or not isinstance(error, EXPECTED_ERRORS + DATABASE_ERRORS):
             raise
         failure = dg.Failure(sentence_of(error), allow_retries=False)
     else:

@@ -6,16 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import psycopg
 import sqlalchemy as sa
-from psycopg.types.string import ByteaBinaryLoader
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 from .database import hide_values
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # No database stores the one, and neither is text in UTF-8 with the others.
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -67,6 +66,10 @@ def rows_with_bytes(
     """The rows of a query and, as their last column, a long text as bytes in UTF-8: for who decodes it anyway, so that
     the driver need not make a str of it before. Raises SQLAlchemy's errors."""
     if connection.dialect.name == "postgresql":
+        # Only PostgreSQL's users need its driver.
+        import psycopg
+        from psycopg.types.string import ByteaBinaryLoader
+
         # Another type than that of the long text, which is the only one that comes as bytes.
         others = [
             sa.cast(each, sa.String) if isinstance(each.type, sa.Text) else each
@@ -84,6 +87,8 @@ def rows_with_bytes(
 @contextmanager
 def _told_by_sqlalchemy(statement: str) -> Iterator[None]:
     """Errors of what the driver is told directly come as SQLAlchemy's, and tell no values."""
+    import psycopg
+
     try:
         yield
     except psycopg.Error as error:
@@ -99,6 +104,8 @@ def among(
     looked for."""
     listed = ",".join(map(str, ids))
     if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
         return column == sa.any_(sa.cast(sa.literal(f"{{{listed}}}"), postgresql.ARRAY(sa.BigInteger)))
     values = sa.func.json_each(f"[{listed}]").table_valued("value")
     return column.in_(sa.select(values.c.value))

@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
 from .bulk import copy_into, storable
 
-FIELD_COLUMNS = [
-    "field_code",
-    "field_name",
-    "field_type",
-    "is_custom_field",
-    "is_optional_response_field",
-    "options",
-]
+if TYPE_CHECKING:
+    # Imported where dataframes are made: what only looks need not wait for it.
+    import pandas as pd
+
+
+class FieldRow(NamedTuple):
+    """A field of the catalogue. `options`: a list of {id, label, gone?}, or None."""
+
+    field_code: str
+    field_name: str
+    field_type: str
+    is_custom_field: bool
+    is_optional_response_field: bool
+    options: list[dict[str, Any]] | None
+
+
+FIELD_COLUMNS = list(FieldRow._fields)
 
 
 class SchemaChange(NamedTuple):
@@ -38,17 +46,26 @@ def read_fields(connection: sa.Connection, connection_id: int, *, gone: bool = F
 
     `gone`: the fields that have gone from the catalogue instead of those that are in it.
     """
+    import pandas as pd
+
+    rows = field_rows(connection, connection_id, gone=gone)
+    frame = pd.DataFrame(rows, columns=FIELD_COLUMNS, dtype=object)
+    frame["options"] = pd.Series([row.options for row in rows], dtype=object)
+    return frame.astype({"is_custom_field": bool, "is_optional_response_field": bool})
+
+
+def field_rows(connection: sa.Connection, connection_id: int, *, gone: bool = False) -> list[FieldRow]:
+    """What `read_fields` gives, as plain rows."""
     table = tables.fields
     rows = connection.execute(
         sa.select(*(table.c[name] for name in FIELD_COLUMNS))
         .where(table.c.connection_id == connection_id, table.c.gone == gone)
         .order_by(table.c.position)
-    ).all()
-    frame = pd.DataFrame([tuple(row) for row in rows], columns=FIELD_COLUMNS, dtype=object)
-    frame["options"] = pd.Series(
-        [None if text is None else json.loads(text) for text in frame["options"]], dtype=object
     )
-    return frame.astype({"is_custom_field": bool, "is_optional_response_field": bool})
+    return [
+        FieldRow(code, name, type_, custom, optional, None if options is None else json.loads(options))
+        for code, name, type_, custom, optional, options in rows
+    ]
 
 
 def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFrame) -> list[SchemaChange]:
@@ -120,6 +137,8 @@ def save_names(
 
     Returns the ids of those that are new or have another name now.
     """
+    import pandas as pd
+
     table = tables.names
     known = read_names(connection, connection_id)[kind]
     cleaned = {entity_id: storable(name) for entity_id, name in names.items()}

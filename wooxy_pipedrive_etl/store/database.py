@@ -7,14 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from . import errors
 from .errors import StoreError
+
+if TYPE_CHECKING:
+    # Where it is needed to run, it is imported there: most of what only looks at SQLite is done before it is loaded.
+    import psycopg
 
 # How long a writer waits for another one on SQLite, which knows a single writer at a time, unless it says otherwise.
 _SQLITE_WAIT_SECONDS = 120
@@ -43,20 +47,26 @@ def open_database(url: str, sqlite_wait_seconds: float | None = None) -> Engine:
     if nothing answers there.
     """
     parsed = _parse(url)
-    shown = parsed.set(query={}).render_as_string(hide_password=True)
     try:
         on_sqlite = parsed.get_backend_name() == "sqlite"
         engine = _sqlite(parsed, sqlite_wait_seconds) if on_sqlite else _postgresql(parsed)
         with engine.connect():
             pass
-    except (SQLAlchemyError, psycopg.Error, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        if parsed.password:
-            reason = reason.replace(str(parsed.password), "***")
-        raise DatabaseUnavailable(
-            f"The database {shown} can't be opened ({reason}); check WOOXY_PIPEDRIVE_DATABASE_URL."
-        ) from None
+    except (SQLAlchemyError, OSError) as error:
+        raise _unavailable(parsed, error) from None
+    except errors.DATABASE_ERRORS as error:
+        raise _unavailable(parsed, error) from None
     return engine
+
+
+def _unavailable(url: URL, error: Exception) -> DatabaseUnavailable:
+    shown = url.set(query={}).render_as_string(hide_password=True)
+    reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    if url.password:
+        reason = reason.replace(str(url.password), "***")
+    return DatabaseUnavailable(
+        f"The database {shown} can't be opened ({reason}); check WOOXY_PIPEDRIVE_DATABASE_URL."
+    )
 
 
 def _parse(url: str) -> URL:
@@ -86,6 +96,8 @@ def _parse(url: str) -> URL:
 
 
 def _postgresql(url: URL) -> Engine:
+    import psycopg
+
     engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
@@ -108,6 +120,8 @@ def _postgresql(url: URL) -> Engine:
 
 def hide_values(error: psycopg.Error) -> None:
     """Makes the error say what was refused without the rows that PostgreSQL quotes: these are people's data."""
+    import psycopg
+
     told = error.diag
     if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         where = filter(None, (told.table_name, told.column_name, told.constraint_name))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
-import psycopg
 from sqlalchemy.exc import DBAPIError
 
 
@@ -13,7 +13,17 @@ class StoreError(Exception):
 
 
 # What the drivers raise when the database itself is the trouble.
-DATABASE_ERRORS = (DBAPIError, psycopg.Error, sqlite3.Error)
+DATABASE_ERRORS: tuple[type[Exception], ...]
+
+
+def __getattr__(name: str) -> Any:
+    """DATABASE_ERRORS, made when it is asked for: loading PostgreSQL's driver takes half as long as SQLAlchemy, and
+    what only looks at SQLite needs it for nothing else."""
+    if name != "DATABASE_ERRORS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import psycopg
+
+    return DBAPIError, psycopg.Error, sqlite3.Error
 
 
 def database_sentence(error: Exception) -> str:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from .bulk import among
 from .database import open_database, reading
@@ -184,6 +183,9 @@ def _count(
     connection: sa.Connection, connection_id: int, *, last_event_at: datetime | None = None, **more: int
 ) -> tuple[int, int]:
     """Adds to the connection's counters, which stay locked until the transaction ends; returns newest and waiting."""
+    # Only those who write here need PostgreSQL's dialect, which SQLite's users would wait for.
+    from sqlalchemy.dialects import postgresql, sqlite
+
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     first = {name: more.get(name, 0) for name in _COUNTS}
     statement = insert(counters).values(connection_id=connection_id, last_event_at=last_event_at, **first)

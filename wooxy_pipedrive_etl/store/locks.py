@@ -6,13 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 from sqlalchemy.exc import DBAPIError
 
 from .connections import ConnectionRecord
 from .errors import StoreError
+
+if TYPE_CHECKING:
+    # Loading it takes time, asyncio's included, and only who holds or looks for a lock on SQLite needs it.
+    from filelock import FileLock
 
 # The first halves of the keys of PostgreSQL's advisory locks; the second is the connection's id.
 _WRITER_SPACE = 1_870_034
@@ -68,6 +72,8 @@ def _held(engine: sa.Engine, space: int, what: str, connection_id: int, *, wait:
                 with suppress(DBAPIError):
                     connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
     else:
+        from filelock import Timeout
+
         lock = _file_lock(engine, what, connection_id)
         try:
             lock.acquire(timeout=-1 if wait else _LOOK_SECONDS, poll_interval=_LOOK_SECONDS / 10)
@@ -88,6 +94,8 @@ def is_held(connection: sa.Connection, connection_id: int) -> bool:
             "AND classid::bigint = :space AND objid::bigint = :connection"
         )
         return bool(connection.scalar(held, {"space": _WRITER_SPACE, "connection": connection_id}))
+    from filelock import Timeout
+
     lock = _file_lock(connection.engine, "connection", connection_id)
     try:
         lock.acquire(timeout=0)
@@ -110,5 +118,7 @@ def sole_editor(connection: sa.Connection, record: ConnectionRecord) -> None:
 
 
 def _file_lock(engine: sa.Engine, what: str, connection_id: int) -> FileLock:
+    from filelock import FileLock
+
     database = Path(str(engine.url.database))
     return FileLock(database.with_name(f"{database.name}.{what}-{connection_id}.lock"))

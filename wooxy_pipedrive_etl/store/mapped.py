@@ -6,13 +6,15 @@ A run that maps a few persons anew replaces what is known of these; of all other
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
 from .bulk import among, copy_into
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BATCH = 5_000
 _TABLES = (tables.references, tables.mapping_issues)

@@ -5,25 +5,37 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
 
+if TYPE_CHECKING:
+    # Imported where dataframes are made: what only looks need not wait for it.
+    import pandas as pd
+
 COLUMNS = ["pipedrive", "label", "wooxy", "format", "field_type"]
+MatchingRow = tuple[str, str, str | None, str, str | None]
 
 
 @dataclass(frozen=True)
 class StoredMatching:
-    """`variables`: columns pipedrive, label (str), wooxy (str or None), format ("String" or "DateTime"), field_type
-    (str; None where it was not known when the row was stored), all object."""
+    """`rows`: of each variable pipedrive, label (str), wooxy (str or None), format ("String" or "DateTime"), field_type
+    (str; None where it was not known when the row was stored)."""
 
     revision: int
     ignore_empty_values: bool
-    variables: pd.DataFrame
+    rows: list[MatchingRow]
     confirmed_at: datetime | None
+
+    @cached_property
+    def variables(self) -> pd.DataFrame:
+        """The rows as a dataframe, all columns of dtype object."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=COLUMNS, dtype=object)
 
 
 def save_matching(
@@ -45,7 +57,7 @@ def save_matching(
     stored = StoredMatching(
         revision=(last or 0) + 1,
         ignore_empty_values=ignore_empty_values,
-        variables=_plain(variables),
+        rows=_plain(variables),
         confirmed_at=datetime.now(UTC).replace(tzinfo=None, microsecond=0) if confirmed else None,
     )
     connection.execute(
@@ -53,7 +65,7 @@ def save_matching(
             connection_id=connection_id,
             revision=stored.revision,
             ignore_empty_values=ignore_empty_values,
-            variables=json.dumps(stored.variables.to_dict("records")),
+            variables=json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in stored.rows]),
             confirmed_at=stored.confirmed_at,
         )
     )
@@ -86,12 +98,15 @@ def _read(
         revision=row.revision,
         ignore_empty_values=row.ignore_empty_values,
         # Rows stored before they had a field_type lack it.
-        variables=_plain(pd.DataFrame(json.loads(row.variables), columns=COLUMNS, dtype=object)),
+        rows=[
+            (each["pipedrive"], each["label"], each["wooxy"], each["format"], each.get("field_type"))
+            for each in json.loads(row.variables)
+        ],
         confirmed_at=row.confirmed_at,
     )
 
 
-def _plain(variables: pd.DataFrame) -> pd.DataFrame:
-    """The columns as object, a missing value or field_type as None: what reading gives back, too."""
-    columns = variables.reindex(columns=COLUMNS).reset_index(drop=True).astype(object)
-    return columns.where(columns.notna(), None)
+def _plain(variables: pd.DataFrame) -> list[MatchingRow]:
+    """A missing value, or a missing column field_type, as None: what reading gives back, too."""
+    columns = variables.reindex(columns=COLUMNS).astype(object)
+    return list(columns.where(columns.notna(), None).itertuples(index=False, name=None))

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
 from .bulk import among, copy_into
 from .errors import StoreError
 from .locks import is_held
+
+if TYPE_CHECKING:
+    # Imported where dataframes are made: what only looks need not wait for it.
+    import pandas as pd
 
 COUNTS = (
     "fetched",
@@ -320,6 +323,8 @@ def forget_pending_of(connection: sa.Connection, connection_id: int, person_ids:
 
 def add_missing_issues(connection: sa.Connection, connection_id: int, issues: pd.DataFrame) -> None:
     """Adds those of the issues that the run at hand does not have yet; two alike count as two."""
+    import pandas as pd
+
     pending = Counter(
         (issue["person_id"], issue["message"])
         for issue in read_issues(connection, connection_id, pending=True)

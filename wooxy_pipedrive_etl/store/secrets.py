@@ -9,15 +9,17 @@ import hmac
 import os
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING
 
 from .errors import StoreError
 
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
 KEY_VARIABLE = "WOOXY_PIPEDRIVE_KEY"
+_KEY_BYTES = 32
 
 
 class KeyUnusable(StoreError):
@@ -34,13 +36,22 @@ class SecretBox:
             master = base64.b64decode(key.strip(), altchars=b"-_", validate=True)
         except ValueError:
             master = b""
-        if len(master) != 32:
+        if len(master) != _KEY_BYTES:
             raise KeyUnusable(
                 f"The key is not 32 bytes in URL-safe base64; check {KEY_VARIABLE} or the key file."
             )
         self._master = master
-        self._fernet = Fernet(base64.urlsafe_b64encode(_derive(master, b"credentials")))
-        self._hash_key = _derive(master, b"phone numbers")
+
+    # Made when they are used: most of what opens the database has no secret to read, and need not load the library.
+    @cached_property
+    def _fernet(self) -> Fernet:
+        from cryptography.fernet import Fernet
+
+        return Fernet(base64.urlsafe_b64encode(_derive(self._master, b"credentials")))
+
+    @cached_property
+    def _hash_key(self) -> bytes:
+        return _derive(self._master, b"phone numbers")
 
     def __repr__(self) -> str:
         return "SecretBox(***)"
@@ -50,6 +61,8 @@ class SecretBox:
 
     def decrypt(self, encrypted: str) -> str:
         """Raises KeyUnusable if this is not the key that the secret was encrypted with."""
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._fernet.decrypt(encrypted.encode()).decode()
         except InvalidToken:
@@ -93,7 +106,7 @@ def _write_new_key(path: Path) -> None:
     descriptor, aside = tempfile.mkstemp(prefix="key.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
-            file.write(Fernet.generate_key() + b"\n")
+            file.write(base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)) + b"\n")
             file.flush()
             os.fsync(descriptor)
         with contextlib.suppress(FileExistsError):
@@ -103,6 +116,9 @@ def _write_new_key(path: Path) -> None:
 
 
 def _derive(master: bytes, purpose: bytes) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"wooxy_pipedrive_etl " + purpose).derive(
         master
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from . import tables
 
@@ -15,6 +14,9 @@ def get(connection: sa.Connection, name: str) -> str | None:
 
 def put_if_missing(connection: sa.Connection, name: str, value: str) -> bool:
     """Whether it was missing; of two who put it at once, one is told so."""
+    # Only those who write here need PostgreSQL's dialect, which SQLite's users would wait for.
+    from sqlalchemy.dialects import postgresql, sqlite
+
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(tables.settings).values(name=name, value=value).on_conflict_do_nothing()
     return connection.execute(statement).rowcount == 1

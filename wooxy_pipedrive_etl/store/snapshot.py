@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 import sqlalchemy as sa
 
 from . import tables
 from .bulk import among, copy_into, rows_with_bytes
+
+if TYPE_CHECKING:
+    # Where dataframes are made, pandas is imported there: counting persons need not wait for it.
+    import numpy as np
+    import pandas as pd
 
 _LANDED = ("person_id", "version", "raw")
 _HASHED_AT_ONCE = 2_047
@@ -24,6 +27,8 @@ def land_persons(connection: sa.Connection, connection_id: int, persons: pd.Data
     The newest version on the page wins, and the page over what was known; a row that says the same as before is
     not touched.
     """
+    import pandas as pd
+
     if persons.empty:
         return 0
     table = tables.snapshot
@@ -89,6 +94,8 @@ def read_persons(
 
 
 def _frame(rows: Sequence[Any]) -> pd.DataFrame:
+    import pandas as pd
+
     ids, versions, fingerprints, raws = zip(*rows, strict=True) if rows else ((), (), (), ())
     return pd.DataFrame(
         {
@@ -102,6 +109,9 @@ def _frame(rows: Sequence[Any]) -> pd.DataFrame:
 
 def persons_of(connection: sa.Connection, connection_id: int, ids: Sequence[int]) -> pd.DataFrame:
     """Those of the given persons that the snapshot has, gone or not; columns as `read_persons`."""
+    import numpy as np
+    import pandas as pd
+
     batches = read_persons(connection, connection_id, np.sort(np.array(ids, dtype=np.int64)), 1_000)
     return pd.concat([_frame([]), *batches], ignore_index=True)
 
@@ -132,6 +142,8 @@ def sample_persons(connection: sa.Connection, connection_id: int, size: int) -> 
 
 def missing_persons(connection: sa.Connection, connection_id: int, seen: np.ndarray) -> list[int]:
     """The persons of the snapshot that are not among `seen` (int64 ids), those marked gone before included."""
+    import numpy as np
+
     table = tables.snapshot
     known = np.fromiter(
         connection.scalars(
@@ -147,6 +159,8 @@ def missing_persons(connection: sa.Connection, connection_id: int, seen: np.ndar
 
 def update_times(connection: sa.Connection, connection_id: int) -> np.ndarray:
     """When the persons were updated, or else added: epoch seconds (int64), ascending."""
+    import numpy as np
+
     table = tables.snapshot
     versions = connection.scalars(
         sa.select(table.c.version).where(table.c.connection_id == connection_id, ~table.c.gone),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
-from wooxy_pipedrive_etl.pipedrive import Usage
 from wooxy_pipedrive_etl.pipedrive.endpoints import (
     CURRENT_USER,
     IDS_LIMIT,
@@ -20,12 +19,15 @@ from wooxy_pipedrive_etl.pipedrive.endpoints import (
     WEBHOOKS,
 )
 from wooxy_pipedrive_etl.store import tables
-from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, update_connection
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import count_persons
 
+from .attention import variables_of
 from .errors import USE_RESERVE, InvalidSetting, SyncError
+
+if TYPE_CHECKING:
+    from wooxy_pipedrive_etl.pipedrive import Usage
 
 # The part of a day's tokens that no run spends by itself, in per cent: what the customer's other integrations and the
 # next night's run need (product.md section 5).
@@ -135,9 +137,8 @@ def kinds_shown(connection: sa.Connection, record: ConnectionRecord) -> set[str]
     matching = confirmed_matching(connection, record.id)
     if matching is None:
         return set()
-    fed = matching.variables.loc[matching.variables["wooxy"].notna(), "pipedrive"]
-    variables = pipedrive_variables(read_fields(connection, record.id))
-    return set(variables.loc[variables["key"].isin(fed), "kind"])
+    fed = {pipedrive for pipedrive, _, wooxy, _, _ in matching.rows if wooxy is not None}
+    return {variable.kind for variable in variables_of(connection, record) if variable.key in fed}
 
 
 def _organization_requests(connection: sa.Connection, record: ConnectionRecord) -> int:

@@ -30,7 +30,7 @@ def write_contacts(store: Store, name: str, format: str, file: TextIO) -> None:
         if format == "json":
             _write_json(contacts, file)
         elif format == "csv":
-            names = ["contact_id", *contact_list.variables(connection)["name"]]
+            names = ["contact_id", *(each.name for each in contact_list.variable_rows(connection))]
             _write_csv(contacts, names, file)
         else:
             _write_table(contacts, contact_list.count(connection), file)

@@ -79,25 +79,6 @@ def show_matching(store: Store, name: str) -> tuple[pd.DataFrame, Matching]:
         return _table(connection, view), view.matching
 
 
-def waiting_and_red(
-    connection: sa.Connection, record: ConnectionRecord, in_force: StoredMatching | None
-) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """What a person should look at in the matching in force: the variables that it does not have yet ({pipedrive,
-    label}) and its red rows ({pipedrive, label, reason}). Without an Import there is none of either."""
-    if in_force is None:
-        return [], []
-    view = _view_of(connection, record, in_force)
-    rows = match_table(*view.rules, confirmed=True).to_dict("records")
-    return (
-        [{"pipedrive": row["pipedrive"], "label": row["label"]} for row in rows if row["new"]],
-        [
-            {"pipedrive": row["pipedrive"], "label": row["label"], "reason": row["reason"]}
-            for row in rows
-            if row["status"] == "red"
-        ],
-    )
-
-
 def match_table_of_run(run: SyncRun) -> pd.DataFrame:
     """The Match variables table as it stands in a run."""
     with reading(run.store.engine) as connection:

@@ -14,8 +14,8 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 
 from . import budget
+from .attention import waiting_and_red
 from .errors import guard_of
-from .matching import waiting_and_red
 from .nightly import next_night
 from .requests import requested_run
 

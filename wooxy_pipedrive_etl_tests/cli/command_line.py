@@ -54,13 +54,19 @@ class CommandLine:
             **self.variables,
         }
 
-    def __call__(self, *arguments: str) -> Ended:
+    @property
+    def full_environment(self) -> dict[str, str]:
+        """For a process of its own."""
+        return {**os.environ, **self.environment}
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> Ended:
         """In this process."""
         out, err = io.StringIO(), io.StringIO()
         argv = ["wooxy-pipedrive", *arguments]
         with (
             patch.dict(os.environ, self.environment),
             patch.object(sys, "argv", argv),
+            patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="ascii")),
             redirect_stdout(out),
             redirect_stderr(err),
             closing_databases(),
@@ -72,13 +78,13 @@ class CommandLine:
                 code = end.code if isinstance(end.code, int) else 1
         return Ended(code, out.getvalue(), err.getvalue())
 
-    def process(self, *arguments: str) -> Ended:
+    def process(self, *arguments: str, **variables: str) -> Ended:
         """In a process of its own."""
         ended = subprocess.run(
             [PROGRAM, *arguments],
-            env={**os.environ, **self.environment},
+            env={**self.full_environment, **variables},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=120,
             check=False,
         )

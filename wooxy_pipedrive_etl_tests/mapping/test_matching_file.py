@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.mapping.matching import Matching, auto_match, empty_matching, use_all_suggestions
 from wooxy_pipedrive_etl.mapping.matching_file import (
     MAX_CHARACTERS,
-    MatchingFileError,
     matching_schema,
     read_matching_file,
     write_matching_file,

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.store import migrations, tables
 from wooxy_pipedrive_etl.store.database import open_database
-from wooxy_pipedrive_etl.store.migrations import VERSION_TABLE, NewerDatabase, upgrade
+from wooxy_pipedrive_etl.store.migrations import VERSION_TABLE, NewerDatabase, newest_revision, upgrade
 
 from .conftest import new_connection
 from .programs import program, read_line, say
@@ -41,6 +45,18 @@ def test_constraints_are_the_same_as_those_that_the_code_names(engine: sa.Engine
         assert on_delete == {
             key.parent.name: {"ondelete": key.ondelete} if key.ondelete else {} for key in table.foreign_keys
         }
+
+
+def test_the_newest_step_is_known_without_alembic() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    steps = ScriptDirectory.from_config(config)
+    assert newest_revision() == steps.get_current_head()
+    # The names of their files say which comes last.
+    files = [Path(step.path).name for step in steps.walk_revisions()]
+    assert files == sorted(files, reverse=True)
+    assert [name.partition("_")[0] for name in files] == [step.revision for step in steps.walk_revisions()]
 
 
 def test_upgrading_again_touches_nothing(engine: sa.Engine) -> None:

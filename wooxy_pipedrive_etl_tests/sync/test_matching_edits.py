@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.mapping.matching import Matching, version_of
-from wooxy_pipedrive_etl.mapping.matching_file import MatchingFileError
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import latest_matching
 from wooxy_pipedrive_etl.sync import matching

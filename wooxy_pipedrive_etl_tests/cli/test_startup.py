@@ -1,0 +1,70 @@
+"""What a command loads: whoever asks for help or for the status does not wait until what a run needs is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wooxy_pipedrive_etl_tests.cli.command_line import CommandLine, Ended
+
+HEAVY = {
+    *(
+        "alembic",
+        "cryptography",
+        "dagster",
+        "filelock",
+        "httpx",
+        "jsonschema",
+        "numpy",
+        "pandas",
+        "phonenumbers",
+    ),
+    *("psycopg", "starlette", "tenacity", "uvicorn", "yaml"),
+}
+# Runs the command, and then tells what of HEAVY is loaded.
+_PROGRAM = """
+import json, sys
+from wooxy_pipedrive_etl.cli import main
+wanted = set(json.loads(sys.argv.pop(1)))
+try:
+    main()
+finally:
+    print("LOADED", json.dumps(sorted(wanted & set(sys.modules))), file=sys.stderr)
+"""
+
+
+def _loaded(program: CommandLine, *arguments: str) -> tuple[Ended, set[str]]:
+    command = [sys.executable, "-c", _PROGRAM, json.dumps(sorted(HEAVY | {"sqlalchemy"})), *arguments]
+    ended = subprocess.run(
+        command, env=program.full_environment, capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
+    told, _, loaded = ended.stderr.partition("LOADED")
+    return Ended(ended.returncode, ended.stdout, told), set(json.loads(loaded))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["status", "--help"], ["sync", "--help"]])
+def test_help_loads_next_to_nothing(program: CommandLine, arguments: list[str]) -> None:
+    ended, loaded = _loaded(program, *arguments)
+    assert (ended.code, ended.err) == (0, "")
+    assert loaded == set()
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["status", "acme", "--json"]])
+def test_the_status_loads_the_database_alone(synced: CommandLine, arguments: list[str]) -> None:
+    ended, loaded = _loaded(synced, *arguments)
+    assert (ended.code, ended.err) == (0, "")
+    assert "acme" in ended.out
+    assert loaded == {"sqlalchemy"}
+
+
+def test_the_list_is_written_without_pandas(synced: CommandLine, tmp_path: Path) -> None:
+    for format in ("csv", "json", "table"):
+        ended, loaded = _loaded(
+            synced, "contacts", "acme", "--format", format, "--output", str(tmp_path / format)
+        )
+        assert (ended.code, ended.err) == (0, "")
+        assert not loaded & {"dagster", "pandas", "alembic", "httpx"}
