@@ -7,6 +7,9 @@ import sqlite3
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+# The sentence for each of DATABASE_ERRORS.
+from .sentences import database_sentence as database_sentence
+
 
 class StoreError(Exception):
     """The state can't be read or written as asked."""
@@ -14,11 +17,3 @@ class StoreError(Exception):
 
 # What the drivers raise when the database itself is the trouble.
 DATABASE_ERRORS = (DBAPIError, psycopg.Error, sqlite3.Error)
-
-
-def database_sentence(error: Exception) -> str:
-    """What to tell of a DATABASE_ERRORS. Their own words may quote people's values, so only their kind goes on."""
-    original = getattr(error, "orig", None) or error
-    code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
-    kind = type(original).__name__ + (f" {code}" if code else "")
-    return f"The list's database refused or broke off ({kind}); see that it is up, writable and has room."
