@@ -23,41 +23,41 @@ _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-unty
 # By code, or by its class: the first two characters of a SQLSTATE, the first two words of a SQLite code.
 _SENTENCES = {
     "08": "{database} can't be reached or ended the connection ({code}); "
-    "see that the server is up and lets you in, then run again.",
-    "25006": "{database} is read-only ({code}); name the primary server in {url}, then run again.",
+    "see that the server is up and lets you in, then try again.",
+    "25006": "{database} is read-only ({code}); name the primary server in {url}, then try again.",
     "26000": "{database} is behind a pooler in transaction mode ({code}); "
-    "connect to PostgreSQL itself or to a pooler in session mode, then run again.",
-    "28": "{database} refused the sign-in ({code}); check the user and the password in {url}, then run again.",
-    "3D000": "{database} does not exist ({code}); create it or check its name in {url}, then run again.",
+    "connect to PostgreSQL itself or to a pooler in session mode, then try again.",
+    "28": "{database} refused the sign-in ({code}); check the user and the password in {url}, then try again.",
+    "3D000": "{database} does not exist ({code}); create it or check its name in {url}, then try again.",
     "3F000": "{database} has no schema for new tables of the role {role} ({code}); "
-    "run CREATE SCHEMA AUTHORIZATION {role}; there, then run again.",
-    "40": "{database} undid the step because another program was changing the same rows ({code}); run again.",
+    "have an administrator run: CREATE SCHEMA AUTHORIZATION {role}; then try again.",
+    "40": "{database} undid the step because another program was changing the same rows ({code}); try again.",
     "42809": "{database} has a view or another object in place of a table ({code}: {message}); "
-    "rename it, then run again.",
-    "53": "{database} has run out of a resource ({code}); see the server's log, then run again.",
-    "53100": "{database} has no space left on its disk ({code}); make room, then run again.",
-    "53200": "{database} has run out of memory ({code}); give the server more, then run again.",
+    "rename it, then try again.",
+    "53": "{database} has run out of a resource ({code}); see the server's log, then try again.",
+    "53100": "{database} has no space left on its disk ({code}); make room, then try again.",
+    "53200": "{database} has run out of memory ({code}); give the server more, then try again.",
     "53300": "{database} has no connections left ({code}); "
-    "close some, or raise the limit of the server or the role, then run again.",
-    "55P03": "{database} is locked by another program ({code}); wait until that has ended, then run again.",
-    "57": "{database} is shutting down, starting or restarting ({code}); run again when it is up.",
+    "close some, or raise the limit of the server or the role, then try again.",
+    "55P03": "{database} is locked by another program ({code}); wait until that has ended, then try again.",
+    "57": "{database} is shutting down, starting or restarting ({code}); try again when it is up.",
     "57014": "{database} cancelled a statement ({code}); "
-    "if the server or the role has a statement_timeout, raise it, then run again.",
-    "57P04": "{database} was dropped ({code}); restore it or check its name in {url}, then run again.",
-    "58": "{database} can't read or write its files ({code}); see the server's log, then run again.",
-    "P0": "{database} has a trigger that refused a change ({code}); remove or fix it, then run again.",
+    "if the server or the role has a statement_timeout, raise it, then try again.",
+    "57P04": "{database} was dropped ({code}); restore it or check its name in {url}, then try again.",
+    "58": "{database} can't read or write its files ({code}); see the server's log, then try again.",
+    "P0": "{database} has a trigger that refused a change ({code}); remove or fix it, then try again.",
     "XX": "{database} reports damaged data or an internal error ({code}); see the server's log.",
     "SQLITE_BUSY": "{database} is locked by another program ({code}); "
-    "wait until that has ended, then run again.",
+    "wait until that has ended, then try again.",
     "SQLITE_CANTOPEN": "{database} can't be opened ({code}); "
-    "see that its folder exists and that you may read and write in it, then run again.",
+    "see that its folder exists and that you may read and write in it, then try again.",
     "SQLITE_CORRUPT": "{database} is damaged, or its file is not a database ({code}); restore a back-up.",
-    "SQLITE_FULL": "{database} has no space left on its disk ({code}); make room, then run again.",
-    "SQLITE_INTERRUPT": "{database} was interrupted ({code}); run again.",
-    "SQLITE_IOERR": "{database} can't read or write its file ({code}); check the disk, then run again.",
-    "SQLITE_NOMEM": "{database} has run out of memory ({code}); free some, then run again.",
+    "SQLITE_FULL": "{database} has no space left on its disk ({code}); make room, then try again.",
+    "SQLITE_INTERRUPT": "{database} was interrupted ({code}); try again.",
+    "SQLITE_IOERR": "{database} can't read or write its file ({code}); check the disk, then try again.",
+    "SQLITE_NOMEM": "{database} has run out of memory ({code}); free some, then try again.",
     "SQLITE_READONLY": "{database} can't be written ({code}); "
-    "see that you may write its file and its folder, then run again.",
+    "see that you may write its file and its folder, then try again.",
 }
 _SENTENCES |= {
     code: _SENTENCES[like]
@@ -182,11 +182,11 @@ def _defect_of_dagster(refusal: _Refusal) -> str:
     if type(refusal.original).__module__.startswith("psycopg."):
         return (
             f"Dagster's storage needs the driver psycopg2 ({refusal.kind}); "
-            "begin its URL in dagster.yaml with postgresql+psycopg2://, then run again."
+            "begin its URL in dagster.yaml with postgresql+psycopg2://, then try again."
         )
     return (
         f"Dagster's storage does not fit Dagster's version ({refusal.kind}); "
-        "run dagster instance migrate, then run again."
+        "run dagster instance migrate, then try again."
     )
 
 
@@ -196,18 +196,18 @@ def _privilege(refusal: _Refusal) -> str:
         kind, name = denied.groups()
         target = refusal.in_schema(name) if kind in ("table", "sequence") else _quoted(name)
         return (
-            f"The role {role} may not use the {kind} {target} of the list's database as it must ({code}); "
-            f"run GRANT {_GRANTS[kind]} {target} TO {role}; there, then run again."
+            f"The role {role} lacks privileges on the {kind} {target} in the list's database ({code}); "
+            f"have an administrator run: GRANT {_GRANTS[kind]} {target} TO {role}; then try again."
         )
     if owned := _NOT_OWNER.match(refusal.message):
         table = refusal.in_schema(owned[1])
         return (
-            f"The role {role} may not change the columns of {table}, because it is not its owner ({code}); "
-            f"run ALTER TABLE {table} OWNER TO {role}; in the list's database, then run again."
+            f"The role {role} may not alter the table {table} of the list's database, because it does not own it "
+            f"({code}); have an administrator run: ALTER TABLE {table} OWNER TO {role}; then try again."
         )
     return (
         f"The role {role} lacks a privilege in the list's database ({code}); "
-        "make it the database's owner, or grant what docs/production.md names, then run again."
+        "make it the database's owner, or grant what docs/production.md names, then try again."
     )
 
 
@@ -216,13 +216,13 @@ def _taken(refusal: _Refusal) -> str | None:
         return None
     table = refusal.in_schema(taken[1])
     if "." in table:
-        way = f"run ALTER TABLE {table} OWNER TO {refusal.role};, or rename it"
+        way = f"rename it, or have an administrator run: ALTER TABLE {table} OWNER TO {refusal.role};"
     else:
         table += " in the schema public (or the first one of the role's search_path)"
-        way = f"rename it, or run CREATE SCHEMA AUTHORIZATION {refusal.role}; and the state goes there"
+        way = f"rename it, or have an administrator run: CREATE SCHEMA AUTHORIZATION {refusal.role};"
     return (
         f"The list's database has a table {table} that wooxy-pipedrive did not create or may not use "
-        f"({refusal.code}); {way}, then run again."
+        f"({refusal.code}); {way} then try again."
     )
 
 
@@ -237,12 +237,12 @@ def _constraint(refusal: _Refusal) -> str | None:
     if column is not None and refusal.code in ("23502", "SQLITE_CONSTRAINT_NOTNULL"):
         return (
             f"The column {column} of {name} is NOT NULL, and not every contact has a value for it "
-            f"({refusal.code}); allow NULL there, then run again."
+            f"({refusal.code}); allow NULL there, then try again."
         )
     constraint = refusal.told("constraint_name") or column
     return (
         f"The table {name} has a constraint ({constraint}) that not every contact meets ({refusal.code}); "
-        "drop it, then run again."
+        "drop it, then try again."
     )
 
 
