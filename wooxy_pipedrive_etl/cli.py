@@ -92,7 +92,8 @@ def main() -> None:
 
 def _sentence_of(error: Exception) -> str | None:
     """What to tell of an error that is no defect."""
-    from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
+    from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
+    from wooxy_pipedrive_etl.store.sentences import database_sentence
     from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 
     if isinstance(error, (FileUnusable, *EXPECTED_ERRORS)):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TABLE = "default_contact_list"
 _MAX_SLUG = 50
 _READ_BATCH = 2000
+# The columns that each new contact has a value for.
+_ALWAYS_FILLED = ("contact_id", "active", "createdAt", "updatedAt")
 
 
 class ListVariable(NamedTuple):
@@ -64,7 +66,7 @@ class ContactList:
             found = cls(domain_id, domain, schema, table)
         else:
             found = cls(row.id, row.name, row.list_schema, row.list_table)
-        found._make_table(connection)
+        found._make_table(connection, first_time=row is None)
         return found
 
     @property
@@ -178,26 +180,31 @@ class ContactList:
             after = rows[-1][0]
             left = None if left is None else left - size
 
-    def _make_table(self, connection: sa.Connection) -> None:
+    def _make_table(self, connection: sa.Connection, *, first_time: bool) -> None:
         if self.schema and not sa.inspect(connection).has_schema(self.schema):
             connection.execute(sa.schema.CreateSchema(self.schema))
-        stored = self.stored(connection)
-        if not stored:
+        columns = dialects.described_columns(connection, self.schema, self.table_name)
+        if not columns:
             self._create_table(connection)
             return
-        if stored.get("contact_id") != "integer":
+        standing = dialects.standing(connection, self.schema, self.table_name) if first_time else None
+        if standing is not None and not standing.is_table:
             raise ListError(
-                f"The table {self.qualified_name} has no whole-numbered column contact_id, so it is not a "
-                "Default Contact List; move it out of the way."
+                f"{self.qualified_name} is a view, and the Default Contact List must be a table; "
+                "move it out of the way."
             )
+        obstacles = _unfit(columns, connection.dialect) + (_unfilled(columns) if first_time else [])
+        if obstacles:
+            raise ListError(
+                f"The table {self.qualified_name} can't be a Default Contact List: {'; '.join(obstacles)}. "
+                "Change these columns, or move the table out of the way."
+            )
+        present = {column.name for column in columns}
         for variable in BUILT_IN:
-            if variable.name not in stored:
+            if variable.name not in present:
                 self._add_column(connection, sa.Column(variable.name, sql_type(variable.type)))
-            elif stored[variable.name] != storage(variable.type):
-                raise ListError(
-                    f"The column {variable.name} of {self.qualified_name} has another type than Wooxy's; "
-                    f"it must hold {storage(variable.type)}."
-                )
+        if standing is not None and standing.owned:
+            self._create_indexes(connection, self.table(self.stored(connection)))
 
     def _create_table(self, connection: sa.Connection) -> None:
         key = sa.Column(
@@ -215,6 +222,9 @@ class ContactList:
             sqlite_autoincrement=True,
         )
         table.create(connection)
+        self._create_indexes(connection, table)
+
+    def _create_indexes(self, connection: sa.Connection, table: sa.Table) -> None:
         looked_up = {
             "email": dialects.folded(connection, table.c.email),
             "phone_number": table.c.phoneNumber,
@@ -222,9 +232,10 @@ class ContactList:
         }
         for name, expression in looked_up.items():
             # By hash, since a key of PostgreSQL's ordinary index may not be longer than a third of a page.
-            sa.Index(
+            index = sa.Index(
                 f"ix_{self.table_name}_{name}", expression, _table=table, postgresql_using="hash"
-            ).create(connection)
+            )
+            connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
     def _add_column(self, connection: sa.Connection, column: sa.Column[Any]) -> None:
         quote = connection.dialect.identifier_preparer.quote_identifier
@@ -252,6 +263,29 @@ def _table(schema: str | None, name: str, stored: tuple[tuple[str, str | None], 
         for column, stores in stored
     ]
     return sa.Table(name, sa.MetaData(), *columns, schema=schema)
+
+
+def _unfit(columns: Sequence[dialects.RealColumn], dialect: sa.Dialect) -> list[str]:
+    """A phrase for each column that has another type than the list's."""
+    present = {column.name: column for column in columns}
+    found = []
+    for name, type in {"contact_id": "integer", **{each.name: each.type for each in BUILT_IN}}.items():
+        column = present.get(name)
+        needed = sql_type(type).compile(dialect=dialect).lower().removesuffix(" without time zone")
+        if column is not None and column.stores != storage(type):
+            found.append(f"{name} is {column.sql_type} and must be {needed}")
+        elif column is None and name == "contact_id":
+            found.append(f"{name} is missing and must be {needed}")
+    return found
+
+
+def _unfilled(columns: Sequence[dialects.RealColumn]) -> list[str]:
+    """A phrase for each column that a new contact may have no value for, and must."""
+    return [
+        f"{column.name} is NOT NULL without a default, and not every contact has a value for it"
+        for column in columns
+        if column.required and column.name not in _ALWAYS_FILLED
+    ]
 
 
 def _check_free(name: str, stored: dict[str, str | None]) -> None:

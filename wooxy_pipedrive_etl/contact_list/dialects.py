@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,34 +19,98 @@ _POSTGRES_STORAGE = {
     "integer": "integer",
     "bigint": "integer",
 }
+# As people write them.
+_SHORT_TYPES = {
+    "character varying": "varchar",
+    "character": "char",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+}
+# Where the catalogue only says what kind of type it is.
+_UNTOLD_TYPES = ("USER-DEFINED", "ARRAY")
 
 
 def is_postgres(connection: sa.Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
+@dataclass(frozen=True)
+class RealColumn:
+    """A column as a table has it. `stores`: text, datetime, date, flag, integer, or None for a type that the sync
+    doesn't write. `sql_type`: in the database's words. `required`: each new row must give a value."""
+
+    name: str
+    stores: str | None
+    sql_type: str
+    required: bool
+
+
 def real_columns(connection: sa.Connection, schema: str | None, table: str) -> dict[str, str | None]:
-    """The columns that a table has, in order, and what each stores: text, datetime, date, flag, integer, or None
-    for a type that the sync doesn't write. Empty if there is no such table."""
+    """The columns that a table has, in order, and what each stores. Empty if there is no such table."""
+    return {column.name: column.stores for column in described_columns(connection, schema, table)}
+
+
+def described_columns(connection: sa.Connection, schema: str | None, table: str) -> list[RealColumn]:
+    """The columns that a table has, in order. Empty if there is no such table."""
     if is_postgres(connection):
         rows = connection.execute(
             sa.text(
-                "SELECT column_name, data_type, character_maximum_length, is_generated "
+                "SELECT column_name, data_type, udt_name, character_maximum_length, "
+                "is_generated = 'ALWAYS' OR coalesce(identity_generation, '') = 'ALWAYS', "
+                "is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER' "
                 "FROM information_schema.columns "
                 "WHERE table_schema = coalesce(:schema, current_schema()) AND table_name = :table "
                 "ORDER BY ordinal_position"
             ),
             {"schema": schema, "table": table},
         )
-        return {
-            name: _POSTGRES_STORAGE.get(data_type) if length is None and generated == "NEVER" else None
-            for name, data_type, length, generated in rows
-        }
+        return [
+            RealColumn(
+                name,
+                None if length or generated else _POSTGRES_STORAGE.get(data_type),
+                _SHORT_TYPES.get(data_type, udt_name if data_type in _UNTOLD_TYPES else data_type)
+                + (f"({length})" if length else "")
+                + (" GENERATED ALWAYS" if generated else ""),
+                required,
+            )
+            for name, data_type, udt_name, length, generated, required in rows
+        ]
     # hidden: 2 and 3 are generated columns
     rows = connection.execute(
-        sa.text("SELECT name, type, hidden FROM pragma_table_xinfo(:table) ORDER BY cid"), {"table": table}
+        sa.text(
+            'SELECT name, type, hidden, "notnull" AND dflt_value IS NULL AND NOT pk AND NOT hidden '
+            "FROM pragma_table_xinfo(:table) ORDER BY cid"
+        ),
+        {"table": table},
     )
-    return {name: None if hidden else _sqlite_storage(declared) for name, declared, hidden in rows}
+    return [
+        RealColumn(
+            name,
+            None if hidden else _sqlite_storage(declared),
+            (declared or "untyped").lower() + (" GENERATED ALWAYS" if hidden else ""),
+            bool(required),
+        )
+        for name, declared, hidden, required in rows
+    ]
+
+
+class Standing(NamedTuple):
+    """Of something that has columns. `is_table`: it is no view. `owned`: we may alter it."""
+
+    is_table: bool
+    owned: bool
+
+
+def standing(connection: sa.Connection, schema: str | None, name: str) -> Standing:
+    if not is_postgres(connection):
+        kind = sa.text("SELECT type FROM sqlite_master WHERE name = :name")
+        return Standing(connection.scalar(kind, {"name": name}) == "table", owned=True)
+    known = sa.text(
+        "SELECT relkind IN ('r', 'p'), pg_has_role(relowner, 'USAGE') "
+        "FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname = coalesce(:schema, current_schema()) AND relname = :name"
+    )
+    return Standing(*connection.execute(known, {"schema": schema, "name": name}).one())
 
 
 def _sqlite_storage(declared: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def open_database(url: str, sqlite_wait_seconds: float | None = None) -> Engine:
     Raises DatabaseUnavailable if the URL can't be read, names another database than SQLite or PostgreSQL, or
     if nothing answers there.
     """
-    parsed = _parse(url)
+    parsed = _parse(url.strip())
     try:
         on_sqlite = parsed.get_backend_name() == "sqlite"
         engine = _sqlite(parsed, sqlite_wait_seconds) if on_sqlite else _postgresql(parsed)
@@ -60,16 +61,20 @@ def open_database(url: str, sqlite_wait_seconds: float | None = None) -> Engine:
 
 
 def _unavailable(url: URL, error: Exception) -> DatabaseUnavailable:
-    shown = url.set(query={}).render_as_string(hide_password=True)
     reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
     if url.password:
         reason = reason.replace(str(url.password), "***")
+    name = f" {url.database}" if url.database else ""
+    at = f" at {url.host}" if url.host else ""
     return DatabaseUnavailable(
-        f"The database {shown} can't be opened ({reason}); check WOOXY_PIPEDRIVE_DATABASE_URL."
+        f"The database{name}{at} can't be opened ({reason}); check WOOXY_PIPEDRIVE_DATABASE_URL."
     )
 
 
 def _parse(url: str) -> URL:
+    url = re.sub("^postgres(?=://|\\+)", "postgresql", url)
+    if url.startswith("postgresql"):
+        _check_punctuation(url)
     try:
         parsed = make_url(url)
         parsed.get_dialect()
@@ -95,6 +100,17 @@ def _parse(url: str) -> URL:
     return parsed.set(drivername="sqlite")
 
 
+def _check_punctuation(url: str) -> None:
+    """A bare @, / or : in a password makes its rest a part of the host or the database, which messages show."""
+    credentials, at, place = url.partition("://")[2].partition("@")
+    user = credentials.partition(":")[0]
+    if at and ("@" in place or "/" in user or "?" in user):
+        raise DatabaseUnavailable(
+            "WOOXY_PIPEDRIVE_DATABASE_URL can be read in more than one way; write special characters of the user and "
+            "the password percent-encoded: @ as %40, / as %2F, : as %3A."
+        )
+
+
 def _postgresql(url: URL) -> Engine:
     import psycopg
 
@@ -112,6 +128,10 @@ def _postgresql(url: URL) -> Engine:
         error, wrapped = context.original_exception, context.sqlalchemy_exception
         if isinstance(error, psycopg.Error):
             hide_values(error)
+            if context.connection is not None and not context.is_disconnect:
+                # For the statement that a sentence tells to run.
+                driver = context.connection.connection.driver_connection
+                error.role = driver.info.user  # type: ignore[attr-defined,union-attr]
             if wrapped is not None:
                 wrapped.args = (f"({type(error).__name__}) {error}",)
 

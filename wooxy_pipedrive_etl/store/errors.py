@@ -12,7 +12,7 @@ class StoreError(Exception):
     """The state can't be read or written as asked."""
 
 
-# What the drivers raise when the database itself is the trouble.
+# What the drivers raise when the database itself is the trouble; `sentences` says what to tell of it.
 DATABASE_ERRORS: tuple[type[Exception], ...]
 
 
@@ -24,11 +24,3 @@ def __getattr__(name: str) -> Any:
     import psycopg
 
     return DBAPIError, psycopg.Error, sqlite3.Error
-
-
-def database_sentence(error: Exception) -> str:
-    """What to tell of a DATABASE_ERRORS. Their own words may quote people's values, so only their kind goes on."""
-    original = getattr(error, "orig", None) or error
-    code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
-    kind = type(original).__name__ + (f" {code}" if code else "")
-    return f"The list's database refused or broke off ({kind}); see that it is up, writable and has room."

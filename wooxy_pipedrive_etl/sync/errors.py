@@ -7,7 +7,7 @@ from typing import Literal
 from wooxy_pipedrive_etl.contact_list import ListError
 from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, PipedriveError
-from wooxy_pipedrive_etl.store.errors import StoreError, database_sentence
+from wooxy_pipedrive_etl.store.errors import StoreError
 
 Guard = Literal["mass_delete", "reserve"]
 # The options by which a person allows a run what a guard refused; each refusal names its option.
@@ -79,8 +79,9 @@ def sentence_of(error: BaseException) -> str:
 
     What a database driver says may quote people's values, so only its kind of error goes on from here.
     """
-    # It loads PostgreSQL's driver, which not every command needs.
+    # They load PostgreSQL's driver, which not every command needs.
     from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
+    from wooxy_pipedrive_etl.store.sentences import database_sentence
 
     if was_stopped(error):
         return STOPPED

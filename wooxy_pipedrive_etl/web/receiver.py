@@ -23,7 +23,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from wooxy_pipedrive_etl.store import Store, connections, inbox
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, StoreError, database_sentence
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, StoreError
+from wooxy_pipedrive_etl.store.sentences import database_sentence
 from wooxy_pipedrive_etl.sync.webhooks import USER
 
 from .bodies import TooLarge, read_body, refusal

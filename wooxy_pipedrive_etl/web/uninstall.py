@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
+from wooxy_pipedrive_etl.store.sentences import database_sentence
 from wooxy_pipedrive_etl.sync import installations
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, oauth_app

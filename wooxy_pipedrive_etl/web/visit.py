@@ -22,8 +22,9 @@ from starlette.templating import Jinja2Templates
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, database_sentence
+from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.store.installations import UnknownInstallation
+from wooxy_pipedrive_etl.store.sentences import database_sentence
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 
 from .bodies import TooLarge, read_body

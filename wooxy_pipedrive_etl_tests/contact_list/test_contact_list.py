@@ -107,6 +107,132 @@ def test_a_table_that_is_no_list(engine: sa.Engine, columns: str) -> None:
         connection.rollback()
 
 
+def test_all_that_keeps_a_table_from_being_the_list_is_told_at_once(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        postgres = engine.dialect.name == "postgresql"
+        _make(
+            connection,
+            "many.example.com",
+            "contact_id BIGINT PRIMARY KEY, name VARCHAR(255), active TEXT NOT NULL, score REAL NOT NULL, "
+            "email VARCHAR, \"createdAt\" TIMESTAMP NOT NULL, phone TEXT NOT NULL DEFAULT '', "
+            + (
+                '"updatedAt" TIMESTAMPTZ, "contactScore" NUMERIC, "userId" TEXT[], '
+                "\"lastName\" TEXT GENERATED ALWAYS AS ('x') STORED"
+                if postgres
+                else '"updatedAt" TEXT, "contactScore" NUMERIC, "lastName" TEXT AS (\'x\')'
+            ),
+        )
+        with pytest.raises(ListError) as refused:
+            ContactList.of_domain(connection, "many.example.com")
+        connection.rollback()
+    required = "score is NOT NULL without a default, and not every contact has a value for it"
+    if postgres:
+        told = [
+            "userId is _text and must be text",
+            "name is varchar(255) and must be text",
+            "lastName is text GENERATED ALWAYS and must be text",
+            "active is text and must be boolean",
+            "contactScore is numeric and must be bigint",
+            "updatedAt is timestamptz and must be timestamp",
+            required,
+        ]
+    else:
+        told = [
+            "lastName is text GENERATED ALWAYS and must be text",
+            "active is text and must be boolean",
+            "contactScore is numeric and must be bigint",
+            "updatedAt is text and must be datetime",
+            required,
+        ]
+    assert str(refused.value) == (
+        f"The table {_place('many.example.com', engine)} can't be a Default Contact List: {'; '.join(told)}. "
+        "Change these columns, or move the table out of the way."
+    )
+
+
+def test_a_required_column_that_came_later_is_left_to_the_run(own_desk: Desk) -> None:
+    """Or pages and `status` would show nothing but that."""
+    with own_desk.engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {own_desk.list.qualified_name}")
+        connection.exec_driver_sql(
+            f"CREATE TABLE {own_desk.list.qualified_name} (contact_id BIGINT PRIMARY KEY, tag TEXT NOT NULL)"
+        )
+        assert ContactList.of_domain(connection, own_desk.domain).count(connection) == 0
+
+
+def test_a_view_is_no_list(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        _make(connection, "seen.example.com", "SELECT 1 AS contact_id", "CREATE VIEW {} AS {}")
+        with pytest.raises(ListError) as refused:
+            ContactList.of_domain(connection, "seen.example.com")
+        connection.rollback()
+    assert str(refused.value) == (
+        f"{_place('seen.example.com', engine)} is a view, and the Default Contact List must be a table; "
+        "move it out of the way."
+    )
+
+
+def test_an_adopted_table_gets_the_indexes_of_one_that_we_make(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        ContactList.of_domain(connection, "made.example.com")
+        _make(connection, "kept.example.com", "contact_id BIGINT PRIMARY KEY, email TEXT")
+        for _ in range(2):
+            ContactList.of_domain(connection, "kept.example.com")
+        made, kept = (_indexes(connection, domain) for domain in ("made.example.com", "kept.example.com"))
+        connection.rollback()
+    assert len(made) == 3
+    assert kept == {index.replace("made", "kept") for index in made}
+
+
+def test_a_table_that_we_may_only_write_is_adopted_without_indexes(postgres_engine: sa.Engine) -> None:
+    with postgres_engine.connect() as connection:
+        ContactList.of_domain(connection, "lent.example.com")
+        connection.exec_driver_sql("DROP INDEX lent_example_com.ix_default_contact_list_email")
+        connection.exec_driver_sql("DELETE FROM sync_domains WHERE name = 'lent.example.com'")
+        for statement in (
+            "CREATE ROLE borrower",
+            "GRANT ALL ON ALL TABLES IN SCHEMA public, lent_example_com TO borrower",
+            "GRANT USAGE ON SCHEMA lent_example_com TO borrower",
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO borrower",
+            "SET ROLE borrower",
+        ):
+            connection.exec_driver_sql(statement)
+        ContactList.of_domain(connection, "lent.example.com")
+        assert len(_indexes(connection, "lent.example.com")) == 2
+        connection.rollback()
+
+
+def _place(domain: str, engine: sa.Engine) -> str:
+    slug = domain.replace(".", "_")
+    return (
+        f"{slug}.default_contact_list"
+        if engine.dialect.name == "postgresql"
+        else f"default_contact_list_{slug}"
+    )
+
+
+def _make(connection: sa.Connection, domain: str, what: str, statement: str = "CREATE TABLE {} ({})") -> None:
+    """By other means, where the list of the domain is looked for."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"CREATE SCHEMA {domain.replace('.', '_')}")
+    connection.exec_driver_sql(statement.format(_place(domain, connection.engine), what))
+
+
+def _indexes(connection: sa.Connection, domain: str) -> set[str]:
+    """What indexes a domain's list has, but that of its key, in SQL."""
+    slug = domain.replace(".", "_")
+    query = (
+        f"SELECT indexdef FROM pg_indexes WHERE schemaname = '{slug}' AND indexname LIKE 'ix%%'"  # noqa: S608
+        if connection.dialect.name == "postgresql"
+        else f"SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{_place(domain, connection.engine)}'"  # noqa: S608
+    )
+    return {
+        " ".join(sql.replace("IF NOT EXISTS ", "").split())
+        for sql in connection.exec_driver_sql(query).scalars()
+        if sql is not None
+    }
+
+
 def test_variables(own_desk: Desk) -> None:
     own_desk.add_variables("budget")
     own_desk.add_variables("signedUp", format="DateTime")

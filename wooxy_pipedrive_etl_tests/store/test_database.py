@@ -24,10 +24,19 @@ from wooxy_pipedrive_etl.store.home import HomeUnusable, dagster_home
         ("sqlite://", "in memory"),
         ("sqlite:///:memory:", "in memory"),
         ("sqlite:///file:list?mode=memory&uri=true", "in memory"),
-        (
-            "postgresql://u:hunter2@127.0.0.1:1/db",
-            "postgresql+psycopg://u:***@127.0.0.1:1/db can't be opened",
-        ),
+        ("postgresql://u:hunter2@127.0.0.1:1/db", "The database db at 127.0.0.1 can't be opened"),
+        ("postgres://u:hunter2@127.0.0.1:1/my%20db", "The database my db at 127.0.0.1 can't be opened"),
+        (" postgresql://u:hunter2@127.0.0.1:1/db\n", "The database db at 127.0.0.1 can't be opened"),
+        ("postgresql://u:hunter2@127.0.0.1:1", "The database at 127.0.0.1 can't be opened"),
+        ("postgresql:///db?host=/nowhere&password=hunter2", "The database db can't be opened"),
+        ("postgresql://u:p:hunter2/p@127.0.0.1:1/db", "The database db at 127.0.0.1 can't be opened"),
+        ("postgresql://u:p@hunter2@127.0.0.1:1/db", "percent-encoded: @ as %40, / as %2F, : as %3A"),
+        ("postgres://u:p@hunter2@127.0.0.1:1/db", "percent-encoded"),
+        ("postgresql://u:p@hunter2/p@127.0.0.1:1/db", "percent-encoded"),
+        ("postgresql://u:p@hunter2?p@127.0.0.1:1/db", "percent-encoded"),
+        ("postgresql://u/ser:hunter2@127.0.0.1:1/db", "percent-encoded"),
+        ("postgresql://u:p@hunter2:p@127.0.0.1:1/db", "percent-encoded"),
+        ("postgresql://u:hunter2/p", "not a SQLAlchemy URL"),
         ("postgresql+asyncpg://u@127.0.0.1:1/db?password=hunter2", "can't be opened"),
         ("postgresql://hunter2:hunter2@127.0.0.1:1/db?sslpassword=hunter2", "can't be opened"),
     ],
@@ -38,8 +47,21 @@ def test_url_that_cannot_be_used_is_refused_in_one_sentence_without_its_password
     message = str(refused.value)
     assert told in message
     assert "WOOXY_PIPEDRIVE_DATABASE_URL" in message
-    assert "hunter2" not in message.replace("//hunter2:", "//user:")
+    assert "hunter2" not in message
     assert "\n" not in message
+
+
+def test_url_of_a_secret_file_and_of_a_hosting_service_are_understood(postgres_url: str) -> None:
+    for url in (f" {postgres_url}\n", postgres_url.replace("postgresql+psycopg://", "postgres://")):
+        engine = open_database(url)
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("SELECT 1")) == 1
+        engine.dispose()
+
+
+def test_file_with_special_characters_in_its_name_is_opened(tmp_path: Path) -> None:
+    open_database(f"sqlite:///{tmp_path / 'shop@example.com' / 'list@2.db'}").dispose()
+    assert (tmp_path / "shop@example.com" / "list@2.db").exists()
 
 
 def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
