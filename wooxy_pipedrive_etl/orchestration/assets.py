@@ -90,8 +90,9 @@ def contact_list_assets(key_prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
             for product, (group, description, kinds, parents) in _ASSETS.items()
         ],
         check_specs=checks.specs(keys),
+        # And no backfill policy: with any, a backfill names its connections by ranges, which no limit, sensor or run
+        # of ours knows.
         partitions_def=connection_partitions,
-        backfill_policy=dg.BackfillPolicy.multi_run(),
         can_subset=True,
         description="One run on one connection, from Pipedrive to the list.",
     )
