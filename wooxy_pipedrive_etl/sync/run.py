@@ -220,7 +220,9 @@ def begin(
 
 def _check_stored_persons(record: ConnectionRecord, selection: Selection) -> None:
     """Raises SyncError if the list would be planned from the few persons that previews were made of."""
-    if selection.plans and selection.kind == "re-map" and record.null_update_times is None:
+    # The second is noted since runs of changes know it, the first only once the list has followed.
+    never_read = record.watermark is None and record.null_update_times is None
+    if selection.plans and selection.kind == "re-map" and never_read:
         raise SyncError(
             f"The persons of the connection {record.name} were never read, so there is nothing to make its list of; "
             "select pipedrive_persons as well, or run a full sync."
