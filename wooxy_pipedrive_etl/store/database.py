@@ -129,7 +129,8 @@ def _postgresql(url: URL) -> Engine:
 def hide_values(error: psycopg.Error) -> None:
     """Makes the error say what was refused without the rows that PostgreSQL quotes: these are people's data."""
     told = error.diag
-    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+    by_trigger = (error.sqlstate or "").startswith("P0")
+    if by_trigger or isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         where = filter(None, (told.table_name, told.column_name, told.constraint_name))
         error.args = (f"SQLSTATE {error.sqlstate} {' '.join(where)}".rstrip(),)
     elif told.message_primary:

@@ -280,6 +280,14 @@ def test_constraint_of_our_own_table_is_our_defect(engine: sa.Engine) -> None:
         assert "a defect of wooxy-pipedrive" in sentence
 
 
+def test_what_a_trigger_says_of_a_row_is_not_told(postgres_state: sa.Engine) -> None:
+    with pytest.raises(sa.exc.DBAPIError) as refused:
+        _raise(postgres_state, "P0001")
+    # The statement, which the test wrote the name into, is none of the server's words.
+    assert PERSON not in str(refused.value.args)
+    assert PERSON not in str(refused.value.orig)
+
+
 def test_trigger_of_somebody_else_is_not_blamed_on_the_database(sqlite_url: str) -> None:
     engine = open_database(sqlite_url)
     _execute(
