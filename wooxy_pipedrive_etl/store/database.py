@@ -143,7 +143,8 @@ def hide_values(error: psycopg.Error) -> None:
     import psycopg
 
     told = error.diag
-    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+    by_trigger = (error.sqlstate or "").startswith("P0")
+    if by_trigger or isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         where = filter(None, (told.table_name, told.column_name, told.constraint_name))
         error.args = (f"SQLSTATE {error.sqlstate} {' '.join(where)}".rstrip(),)
     elif told.message_primary:

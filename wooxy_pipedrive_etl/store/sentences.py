@@ -130,7 +130,7 @@ class _Refusal:
 
     @property
     def role(self) -> str:
-        return _quoted(getattr(self.original, "role", None) or "YOUR_ROLE")
+        return _quoted(getattr(self.original, "role", None) or "your_role")
 
     def told(self, field: str) -> str | None:
         """A field of PostgreSQL's message."""

@@ -134,6 +134,18 @@ def test_a_database_that_cannot_be_opened(program: CommandLine, url: str, words:
         assert "hidden-word" not in told
 
 
+def test_dagsters_storage_that_cannot_be_read(program: CommandLine) -> None:
+    """It is a database as well, and not the list's."""
+    program.connect()
+    storage = program.home / "dagster" / "history" / "runs.db"
+    storage.parent.mkdir(parents=True)
+    storage.write_text("Dear all, " * 1_000)
+    assert _sentence(program("sync", "acme")) == (
+        "Dagster's storage in DAGSTER_HOME is damaged, or its file is not a database (SQLITE_NOTADB); "
+        "restore a back-up."
+    )
+
+
 def test_a_home_folder_that_cannot_be_made(program: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     program.variables["WOOXY_PIPEDRIVE_HOME"] = str(tmp_path / "file" / "home")
