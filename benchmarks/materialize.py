@@ -115,6 +115,7 @@ def _cases(audience: str, *, crowd: bool) -> Iterator[Case]:
     yield Case("re-execute", lambda world: cases.reexecuted(world, acme))
     yield Case("re-execute from failure", lambda world: cases.reexecuted_from_failure(world, bolt), bolt)
     yield Case("mass deletion refused", lambda world: cases.refused_and_reexecuted(world, cord), cord)
+    yield Case("an edit without a webhook", partial(cases.followed_without_a_webhook, name=acme))
     yield Case("terminate", lambda world: cases.terminated(world, acme))
     yield Case("two backfills at once", lambda world: cases.backfilled_twice_at_once(world, bolt), bolt)
     yield Case("downstream asset", lambda world: cases.with_a_downstream_asset(world, cord, audience), cord)

@@ -81,6 +81,14 @@ def refused_and_reexecuted(world: World, name: str) -> Outcome:
         return Outcome(f"{failed.status}, then {run.status}", wrong + _again(world, name, run))
 
 
+def followed_without_a_webhook(world: World, name: str) -> Outcome:
+    """An edit of which the webhook's call is lost: Pipedrive is asked now and then."""
+    world.connections[name].server.webhooks.lose(1)
+    began = time.monotonic()
+    world.arrives_by_itself(name)
+    return Outcome(f"in the list within {time.monotonic() - began:.0f} s")
+
+
 def terminated(world: World, name: str) -> Outcome:
     """*Terminate* while Pipedrive is slow to answer."""
     with world.by_hand(name), _slow(world, name) as is_asked:
@@ -116,8 +124,9 @@ def backfilled(world: World) -> Outcome:
         wrong = [] if backfill.status == "COMPLETED_SUCCESS" else [f"{backfill.status}: {backfill.error}"]
         if backfill.runs.keys() != world.connections.keys():
             wrong.append(f"runs for {sorted(backfill.runs)}")
-        for name, run_id in backfill.run_ids.items():
-            wrong += world.disagreements(name, world.ui.ended(run_id), PRODUCTS, [])
+        for name in world.connections.keys() & backfill.run_ids.keys():
+            run = world.ui.ended(backfill.run_ids[name])
+            wrong += world.disagreements(name, run, PRODUCTS, [])
         if backfill.count != len(world.connections):
             wrong.append(f"{backfill.count} runs")
         return Outcome(f"{backfill.status}, {backfill.count} runs", wrong)

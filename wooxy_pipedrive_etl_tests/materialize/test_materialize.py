@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from wooxy_pipedrive_etl.sync.selection import PRODUCTS, Product
 from wooxy_pipedrive_etl_tests.conformance.databases import PostgresDatabases
@@ -17,6 +18,9 @@ from .cases import LIST, Outcome
 from .conftest import Shared
 from .hosts import write_host
 from .world import World, running_world
+
+# Milliseconds, for a page on a busy machine, and for the run that it follows.
+_BROWSER_PATIENCE = 120_000
 
 
 def _right(outcome: Outcome) -> None:
@@ -54,6 +58,29 @@ def test_an_asset_in_another_code_location_follows_by_partition(shared: Shared) 
 
 def test_a_connection_that_nobody_has_made_gets_a_sentence(world: World) -> None:
     _right(cases.for_an_unknown_partition(world))
+
+
+def test_materialize_is_a_button_that_works(world: World, browser: Browser) -> None:
+    """In Chromium: the graph of the assets, *Materialize all*, one connection, *Launch 1 run*; then the run's page."""
+    name = "cord"
+    with world.by_hand(name):
+        before = world.connections[name].dump()
+        known = world.ui.run_ids(name)
+        page = browser.new_page()
+        page.set_default_timeout(_BROWSER_PATIENCE)
+        page.goto(f"{world.services.url}/locations/__repository__@{world.location}/asset-groups/list")
+        page.get_by_role("button", name="Materialize all").click()
+        page.get_by_text("Select a partition").click()
+        page.get_by_text(name, exact=True).first.click()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Launch 1 run").click()
+        world.services.wait_until(lambda: world.ui.run_ids(name) != known, "No run was launched")
+        run_id = world.ui.run_ids(name)[0]
+        page.goto(f"{world.services.url}/runs/{run_id}")
+        page.get_by_text("Success", exact=True).first.wait_for()
+        page.close()
+        run = world.ui.ended(run_id)
+        assert world.disagreements(name, run, ("contact_plan", LIST), before) == []
 
 
 @pytest.fixture

@@ -304,12 +304,10 @@ class DagsterUI:
         tags = [{"key": "dagster/partition", "value": partition}]
         return [run["runId"] for run in self._runs({"tags": tags}) if run["status"] not in _ENDED]
 
-    def wait_until(self, run_id: str, status: str) -> None:
-        def is_there() -> bool:
-            found: str = self._ask(_RUN, {"runId": run_id})["runOrError"]["status"]
-            return found == status
-
-        self._services.wait_until(is_there, f"The run {run_id} is not {status}")
+    def run_ids(self, partition: str) -> list[str]:
+        """Of all runs of the partition, the newest first."""
+        tags = [{"key": "dagster/partition", "value": partition}]
+        return [run["runId"] for run in self._runs({"tags": tags})]
 
     def _runs(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
         answer = self._ask(_RUNS, {"filter": wanted, "limit": 200})["runsOrError"]
