@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wooxy_pipedrive_etl.loading import end_quickly, loading
 from wooxy_pipedrive_etl.terminal import (
     FileUnusable,
     is_standard,
@@ -75,6 +76,7 @@ _DOTS = {"green": "[green]● green[/]", "gray": "[bright_black]○ gray[/]", "r
 def main() -> None:
     """The program's entry: errors in one sentence on stderr, exit code 0 only on success."""
     prepare()
+    end_quickly()
     try:
         app(prog_name="wooxy-pipedrive")
     except KeyboardInterrupt:
@@ -273,8 +275,9 @@ def sync(
 
     if full and remap:
         raise SyncError("Choose --full or --remap, not both.")
-    from wooxy_pipedrive_etl.orchestration.launch import run_sync
-    from wooxy_pipedrive_etl.store import Store
+    with loading():
+        from wooxy_pipedrive_etl.orchestration.launch import run_sync
+        from wooxy_pipedrive_etl.store import Store
 
     store = Store.open()
     with _progress():
@@ -298,8 +301,9 @@ def status_(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """How the connections stand."""
-    from wooxy_pipedrive_etl.store import Store
-    from wooxy_pipedrive_etl.sync import status
+    with loading():
+        from wooxy_pipedrive_etl.store import Store
+        from wooxy_pipedrive_etl.sync import status
 
     found = status.statuses(Store.open(), name)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from wooxy_pipedrive_etl.loading import loading
 from wooxy_pipedrive_etl_tests.cli.command_line import CommandLine, Ended
 
 HEAVY = {
@@ -68,3 +70,31 @@ def test_the_list_is_written_without_pandas(synced: CommandLine, tmp_path: Path)
         )
         assert (ended.code, ended.err) == (0, "")
         assert not loaded & {"dagster", "pandas", "alembic", "httpx"}
+
+
+def test_libraries_are_left_out_of_the_search_for_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(gc.isenabled()))
+    with loading():
+        assert not gc.isenabled()
+    assert (gc.isenabled(), frozen) == (True, [])
+    with loading():
+        monkeypatch.setitem(sys.modules, "a_library", sys)
+    assert (gc.isenabled(), frozen) == (True, [False])
+
+
+def test_a_program_ends_without_a_search_for_garbage(program: CommandLine) -> None:
+    command = _PROGRAM.replace("import json, sys", "import atexit, gc, json, sys").replace(
+        "try:",
+        "atexit.register(lambda: print('FROZEN', gc.get_freeze_count() > 0, file=sys.stderr))\ntry:",
+        1,
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", command, "[]", "--version"],
+        env=program.full_environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=True,
+    )
+    assert "FROZEN True" in ended.stderr
