@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.mapping.matching import FORMATS, Matching, auto_match, check_matching
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 # Some thousand variables; a larger file is not a matching.
 MAX_CHARACTERS = 500_000
@@ -139,6 +140,9 @@ def _plain(node: yaml.Node, twice: list[str]) -> Any:
 
 
 def _shape_errors(content: Any) -> list[ValidationError]:
+    # Runs come by here, and check no file.
+    from jsonschema import Draft202012Validator
+
     found = Draft202012Validator(matching_schema()).iter_errors(content)
     return sorted(found, key=lambda error: [str(step) for step in error.absolute_path])
 

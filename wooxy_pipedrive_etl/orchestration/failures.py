@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
+from wooxy_pipedrive_etl.store import errors as store_errors
 from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, sentence_of, was_stopped
 
 
@@ -22,7 +22,7 @@ def as_failure() -> Iterator[None]:
         yield
     except Exception as error:
         # The driver complains of a statement that a signal broke off; Dagster knows by the cause what to call the run.
-        if was_stopped(error) or not isinstance(error, EXPECTED_ERRORS + DATABASE_ERRORS):
+        if was_stopped(error) or not isinstance(error, EXPECTED_ERRORS + store_errors.DATABASE_ERRORS):
             raise
         failure = dg.Failure(sentence_of(error), allow_retries=False)
     else:

@@ -22,9 +22,9 @@ from wooxy_pipedrive_etl.pipedrive import (
 )
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused
 from wooxy_pipedrive_etl.store import Store, connections, installations
+from wooxy_pipedrive_etl.store import errors as store_errors
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading, writing_soon
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.store.locks import sole_renewer
 
 from .errors import EXPECTED_ERRORS, AccessLost, SyncError
@@ -208,7 +208,7 @@ class _KeptTokens:
             with writing_soon(self._store.engine, STORING_SECONDS) as connection:
                 connections.update_renewed(connection, self._record.id, self._encrypted, **values)
                 record = connections.get_connection(connection, self._record.name)
-        except DATABASE_ERRORS as error:
+        except store_errors.DATABASE_ERRORS as error:
             # A run may be SQLite's writer for long, and whoever waits here may be that run. Nothing is lost, since the
             # refresh token stays the same: whoever comes next renews for himself.
             logger.warning(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from wooxy_pipedrive_etl.store import Store, progress
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
+from wooxy_pipedrive_etl.store import errors as store_errors
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class _Noter:
             return
         try:
             progress.note_progress(self._store.inbox, self._connection_id, self._run_id, what, done, total)
-        except DATABASE_ERRORS as error:
+        except store_errors.DATABASE_ERRORS as error:
             logger.debug("How far the run %s is could not be noted (%s).", self._run_id, type(error).__name__)
         self._what = what
         # A note that took long, because the database is busy, is not made again at once.
@@ -73,6 +73,6 @@ class _Noter:
     def close(self) -> None:
         try:
             progress.forget_progress(self._store.inbox, self._connection_id, self._run_id)
-        except DATABASE_ERRORS as error:
+        except store_errors.DATABASE_ERRORS as error:
             # Nobody reads it any more: the run is not under way.
             logger.debug("The progress of the run %s stays (%s).", self._run_id, type(error).__name__)

@@ -14,9 +14,9 @@ from wooxy_pipedrive_etl.contact_list import ContactList, DraftedList, ListSetti
 from wooxy_pipedrive_etl.mapping.matching import Matching, column_changes, version_of
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Usage
 from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
+from wooxy_pipedrive_etl.store import errors as store_errors
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
@@ -212,7 +212,7 @@ def begin(
             yield run
         except BaseException as error:
             # If the database is what broke, the report stays open until the next run closes it.
-            with suppress(*DATABASE_ERRORS):
+            with suppress(*store_errors.DATABASE_ERRORS):
                 _close(run, sentence_of(error))
             raise
         _close(run, None)
