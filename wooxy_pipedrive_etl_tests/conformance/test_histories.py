@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -69,10 +69,11 @@ def sms(history: History) -> list[Any]:
 
 def test_an_opt_out_that_is_taken_back_before_the_number_goes_by_hand(history: History) -> None:
     """No run has seen it. The program and the oracle say so, whether the contact goes too or not."""
-    for go in (
+    ways: list[Callable[[], object]] = [
         lambda: history.edit_contact_by_hand(which=0, contact={**NOBODY_ELSE, "phoneNumber": None}),
         lambda: history.delete_contact_by_hand(which=0),
-    ):
+    ]
+    for go in ways:
         history.set_channel_by_hand(which=0, channel="smsSubscribe", flag=False)
         history.full_run(again=True)
         history.set_channel_by_hand(which=0, channel="smsSubscribe", flag=True)
