@@ -69,7 +69,9 @@ def add_integration(page: Page) -> None:
 
 
 def wait_for_the_run(page: Page) -> None:
-    page.get_by_role("heading", name="Synchronization completed").wait_for()
+    over = page.get_by_role("heading", name=re.compile("^(Synchronization completed|The run failed)$"))
+    over.wait_for()
+    assert over.text_content() == "Synchronization completed", page.locator("#details").text_content()
 
 
 def contact(page: Page, world: World, search: str) -> None:
