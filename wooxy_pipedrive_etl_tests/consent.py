@@ -16,6 +16,7 @@ from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.installations import Installation
 from wooxy_pipedrive_etl.sync import installations, oauth_app
+from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import DOMAIN, NAME, Connected
 
 CLIENT_ID, CLIENT_SECRET = "app-1", "the-secret-of-the-app"
@@ -34,7 +35,8 @@ def register(
 def allow(server: sandbox.SandboxServer, app: OAuthApp) -> str:
     """The button Allow and Install; returns the code that Pipedrive hands to the callback."""
     form = {"client_id": app.client_id, "redirect_uri": app.redirect_uri, "decision": "allow"}
-    answer = httpx.post(f"{server.url}/oauth/authorize", data=form, trust_env=False)
+    with http_client() as client:
+        answer = client.post(f"{server.url}/oauth/authorize", data=form)
     return str(httpx.URL(answer.headers["location"]).params["code"])
 
 

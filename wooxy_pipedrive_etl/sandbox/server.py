@@ -27,6 +27,10 @@ from .webhooks import Webhooks
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
+# For the start and the end of a server, which come at once unless the machine has very much else to do.
+_PATIENCE_SECONDS = 120
+_LAST_SECONDS = 30
+_SECONDS_BETWEEN_LOOKS = 0.001
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -149,15 +153,17 @@ class SandboxServer:
             target=server.run, kwargs={"sockets": [listener]}, name="pipedrive-sandbox", daemon=True
         )
         self._thread.start()
-        if not server.answers.wait(timeout=30):
-            raise SandboxError(f"The sandbox on port {self.port} did not start within 30 seconds.")
+        if not server.answers.wait(_PATIENCE_SECONDS):
+            raise SandboxError(
+                f"The sandbox on port {self.port} did not start within {_PATIENCE_SECONDS} seconds."
+            )
         return self
 
     def stop(self) -> None:
         """Ends open calls and frees the port."""
         if self._server is not None and self._thread is not None:
             self._server.stop()
-            self._thread.join(timeout=30)
+            self._thread.join(_PATIENCE_SECONDS)
             self._server = self._thread = None
 
     def __enter__(self) -> SandboxServer:
@@ -240,12 +246,11 @@ class _Server(uvicorn.Server):
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        if self.server_state.tasks:
-            await asyncio.wait(list(self.server_state.tasks), timeout=5)
-        for _ in range(100):
-            if not self.server_state.connections:
-                break
-            await asyncio.sleep(0)
+        # Nothing may be left when the loop is closed, however busy the machine is.
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _LAST_SECONDS
+        while (self.server_state.tasks or self.server_state.connections) and loop.time() < deadline:
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def _listen(port: int) -> socket.socket:

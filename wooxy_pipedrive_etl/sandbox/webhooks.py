@@ -249,14 +249,14 @@ class Webhooks:
             self._clock.push(float(seconds))
             self._call_wake()
 
-    def wait_until_delivered(self, timeout: float = 10.0) -> None:
+    def wait_until_delivered(self, timeout: float = 120.0) -> None:
         """Return when nothing is queued, nothing waits for a retry and nothing is in flight.
 
         Raises SandboxError after `timeout` real seconds.
         """
         self._wait(timeout, lambda webhook, now: bool(webhook.waiting))
 
-    def wait_until_attempted(self, timeout: float = 10.0) -> None:
+    def wait_until_attempted(self, timeout: float = 120.0) -> None:
         """Return when only retries are left whose time has not come. Raises SandboxError."""
 
         def is_busy(webhook: Webhook, now: float) -> bool:

@@ -17,6 +17,7 @@ from wooxy_pipedrive_etl.cli import main
 from wooxy_pipedrive_etl.sandbox import SandboxServer
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import get_connection, update_connection
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 from wooxy_pipedrive_etl_tests.scenario import Connected, closing_databases
 
 PROGRAM = Path(sys.executable).with_name("wooxy-pipedrive")
@@ -85,7 +86,7 @@ class CommandLine:
             env={**self.full_environment, **variables},
             capture_output=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         return Ended(ended.returncode, ended.stdout, ended.stderr)

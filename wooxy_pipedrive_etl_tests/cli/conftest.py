@@ -9,6 +9,7 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
 from wooxy_pipedrive_etl.sandbox import Limits, SandboxServer
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 from wooxy_pipedrive_etl_tests.scenario import FakeClock, small_account
 
 from .command_line import CommandLine
@@ -25,7 +26,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[CommandLine]:
     """With the embedded database, and nothing connected."""
-    with SandboxServer(small_account(), limits=Limits(burst_per_2s=100_000)) as server:
+    limits = Limits(burst_per_2s=100_000, webhook_timeout_seconds=PATIENCE_SECONDS)
+    with SandboxServer(small_account(), limits=limits) as server:
         yield CommandLine(tmp_path / "home", server, {})
 
 

@@ -9,11 +9,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 import pytest
 
 from wooxy_pipedrive_etl.sandbox import Fault
 from wooxy_pipedrive_etl_tests.cli.command_line import PROGRAM, CommandLine
+from wooxy_pipedrive_etl_tests.patience import http_client, running, wait_for_end
 
 WEBHOOKS = "/api/v1/webhooks"
 
@@ -21,25 +21,17 @@ WEBHOOKS = "/api/v1/webhooks"
 @contextmanager
 def _serving(program: CommandLine) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`wooxy-pipedrive serve` as a process of its own, once it listens: its URL and the process."""
-    process = subprocess.Popen(
+    environment = {**program.environment, "WOOXY_PIPEDRIVE_ADMIN_PASSWORD": "a password of the tests"}
+    with running(
         [PROGRAM, "serve", "--port", "0"],
-        env={
-            **os.environ,
-            **program.environment,
-            "WOOXY_PIPEDRIVE_ADMIN_PASSWORD": "a password of the tests",
-        },
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("Pages at http://127.0.0.1:"), line
         yield line.removeprefix("Pages at ").partition(",")[0], process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture
@@ -81,17 +73,15 @@ def test_from_connecting_to_disconnecting(program: CommandLine) -> None:
         assert webhooks.shown() == []
 
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
-        assert (process.returncode, out, err) == (0, "", "")
-    assert "Renamed" not in "".join(map(str, (out, err)))
+        assert wait_for_end(process) == (0, "", "")
 
 
 def test_ctrl_c_ends_it_well(program: CommandLine) -> None:
     with _serving(program) as (url, process):
-        assert httpx.post(f"{url}/webhooks/pipedrive/nowhere", trust_env=False).status_code == 404
+        with http_client() as client:
+            assert client.post(f"{url}/webhooks/pipedrive/nowhere").status_code == 404
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (0, "", "")
+        assert wait_for_end(process) == (0, "", "")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import psycopg
+
+from wooxy_pipedrive_etl_tests.patience import wait_until
 
 _numbers = itertools.count(1)
 
@@ -77,14 +80,16 @@ class PostgresDatabases:
     def wait_until_left(self, url: str) -> float:
         """A session notices that its program is dead when its statement is done."""
         with psycopg.connect(self._server, autocommit=True) as connection:
-            for attempt in range(2000):
+
+            def left() -> bool:
                 sessions = connection.execute(
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (_database(url),)
                 ).fetchone()
-                if sessions == (0,):
-                    return attempt * 0.005
-                connection.execute("SELECT pg_sleep(0.005)")
-        raise AssertionError("A session of a dead program is still there after 10 seconds.")
+                return sessions == (0,)
+
+            began = time.monotonic()
+            wait_until(left, "a session of a dead program")
+            return time.monotonic() - began
 
     def _create(self, template: str) -> str:
         name = f"copy_{next(_numbers)}"

@@ -562,7 +562,8 @@ class History(RuleBasedStateMachine):
         assert known.keys() <= landed.keys()
         for person_id, row in landed.items():
             if row["gone"]:
-                assert person_id not in visible
+                # Who was gone before may have come back, and this run need not have come to that.
+                assert person_id not in known or person_id not in visible
                 known.pop(person_id, None)
             elif person_id not in known or not _tells(row["raw"], known[person_id]):
                 known[person_id] = visible[person_id]

@@ -29,6 +29,7 @@ from wooxy_pipedrive_etl.store import Store, inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import matching
 from wooxy_pipedrive_etl.sync.selection import Kind
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
 from ..scenario import DOMAIN, NAME, Connected
 from .databases import Databases, copied
@@ -39,7 +40,6 @@ SITUATIONS = ("first run", "re-map", "second run", "changes")
 _LONGEST_DELAY = 0.02
 _PLAIN = re.compile(r"[A-Za-z.]+@[a-z.]+")
 _LONG_AGO = "2001-01-01 00:00:00"
-_LONGEST_RUN = 120.0
 _PROGRAM = "wooxy_pipedrive_etl_tests.conformance.sync_process"
 _ROOT = Path(__file__).parents[2]
 
@@ -275,7 +275,7 @@ def started(url: str, kind: Kind, way: str, errors: IO[str] | None = None) -> It
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=_ROOT, text=True)
     assert process.stdout is not None
     # Should it ever hang, the test must not.
-    watchdog = threading.Timer(_LONGEST_RUN, process.kill)
+    watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
     watchdog.start()
     try:
         with process.stdout:
@@ -285,6 +285,7 @@ def started(url: str, kind: Kind, way: str, errors: IO[str] | None = None) -> It
         process.kill()
         process.wait()
         watchdog.cancel()
+        watchdog.join()
 
 
 @contextmanager

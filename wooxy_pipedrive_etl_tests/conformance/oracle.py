@@ -184,7 +184,37 @@ class Oracle:
         outcome = Outcome()
         mapped = [self._map(person, outcome) for person in self.snapshot]
         before = copy.deepcopy(self.rows)
-        self._bring_memory_in_step()
+        self._bring_memory_in_step(mapped)
+        self._write(mapped, outcome)
+        outcome.touched = {key for key, row in self.rows.items() if before.get(key) != row}
+        outcome.deleted += len(before.keys() - self.rows.keys())
+        if self.read_until is not None:
+            # Nobody has changed later than now: a time in the future is none up to which anything is known.
+            times = [_time(person) for person in self.snapshot]
+            self.watermark = max((time for time in times if time <= self.read_until), default=self.read_until)
+            self.read_until = None
+        return outcome
+
+    def _bring_memory_in_step(self, mapped: list[Mapped]) -> None:
+        """As long as a contact has a number, its own flags say who is written to there; the memory is for numbers that
+        come back. So where the run itself takes a number away, it looks at the flags that go with it: one that is true
+        takes the opt-out back. What people take away by hand between two runs no run has seen: nothing is forgotten.
+        """
+        rehearsal = copy.deepcopy(self)
+        rehearsal._write(mapped, Outcome())
+        for key, row in self.rows.items():
+            if key not in rehearsal.rows or rehearsal.rows[key]["phoneNumber"] != row["phoneNumber"]:
+                self.opted_out -= {(row["phoneNumber"], channel) for channel in self._flags(row, True)}
+        # Whoever still says no, says no.
+        for row in self.rows.values():
+            if row["phoneNumber"]:
+                self.opted_out |= {(row["phoneNumber"], channel) for channel in self._flags(row, False)}
+
+    @staticmethod
+    def _flags(row: Row, flag: bool) -> list[str]:
+        return [channel for channel in REMEMBERED_CHANNELS if row[channel] is flag]
+
+    def _write(self, mapped: list[Mapped], outcome: Outcome) -> None:
         # A person that is in the way of another may be out of it once it is written: so until all is quiet, and only
         # then is it known which contacts nobody has any more.
         while True:
@@ -199,26 +229,6 @@ class Oracle:
         for person_id, link in list(self.links.items()):
             if link.contact not in kept:
                 self._leave(person_id, link, outcome)
-        outcome.touched = {key for key, row in self.rows.items() if before.get(key) != row}
-        outcome.deleted += len(before.keys() - self.rows.keys())
-        if self.read_until is not None:
-            # Nobody has changed later than now: a time in the future is none up to which anything is known.
-            times = [_time(person) for person in self.snapshot]
-            self.watermark = max((time for time in times if time <= self.read_until), default=self.read_until)
-            self.read_until = None
-        return outcome
-
-    def _bring_memory_in_step(self) -> None:
-        said: dict[tuple[str, str], set[bool]] = {}
-        for row in self.rows.values():
-            for channel in REMEMBERED_CHANNELS:
-                if row["phoneNumber"] and row[channel] is not None:
-                    said.setdefault((row["phoneNumber"], channel), set()).add(row[channel])
-        for memory, flags in said.items():
-            if False in flags:
-                self.opted_out.add(memory)
-            else:
-                self.opted_out.discard(memory)
 
     def _pass(self, persons: list[Mapped], outcome: Outcome) -> tuple[dict[int, str], set[Key]]:
         """What becomes of each person, and the contacts that have one."""

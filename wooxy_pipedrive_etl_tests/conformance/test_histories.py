@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from wooxy_pipedrive_etl.sandbox import Behaviours
+
+from ..scenario import email
 from .conftest import NewDatabase
 from .databases import Databases
 from .history import History
@@ -27,3 +34,61 @@ def test_every_sync_of_a_random_history_ends_as_the_oracle_says(
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+NOBODY_ELSE = dict.fromkeys(("email", "userId", "name", "active", "emailSubscribe"))
+MAIJA = {
+    "marketing_status": "no_consent",
+    "name": "Maija",
+    "emails": [email("ann@example.com")],
+    "phones": [email("+358401000001")],
+}
+
+
+@pytest.fixture
+def history(new_database: NewDatabase) -> Iterator[History]:
+    """One person with an e-mail address and a number, synced; to be gone on with by hand."""
+    history = type("ByHand", (History,), {"new_database": staticmethod(new_database)})()
+    history.begin(
+        persons=[MAIJA],
+        prior=[],
+        matched={"name", "phones"},
+        ignore_empty=True,
+        consent="respect",
+        on_delete="delete",
+        behaviours=Behaviours(),
+        in_windows=False,
+    )
+    yield history
+    history.teardown()
+
+
+def sms(history: History) -> list[Any]:
+    return [contact["smsSubscribe"] for contact in history.acme.contacts()]
+
+
+def test_an_opt_out_that_is_taken_back_before_the_number_goes_by_hand(history: History) -> None:
+    """No run has seen it. The program and the oracle say so, whether the contact goes too or not."""
+    ways: list[Callable[[], object]] = [
+        lambda: history.edit_contact_by_hand(which=0, contact={**NOBODY_ELSE, "phoneNumber": None}),
+        lambda: history.delete_contact_by_hand(which=0),
+    ]
+    for go in ways:
+        history.set_channel_by_hand(which=0, channel="smsSubscribe", flag=False)
+        history.full_run(again=True)
+        history.set_channel_by_hand(which=0, channel="smsSubscribe", flag=True)
+        go()
+        history.full_run(again=True)
+        assert sms(history) == [False]
+
+
+def test_an_opt_out_of_another_contact_of_the_number(history: History) -> None:
+    """The first one's flag was true all the time: nobody has taken anything back."""
+    history.contact_by_hand({**NOBODY_ELSE, "phoneNumber": "+358401000001", "smsSubscribe": False})
+    history.full_run(again=True)
+    history.delete_contact_by_hand(which=1)
+    history.full_run(again=True)
+    assert sms(history) == [True]
+    history.edit_contact_by_hand(which=0, contact={**NOBODY_ELSE, "phoneNumber": "+358401000002"})
+    history.full_run(again=True)
+    assert sms(history) == [False]

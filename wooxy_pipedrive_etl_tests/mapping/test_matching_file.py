@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pandas as pd
 import pytest
 import yaml
@@ -252,9 +250,8 @@ BOMB = "a: &a [x]\n" + "\n".join(
     ids=["aliases", "lists", "dashes", "maps", "size", "keys", "tags"],
 )
 def test_bombs_do_not_go_off(text: str) -> None:
-    start = time.monotonic()
+    """Else this would not end before the machine has no memory left."""
     assert len(_errors(text)) == 1
-    assert time.monotonic() - start < 10
 
 
 @STEADY

@@ -31,6 +31,7 @@ from wooxy_pipedrive_etl.orchestration.sensors import matching_sensor
 from wooxy_pipedrive_etl.sandbox import Fault
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl_tests.patience import running, wait_for_end
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 
 from .ticks import tick
@@ -81,13 +82,14 @@ def _killed_while_it_reads_persons(acme: Connected, run: dg.DagsterRun, instance
     """In a process of its own, as a worker runs it."""
     assert run.job_code_origin is not None
     arguments = ExecuteRunArgs(run.job_code_origin, run.run_id, instance.get_ref())
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-m", "dagster", "api", "execute_run", serialize_value(arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
         kill = Fault("on_page", "/api/v2/persons", on_page=lambda _: os.kill(process.pid, signal.SIGKILL))
         acme.server.faults.add(kill)
+        wait_for_end(process)
     assert process.returncode == -signal.SIGKILL
 
 

@@ -1,5 +1,7 @@
 """The client against a whole account: what arrives, what it costs, and every fault in the middle of a walk."""
 
+from __future__ import annotations
+
 import json
 import threading
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from wooxy_pipedrive_etl.pipedrive import PersonsPage, Retries, optional_fields
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
 from wooxy_pipedrive_etl.sandbox.budget import Budget as SandboxBudget
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
 from .conftest import Connect, FakeClock
 
@@ -137,12 +140,14 @@ def test_changes_since_a_moment_include_that_moment(connect: Connect, small: San
 def test_a_walk_survives_what_passes(connect: Connect, large: SandboxServer, fault: Fault) -> None:
     fault.after = 1
     large.faults.add(fault)
-    # Only a time-out is waited for, and no other answer takes near as long.
-    timeout = 0.5 if fault.kind == "timeout" else 30.0
+    # Only a time-out is waited for.
+    timeout = 0.5 if fault.kind == "timeout" else PATIENCE_SECONDS
     client = connect(large.url, large.account.token, timeout=timeout)
     assert ids(client.walk_persons()) == large.account.visible_person_ids()
     assert large.faults.pending() == []
-    assert len(large.requests) == 3 + (fault.times or 0)
+    asked = 3 + (fault.times or 0)
+    # Another answer may take as long as that, and is asked for once more.
+    assert len(large.requests) == asked or (fault.kind == "timeout" and len(large.requests) > asked)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Persons over HTTP, for answers that the sandbox never gives."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta, timezone
@@ -9,6 +11,7 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive import PersonsPage
 from wooxy_pipedrive_etl.pipedrive import errors as e
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, wait_for_end_of_threads
 
 from .conftest import Connect
 from .scripted import Reply, Request, host, listed, listed_raw
@@ -140,11 +143,11 @@ class TestReadingAhead:
         with host(answer) as pipedrive:
             walk = connect(pipedrive.url).walk_persons()
             next(walk)
-            assert asked_for_second.wait(10)
+            assert asked_for_second.wait(PATIENCE_SECONDS)
             # One page ahead and no more, however long the consumer takes.
             assert len(pipedrive.requests) == 2
             assert len(list(walk)) == 9
-        assert_no_thread_left()
+        wait_for_end_of_threads("pipedrive-walk")
 
     def test_an_error_comes_after_the_pages_before_it(self, connect: Connect) -> None:
         with host([listed([{"id": 1}], "a"), Reply({"error": "gone wrong"}, 400)]) as pipedrive:
@@ -152,7 +155,7 @@ class TestReadingAhead:
             assert next(walk).persons["person_id"].tolist() == [1]
             with pytest.raises(e.BadRequest, match="gone wrong"):
                 next(walk)
-        assert_no_thread_left()
+        wait_for_end_of_threads("pipedrive-walk")
 
     @pytest.mark.parametrize("way", ["close", "error", "drop"])
     def test_a_consumer_that_stops_early_leaves_nothing_behind(self, connect: Connect, way: str) -> None:
@@ -166,17 +169,13 @@ class TestReadingAhead:
                     walk.throw(RuntimeError("the consumer failed"))
             else:
                 del walk
-            assert_no_thread_left()
+            wait_for_end_of_threads("pipedrive-walk")
             assert len(pipedrive.requests) <= 2
 
     def test_a_walk_that_nobody_began_asks_nothing(self, connect: Connect) -> None:
         with host([listed([])]) as pipedrive:
             connect(pipedrive.url).walk_persons()
         assert pipedrive.requests == []
-
-
-def assert_no_thread_left() -> None:
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pipedrive-walk")]
 
 
 class TestFieldsThatThePlanLacks:

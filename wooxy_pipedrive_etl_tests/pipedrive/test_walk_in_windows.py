@@ -16,6 +16,7 @@ from wooxy_pipedrive_etl.pipedrive.budget import Budgets
 from wooxy_pipedrive_etl.pipedrive.clock import Stopped
 from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
 from wooxy_pipedrive_etl.sandbox.budget import Budget as SandboxBudget
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, wait_for_end_of_threads
 
 from .conftest import Connect, FakeClock
 
@@ -171,7 +172,7 @@ def test_what_stays_wrong_ends_the_walk(connect: Connect, server: SandboxServer)
     server.faults.add(Fault("status", PERSONS, after=10, times=None))
     with pytest.raises(e.ServerError):
         ids(walk(connect(server.url, server.account.token, timeout=1e6)))
-    assert not [each for each in threading.enumerate() if each.name.startswith("pipedrive-walk")]
+    wait_for_end_of_threads("pipedrive-walk")
 
 
 def test_a_walk_that_goes_round_ends_in_an_error(budgets: Budgets) -> None:
@@ -190,7 +191,7 @@ def test_a_walk_that_goes_round_ends_in_an_error(budgets: Budgets) -> None:
 def test_a_walk_that_is_given_up_does_not_wait_for_its_turns(server: SandboxServer) -> None:
     class Clock(FakeClock):
         def wait(self, seconds: float, stop: threading.Event) -> None:
-            assert stop.wait(60), "nobody said that the walk was given up"
+            assert stop.wait(PATIENCE_SECONDS), "nobody said that the walk was given up"
             raise Stopped
 
     server.gateway.budget = SandboxBudget(Limits(burst_per_2s=6), server.account.now)

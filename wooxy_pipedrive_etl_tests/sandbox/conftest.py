@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from wooxy_pipedrive_etl.sandbox import Account, SandboxServer
+from wooxy_pipedrive_etl_tests.patience import http_client
 
 from .receiver import Receiver
 from .served import Clock, Served
@@ -17,7 +18,7 @@ from .served import Clock, Served
 
 @pytest.fixture(scope="session")
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=10) as client:
+    with http_client() as client:
         yield client
 
 

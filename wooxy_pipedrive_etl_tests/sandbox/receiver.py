@@ -11,6 +11,8 @@ from queue import Queue
 from types import TracebackType
 from typing import Any
 
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
+
 
 @dataclass(frozen=True)
 class Received:
@@ -54,6 +56,10 @@ class Receiver:
         metas = [each.json["meta"] for each in self.received]
         return [(each["action"], int(each["entity_id"]), each["attempt"]) for each in metas]
 
+    def next(self) -> Received:
+        """The first that has not been taken yet; waits for it."""
+        return self.arrivals.get(timeout=PATIENCE_SECONDS)
+
     def __enter__(self) -> Receiver:
         self._thread.start()
         return self
@@ -96,7 +102,7 @@ class Receiver:
             def _answer(self) -> None:
                 status = receiver.answers.popleft() if receiver.answers else receiver.always
                 if status == 0:
-                    receiver._ending.wait(timeout=60)
+                    receiver._ending.wait()
                     self.close_connection = True
                     return
                 self.send_response(status)

@@ -14,6 +14,7 @@ import pytest
 
 from wooxy_pipedrive_etl.sandbox import MIXED_KINDS, Account, Fault, FaultMix, InvalidValueError, Limits
 from wooxy_pipedrive_etl.sandbox.faults import FaultKind
+from wooxy_pipedrive_etl_tests.patience import running, wait_for_end
 
 from .served import Served
 
@@ -26,7 +27,7 @@ NO_LIMITS = Limits(daily_tokens=None, burst_per_2s=100_000)
 def outcome(served: Served, path: str) -> str:
     """What a client sees of one call."""
     try:
-        response = served.call("GET", path, timeout=0.2)
+        response = served.call("GET", path)
     except httpx.TransportError as error:
         return type(error).__name__
     content = "HTML" if response.headers["content-type"].startswith("text/html") else response.text[-3:]
@@ -74,8 +75,6 @@ def test_a_time_out_is_short(serve: Serve) -> None:
     served = serve()
     served.server.fault_mix = FaultMix(1, ("timeout",))
     assert served.get(LIST).status_code == 504
-    with pytest.raises(httpx.ReadTimeout):
-        served.call("GET", LIST, timeout=0.05)
 
 
 def test_rows_are_doubled_and_edited_between_pages_in_lists_alone(serve: Serve, account: Account) -> None:
@@ -128,13 +127,14 @@ def test_a_mix_of_nothing_is_refused() -> None:
         FaultMix(0.5, ())
 
 
-def test_the_command_line_sets_a_mix() -> None:
+def test_the_command_line_sets_a_mix(http: httpx.Client) -> None:
     program = Path(sys.executable).parent / "wooxy-pipedrive"
     options = ["--port", "0", "--persons", "1", "--fault-rate", "0.05", "--fault-seed", "7"]
-    with subprocess.Popen([program, "sandbox", *options], stdout=subprocess.PIPE, text=True) as process:
+    with running([program, "sandbox", *options], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         told = process.stdout.readline() + process.stdout.readline()
         url = next(word for word in told.replace(";", " ").split() if word.startswith("http://"))
-        mix = httpx.get(f"{url}/sandbox/fault-mix").json()["mix"]
+        mix = http.get(f"{url}/sandbox/fault-mix").json()["mix"]
         process.send_signal(signal.SIGTERM)
+        wait_for_end(process)
     assert (mix["rate"], mix["seed"]) == (0.05, 7)

@@ -10,6 +10,7 @@ import pytest
 
 from wooxy_pipedrive_etl.sandbox import Account, Fault, InvalidValueError
 from wooxy_pipedrive_etl.sandbox.faults import FaultKind
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
 from .served import Served
 
@@ -101,7 +102,7 @@ def test_a_call_that_is_never_answered(serve: Serve) -> None:
     served.server.faults.add(Fault("timeout"))
     served.server.faults.add(Fault("timeout", seconds=0.01))
     with pytest.raises(httpx.ReadTimeout):
-        served.call("GET", LIST, timeout=0.05)
+        served.call("GET", LIST, timeout=httpx.Timeout(PATIENCE_SECONDS, read=0.05))
     assert served.get(LIST).status_code == 504
     assert served.get(LIST).status_code == 200
     assert [record.status for record in served.server.requests] == [0, 0, 200]

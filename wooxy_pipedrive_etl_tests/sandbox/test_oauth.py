@@ -459,7 +459,7 @@ def test_a_webhook_that_an_app_made_is_its_users(
     webhook = installing.call(tokens, WEBHOOKS, "POST", json=body).json()["data"]
     assert {webhook[key] for key in ("owner_id", "admin_id", "user_id")} == {other}
     account.create_person(name="A")
-    assert receiver.arrivals.get(timeout=5).json["meta"]["webhook_owner_id"] == str(other)
+    assert receiver.next().json["meta"]["webhook_owner_id"] == str(other)
     installing.served.server.webhooks.wait_until_delivered()
     installing.served.server.oauth.uninstall(owner)
     assert installing.status(tokens) == 200
@@ -478,7 +478,7 @@ def test_who_uninstalls_the_app_has_it_told_so(
     tokens = installing.tokens()
     receiver.always = answer
     installing.served.server.uninstall_app()
-    told = receiver.arrivals.get(timeout=5)
+    told = receiver.next()
     assert (told.method, told.path) == ("DELETE", "/pipedrive")
     assert told.json == {
         "client_id": "app-1",
@@ -575,7 +575,7 @@ def test_the_control_surface_sets_the_app_and_ends_its_tokens(
     tokens = installing.tokens()
     assert served.control("POST", "/oauth/uninstall", user_id=1).status_code == 404
     assert done(served, "POST", "/oauth/uninstall", user_id=account.token_owner_id)["grants"] == []
-    assert receiver.arrivals.get(timeout=5).json["user_id"] == account.token_owner_id
+    assert receiver.next().json["user_id"] == account.token_owner_id
     assert installing.status(tokens) == 401
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from wooxy_pipedrive_etl.sandbox import Account, Fault, Limits, PortTakenError, SandboxServer, run_sandbox
+from wooxy_pipedrive_etl_tests.patience import http_client, join, running, wait_for_end, wait_until
 
 from .receiver import Receiver
 from .served import Served
@@ -56,16 +57,15 @@ def test_only_loopback_is_served(serve: Serve) -> None:
 
 def test_a_hanging_call_does_not_hold_up_the_stop(http: httpx.Client) -> None:
     server = SandboxServer(Account.empty()).start()
-    server.faults.add(Fault("timeout", path_prefix="/", seconds=300))
+    server.faults.add(Fault("timeout", path_prefix="/", seconds=3600))
     outcomes: list[int] = []
     call = threading.Thread(
-        target=lambda: outcomes.append(httpx.get(f"{server.url}/api/v2/persons").status_code)
+        target=lambda: outcomes.append(http.get(f"{server.url}/api/v2/persons").status_code)
     )
     call.start()
-    while not server.requests:
-        pass
+    wait_until(lambda: server.requests, "no call")
     server.stop()
-    call.join(timeout=5)
+    join(call)
     assert outcomes == [504]
 
 
@@ -98,7 +98,7 @@ def test_the_account_may_change_in_another_thread_while_it_is_read(serve: Serve)
             assert set(range(1, 2001)) <= set(ids)
     finally:
         stop.set()
-        changing.join()
+        join(changing)
 
 
 _FOREGROUND = """
@@ -108,25 +108,25 @@ print("stopped")
 """
 
 
-def test_the_foreground_server_ends_with_ctrl_c() -> None:
+def test_the_foreground_server_ends_with_ctrl_c(http: httpx.Client) -> None:
     command = [sys.executable, "-W", "error", "-c", _FOREGROUND]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        response = httpx.get(f"{url}/api/v2/persons", headers={"x-api-token": "secret"})
+        response = http.get(f"{url}/api/v2/persons", headers={"x-api-token": "secret"})
         assert len(response.json()["data"]) == 5
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
-    assert (process.returncode, output, errors) == (0, "stopped\n", "")
+        end = wait_for_end(process)
+    assert end == (0, "stopped\n", "")
 
 
 def test_the_foreground_server_delivers_webhooks_and_ends_while_one_hangs(receiver: Receiver) -> None:
     command = [sys.executable, "-W", "error", "-c", _FOREGROUND]
     receiver.answers.extend([200, 0])
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        with httpx.Client(base_url=url, headers={"x-api-token": "secret"}) as client:
+        with http_client(base_url=url, headers={"x-api-token": "secret"}) as client:
             asked = {
                 "subscription_url": receiver.url,
                 "event_action": "*",
@@ -136,8 +136,8 @@ def test_the_foreground_server_delivers_webhooks_and_ends_while_one_hangs(receiv
             assert client.post("/api/v1/webhooks", json=asked).status_code == 201
             client.patch("/sandbox/persons/1", json={"name": "Edited"})
             client.delete("/sandbox/persons/1")
-        events = [receiver.arrivals.get(timeout=20).json for _ in range(2)]
+        events = [receiver.next().json for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
+        end = wait_for_end(process)
     assert [each["meta"]["action"] for each in events] == ["change", "delete"]
-    assert (process.returncode, output, errors) == (0, "stopped\n", "")
+    assert end == (0, "stopped\n", "")

@@ -7,22 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from wooxy_pipedrive_etl_tests.patience import running
+
 
 @contextmanager
 def program(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Runs Python code in a process of its own, which is gone afterwards, whatever happens."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with running([sys.executable, "-c", code, *arguments], **pipes) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def read_line(process: subprocess.Popen[str]) -> str:

@@ -24,13 +24,16 @@ from wooxy_pipedrive_etl.store.inbox import (
     received,
     settle_hints,
 )
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
 ACME = 1
 OTHER = 2
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
+def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """On SQLite, writers take turns by chance, and on a busy machine one may wait long for its own."""
+    monkeypatch.setattr(inbox, "_SQLITE_WAIT_SECONDS", PATIENCE_SECONDS)
     store = Store.open(database_url)
     yield store
     store.close()

@@ -220,11 +220,11 @@ def test_how_long_reports_are_kept_is_a_setting(
 
 
 def test_issues_of_today_are_not_old(connection: sa.Connection, record: ConnectionRecord) -> None:
-    """Their time is copied in as text."""
+    """Their time is copied in as text; no zone is less than a quarter of an hour from another."""
     add_pending_issues(connection, record.id, _issues(REJECTED))
     found_at = connection.scalar(sa.select(tables.issues.c.found_at))
     assert found_at is not None
-    assert abs(datetime.now(UTC).replace(tzinfo=None) - found_at) < timedelta(minutes=1)
+    assert abs(datetime.now(UTC).replace(tzinfo=None) - found_at) < timedelta(minutes=10)
 
 
 def test_history_has_the_newest_runs_first(connection: sa.Connection, record: ConnectionRecord) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from wooxy_pipedrive_etl.pipedrive import ApiToken, PipedriveClient
@@ -19,6 +18,7 @@ from wooxy_pipedrive_etl.sync.catalogue import store_catalogue
 from wooxy_pipedrive_etl.sync.credentials import pipedrive_client
 from wooxy_pipedrive_etl.sync.errors import BrokenCatalogue, WrongAccount
 from wooxy_pipedrive_etl.sync.selection import Kind
+from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.pipedrive.scripted import Reply, Request, host, listed
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 
@@ -169,9 +169,8 @@ class _Catalogues:
     """A host that shows the account's catalogue with the entries that a test makes of it, reading by reading."""
 
     def __init__(self, acme: Connected) -> None:
-        answer = httpx.get(
-            f"{acme.server.url}{FIELDS}", params={"limit": 500}, headers={"x-api-token": acme.account.token}
-        )
+        with http_client(headers={"x-api-token": acme.account.token}) as client:
+            answer = client.get(f"{acme.server.url}{FIELDS}", params={"limit": 500})
         self.entries: list[dict[str, Any]] = answer.json()["data"]
         self.readings: list[list[Any]] = []
         self.company_id = acme.account.company_id

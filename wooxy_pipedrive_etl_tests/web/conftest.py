@@ -15,6 +15,7 @@ from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.sync.webhooks import USER
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
+from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import isolate
 from wooxy_pipedrive_etl_tests.store.conftest import new_connection
 
@@ -76,7 +77,7 @@ def store(database_url: str) -> Iterator[Store]:
 @pytest.fixture
 def receiver(store: Store) -> Iterator[Receiver]:
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
-    with serving(store) as url, httpx.Client(trust_env=False, timeout=30) as client:
+    with serving(store) as url, http_client() as client:
         yield Receiver(store, connection_id, url, client)
 
 
@@ -86,7 +87,7 @@ def forgetful_receiver(store: Store) -> Iterator[Receiver]:
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
     with (
         serving(store, remember_seconds=0) as url,
-        httpx.Client(trust_env=False, timeout=30) as client,
+        http_client() as client,
     ):
         yield Receiver(store, connection_id, url, client)
 
@@ -115,13 +116,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def browser_page(browser: Browser) -> Iterator[Page]:
     """A page in a fresh browser profile, in which any error of a script fails the test."""
-    context = browser.new_context()
-    page = context.new_page()
     errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if _is_error(message) else None)
-    yield page
-    context.close()
+    with browsers.fresh_page(browser) as page:
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if _is_error(message) else None)
+        yield page
     assert errors == []
 
 

@@ -20,6 +20,7 @@ from wooxy_pipedrive_etl.sync.oauth_app import (
     SECRET_VARIABLE,
     URL_VARIABLE,
 )
+from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import DOMAIN
 
 from .visitor import Visitor
@@ -45,7 +46,7 @@ class Pipedrive:
         assert sent.status_code == 303, sent.text
         link = httpx.URL(sent.headers["location"])
         assert str(link).startswith(self.server.url)
-        with httpx.Client(trust_env=False) as browser:
+        with http_client() as browser:
             assert browser.get(link).status_code == 200
             form = {**link.params, "decision": decision}
             answer = browser.post(f"{self.server.url}/oauth/authorize", data=form)

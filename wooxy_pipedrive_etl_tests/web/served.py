@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.web.app import build_app
 from wooxy_pipedrive_etl.web.receiver import REMEMBER_SECONDS
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, join
 
 
 class _Server(uvicorn.Server):
@@ -38,18 +39,18 @@ def serving(
         access_log=False,
         lifespan="off",
         ws="none",
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=round(PATIENCE_SECONDS),
     )
     server = _Server(config)
     server.answers = threading.Event()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        assert server.answers.wait(timeout=30)
+        assert server.answers.wait(PATIENCE_SECONDS)
         yield url
     finally:
         server.should_exit = True
-        thread.join(timeout=30)
+        join(thread)
         listener.close()
 
 

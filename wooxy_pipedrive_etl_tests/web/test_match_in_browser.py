@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 from wooxy_pipedrive_etl_tests.scenario import Connected, connected, isolate, small_account
 
-from .browser import assert_accessible
+from .browser import assert_accessible, fresh_page
 from .served import serving
 from .visitor import PASSWORD
 
@@ -157,25 +157,23 @@ def test_by_keyboard_alone(pages: Pages, browser_page: Page) -> None:
 
 
 def test_without_scripts_and_on_a_phone(pages: Pages, browser: Browser) -> None:
-    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 800})
-    page = context.new_page()
-    pages.open(page)
-    page.get_by_label("Search").fill("e-mail/")
-    page.get_by_label("Search").fill("email/home")
-    page.get_by_label("Show", exact=True).select_option("unmatched")
-    page.get_by_role("button", name="Show").click()
-    expect(_row(page, "emails/home")).to_be_visible()
-    expect(_row(page, "emails")).to_be_hidden()
-    _choice(page, "Email/Home").select_option("new")
-    _wooxy(page, "Email/Home").fill("Home")
-    page.get_by_role("button", name="Check").click()
-    expect(page.get_by_text("1 row can't be imported as it stands")).to_have_count(2)
-    page.get_by_label("Show", exact=True).select_option("problems")
-    page.get_by_role("button", name="Show").click()
-    expect(_row(page, "emails/home")).to_contain_text("“Home” is not a valid name")
-    _row(page, "emails/home").get_by_role("button", name="Use suggestion").click()
-    page.goto(f"{pages.url}/integrations/acme/match?q=email/home")
-    expect(_wooxy(page, "Email/Home")).to_have_value("emailHome")
-    overflow = page.locator("html").evaluate("html => html.scrollWidth > html.clientWidth")
-    assert not overflow
-    context.close()
+    with fresh_page(browser, java_script_enabled=False, viewport={"width": 390, "height": 800}) as page:
+        pages.open(page)
+        page.get_by_label("Search").fill("e-mail/")
+        page.get_by_label("Search").fill("email/home")
+        page.get_by_label("Show", exact=True).select_option("unmatched")
+        page.get_by_role("button", name="Show").click()
+        expect(_row(page, "emails/home")).to_be_visible()
+        expect(_row(page, "emails")).to_be_hidden()
+        _choice(page, "Email/Home").select_option("new")
+        _wooxy(page, "Email/Home").fill("Home")
+        page.get_by_role("button", name="Check").click()
+        expect(page.get_by_text("1 row can't be imported as it stands")).to_have_count(2)
+        page.get_by_label("Show", exact=True).select_option("problems")
+        page.get_by_role("button", name="Show").click()
+        expect(_row(page, "emails/home")).to_contain_text("“Home” is not a valid name")
+        _row(page, "emails/home").get_by_role("button", name="Use suggestion").click()
+        page.goto(f"{pages.url}/integrations/acme/match?q=email/home")
+        expect(_wooxy(page, "Email/Home")).to_have_value("emailHome")
+        overflow = page.locator("html").evaluate("html => html.scrollWidth > html.clientWidth")
+        assert not overflow

@@ -12,7 +12,6 @@ from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -23,7 +22,9 @@ from wooxy_pipedrive_etl.store import Store, inbox
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.inbox import Hints, count_hints, pending_hints, received
 from wooxy_pipedrive_etl.sync.webhooks import USER
+from wooxy_pipedrive_etl.web.receiver import _LOOK_SECONDS as LOOK_SECONDS
 from wooxy_pipedrive_etl.web.receiver import MAX_BODY_BYTES
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, http_client
 from wooxy_pipedrive_etl_tests.store.programs import program, read_line, say
 
 from .conftest import PASSWORD, Receiver, new_receiving_connection
@@ -183,7 +184,7 @@ def _raw_call(receiver: Receiver, *headers: str) -> Iterator[socket.socket]:
         f"authorization: {_basic(f'{USER}:{PASSWORD}')}",
         *headers,
     )
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         yield connection
 
@@ -229,7 +230,7 @@ def test_a_caller_that_leaves_halfway(receiver: Receiver) -> None:
 def test_a_body_is_not_read_for_who_is_not_let_in(receiver: Receiver) -> None:
     port = httpx.URL(receiver.url).port
     assert port is not None
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(
             b"POST /webhooks/pipedrive/acme HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
         )
@@ -267,12 +268,10 @@ input()
 def test_it_answers_while_another_program_holds_sqlites_write_lock(receiver: Receiver) -> None:
     with program(HOLDS_THE_LOCK, str(receiver.store.engine.url.database)) as writer:
         assert read_line(writer) == "held"
-        before = time.monotonic()
         for person_id in range(1, 21):
             assert receiver.call(event(str(person_id))).status_code == 200
         assert receiver.call(b"").status_code == 400
-        # Far below what any wait for a lock takes.
-        assert time.monotonic() - before < 2.5
+        # The lock is held until then: who waited for it would have been refused in the end.
         assert count_hints(receiver.store.inbox, receiver.connection_id) == 20
         say(writer)
 
@@ -281,7 +280,7 @@ def test_an_inbox_that_is_locked_for_long(sqlite_url: str, monkeypatch: pytest.M
     monkeypatch.setattr(inbox, "_SQLITE_WAIT_SECONDS", 0.05)
     store = Store.open(sqlite_url)
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
-    with serving(store) as url, httpx.Client(trust_env=False) as client:
+    with serving(store) as url, http_client() as client:
         receiver = Receiver(store, connection_id, url, client)
         other = sqlite3.connect(str(store.inbox.url.database), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -312,13 +311,13 @@ def test_a_database_that_goes_and_comes_back(
     assert caplog.text.count("can't be noted") == 1
 
 
-def _looks(store: Store) -> list[float]:
+def _looks(store: Store) -> list[str]:
     """Grows with each look at the connections' passwords."""
-    looks: list[float] = []
+    looks: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if "FROM sync_connections" in statement:
-            looks.append(time.monotonic())
+            looks.append(statement)
 
     sa.event.listen(store.engine, "before_cursor_execute", note)
     return looks
@@ -327,7 +326,7 @@ def _looks(store: Store) -> list[float]:
 def test_passwords_are_read_once_for_many_calls(store: Store) -> None:
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
     looks = _looks(store)
-    with serving(store, remember_seconds=3600) as url, httpx.Client(trust_env=False) as client:
+    with serving(store, remember_seconds=3600) as url, http_client() as client:
         receiver = Receiver(store, connection_id, url, client)
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda number: receiver.call(event(str(number))), range(1, 101)))
@@ -342,7 +341,7 @@ def test_a_flood_of_wrong_passwords_is_no_flood_of_queries(
     caplog.set_level(logging.INFO)
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
     looks = _looks(store)
-    with serving(store, remember_seconds=3600) as url, httpx.Client(trust_env=False) as client:
+    with serving(store, remember_seconds=3600) as url, http_client() as client:
         receiver = Receiver(store, connection_id, url, client)
 
         def call(number: int) -> int:
@@ -350,10 +349,11 @@ def test_a_flood_of_wrong_passwords_is_no_flood_of_queries(
                 return receiver.call(event("1"), auth=(USER, f"guess-{number}")).status_code
             return receiver.call(event("1"), name=f"name-{number}").status_code
 
+        began = time.monotonic()
         with ThreadPoolExecutor(16) as pool:
             assert set(pool.map(call, range(80))) == {401, 404}
-        assert all(later - earlier > 0.05 for earlier, later in pairwise(looks))
-        assert len(looks) < 40
+        # On a slow machine the calls take long, and more looks are due.
+        assert len(looks) <= 1 + (time.monotonic() - began) / LOOK_SECONDS
     assert caplog.text.count("without the webhook's password") == 1
     assert "guess-" not in caplog.text
     assert PASSWORD not in caplog.text
@@ -367,15 +367,15 @@ def test_who_has_the_password_does_not_wait_for_those_who_have_not(store: Store)
     def hold(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if "FROM sync_connections" in statement:
             looking.set()
-            assert go_on.wait(timeout=30)
+            assert go_on.wait(PATIENCE_SECONDS)
 
-    with serving(store, remember_seconds=3600) as url, httpx.Client(trust_env=False) as client:
+    with serving(store, remember_seconds=3600) as url, http_client() as client:
         receiver = Receiver(store, connection_id, url, client)
         assert receiver.call(event("1")).status_code == 200
         sa.event.listen(store.engine, "before_cursor_execute", hold)
         with ThreadPoolExecutor(1) as pool:
             wrong = pool.submit(receiver.call, event("2"), auth=(USER, "wrong"))
-            assert looking.wait(timeout=30)
+            assert looking.wait(PATIENCE_SECONDS)
             assert receiver.call(event("3")).status_code == 200
             assert not wrong.done()
             go_on.set()
@@ -384,7 +384,7 @@ def test_who_has_the_password_does_not_wait_for_those_who_have_not(store: Store)
 
 def test_what_was_registered_just_now_is_let_in_at_once(store: Store) -> None:
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
-    with serving(store, remember_seconds=3600) as url, httpx.Client(trust_env=False) as client:
+    with serving(store, remember_seconds=3600) as url, http_client() as client:
         receiver = Receiver(store, connection_id, url, client)
         assert receiver.call(event("1")).status_code == 200
         assert receiver.call(event("1"), name="other").status_code == 404

@@ -12,6 +12,7 @@ from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.installations import list_installations
 from wooxy_pipedrive_etl.sync import matching, requests
 from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, SECRET_VARIABLE
+from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import small_account
 
 from .consenting import CLIENT_ID, CLIENT_SECRET, Pipedrive, consenting
@@ -42,7 +43,7 @@ def tell(pipedrive: Pipedrive, auth: tuple[str, str] | None = APP, **changed: An
         "timestamp": "2026-11-25T10:00:00Z",
         **changed,
     }
-    with httpx.Client(trust_env=False) as client:
+    with http_client() as client:
         return client.request("DELETE", pipedrive.visitor.url + CALLBACK_PATH, json=body, auth=auth)
 
 

@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 
 import httpx
 
+from wooxy_pipedrive_etl_tests.patience import http_client
+
 PASSWORD = "the password of the tests"
 # What a name of a person, a field or a company may be.
 HOSTILE = '<script>alert("x")</script><b>&amp;'
@@ -20,7 +22,7 @@ class Visitor:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.client = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self.client = http_client(base_url=url)
         self.csrf = ""
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
