@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ from .postgres import started_postgres
 # How long an example takes says more about the machine's other work than about the program.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# A shell that starts the tests in the background has them ignore Ctrl+C, and Dagster takes what SIGINT does over for
+# SIGTERM: whatever a run starts then ignores SIGTERM as well, and the run waits a minute for its end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The folder whose tests share what takes long to start.
 _ONE_PROCESS = "/materialize/"
