@@ -19,8 +19,8 @@ import dagster as dg
 import httpx
 
 from wooxy_pipedrive_etl.contact_list import ContactList
-from wooxy_pipedrive_etl.orchestration.launch import prepare_dagster_home
-from wooxy_pipedrive_etl.store import Store, connections, inbox, reports
+from wooxy_pipedrive_etl.orchestration.dagster_home import prepare_dagster_home
+from wooxy_pipedrive_etl.store import Store, connections, inbox, runs
 from wooxy_pipedrive_etl.store.database import reading
 
 NAME = "demo"
@@ -96,9 +96,9 @@ def _until(store: Store, instance: dg.DagsterInstance, act: Callable[[], object]
 
 
 def _made_of(store: Store, instance: dg.DagsterInstance, begun: float, hinted: float | None) -> str:
-    with reading(store.engine) as connection:
-        run_id = reports.newest_run_id(connection, _record(store).id)
-        report = reports.get_run(connection, _record(store).id, run_id or "")
+    with reading(store.engine) as db:
+        run_id = runs.newest_run_id(db, _record(store).id)
+        report = runs.get_run(db, _record(store).id, run_id or "")
     if run_id is None or report is None:
         return ""
     (found,) = instance.get_run_records(filters=dg.RunsFilter(run_ids=[run_id]))
@@ -111,13 +111,13 @@ def _made_of(store: Store, instance: dg.DagsterInstance, begun: float, hinted: f
 
 
 def _record(store: Store) -> connections.ConnectionRecord:
-    with reading(store.engine) as connection:
-        return connections.get_connection(connection, NAME)
+    with reading(store.engine) as db:
+        return connections.get_connection(db, NAME)
 
 
 def _contacts(store: Store) -> list[dict[str, Any]]:
-    with reading(store.engine) as connection:
-        return list(ContactList.of_domain(connection, _record(store).domain).read(connection))
+    with reading(store.engine) as db:
+        return list(ContactList.of_domain(db, _record(store).domain).read(db))
 
 
 if __name__ == "__main__":

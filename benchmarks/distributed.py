@@ -36,9 +36,10 @@ from benchmarks import distributed_looks as looks
 from benchmarks.distributed_hosts import Host, Process, daemon, queue, running, wait_until, worker
 from benchmarks.distributed_looks import Contents
 from benchmarks.servers import database, sandboxes
+from wooxy_pipedrive_etl.connections import accounts
+from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import accounts, matching
 
 # For all runs of one pass, those included that are noticed to be dead and run again.
 _LONGEST_PASS = 1800.0
@@ -241,8 +242,8 @@ def _connect(store: Store, made: Sequence[tuple[str, str]]) -> None:
     for number, (url, token) in enumerate(made, start=1):
         name = f"account-{number:02}"
         accounts.connect(store, name=name, domain=f"{name}.example.com", api_url=url, api_token=token)
-        matching.suggest_matching(store, name)
-        matching.import_matching(store, name, matching.export_matching(store, name))
+        view.suggest_matching(store, name)
+        view.import_matching(store, name, view.export_matching(store, name))
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from benchmarks.distributed_hosts import Host
 from wooxy_pipedrive_etl.contact_list import ContactList
-from wooxy_pipedrive_etl.store import Store, connections, reports, tables
+from wooxy_pipedrive_etl.store import Store, connections, tables
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.runs import runs_of
 
 # Numbers and moments of two databases are never the same; what else is in the list must be.
 _OWN = ("contact_id", "createdAt", "updatedAt")
@@ -73,8 +74,8 @@ def held_by(store: Store, host: Host) -> set[int]:
         "WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND datname = current_database() "
         "AND application_name = :name"
     )
-    with reading(store.engine) as connection:
-        return set(connection.scalars(held, {"name": host.name}))
+    with reading(store.engine) as db:
+        return set(db.scalars(held, {"name": host.name}))
 
 
 def last_step(instance: dg.DagsterInstance, run_id: str) -> str:
@@ -94,8 +95,8 @@ def contents(store: Store) -> dict[str, Contents]:
     """Of every connection's list."""
     found = {}
     for record in _connections(store):
-        with reading(store.engine) as connection:
-            contacts = ContactList.of_domain(connection, record.domain).read(connection)
+        with reading(store.engine) as db:
+            contacts = ContactList.of_domain(db, record.domain).read(db)
             lines = sorted(
                 json.dumps({name: value for name, value in contact.items() if name not in _OWN})
                 for contact in contacts
@@ -108,13 +109,11 @@ def faults(store: Store, instance: dg.DagsterInstance, killed: set[str]) -> Iter
     """What is not as it must be, in a sentence each; `killed`: the ids of the runs that a worker took with it."""
     yield from _faults_of_runs(instance, killed)
     for record in _connections(store):
-        with reading(store.engine) as connection:
-            contact_list = ContactList.of_domain(connection, record.domain)
-            contacts = list(contact_list.read(connection))
-            history = reports.runs_of(connection, record.id, 100)
-            linked = connection.scalar(
-                sa.select(sa.func.count()).where(tables.links.c.connection_id == record.id)
-            )
+        with reading(store.engine) as db:
+            contact_list = ContactList.of_domain(db, record.domain)
+            contacts = list(contact_list.read(db))
+            history = runs_of(db, record.id, 100)
+            linked = db.scalar(sa.select(sa.func.count()).where(tables.links.c.connection_id == record.id))
         for identifier in _IDENTIFIERS:
             times = Counter(each[identifier] for each in contacts if each[identifier] is not None)
             doubled = [value for value, number in times.items() if number > 1]
@@ -154,15 +153,15 @@ def left_behind(store: Store, workers: list[Host]) -> Iterator[str]:
         "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database "
         "WHERE datname = current_database() AND locktype = 'advisory'"
     )
-    with reading(store.engine) as connection:
+    with reading(store.engine) as db:
         for host in workers:
-            sessions = connection.scalar(left, {"name": host.name})
+            sessions = db.scalar(left, {"name": host.name})
             if sessions:
                 yield f"{sessions} sessions of {host.name} are left."
-        if held := connection.scalar(locks):
+        if held := db.scalar(locks):
             yield f"{held} locks are left."
 
 
 def _connections(store: Store) -> list[connections.ConnectionRecord]:
-    with reading(store.engine) as connection:
-        return connections.list_connections(connection)
+    with reading(store.engine) as db:
+        return connections.list_connections(db)

@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from wooxy_pipedrive_etl.sandbox import Behaviours, Limits
+from wooxy_pipedrive_etl.sandbox.pipedrive import Behaviours, Limits
 from wooxy_pipedrive_etl_tests.idle_day import spend_a_day
 from wooxy_pipedrive_etl_tests.scenario import add_person, connected, small_account
 

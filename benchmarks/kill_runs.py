@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wooxy_pipedrive_etl.sandbox import Account
-from wooxy_pipedrive_etl_tests.conformance.databases import Databases, PostgresDatabases, SqliteDatabases
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account
 from wooxy_pipedrive_etl_tests.conformance.killing import (
     SITUATIONS,
     Kill,
@@ -27,6 +26,7 @@ from wooxy_pipedrive_etl_tests.conformance.killing import (
     situations,
 )
 from wooxy_pipedrive_etl_tests.conformance.sync_process import writing
+from wooxy_pipedrive_etl_tests.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.postgres import started_postgres
 from wooxy_pipedrive_etl_tests.scenario import new_token
 

@@ -28,11 +28,11 @@ from wooxy_pipedrive_etl.mapping.transform import (
     transform,
 )
 from wooxy_pipedrive_etl.mapping.values import UNSEEN
-from wooxy_pipedrive_etl.sandbox import Account, Limits
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits
 from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.snapshot import persons_of
 from wooxy_pipedrive_etl.sync import catalogue, names, persons
-from wooxy_pipedrive_etl.sync.matching import feed_plan_of
+from wooxy_pipedrive_etl.sync.feed import feed_plan_of
 from wooxy_pipedrive_etl.sync.memory import without_cycle_search
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.staging import BATCH_SIZE
@@ -72,9 +72,9 @@ def _account(size: int, folder: Path) -> tuple[pd.DataFrame, FeedPlan, Names]:
             persons.fetch_persons(run)
             feeds = feed_plan_of(run)
             names.read_referenced_names(run, feeds)
-            with acme.store.engine.begin() as connection:
-                read = persons_of(connection, run.record.id, range(1, size + 1))
-                return read, feeds, read_names(connection, run.record.id)
+            with acme.store.engine.begin() as db:
+                read = persons_of(db, run.record.id, range(1, size + 1))
+                return read, feeds, read_names(db, run.record.id)
 
 
 class _Times:

@@ -1,9 +1,9 @@
-"""Times the Match variables page over HTTP: python -m benchmarks.match_page [--fields 300] [--persons 500]
-[--database sqlite|postgresql] [--rounds 9]
+"""Times the Match variables page, Contacts and Issues over HTTP: python -m benchmarks.match_page [--fields 300]
+[--persons 500] [--database sqlite|postgresql] [--rounds 9]
 
-The account has so many custom fields of all types, everything is matched. Told are medians in milliseconds, by the
-clock and of this process's CPU, which on a busy machine says more: of the first look, which has to look at the persons,
-of the next ones, and of the check of one row.
+The account has so many custom fields of all types, everything is matched, imported and synced. Reported are medians in
+milliseconds, by the clock and of this process's CPU, which on a busy machine says more: of the first look at Match
+variables, which has to look at the persons, of the next ones, and of the check of one row.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from pathlib import Path
 import httpx
 
 from benchmarks.servers import TOKEN, database
-from wooxy_pipedrive_etl.sandbox import Account
-from wooxy_pipedrive_etl.sync import matching
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 from wooxy_pipedrive_etl_tests.scenario import Connected, connected
 from wooxy_pipedrive_etl_tests.web.served import serving
 from wooxy_pipedrive_etl_tests.web.visitor import PASSWORD, visiting
 
-PATH = "/integrations/acme/match"
+ROOT = "/integrations/acme"
+PATH = f"{ROOT}/match"
 TYPED = {"choice:name": "new", "wooxy:name": "fullName"}
 
 
@@ -43,23 +44,30 @@ def main() -> None:
         os.environ[PASSWORD_VARIABLE] = PASSWORD
         account = Account.large(chosen.persons, chosen.fields, token=TOKEN)
         with database(chosen.database, Path(folder)) as (url, _), connected(url, account) as acme:
-            matching.suggest_matching(acme.store, acme.name)
+            acme.import_all()
+            acme.sync()
             # The sandbox shares the process, and its objects are none that the page's server would have.
             gc.freeze()
             _time_pages(acme, chosen.rounds)
 
 
 def _time_pages(acme: Connected, rounds: int) -> None:
-    first, next_, check = [], [], []
+    taken: dict[str, list[tuple[float, float]]] = {}
+
+    def time_(name: str, act: Callable[[], httpx.Response]) -> None:
+        taken.setdefault(name, []).append(_timed(act))
+
     for _ in range(rounds):
         with serving(acme.store) as url, visiting(url) as visitor:
             visitor.sign_in()
-            first.append(_timed(lambda: visitor.get(PATH)))
-            next_.append(_timed(lambda: visitor.get(PATH)))
-            check.append(_timed(lambda: visitor.post(f"{PATH}/check", TYPED)))
-    print(f"{len(matching.show_matching(acme.store, acme.name)[0])} variables")
-    for name, taken in (("first look", first), ("next look", next_), ("check", check)):
-        clock, cpu = (1000 * statistics.median(each) for each in zip(*taken, strict=True))
+            time_("first look", lambda: visitor.get(PATH))
+            time_("next look", lambda: visitor.get(PATH))
+            time_("check", lambda: visitor.post(f"{PATH}/check", TYPED))
+            time_("contacts", lambda: visitor.get(f"{ROOT}/contacts"))
+            time_("issues", lambda: visitor.get(f"{ROOT}/issues"))
+    print(f"{len(view.show_matching(acme.store, acme.name)[0])} variables")
+    for name, times in taken.items():
+        clock, cpu = (1000 * statistics.median(each) for each in zip(*times, strict=True))
         print(f"{name:<12} {clock:5.0f} ms, CPU {cpu:5.0f} ms")
 
 

@@ -30,7 +30,7 @@ import pytest
 
 from benchmarks.servers import database
 from wooxy_pipedrive_etl.sync.selection import Product
-from wooxy_pipedrive_etl_tests.conformance.databases import PostgresDatabases
+from wooxy_pipedrive_etl_tests.databases import PostgresDatabases
 from wooxy_pipedrive_etl_tests.materialize import cases
 from wooxy_pipedrive_etl_tests.materialize.cases import LIST, Outcome
 from wooxy_pipedrive_etl_tests.materialize.hosts import PRODUCT, write_audience, write_host

@@ -114,9 +114,9 @@ def sqlalchemy_upserts(world: World) -> list[Figures]:
     taken = []
     for case, these in (("write, new", rows), ("write, 1 % changed", changed(rows))):
         dicts = [_as_text(row) for row in as_dicts(these)]
-        with watched(world, case, "SQLAlchemy") as figures, engine.begin() as connection:
+        with watched(world, case, "SQLAlchemy") as figures, engine.begin() as db:
             for start in range(0, len(dicts), _BATCH):
-                connection.execute(upsert, dicts[start : start + _BATCH])
+                db.execute(upsert, dicts[start : start + _BATCH])
         taken.append(figures)
     engine.dispose()
     return taken

@@ -12,6 +12,7 @@ import pandas as pd
 from benchmarks.measuring import Figures, World, watched
 from benchmarks.rows import changed, staged_rows
 from benchmarks.servers import TOKEN
+from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.contact_list import (
     ContactList,
     ListSettings,
@@ -20,10 +21,11 @@ from wooxy_pipedrive_etl.contact_list import (
     load_stage,
     make_plan,
 )
-from wooxy_pipedrive_etl.store import Store, connections, reports, tables
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.store import Store, connections, keys, runs, tables
 from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import accounts, catalogue, flow, matching, persons, staging
+from wooxy_pipedrive_etl.sync import catalogue, flow, persons, staging
 from wooxy_pipedrive_etl.sync.run import SyncRun, begin
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
@@ -39,8 +41,8 @@ def run(world: World, case: str, kind: Kind) -> list[Figures]:
         steps = flow.sync(under_way)
         while (timed := _timed(steps, under_way)) is not None:
             figures.steps[timed[0]] = timed[1]
-    with reading(store.engine) as connection:
-        report = reports.get_run(connection, under_way.record.id, case)
+    with reading(store.engine) as db:
+        report = runs.get_run(db, under_way.record.id, case)
     assert report is not None
     figures.written = report["created"] + report["updated"] + report["deleted"]
     store.close()
@@ -84,18 +86,18 @@ def write(world: World) -> list[Figures]:
 
 def _write(store: Store, batches: list[pd.DataFrame], run_id: str) -> int:
     settings = ListSettings()
-    with store.engine.begin() as connection:
-        record = connections.get_connection(connection, "write")
-        contact_list = ContactList.of_domain(connection, record.domain)
-        begin_stage(connection, contact_list, record.id, list(batches[0].columns[3:]))
+    with store.engine.begin() as db:
+        record = connections.get_connection(db, "write")
+        contact_list = ContactList.of_domain(db, record.domain)
+        begin_stage(db, contact_list, record.id, list(batches[0].columns[3:]))
         for batch in batches:
-            load_stage(connection, record.id, batch, [run_id] * len(batch), run_id)
-    with store.engine.begin() as connection:
-        make_plan(connection, contact_list, record.id, settings)
-    with store.engine.begin() as connection:
+            load_stage(db, record.id, batch, [run_id] * len(batch), run_id)
+    with store.engine.begin() as db:
+        make_plan(db, contact_list, record.id, settings)
+    with store.engine.begin() as db:
         now = datetime.now(UTC)
-        hash_phone = store.secrets.hash_phone
-        applied = apply_plan(connection, contact_list, record.id, settings, hash_phone, run_id, now)
+        hash_key = keys.hash_key(db, store.secrets)
+        applied = apply_plan(db, contact_list, record.id, settings, hash_key, run_id, now)
     return applied.created + applied.updated + applied.deleted
 
 
@@ -103,13 +105,13 @@ def _opened(world: World, name: str) -> Store:
     """The store with this connection, everything matched and confirmed."""
     os.environ["WOOXY_PIPEDRIVE_HOME"] = world.folder
     store = Store.open(world.database_url)
-    with reading(store.engine) as connection:
-        known = {each.name for each in connections.list_connections(connection)}
+    with reading(store.engine) as db:
+        known = {each.name for each in connections.list_connections(db)}
     if name not in known:
         domain = f"{name}.example.com"
         accounts.connect(store, name=name, domain=domain, api_url=world.url, api_token=TOKEN)
-        matching.suggest_matching(store, name)
-        matching.import_matching(store, name, matching.export_matching(store, name))
+        view.suggest_matching(store, name)
+        view.import_matching(store, name, view.export_matching(store, name))
     return store
 
 

@@ -21,10 +21,10 @@ MOST = 100_000
 def staged_rows(world: World) -> pd.DataFrame:
     """As `load_stage` takes them: person_id, version, marketing_status, and then an object column a variable."""
     store = Store.open(world.database_url)
-    with reading(store.engine) as connection:
-        record = connections.get_connection(connection, "bench")
-        stored = ContactList.of_domain(connection, record.domain).stored(connection)
-        stage = staged_work(connection, record.id, stored).stage
+    with reading(store.engine) as db:
+        record = connections.get_connection(db, "bench")
+        stored = ContactList.of_domain(db, record.domain).stored(db)
+        stage = staged_work(db, record.id, stored).stage
         variables = [column for column in stage.c if "_" not in column.name]
         # Times as text, which is what mapping makes.
         texts = [
@@ -35,7 +35,7 @@ def staged_rows(world: World) -> pd.DataFrame:
         ]
         leading = (stage.c.person_id, stage.c.person_version.label("version"), stage.c.marketing_status)
         query = sa.select(*leading, *texts).order_by(stage.c.person_id).limit(MOST)
-        result = connection.execute(query)
+        result = db.execute(query)
         rows = pd.DataFrame(result.all(), columns=pd.Index(result.keys()), dtype=object)
     store.close()
     return rows.astype({"person_id": "int64", "version": "int64"})

@@ -15,7 +15,7 @@ TOKEN = "f" * 40
 _SANDBOX = """
 import sys
 from datetime import UTC, datetime, timedelta
-from wooxy_pipedrive_etl.sandbox import Account, Limits, run_sandbox
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, run_sandbox
 account = Account.large(int(sys.argv[1]), token=sys.argv[2])
 account.clock = lambda: datetime.now(UTC) + timedelta(days=1)
 limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
@@ -26,7 +26,7 @@ _SANDBOXES = """
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
 limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
 with ExitStack() as servers:
     for number in range(1, int(sys.argv[2]) + 1):

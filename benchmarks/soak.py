@@ -44,14 +44,21 @@ from typing import Literal
 from benchmarks.soak_edits import Editor
 from benchmarks.soak_worlds import RestartedPostgres, World
 from wooxy_pipedrive_etl.pipedrive.errors import CloudflareBlocked, TransientError
-from wooxy_pipedrive_etl.sandbox import MIXED_KINDS, Account, Behaviours, FaultMix, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
+    MIXED_KINDS,
+    Account,
+    Behaviours,
+    FaultMix,
+    Limits,
+    SandboxServer,
+)
 from wooxy_pipedrive_etl.store.database import DatabaseUnavailable
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
-from wooxy_pipedrive_etl_tests.conformance.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.conformance.killing import started
 from wooxy_pipedrive_etl_tests.conformance.sync_process import writing
+from wooxy_pipedrive_etl_tests.databases import Databases, PostgresDatabases, SqliteDatabases
 from wooxy_pipedrive_etl_tests.postgres import started_postgres
 from wooxy_pipedrive_etl_tests.scenario import new_token
 

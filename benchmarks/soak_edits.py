@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from wooxy_pipedrive_etl.sandbox import Account
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account
 
 # So few that persons meet: as duplicates, as next in line, in conflicts.
 _SHARED = 25

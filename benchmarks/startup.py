@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
 
 PROGRAM = str(Path(sys.executable).with_name("wooxy-pipedrive"))
 FLOOR = [sys.executable, "-c", "import typer, rich, sqlalchemy"]

@@ -17,8 +17,18 @@ from pathlib import Path
 
 import httpx
 
-from wooxy_pipedrive_etl.orchestration.launch import prepare_dagster_home, run_sync
-from wooxy_pipedrive_etl.sandbox import (
+from wooxy_pipedrive_etl.connections import accounts, webhooks
+from wooxy_pipedrive_etl.connections.oauth_app import (
+    CALLBACK_PATH,
+    ID_VARIABLE,
+    SECRET_VARIABLE,
+    URL_VARIABLE,
+)
+from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.orchestration.dagster_home import prepare_dagster_home
+from wooxy_pipedrive_etl.orchestration.launch import run_sync
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
     Account,
     FaultMix,
     Limits,
@@ -30,10 +40,7 @@ from wooxy_pipedrive_etl.sandbox import (
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import home
-from wooxy_pipedrive_etl.sync import accounts, matching, webhooks
-from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
-from wooxy_pipedrive_etl.sync.errors import SyncError
-from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, ID_VARIABLE, SECRET_VARIABLE, URL_VARIABLE
+from wooxy_pipedrive_etl.views.export import write_contacts
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 
 NAME = "demo"
@@ -73,8 +80,8 @@ def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
         say(f"A Pipedrive account with {persons} persons is at {server.url}.")
         store = Store.open()
         _connect(store, server.url, account.token)
-        matching.suggest_matching(store, NAME)
-        imported = matching.import_matching(store, NAME, matching.export_matching(store, NAME))
+        view.suggest_matching(store, NAME)
+        imported = view.import_matching(store, NAME, view.export_matching(store, NAME))
         say(f"Connected it as {NAME} and matched {imported.matched} variables.")
         report = run_sync(store, NAME)
         say(
@@ -101,8 +108,8 @@ def _account(persons: int) -> Account:
 
 
 def _connect(store: Store, url: str, token: str) -> None:
-    with reading(store.engine) as connection:
-        known = {record.name: record for record in connections.list_connections(connection)}.get(NAME)
+    with reading(store.engine) as db:
+        known = {record.name: record for record in connections.list_connections(db)}.get(NAME)
     if known is not None and known.state != "disconnected":
         # An earlier demo's account had another port and another token.
         accounts.disconnect(store, NAME, forget=False)
@@ -156,7 +163,7 @@ def _dagster(port: int) -> Iterator[None]:
     processes: list[subprocess.Popen[bytes]] = []
     log_path = home() / "dagster.log"
     try:
-        with log_path.open("wb") as log:
+        with open(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
             for command in commands:
                 process = subprocess.Popen(command, stdout=log, stderr=log)
                 processes.append(process)

@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-# On a screen these could do anything, and a label in Pipedrive may hold them.
-_CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\ufffd")
+# On a screen these could do anything, or turn the rest of the line around, and a label in Pipedrive may hold them.
+_CONTROLS = dict.fromkeys(
+    [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd"
+)
 
 
 class FileUnusable(Exception):
@@ -34,7 +36,12 @@ def typed_text(argument: str | None) -> str | None:
 def say(sentence: str, *, beside: Path | None = None) -> None:
     """A line for a person: on standard output, unless the file `beside` goes there."""
     stream = sys.stderr if is_standard(beside) else sys.stdout
-    stream.write(sentence.translate(_CONTROLS) + "\n")
+    stream.write(printable(sentence) + "\n")
+
+
+def printable(text: str) -> str:
+    """The text without what could change anything on a screen but its own place."""
+    return text.translate(_CONTROLS)
 
 
 def is_standard(path: Path | None) -> bool:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import shutil
 import signal
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from wooxy_pipedrive_etl.store import Store
+
+from .compiled import share_compiled_statements
+from .databases import PostgresDatabases, SqliteDatabases
 from .postgres import started_postgres
 
 # How long an example takes says more about the machine's other work than about the program.
@@ -24,8 +31,36 @@ settings.load_profile("untimed")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What is loaded once stays, and to look through it again and again takes a tenth of the tests' time.
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
+
+share_compiled_statements()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One process more than there are cores: those that wait for Dagster's daemon leave theirs idle."""
+    if config.option.numprocesses != "logical":
+        return None
+    return (psutil.cpu_count(logical=True) or 1) + 1
+
+
+# Databases come by the hundred, and live for a second: where the system has a folder in memory with room, a database of
+# PostgreSQL is there in a twentieth of the time that a disk takes for its files.
+_MEMORY, _ROOM = Path("/dev/shm"), 4 << 30
+if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
+# What takes longest begins first, so that no core is idle while it ends.
+_LONGEST = ("/materialize/", "/test_way_through.py", "/test_kills.py", "/test_histories.py")
+
 # The folder whose tests share what takes long to start.
 _ONE_PROCESS = "/materialize/"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not any(each in item.nodeid for each in _LONGEST))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -48,29 +83,51 @@ def postgres_server() -> Iterator[str]:
     # Not in pytest's folder: as root, the server runs as another user, whom every further session locks out of it.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     server = started_postgres(folder, "delete")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+    with psycopg.connect(server.get_uri(), autocommit=True) as db:
         # What a power cut would lose does not matter here, and databases come and go faster.
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
+        db.execute("ALTER SYSTEM SET fsync = off")
+        db.execute("SELECT pg_reload_conf()")
     yield str(server.get_uri())
     server.cleanup()
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """A SQLAlchemy URL of a fresh PostgreSQL database, dropped after the test."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield postgres_server.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+@pytest.fixture(scope="session")
+def prepared_postgres(postgres_server: str) -> str:
+    """The URL of a database with the state's empty tables, to be copied."""
+    url = PostgresDatabases(postgres_server).new()
+    _prepare(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database with the state's empty tables, to be copied."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('prepared') / 'list.db'}"
+    _prepare(url)
+    return url
+
+
+def _prepare(url: str) -> None:
+    """The steps to the present tables take longer than most tests; `store/` tests them."""
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("WOOXY_PIPEDRIVE_HOME", home)
+        environment.delenv("WOOXY_PIPEDRIVE_KEY", raising=False)
+        Store.open(url).close()
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A SQLAlchemy URL of a SQLite file of its own."""
-    return f"sqlite:///{tmp_path / 'list.db'}"
+def postgres_url(postgres_server: str, prepared_postgres: str) -> Iterator[str]:
+    """A SQLAlchemy URL of a PostgreSQL database with the state's empty tables, dropped after the test."""
+    databases = PostgresDatabases(postgres_server)
+    url = databases.copy(prepared_postgres)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, prepared_sqlite: str) -> str:
+    """A SQLAlchemy URL of a SQLite file of its own with the state's empty tables."""
+    return SqliteDatabases(tmp_path).copy(prepared_sqlite)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

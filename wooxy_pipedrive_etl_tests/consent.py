@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl import sandbox
+from wooxy_pipedrive_etl.connections import installations, oauth_app
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
+from wooxy_pipedrive_etl.sandbox import pipedrive as sandbox
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.installations import Installation
-from wooxy_pipedrive_etl.sync import installations, oauth_app
 from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import DOMAIN, NAME, Connected
 

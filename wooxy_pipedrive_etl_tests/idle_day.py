@@ -1,12 +1,13 @@
 """A day on which nothing changes, as the sensors' polls see it: a real sandbox over HTTP, and a clock that is set on
-from tick to tick. `benchmarks/idle_day.py` prints what `test_watch.py` holds."""
+from tick to tick. `benchmarks/idle_day.py` prints what `test_due_and_polls.py` holds."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from wooxy_pipedrive_etl.sync import watch
+from wooxy_pipedrive_etl.automation.due import Due
+from wooxy_pipedrive_etl.automation.polls import poll_fields, poll_persons
 
 from .scenario import Connected
 
@@ -28,10 +29,10 @@ def spend_a_day(acme: Connected, day: timedelta = timedelta(days=1)) -> dict[str
         record = acme.record()
         for column, moments in polls.items():
             moments.add(getattr(record, column))
-        found = [watch.poll_persons(acme.store, record, now)]
+        found = [poll_persons(acme.store, record, now)]
         if (now - begun) % FIELDS_TICK == timedelta(0):
-            found.append(watch.poll_fields(acme.store, record, now))
-        assert not any(isinstance(each, watch.Due) for each in found), found
+            found.append(poll_fields(acme.store, record, now))
+        assert not any(isinstance(each, Due) for each in found), found
         now += PERSONS_TICK
     return {
         "polls_of_persons": len(polls["polled_persons_at"] - {None}),

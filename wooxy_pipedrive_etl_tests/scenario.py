@@ -21,28 +21,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import sqlalchemy as sa
 import yaml
 
+from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.errors import Refused as Refused
+from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Permissions
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.matching.view import ImportReport
+from wooxy_pipedrive_etl.matching_row import Row
 from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
 from wooxy_pipedrive_etl.pipedrive.clock import Clock, Stopped
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Limits, SandboxServer
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.matchings import COLUMNS, save_matching
-from wooxy_pipedrive_etl.sync import accounts, flow, matching, status
-from wooxy_pipedrive_etl.sync.contacts_export import write_contacts
-from wooxy_pipedrive_etl.sync.errors import Refused as Refused
-from wooxy_pipedrive_etl.sync.matching import ImportReport
+from wooxy_pipedrive_etl.store.matchings import save_matching
+from wooxy_pipedrive_etl.sync import flow
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
+from wooxy_pipedrive_etl.views import status
+from wooxy_pipedrive_etl.views.export import write_contacts
 
 NAME = "acme"
 DOMAIN = "shop.example.com"
+ANY_DELETIONS = Permissions(deletions=1_000_000)
+RESERVE = Permissions(reserve=True)
 _run_numbers = itertools.count(1)
 _token_numbers = itertools.count(1)
 
@@ -161,9 +167,9 @@ class Connected:
 
     def import_all(self) -> ImportReport:
         """Every variable of Pipedrive into a variable of the list, by its suggestion."""
-        matching.suggest_matching(self.store, self.name)
-        return matching.import_matching(
-            self.store, self.name, matching.export_matching(self.store, self.name)
+        view.suggest_matching(self.store, self.name)
+        return view.import_matching(
+            self.store, self.name, view.export_matching(self.store, self.name), allowed_renames=None
         )
 
     def import_rows(self, rows: Mapping[str, Target], *, ignore_empty: bool = True) -> ImportReport:
@@ -179,12 +185,13 @@ class Connected:
                 for key, target in rows.items()
             ],
         }
-        return matching.import_matching(self.store, self.name, yaml.safe_dump(content, sort_keys=False))
+        text = yaml.safe_dump(content, sort_keys=False)
+        return view.import_matching(self.store, self.name, text, allowed_renames=None)
 
     def draft_rows(self, rows: Mapping[str, Target], *, ignore_empty: bool = True) -> None:
         """Saves a draft that feeds what `rows` says, right or wrong, and nothing else."""
-        variables = [
-            (key, key, *(target if isinstance(target, tuple) else (target, "String")), None)
+        matched = [
+            Row(key, key, *(target if isinstance(target, tuple) else (target, "String")), None)
             for key, target in rows.items()
         ]
         record = self.record()
@@ -193,7 +200,7 @@ class Connected:
                 connection,
                 record.id,
                 ignore_empty_values=ignore_empty,
-                variables=pd.DataFrame(variables, columns=COLUMNS, dtype=object),
+                rows=matched,
                 confirmed=False,
             )
 
@@ -202,8 +209,7 @@ class Connected:
         kind: Kind = "full",
         *,
         dry_run: bool = False,
-        allow_mass_delete: bool = False,
-        use_reserve: bool = False,
+        allowed: Permissions = NOTHING_ALLOWED,
         draft: bool = False,
         automatic: bool = False,
     ) -> dict[str, int]:
@@ -214,8 +220,7 @@ class Connected:
             self.name,
             f"run-{next(_run_numbers)}",
             Selection.of(kind, dry_run=dry_run),
-            allow_mass_delete=allow_mass_delete,
-            use_reserve=use_reserve,
+            allowed=allowed,
             draft=draft,
             automatic=automatic,
         ) as run:
@@ -278,9 +283,12 @@ class Connected:
             return [tuple(row) for row in rows]
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
-        """The connection's rows of a table of the state."""
+        """The rows of the connection, or of its domain, in a table of the state."""
+        record = self.record()
         with reading(self.store.engine) as connection:
-            wanted = sa.select(table).where(table.c.connection_id == self.record().id)
+            of_domain = "domain_id" in table.c
+            mine = table.c.domain_id == record.domain_id if of_domain else table.c.connection_id == record.id
+            wanted = sa.select(table).where(mine)
             return [dict(row) for row in connection.execute(wanted).mappings()]
 
     def snapshot_ids(self) -> list[int]:
@@ -336,6 +344,19 @@ def connected(
             yield connection
     finally:
         store.close()
+
+
+@contextmanager
+def refused_deletions(database_url: str, **settings: Any) -> Iterator[Connected]:
+    """A connection whose account has hidden 30 of 40 persons since the first run, so that the second was refused."""
+    with connected(database_url, small_account(40), **settings) as acme:
+        acme.import_rows({"emails": "email", "phones": "phoneNumber", "name": "name"})
+        acme.sync()
+        for person_id in range(1, 31):
+            acme.account.hide_person(person_id)
+        with pytest.raises(Refused):
+            acme.sync()
+        yield acme
 
 
 @contextmanager

@@ -24,10 +24,13 @@ def test_commands_and_options_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for name, rest in re.findall(r"wooxy-pipedrive (\w+)([^\n`|#]*)", text):
         assert name in commands, f"{page.name}: wooxy-pipedrive {name}"
+        command = commands[name]
+        if hasattr(command, "commands"):
+            (part,) = re.findall(r"^ (\w+)", rest)
+            assert part in command.commands, f"{page.name}: wooxy-pipedrive {name} {part}"
+            command = command.commands[part]
         known = {
-            option
-            for parameter in commands[name].params
-            for option in parameter.opts + parameter.secondary_opts
+            option for parameter in command.params for option in parameter.opts + parameter.secondary_opts
         }
         assert set(re.findall(r"--[a-z-]+", rest)) <= known | {"--help"}, f"{page.name}: {name}{rest}"
 

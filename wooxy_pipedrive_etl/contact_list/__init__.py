@@ -6,8 +6,9 @@ fit), load_stage (batch by batch), make_plan, apply_plan, drop_plan; a dry run l
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from wooxy_pipedrive_etl.late import loaded_late
 
 if TYPE_CHECKING:
     from .apply import AppliedCounts, apply_plan
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .drafted import DraftedList
     from .errors import ListError
     from .issues import plan_issues, plan_sample
-    from .plan import ListSettings, PlanSummary, make_plan
+    from .plan import ListSettings, PlanSummary, going_contacts, make_plan
     from .stage import begin_stage, drop_plan, drop_stage, load_stage
 
 __all__ = [
@@ -32,13 +33,14 @@ __all__ = [
     "begin_stage",
     "drop_plan",
     "drop_stage",
+    "going_contacts",
     "load_stage",
     "make_plan",
     "plan_issues",
     "plan_sample",
 ]
 
-# Where each of them is: loaded when it is asked for, since most of who takes a part does not need what the others load.
+# Where each of them is.
 _MODULES = {
     "AppliedCounts": "apply",
     "apply_plan": "apply",
@@ -51,6 +53,7 @@ _MODULES = {
     "plan_sample": "issues",
     "ListSettings": "plan",
     "PlanSummary": "plan",
+    "going_contacts": "plan",
     "make_plan": "plan",
     "begin_stage": "stage",
     "drop_plan": "stage",
@@ -58,8 +61,4 @@ _MODULES = {
     "load_stage": "stage",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+__getattr__ = loaded_late(__name__, _MODULES)

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import contact_history, tables
+from wooxy_pipedrive_etl.store.keys import HashKey
 
 from . import channels, dialects
-from .channels import HashPhone
 from .contact_list import ContactList
 from .history import changed_variables
 from .plan import ListSettings, any_of, changes
@@ -34,24 +34,25 @@ class AppliedCounts:
 
 
 def apply_plan(
-    connection: sa.Connection,
+    db: sa.Connection,
     contact_list: ContactList,
     connection_id: int,
     settings: ListSettings,
-    hash_phone: HashPhone,
+    hash_key: HashKey,
     run_id: str,
     now: datetime,
 ) -> AppliedCounts:
     """Applies the plan of the stage in the caller's transaction; `settings` as the plan was made with.
 
-    `hash_phone`: a keyed hash of a number. `run_id`: for the history. `now`: for that, createdAt and updatedAt; naive
-    is UTC.
+    `hash_key`: what opted-out numbers are hashed with. `run_id`: for the history. `now`: for that, createdAt and
+    updatedAt; naive is UTC.
     """
-    stored = contact_list.stored(connection)
-    work = staged_work(connection, connection_id, stored)
+    stored = contact_list.stored(db)
+    work = staged_work(db, connection_id, stored)
     listed = contact_list.table(stored)
-    writer = _Writer(connection, listed, stored, connection_id, work, settings, run_id, _utc(now))
-    writer.look_after_opt_outs(hash_phone)
+    memory = channels.Memory(contact_list.domain_id, hash_key)
+    writer = _Writer(db, listed, stored, connection_id, work, settings, memory, run_id, _utc(now))
+    writer.look_after_opt_outs()
     writer.move_links()
     updated = writer.update()
     created = writer.create()
@@ -69,32 +70,35 @@ def _utc(moment: datetime) -> datetime:
 class _Writer:
     def __init__(
         self,
-        connection: sa.Connection,
+        db: sa.Connection,
         listed: sa.Table,
         stored: dict[str, str | None],
         connection_id: int,
         work: Work,
         settings: ListSettings,
+        memory: channels.Memory,
         run_id: str,
         now: datetime,
     ) -> None:
-        self.connection = connection
+        self.connection = db
         self.listed = listed
         self.stored = stored
         self.connection_id = connection_id
         self.stage, self.plan, self.leaving = work.stage, work.plan, work.leaving
         self.settings = settings
+        self.memory = memory
+        self.memory_lost = memory.is_lost(db)
         self.run_id = run_id
         self.now = now
         self.has_phone = "phoneNumber" in work.identifiers
         self.ours = links.c.connection_id == connection_id
 
-    def look_after_opt_outs(self, hash_phone: HashPhone) -> None:
+    def look_after_opt_outs(self) -> None:
         listed, stage, plan = self.listed, self.stage, self.plan
         flags = [listed.c[channel] for channel in channels.REMEMBERED]
         phones = sa.select(listed.c.phoneNumber, *flags).where(listed.c.phoneNumber != "")
         deleted = phones.where(listed.c.contact_id.in_(self._leaving("delete")))
-        channels.forget(self.connection, self.connection_id, deleted, hash_phone)
+        channels.forget(self.connection, self.memory, deleted)
         if self.has_phone:
             changed = (
                 phones.join(plan, plan.c.contact_id == listed.c.contact_id)
@@ -104,8 +108,8 @@ class _Writer:
                     changes(stage, listed, self.stored, self.settings)["phoneNumber"],
                 )
             )
-            channels.forget(self.connection, self.connection_id, changed, hash_phone)
-        channels.remember(self.connection, self.connection_id, listed, hash_phone)
+            channels.forget(self.connection, self.memory, changed)
+        channels.remember(self.connection, self.memory, listed)
         if self.has_phone:
             getting = (
                 sa.select(stage.c.person_id, stage.c.phoneNumber)
@@ -113,7 +117,7 @@ class _Writer:
                 .outerjoin(listed, listed.c.contact_id == plan.c.contact_id)
                 .where(plan.c.action.in_(["create", "update"]), channels.gets_number(stage, listed))
             )
-            channels.mark_opted_out(self.connection, self.connection_id, stage, getting, hash_phone)
+            channels.mark_opted_out(self.connection, self.memory, stage, getting)
 
     def move_links(self) -> None:
         """Persons get the contacts that are there already; a link to a contact that is gone goes."""
@@ -146,7 +150,9 @@ class _Writer:
         for name in differs:
             staged = stage.c[name]
             values[name] = sa.func.coalesce(staged, listed.c[name]) if self.settings.ignore_empty else staged
-        values |= channels.flags_of_known(stage, listed, links.c.phone_filled, self.settings.consent)
+        values |= channels.flags_of_known(
+            stage, listed, links.c.phone_filled, self.settings.consent, memory_lost=self.memory_lost
+        )
         values["active"] = sa.case((switched_on, sa.true()), else_=listed.c.active)
         values["updatedAt"] = sa.literal(self.now, listed.c.updatedAt.type)
         updates = (
@@ -188,7 +194,7 @@ class _Writer:
         moment = sa.literal(self.now, listed.c.updatedAt.type)
         values: dict[str, sa.ColumnElement[Any]] = {"contact_id": links.c.contact_id}
         values |= {name: stage.c[name] for name in stage_variables(stage)}
-        values |= channels.flags_of_new(stage, self.settings.consent)
+        values |= channels.flags_of_new(stage, self.settings.consent, memory_lost=self.memory_lost)
         values |= {"createdAt": moment, "updatedAt": moment}
         rows = (
             sa.select(*values.values())

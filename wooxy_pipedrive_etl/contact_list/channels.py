@@ -1,12 +1,13 @@
 """Channels: when a flag may change by itself, and the memory of those who opted out.
 
 A flag of the list is null as long as nobody has said anything. Nothing here turns a false into a true. The memory
-knows opted-out numbers by a keyed hash only, and outlives the contact.
+knows opted-out numbers by a keyed hash only, and outlives the contact and the connection. Where it has opt-outs of
+another key (`memory_lost`), it can't tell who opted out: nobody is subscribed by getting a number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.bulk import copy_into
+from wooxy_pipedrive_etl.store.keys import HashKey, domains_with_unreadable
 
 from .stage import OPTED_OUT
 
@@ -23,23 +25,49 @@ REMEMBERED = tuple(OPTED_OUT)
 
 _BATCH = 10_000
 
-HashPhone = Callable[[str], str]
+
+@dataclass(frozen=True)
+class Memory:
+    """The remembered opt-outs of a domain, as far as the key reads them."""
+
+    domain_id: int
+    key: HashKey
+
+    @property
+    def mine(self) -> sa.ColumnElement[bool]:
+        memory = tables.opt_outs
+        return sa.and_(memory.c.domain_id == self.domain_id, memory.c.key_id == self.key.id)
+
+    def is_lost(self, db: sa.Connection) -> bool:
+        """Whether there are opt-outs of another key."""
+        return self.domain_id in domains_with_unreadable(db, self.key.id)
 
 
-def flags_of_new(stage: sa.Table, consent: str) -> dict[str, sa.ColumnElement[Any]]:
+def flags_of_new(
+    stage: sa.Table, consent: str, *, memory_lost: bool = False
+) -> dict[str, sa.ColumnElement[Any]]:
     """The flags of a contact that is being created."""
     flags: dict[str, sa.ColumnElement[Any]] = {"active": sa.true()}
+    said: sa.ColumnElement[Any] = stage.c.emailSubscribe if "emailSubscribe" in stage.c else sa.null()
     if "phoneNumber" in stage.c:
-        subscribed = sa.and_(stage.c.phoneNumber.is_not(None), _may_subscribe(stage, consent))
+        has_number = stage.c.phoneNumber.is_not(None)
+        subscribed = sa.false() if memory_lost else sa.and_(has_number, _may_subscribe(stage, consent))
         for channel in AUTOMATIC:
             flags[channel] = sa.case((_opted_out(stage, channel), sa.false()), (subscribed, sa.true()))
-    said = stage.c.emailSubscribe if "emailSubscribe" in stage.c else sa.null()
+        if memory_lost and "emailSubscribe" in stage.c:
+            # The number may have opted out of e-mail, too.
+            said = sa.case((sa.and_(has_number, said.is_(sa.true())), sa.null()), else_=said)
     flags["emailSubscribe"] = sa.case((_opted_out(stage, "emailSubscribe"), sa.false()), else_=said)
     return flags
 
 
 def flags_of_known(
-    stage: sa.Table, listed: sa.Table, phone_filled: sa.ColumnElement[bool], consent: str
+    stage: sa.Table,
+    listed: sa.Table,
+    phone_filled: sa.ColumnElement[bool],
+    consent: str,
+    *,
+    memory_lost: bool = False,
 ) -> dict[str, sa.ColumnElement[Any]]:
     """The flags of a contact that is being updated; `phone_filled`: it had its first number before."""
     flags: dict[str, sa.ColumnElement[Any]] = {}
@@ -53,10 +81,14 @@ def flags_of_known(
             sa.func.nullif(listed.c.phoneNumber, "").is_(None),
             _may_subscribe(stage, consent),
         )
+        # A flag that is true before the first number is a person's word; later it may be the former number's.
+        another = sa.and_(phone_filled, gets_number(stage, listed))
         for channel in AUTOMATIC:
             flag = listed.c[channel]
+            unknown = (sa.and_(another, flag.is_(sa.true())), sa.null())
+            subscribed = (sa.and_(first, flag.is_(None)), sa.true())
             flags[channel] = sa.case(
-                (opts_out[channel], sa.false()), (sa.and_(first, flag.is_(None)), sa.true()), else_=flag
+                (opts_out[channel], sa.false()), unknown if memory_lost else subscribed, else_=flag
             )
         flags["emailSubscribe"] = sa.case(
             (opts_out["emailSubscribe"], sa.false()), else_=listed.c.emailSubscribe
@@ -96,33 +128,31 @@ def _opted_out(stage: sa.Table, channel: str) -> sa.ColumnElement[bool]:
     return stage.c[OPTED_OUT[channel]].is_(sa.true())
 
 
-def forget(
-    connection: sa.Connection, connection_id: int, leaving: sa.Select[Any], hash_phone: HashPhone
-) -> None:
+def forget(db: sa.Connection, memory: Memory, leaving: sa.Select[Any]) -> None:
     """Forgets an opt-out that someone took back. `leaving`: phoneNumber and REMEMBERED of the contacts that are
     about to lose their number; as long as they have it, their flags are what counts."""
-    memory = tables.opt_outs
-    if not _remembered(connection, connection_id):
+    table = tables.opt_outs
+    if not _remembered(db, memory):
         return
-    for rows in connection.execute(leaving.execution_options(yield_per=_BATCH)).partitions():
+    for rows in db.execute(leaving.execution_options(yield_per=_BATCH)).partitions():
         gone = [
-            {"phone_hash_": hash_phone(phone), "channel_": channel}
+            {"phone_hash_": memory.key.hash_phone(phone), "channel_": channel}
             for phone, *flags in rows
             for channel, flag in zip(REMEMBERED, flags, strict=True)
             if flag
         ]
         if gone:
-            connection.execute(
-                memory.delete().where(
-                    memory.c.connection_id == connection_id,
-                    memory.c.phone_hash == sa.bindparam("phone_hash_"),
-                    memory.c.channel == sa.bindparam("channel_"),
+            db.execute(
+                table.delete().where(
+                    memory.mine,
+                    table.c.phone_hash == sa.bindparam("phone_hash_"),
+                    table.c.channel == sa.bindparam("channel_"),
                 ),
                 gone,
             )
 
 
-def remember(connection: sa.Connection, connection_id: int, listed: sa.Table, hash_phone: HashPhone) -> None:
+def remember(db: sa.Connection, memory: Memory, listed: sa.Table) -> None:
     """Remembers the numbers of all contacts of the list with a flag that is false."""
     flags = [listed.c[channel] for channel in REMEMBERED]
     query = (
@@ -131,11 +161,11 @@ def remember(connection: sa.Connection, connection_id: int, listed: sa.Table, ha
         .execution_options(yield_per=_BATCH)
     )
     known: set[tuple[str, str]] | None = None
-    for rows in connection.execute(query).partitions():
+    for rows in db.execute(query).partitions():
         if known is None:
-            known = _remembered(connection, connection_id)
+            known = _remembered(db, memory)
         said = {
-            (hash_phone(phone), channel)
+            (memory.key.hash_phone(phone), channel)
             for phone, *values in rows
             for channel, flag in zip(REMEMBERED, values, strict=True)
             if flag is False
@@ -143,34 +173,29 @@ def remember(connection: sa.Connection, connection_id: int, listed: sa.Table, ha
         new = sorted(said - known)
         if new:
             known.update(new)
-            fresh = pd.DataFrame(new, columns=["phone_hash", "channel"]).assign(connection_id=connection_id)
-            copy_into(connection, tables.opt_outs.name, fresh)
+            fresh = pd.DataFrame(new, columns=["phone_hash", "channel"])
+            fresh = fresh.assign(domain_id=memory.domain_id, key_id=memory.key.id)
+            copy_into(db, tables.opt_outs.name, fresh)
 
 
-def mark_opted_out(
-    connection: sa.Connection,
-    connection_id: int,
-    stage: sa.Table,
-    getting: sa.Select[Any],
-    hash_phone: HashPhone,
-) -> None:
+def mark_opted_out(db: sa.Connection, memory: Memory, stage: sa.Table, getting: sa.Select[Any]) -> None:
     """Marks the staged persons whose number is remembered. `getting`: person_id and phoneNumber of those whose
     contact is about to get a number."""
     marked = [stage.c[name].is_not(None) for name in OPTED_OUT.values()]
     # The stage may have been marked for an earlier run.
-    connection.execute(stage.update().where(sa.or_(*marked)).values(dict.fromkeys(OPTED_OUT.values(), None)))
-    known = _remembered(connection, connection_id)
+    db.execute(stage.update().where(sa.or_(*marked)).values(dict.fromkeys(OPTED_OUT.values(), None)))
+    known = _remembered(db, memory)
     if not known:
         return
     marks: list[dict[str, Any]] = []
-    for rows in connection.execute(getting.execution_options(yield_per=_BATCH)).partitions():
+    for rows in db.execute(getting.execution_options(yield_per=_BATCH)).partitions():
         for person_id, phone in rows:
-            phone_hash = hash_phone(phone)
+            phone_hash = memory.key.hash_phone(phone)
             mark = {channel: (phone_hash, channel) in known for channel in REMEMBERED}
             if any(mark.values()):
                 marks.append({"person_id_": person_id, **{OPTED_OUT[c]: out for c, out in mark.items()}})
     if marks:
-        connection.execute(
+        db.execute(
             stage.update()
             .where(stage.c.person_id == sa.bindparam("person_id_"))
             .values({name: sa.bindparam(name) for name in OPTED_OUT.values()}),
@@ -178,7 +203,7 @@ def mark_opted_out(
         )
 
 
-def _remembered(connection: sa.Connection, connection_id: int) -> set[tuple[str, str]]:
-    memory = tables.opt_outs
-    query = sa.select(memory.c.phone_hash, memory.c.channel).where(memory.c.connection_id == connection_id)
-    return {(row.phone_hash, row.channel) for row in connection.execute(query)}
+def _remembered(db: sa.Connection, memory: Memory) -> set[tuple[str, str]]:
+    table = tables.opt_outs
+    query = sa.select(table.c.phone_hash, table.c.channel).where(memory.mine)
+    return {(row.phone_hash, row.channel) for row in db.execute(query)}

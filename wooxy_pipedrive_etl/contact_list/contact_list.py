@@ -17,7 +17,7 @@ from .columns import BUILT_IN, CUSTOM_TYPES, MAX_COLUMNS, check_custom_name, sql
 from .errors import ListError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 _TABLE = "default_contact_list"
 _MAX_SLUG = 50
@@ -47,18 +47,16 @@ class ContactList:
     table_name: str
 
     @classmethod
-    def of_domain(cls, connection: sa.Connection, domain: str) -> ContactList:
+    def of_domain(cls, db: sa.Connection, domain: str) -> ContactList:
         """Finds or creates the list: its `sync_domains` row, its schema (PostgreSQL), its table and indexes.
 
         A table that is there already, filled by other means, gets the built-in variables that it lacks.
         Raises ListError if such a table can't be a Default Contact List.
         """
-        row = connection.execute(
-            sa.select(tables.domains).where(tables.domains.c.name == domain)
-        ).one_or_none()
+        row = db.execute(sa.select(tables.domains).where(tables.domains.c.name == domain)).one_or_none()
         if row is None:
-            schema, table = _place(connection, domain)
-            domain_id = connection.execute(
+            schema, table = _place(db, domain)
+            domain_id = db.execute(
                 tables.domains.insert()
                 .values(name=domain, list_schema=schema, list_table=table)
                 .returning(tables.domains.c.id)
@@ -66,7 +64,7 @@ class ContactList:
             found = cls(domain_id, domain, schema, table)
         else:
             found = cls(row.id, row.name, row.list_schema, row.list_table)
-        found._make_table(connection, first_time=row is None)
+        found._make_table(db, first_time=row is None)
         return found
 
     @property
@@ -74,9 +72,9 @@ class ContactList:
         """The table as one writes it in SQL, without quotes."""
         return f"{self.schema}.{self.table_name}" if self.schema else self.table_name
 
-    def stored(self, connection: sa.Connection) -> dict[str, str | None]:
+    def stored(self, db: sa.Connection) -> dict[str, str | None]:
         """The table's columns as `dialects.real_columns` tells them."""
-        return dialects.real_columns(connection, self.schema, self.table_name)
+        return dialects.real_columns(db, self.schema, self.table_name)
 
     def table(self, stored: dict[str, str | None]) -> sa.Table:
         """The table for SQLAlchemy. Quoted names throughout: a variable may be called `order`."""
@@ -86,18 +84,11 @@ class ContactList:
         """What a plan reads: a row for each contact, with the columns of `stored`."""
         return self.table(stored)
 
-    def variables(self, connection: sa.Connection) -> pd.DataFrame:
-        """`list_variables`: `variable_rows` as a dataframe, name, type and format of dtype object."""
-        import pandas as pd
-
-        rows = pd.DataFrame(self.variable_rows(connection), columns=ListVariable._fields)
-        return rows.astype({"name": object, "type": object, "format": object})
-
-    def variable_rows(self, connection: sa.Connection) -> list[ListVariable]:
+    def variables(self, db: sa.Connection) -> list[ListVariable]:
         """The variables in column order, as the table really is. A custom column of another type than text or timestamp
         is not targetable."""
-        stored = self.stored(connection)
-        created = self._created(connection)
+        stored = self.stored(db)
+        created = self._created(db)
         rows = [
             ListVariable(variable.name, variable.type, variable.format, True, variable.targetable, False)
             for variable in BUILT_IN
@@ -112,47 +103,45 @@ class ContactList:
             rows.append(ListVariable(name, stores or "text", format, False, targetable, name in created))
         return rows
 
-    def add_variable(self, connection: sa.Connection, name: str, format: str) -> None:
+    def add_variable(self, db: sa.Connection, name: str, format: str) -> None:
         """A new custom variable; format String or DateTime. Raises ListError if it can't be."""
         check_custom_name(name)
-        stored = self.stored(connection)
+        stored = self.stored(db)
         _check_free(name, stored)
         if len(stored) >= MAX_COLUMNS:
             raise ListError(
                 f"The list has {MAX_COLUMNS:,} columns, and no room for {name}; match fewer fields."
             )
         column = sa.Column(sa.quoted_name(name, quote=True), sql_type(CUSTOM_TYPES[format]))
-        self._add_column(connection, column)
-        connection.execute(tables.created_variables.insert().values(domain_id=self.domain_id, name=name))
+        self._add_column(db, column)
+        db.execute(tables.created_variables.insert().values(domain_id=self.domain_id, name=name))
 
-    def rename_variable(self, connection: sa.Connection, old: str, new: str) -> None:
+    def rename_variable(self, db: sa.Connection, old: str, new: str) -> None:
         """Gives a custom variable another name; its values stay. Raises ListError if it can't be."""
-        if old not in self._created(connection):
+        if old not in self._created(db):
             raise ListError(f"The variable {old} was not created by the sync, so it keeps its name.")
         check_custom_name(new)
-        stored = self.stored(connection)
+        stored = self.stored(db)
         _check_free(new, {name: stores for name, stores in stored.items() if name != old})
         if old not in stored:
-            raise ListError(f"The list has no variable {old} any more, so it can't become {new}.")
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        connection.exec_driver_sql(
-            f"ALTER TABLE {self._sql_name(connection)} RENAME COLUMN {quote(old)} TO {quote(new)}"
-        )
+            raise ListError(f"The list no longer has the variable {old}, so it can't become {new}.")
+        quote = db.dialect.identifier_preparer.quote_identifier
+        db.exec_driver_sql(f"ALTER TABLE {self._sql_name(db)} RENAME COLUMN {quote(old)} TO {quote(new)}")
         created = tables.created_variables
-        connection.execute(
+        db.execute(
             created.update()
             .where(created.c.domain_id == self.domain_id, created.c.name == old)
             .values(name=new)
         )
 
-    def count(self, connection: sa.Connection) -> int:
+    def count(self, db: sa.Connection) -> int:
         """How many contacts the list has."""
         table = self.table({"contact_id": "integer"})
-        return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+        return int(db.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
 
     def read(
         self,
-        connection: sa.Connection,
+        db: sa.Connection,
         columns: Sequence[str] | None = None,
         limit: int | None = None,
         after: int = 0,
@@ -160,16 +149,16 @@ class ContactList:
         """The contacts in the order of `contact_id`, those with a greater one than `after`, ready for JSON:
         `contact_id` (int), then each variable (or those of `columns`): None, bool for a flag, else str; date-times
         as YYYY-MM-DDTHH:MM:SSZ. Reads on in batches while it is iterated."""
-        stored = self.stored(connection)
+        stored = self.stored(db)
         table = self.table(stored)
         names = [name for name in (stored if columns is None else columns) if name != "contact_id"]
         flags = [name for name in names if stored[name] == "flag"]
-        values = [dialects.exported(connection, table.c[name], stored[name]).label(name) for name in names]
+        values = [dialects.exported(db, table.c[name], stored[name]).label(name) for name in names]
         query = sa.select(table.c.contact_id, *values).order_by(table.c.contact_id)
         left = limit
         while left is None or left > 0:
             size = _READ_BATCH if left is None else min(_READ_BATCH, left)
-            rows = connection.execute(query.where(table.c.contact_id > after).limit(size)).all()
+            rows = db.execute(query.where(table.c.contact_id > after).limit(size)).all()
             for row in rows:
                 contact = dict(zip(("contact_id", *names), row, strict=True))
                 for flag in flags:
@@ -180,20 +169,20 @@ class ContactList:
             after = rows[-1][0]
             left = None if left is None else left - size
 
-    def _make_table(self, connection: sa.Connection, *, first_time: bool) -> None:
-        if self.schema and not sa.inspect(connection).has_schema(self.schema):
-            connection.execute(sa.schema.CreateSchema(self.schema))
-        columns = dialects.described_columns(connection, self.schema, self.table_name)
+    def _make_table(self, db: sa.Connection, *, first_time: bool) -> None:
+        if self.schema and not sa.inspect(db).has_schema(self.schema):
+            db.execute(sa.schema.CreateSchema(self.schema))
+        columns = dialects.described_columns(db, self.schema, self.table_name)
         if not columns:
-            self._create_table(connection)
+            self._create_table(db)
             return
-        standing = dialects.standing(connection, self.schema, self.table_name) if first_time else None
+        standing = dialects.standing(db, self.schema, self.table_name) if first_time else None
         if standing is not None and not standing.is_table:
             raise ListError(
                 f"{self.qualified_name} is a view, and the Default Contact List must be a table; "
                 "move it out of the way."
             )
-        obstacles = _unfit(columns, connection.dialect) + (_unfilled(columns) if first_time else [])
+        obstacles = _unfit(columns, db.dialect) + (_unfilled(columns) if first_time else [])
         if obstacles:
             raise ListError(
                 f"The table {self.qualified_name} can't be a Default Contact List: {'; '.join(obstacles)}. "
@@ -202,11 +191,11 @@ class ContactList:
         present = {column.name for column in columns}
         for variable in BUILT_IN:
             if variable.name not in present:
-                self._add_column(connection, sa.Column(variable.name, sql_type(variable.type)))
+                self._add_column(db, sa.Column(variable.name, sql_type(variable.type)))
         if standing is not None and standing.owned:
-            self._create_indexes(connection, self.table(self.stored(connection)))
+            self._create_indexes(db, self.table(self.stored(db)))
 
-    def _create_table(self, connection: sa.Connection) -> None:
+    def _create_table(self, db: sa.Connection) -> None:
         key = sa.Column(
             "contact_id",
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
@@ -221,12 +210,12 @@ class ContactList:
             schema=self.schema,
             sqlite_autoincrement=True,
         )
-        table.create(connection)
-        self._create_indexes(connection, table)
+        table.create(db)
+        self._create_indexes(db, table)
 
-    def _create_indexes(self, connection: sa.Connection, table: sa.Table) -> None:
+    def _create_indexes(self, db: sa.Connection, table: sa.Table) -> None:
         looked_up = {
-            "email": dialects.folded(connection, table.c.email),
+            "email": dialects.folded(db, table.c.email),
             "phone_number": table.c.phoneNumber,
             "user_id": table.c.userId,
         }
@@ -235,22 +224,20 @@ class ContactList:
             index = sa.Index(
                 f"ix_{self.table_name}_{name}", expression, _table=table, postgresql_using="hash"
             )
-            connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+            db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
-    def _add_column(self, connection: sa.Connection, column: sa.Column[Any]) -> None:
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        kind = column.type.compile(dialect=connection.dialect)
-        connection.exec_driver_sql(
-            f"ALTER TABLE {self._sql_name(connection)} ADD COLUMN {quote(column.name)} {kind}"
-        )
+    def _add_column(self, db: sa.Connection, column: sa.Column[Any]) -> None:
+        quote = db.dialect.identifier_preparer.quote_identifier
+        kind = column.type.compile(dialect=db.dialect)
+        db.exec_driver_sql(f"ALTER TABLE {self._sql_name(db)} ADD COLUMN {quote(column.name)} {kind}")
 
-    def _sql_name(self, connection: sa.Connection) -> str:
-        return connection.dialect.identifier_preparer.format_table(self.table({"contact_id": "integer"}))
+    def _sql_name(self, db: sa.Connection) -> str:
+        return db.dialect.identifier_preparer.format_table(self.table({"contact_id": "integer"}))
 
-    def _created(self, connection: sa.Connection) -> set[str]:
+    def _created(self, db: sa.Connection) -> set[str]:
         created = tables.created_variables
         query = sa.select(created.c.name).where(created.c.domain_id == self.domain_id)
-        return set(connection.execute(query).scalars())
+        return set(db.execute(query).scalars())
 
 
 # SQLAlchemy keeps what it has compiled by the table object, so the same table should be the same object.
@@ -295,16 +282,16 @@ def _check_free(name: str, stored: dict[str, str | None]) -> None:
         raise ListError(f"The list has a variable {taken} already{also}; choose another name.")
 
 
-def _place(connection: sa.Connection, domain: str) -> tuple[str | None, str]:
+def _place(db: sa.Connection, domain: str) -> tuple[str | None, str]:
     """A schema and a table name that no other domain has."""
     slug = _slug(domain)
-    rows = connection.execute(sa.select(tables.domains.c.list_schema, tables.domains.c.list_table)).all()
+    rows = db.execute(sa.select(tables.domains.c.list_schema, tables.domains.c.list_table)).all()
     taken = {(row.list_schema, row.list_table) for row in rows}
     number = 1
     while True:
         ending = "" if number == 1 else f"_{number}"
         unique = slug[: _MAX_SLUG - len(ending)] + ending
-        place = (unique, _TABLE) if dialects.is_postgres(connection) else (None, f"{_TABLE}_{unique}")
+        place = (unique, _TABLE) if dialects.is_postgres(db) else (None, f"{_TABLE}_{unique}")
         if place not in taken:
             return place
         number += 1

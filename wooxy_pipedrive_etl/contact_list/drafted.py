@@ -25,8 +25,8 @@ class DraftedList(ContactList):
     ) -> DraftedList:
         return cls(real.domain_id, real.domain, real.schema, real.table_name, tuple(renamed), tuple(added))
 
-    def stored(self, connection: sa.Connection) -> dict[str, str | None]:
-        real = super().stored(connection)
+    def stored(self, db: sa.Connection) -> dict[str, str | None]:
+        real = super().stored(db)
         added = {name: CUSTOM_TYPES[format_] for name, format_ in self.added}
         return {self._drafted_name(column): stores for column, stores in real.items()} | added
 

@@ -11,26 +11,22 @@ from .contact_list import ContactList
 from .plan import ListSettings, changes
 from .stage import staged_work, work_tables
 
-_DUPLICATE = (
-    "Person {} shares an identifier with person {}, which was updated more recently and owns the contact."
-)
 
-
-def plan_issues(connection: sa.Connection, connection_id: int) -> pd.DataFrame:
+def plan_issues(db: sa.Connection, connection_id: int) -> pd.DataFrame:
     """`issues` of the persons that the plan leaves out: person_id (Int64), kind (rejected, duplicate, conflict),
-    reason, variable (None), message (str); by person."""
-    plan = work_tables(connection, connection_id, [], {}).plan
+    reason, variable (None), message (str), owner_id (Int64, of duplicates); by person."""
+    plan = work_tables(db, connection_id, [], {}).plan
     query = (
         sa.select(plan.c.person_id, plan.c.action, plan.c.owner_id, plan.c.detail)
         .where(plan.c.action.in_(["rejected", "duplicate", "conflict"]))
         .order_by(plan.c.person_id)
     )
     rows = [
-        (person_id, action, *_words(person_id, action, owner_id, detail))
-        for person_id, action, owner_id, detail in connection.execute(query)
+        (person_id, action, *_words(person_id, action, owner_id, detail), owner_id)
+        for person_id, action, owner_id, detail in db.execute(query)
     ]
-    names = ["person_id", "kind", "reason", "variable", "message"]
-    return pd.DataFrame(rows, columns=names, dtype=object).astype({"person_id": "Int64"})
+    names = ["person_id", "kind", "reason", "variable", "message", "owner_id"]
+    return pd.DataFrame(rows, columns=names, dtype=object).astype({"person_id": "Int64", "owner_id": "Int64"})
 
 
 def _words(person_id: int, action: str, owner_id: int | None, detail: str | None) -> tuple[str, None, str]:
@@ -41,21 +37,25 @@ def _words(person_id: int, action: str, owner_id: int | None, detail: str | None
             f"Person {person_id} has no valid e-mail address, phone number or user id, so it is not in the list.",
         )
     if action == "duplicate":
-        return "duplicate_of", None, _DUPLICATE.format(person_id, owner_id)
+        return (
+            "duplicate_of",
+            None,
+            f"Person {person_id} shares an identifier with person {owner_id}, which was updated more recently and owns "
+            "the contact.",
+        )
     return "identifier_conflict", None, detail or ""
 
 
-def duplicates_of(connection: sa.Connection, connection_id: int, person_id: int) -> list[int]:
+def duplicates_of(db: sa.Connection, connection_id: int, person_id: int) -> list[int]:
     """The persons that stand as duplicates of this one since the last run."""
     issues = tables.issues
-    found = connection.scalars(
+    found = db.scalars(
         sa.select(issues.c.person_id)
         .where(
             issues.c.connection_id == connection_id,
             ~issues.c.pending,
             issues.c.reason == "duplicate_of",
-            # Whose duplicate somebody is, is in the sentence alone.
-            issues.c.message.like(_DUPLICATE.format("%", person_id)),
+            issues.c.owner_id == person_id,
         )
         .order_by(issues.c.person_id)
     )
@@ -63,7 +63,7 @@ def duplicates_of(connection: sa.Connection, connection_id: int, person_id: int)
 
 
 def plan_sample(
-    connection: sa.Connection,
+    db: sa.Connection,
     contact_list: ContactList,
     connection_id: int,
     settings: ListSettings,
@@ -71,12 +71,12 @@ def plan_sample(
 ) -> pd.DataFrame:
     """The first n rows of each action, before the plan is applied: person_id, contact_id (Int64), action (str),
     changed (the names of the variables that differ, joined with ", "; no values)."""
-    stored = contact_list.stored(connection)
-    work = staged_work(connection, connection_id, stored)
+    stored = contact_list.stored(db)
+    work = staged_work(db, connection_id, stored)
     stage, plan, listed = work.stage, work.plan, contact_list.contacts(stored)
     differs = changes(stage, listed, stored, settings)
     rows: list[tuple[int, int | None, str, str]] = []
-    for action in _actions(connection, plan):
+    for action in _actions(db, plan):
         first = (
             sa.select(plan.c.person_id, plan.c.contact_id)
             .where(plan.c.action == action)
@@ -93,11 +93,11 @@ def plan_sample(
             .outerjoin(listed, listed.c.contact_id == first.c.contact_id)
             .order_by(first.c.person_id)
         )
-        for person_id, contact_id, *different in connection.execute(query):
+        for person_id, contact_id, *different in db.execute(query):
             changed = ", ".join(name for name, differ in zip(differs, different, strict=False) if differ)
             rows.append((person_id, contact_id, action, changed))
     links, leaving = tables.links, work.leaving
-    for action in _actions(connection, leaving):
+    for action in _actions(db, leaving):
         query = (
             sa.select(links.c.person_id, leaving.c.contact_id)
             .join(leaving, leaving.c.contact_id == links.c.contact_id)
@@ -105,14 +105,12 @@ def plan_sample(
             .order_by(leaving.c.contact_id)
             .limit(n)
         )
-        rows.extend(
-            (person_id, contact_id, action, "") for person_id, contact_id in connection.execute(query)
-        )
+        rows.extend((person_id, contact_id, action, "") for person_id, contact_id in db.execute(query))
     names = ["person_id", "contact_id", "action", "changed"]
     return pd.DataFrame(rows, columns=names, dtype=object).astype(
         {"person_id": "Int64", "contact_id": "Int64"}
     )
 
 
-def _actions(connection: sa.Connection, table: sa.Table) -> list[str]:
-    return list(connection.execute(sa.select(table.c.action).distinct().order_by(table.c.action)).scalars())
+def _actions(db: sa.Connection, table: sa.Table) -> list[str]:
+    return list(db.execute(sa.select(table.c.action).distinct().order_by(table.c.action)).scalars())

@@ -20,6 +20,8 @@ from .stage import Work, stage_variables, staged_work
 _BATCH = 5000
 # How many contacts a conflict's message names.
 _NAMED = 5
+# The ends of a contact that the guard against mass deletion counts.
+_GOING = ("delete", "deactivate")
 
 links = tables.links
 
@@ -60,7 +62,7 @@ class PlanSummary:
 
 
 def make_plan(
-    connection: sa.Connection,
+    db: sa.Connection,
     contact_list: ContactList,
     connection_id: int,
     settings: ListSettings,
@@ -73,20 +75,20 @@ def make_plan(
 
     Raises ListError if the list has lost a variable since it was staged.
     """
-    stored = contact_list.stored(connection)
-    work = staged_work(connection, connection_id, stored)
-    planner = _Planner(connection, contact_list.contacts(stored), stored, connection_id, work, settings)
-    dialects.ready_for_joins(connection, work.stage, ["person_id"], *([name] for name in work.identifiers))
+    stored = contact_list.stored(db)
+    work = staged_work(db, connection_id, stored)
+    planner = _Planner(db, contact_list.contacts(stored), stored, connection_id, work, settings)
+    dialects.ready_for_joins(db, work.stage, ["person_id"], *([name] for name in work.identifiers))
     for table in (work.plan, work.leaving, work.decisions, work.meetings):
-        table.drop(connection, checkfirst=True)
-        table.create(connection)
+        table.drop(db, checkfirst=True)
+        table.create(db)
     planner.find_duplicates()
     planner.find_meetings()
     planner.adopt_plain()
     planner.resolve_rest()
     planner.decide_persons()
     planner.decide_left_contacts()
-    return _summary(connection, connection_id, work, contact_list.count(connection), counted_run)
+    return _summary(db, connection_id, work, contact_list.count(db), counted_run)
 
 
 def changes(
@@ -112,14 +114,14 @@ def any_of(conditions: Iterable[sa.ColumnElement[bool]]) -> sa.ColumnElement[boo
 class _Planner:
     def __init__(
         self,
-        connection: sa.Connection,
+        db: sa.Connection,
         listed: sa.FromClause,
         stored: dict[str, str | None],
         connection_id: int,
         work: Work,
         settings: ListSettings,
     ) -> None:
-        self.connection = connection
+        self.connection = db
         self.listed = listed
         self.stored = stored
         self.stage, self.meetings, self.decisions = work.stage, work.meetings, work.decisions
@@ -392,7 +394,7 @@ def _conflict(resolution: Resolution, person: Person, contacts: dict[int, Contac
 
 
 def _summary(
-    connection: sa.Connection, connection_id: int, work: Work, contacts_before: int, counted_run: str | None
+    db: sa.Connection, connection_id: int, work: Work, contacts_before: int, counted_run: str | None
 ) -> PlanSummary:
     stage, plan, leaving = work.stage, work.plan, work.leaving
     columns = (plan.c.action, plan.c.adopts, plan.c.takes_over)
@@ -404,7 +406,7 @@ def _summary(
     of_contacts = sa.select(leaving.c.action, sa.false(), sa.false(), sa.func.count()).group_by(
         leaving.c.action
     )
-    rows = [*connection.execute(of_persons), *connection.execute(of_contacts)]
+    rows = [*db.execute(of_persons), *db.execute(of_contacts)]
 
     def count(*actions: str) -> int:
         return sum(number for action, _, _, number in rows if action in actions)
@@ -416,17 +418,25 @@ def _summary(
         rejected=count("rejected"),
         duplicates=count("duplicate"),
         conflicts=count("conflict"),
-        deleted=count("delete", "deactivate"),
+        deleted=count(*_GOING),
         adopted=sum(number for _, adopts, _, number in rows if adopts),
         taken_over=sum(number for _, adopts, takes_over, number in rows if takes_over and not adopts),
         let_go=count("let_go"),
-        doubly_owned=contacts_owned_twice(connection, connection_id),
+        doubly_owned=contacts_owned_twice(db, connection_id),
         contacts_before=contacts_before,
-        planned=connection.execute(sa.select(sa.func.count()).select_from(plan)).scalar_one(),
+        planned=db.execute(sa.select(sa.func.count()).select_from(plan)).scalar_one(),
     )
 
 
-def contacts_owned_twice(connection: sa.Connection, connection_id: int) -> int:
+def going_contacts(connection_id: int) -> sa.Select[tuple[int]]:
+    """The ids of the contacts that the plan deletes or switches off."""
+    leaving = sa.table(
+        f"sync_leaving_{connection_id}", sa.column("contact_id", sa.BigInteger), sa.column("action")
+    )
+    return sa.select(leaving.c.contact_id).where(leaving.c.action.in_(_GOING))
+
+
+def contacts_owned_twice(db: sa.Connection, connection_id: int) -> int:
     """How many contacts two persons would write: none, if the plan is sound."""
     plan = sa.table(f"sync_plan_{connection_id}", sa.column("contact_id"), sa.column("action"))
     doubles = (
@@ -435,4 +445,4 @@ def contacts_owned_twice(connection: sa.Connection, connection_id: int) -> int:
         .group_by(plan.c.contact_id)
         .having(sa.func.count() > 1)
     )
-    return connection.execute(sa.select(sa.func.count()).select_from(doubles.subquery())).scalar_one()
+    return db.execute(sa.select(sa.func.count()).select_from(doubles.subquery())).scalar_one()

@@ -4,13 +4,13 @@ and one contact with all that it has."""
 from __future__ import annotations
 
 import re
+import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-
-from wooxy_pipedrive_etl.store.bulk import storable
 
 from . import dialects
 from .columns import CHANNELS
@@ -24,7 +24,11 @@ _SEARCHED = ("name", "firstName", "lastName", "email", "phoneNumber", "userId")
 _SHOWN = ("name", "firstName", "lastName", "email", "phoneNumber", "active", *CHANNELS, "updatedAt")
 # What people put between the digits of a number; the list's numbers have none of it.
 _BETWEEN_DIGITS = re.compile(r"[\s().\-/]")
-_CAPITALS = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+# Letters that have no decomposition, and that people type as these.
+_PLAIN_LETTERS = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ŧ": "t", "þ": "th", "æ": "ae", "œ": "oe"}
+)
+_BATCH = 5_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class ContactsPage:
 
 
 def find_contacts(
-    connection: sa.Connection,
+    db: sa.Connection,
     contact_list: ContactList,
     text: str = "",
     *,
@@ -47,28 +51,41 @@ def find_contacts(
     before: int | None = None,
     size: int = PAGE,
 ) -> ContactsPage:
-    """The contacts that have the text in a name, e-mail address, phone number or user id, in the order of contact_id:
-    the first ones, those after one or those before one. Small and capital ASCII letters count as the same, no character
-    stands for others, and a number may be written with spaces, brackets, dots, hyphens and slashes. No text: all."""
-    stored = contact_list.stored(connection)
+    """The contacts that have each word of the text in a name, e-mail address, phone number or user id, in the order of
+    contact_id: the first ones, those after one or those before one. No text: all.
+
+    Case, accents and the order of the words don't matter (`folded_text`), no character stands for others, and a number
+    may be written with spaces, brackets, dots, hyphens and slashes.
+    """
+    stored = contact_list.stored(db)
     table = contact_list.table(stored)
-    found = _has(connection, table, text)
     key = table.c.contact_id
-    query = sa.select(key, *_columns(connection, table, stored, _SHOWN)).where(found).limit(size + 1)
+    query = sa.select(key, *_columns(db, table, stored, _SHOWN)).limit(size + 1)
+    wanted = text.strip()[:MAX_TEXT]
+    found: list[int] | None = None
+    if wanted:
+        found = _found(db, table, wanted)
+        if before is not None:
+            some = found[: bisect_left(found, before)][-size - 1 :]
+        else:
+            start = 0 if after is None else bisect_right(found, after)
+            some = found[start : start + size + 1]
+        query = query.where(key.in_(some))
     if before is not None:
         query = query.where(key < before).order_by(key.desc())
     elif after is not None:
         query = query.where(key > after).order_by(key)
     else:
         query = query.order_by(key)
-    rows = list(connection.execute(query))
+    rows = list(db.execute(query))
     more, rows = len(rows) > size, rows[:size]
     if before is not None:
         rows.reverse()
     earlier, later = (more, True) if before is not None else (after is not None, more)
-    if earlier or later:
-        counted = sa.select(sa.func.count()).select_from(table).where(found)
-        count = connection.execute(counted).scalar_one()
+    if found is not None:
+        count = len(found)
+    elif earlier or later:
+        count = db.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     else:
         count = len(rows)
     return ContactsPage(
@@ -79,38 +96,57 @@ def find_contacts(
     )
 
 
-def read_contact(
-    connection: sa.Connection, contact_list: ContactList, contact_id: int
-) -> dict[str, Any] | None:
+def folded_text(text: str) -> str:
+    """In small letters and without accents, in any script: what differs only in these is the same here."""
+    if text.isascii():
+        return text.lower()
+    letters = unicodedata.normalize("NFKD", text)
+    kept = "".join(letter for letter in letters if unicodedata.category(letter) not in ("Mn", "Me", "Cf"))
+    return kept.casefold().translate(_PLAIN_LETTERS)
+
+
+def read_contact(db: sa.Connection, contact_list: ContactList, contact_id: int) -> dict[str, Any] | None:
     """Every variable of a contact: text as `ContactList.read` gives it or None, but for a flag True, False or, as long
     as nobody has said anything, None. None if the list has no such contact."""
-    stored = contact_list.stored(connection)
+    stored = contact_list.stored(db)
     table = contact_list.table(stored)
-    columns = _columns(connection, table, stored, stored)
-    row = connection.execute(sa.select(*columns).where(table.c.contact_id == contact_id)).one_or_none()
+    columns = _columns(db, table, stored, stored)
+    row = db.execute(sa.select(*columns).where(table.c.contact_id == contact_id)).one_or_none()
     return None if row is None else dict(row._mapping)
 
 
 def _columns(
-    connection: sa.Connection, table: sa.Table, stored: dict[str, str | None], names: Iterable[str]
+    db: sa.Connection, table: sa.Table, stored: dict[str, str | None], names: Iterable[str]
 ) -> list[sa.ColumnElement[Any]]:
     return [
         table.c[name]
         if stored[name] == "flag"
-        else dialects.exported(connection, table.c[name], stored[name]).label(name)
+        else dialects.exported(db, table.c[name], stored[name]).label(name)
         for name in names
         if name != "contact_id"
     ]
 
 
-def _has(connection: sa.Connection, table: sa.Table, text: str) -> sa.ColumnElement[bool]:
-    wanted = storable(text.strip()[:MAX_TEXT]).translate(_CAPITALS)
-    if not wanted:
-        return sa.true()
-    found = [
-        dialects.folded(connection, table.c[name]).contains(wanted, autoescape=True) for name in _SEARCHED
-    ]
-    number = _BETWEEN_DIGITS.sub("", wanted)
-    if number.removeprefix("+").isdecimal() and number != wanted:
-        found.append(table.c.phoneNumber.contains(number, autoescape=True))
-    return sa.or_(*found)
+def _found(db: sa.Connection, table: sa.Table, text: str) -> list[int]:
+    """The ids of the contacts that have the words, ascending.
+
+    Read and compared here: databases fold few scripts, each other ones, and PostgreSQL as it was created.
+    """
+    words = folded_text(text).split()
+    number = _BETWEEN_DIGITS.sub("", text)
+    is_number = number.removeprefix("+").isdecimal()
+    names = [name for name in _SEARCHED if name != "phoneNumber"]
+    query = sa.select(table.c.contact_id, table.c.phoneNumber, *(table.c[name] for name in names))
+    query = query.order_by(table.c.contact_id).execution_options(yield_per=_BATCH)
+    found: list[int] = []
+    for rows in db.execute(query).partitions():
+        for contact_id, phone, *texts in rows:
+            searched = folded_text("\n".join(filter(None, texts)))
+            phone = phone or ""
+            if all(
+                # Two digits are in nearly every number.
+                word in searched or (len(word) > 2 and word in phone)
+                for word in words
+            ) or (is_number and number in phone):
+                found.append(contact_id)
+    return found

@@ -60,7 +60,7 @@ class Work:
 
 
 def work_tables(
-    connection: sa.Connection, connection_id: int, fed: Sequence[str], stored: dict[str, str | None]
+    db: sa.Connection, connection_id: int, fed: Sequence[str], stored: dict[str, str | None]
 ) -> Work:
     """The tables for SQLAlchemy; `stored` are the list's columns. Raises ListError if a fed one isn't there."""
     missing = [name for name in fed if stored.get(name) is None]
@@ -69,7 +69,7 @@ def work_tables(
             f"The list has no column {missing[0]} that can be filled; set its row of the matching to another variable."
         )
     fed_types = tuple((name, stored[name] or "text") for name in fed)
-    return _work_tables(connection_id, fed_types, tuple(dialects.scratch_prefixes(connection)))
+    return _work_tables(connection_id, fed_types, tuple(dialects.scratch_prefixes(db)))
 
 
 # As with the list: one object for one table.
@@ -123,10 +123,10 @@ def _work_tables(connection_id: int, fed: tuple[tuple[str, str], ...], prefixes:
     return Work(stage, meetings, decisions, plan, leaving)
 
 
-def staged_work(connection: sa.Connection, connection_id: int, stored: dict[str, str | None]) -> Work:
+def staged_work(db: sa.Connection, connection_id: int, stored: dict[str, str | None]) -> Work:
     """The tables of a stage that is there, with the variables that it has."""
-    columns = dialects.real_columns(connection, None, f"sync_stage_{connection_id}")
-    return work_tables(connection, connection_id, _variables(columns), stored)
+    columns = dialects.real_columns(db, None, f"sync_stage_{connection_id}")
+    return work_tables(db, connection_id, _variables(columns), stored)
 
 
 def stage_variables(stage: sa.Table) -> list[str]:
@@ -138,26 +138,22 @@ def _variables(columns: Iterable[str]) -> list[str]:
     return [name for name in columns if "_" not in name]
 
 
-def begin_stage(
-    connection: sa.Connection, contact_list: ContactList, connection_id: int, fed: Sequence[str]
-) -> None:
+def begin_stage(db: sa.Connection, contact_list: ContactList, connection_id: int, fed: Sequence[str]) -> None:
     """Makes an empty stage for the fed variables. Raises ListError if the list lacks one of them."""
-    drop_stage(connection, connection_id)
-    work_tables(connection, connection_id, fed, contact_list.stored(connection)).stage.create(connection)
+    drop_stage(db, connection_id)
+    work_tables(db, connection_id, fed, contact_list.stored(db)).stage.create(db)
 
 
-def stage_fits(
-    connection: sa.Connection, contact_list: ContactList, connection_id: int, fed: Sequence[str]
-) -> bool:
+def stage_fits(db: sa.Connection, contact_list: ContactList, connection_id: int, fed: Sequence[str]) -> bool:
     """Whether there is a stage that has the fed variables, and no others, as the list stores them."""
-    found = dialects.real_columns(connection, None, f"sync_stage_{connection_id}")
-    stored = contact_list.stored(connection)
+    found = dialects.real_columns(db, None, f"sync_stage_{connection_id}")
+    stored = contact_list.stored(db)
     return {name: found[name] for name in _variables(found)} == {name: stored.get(name) for name in fed} and (
         "mapped_from" in found
     )
 
 
-def persons_to_map(connection: sa.Connection, connection_id: int) -> np.ndarray:
+def persons_to_map(db: sa.Connection, connection_id: int) -> np.ndarray:
     """The live persons of the snapshot that the stage does not have as they are: int64, ascending."""
     stage, snapshot = _own_columns(connection_id), tables.snapshot
     outdated = (
@@ -170,12 +166,12 @@ def persons_to_map(connection: sa.Connection, connection_id: int) -> np.ndarray:
         )
         .order_by(snapshot.c.person_id)
     )
-    rows = connection.scalars(outdated, execution_options={"yield_per": 10_000})
+    rows = db.scalars(outdated, execution_options={"yield_per": 10_000})
     return np.fromiter(rows, dtype=np.int64)
 
 
 def load_stage(
-    connection: sa.Connection,
+    db: sa.Connection,
     connection_id: int,
     contacts: pd.DataFrame,
     fingerprints: Sequence[str],
@@ -187,18 +183,18 @@ def load_stage(
     names = [*_LEADING.values(), *contacts.columns[len(_LEADING) :]]
     own = pd.DataFrame({"mapped_from": list(fingerprints), "mapped_by": run_id}, dtype=object)
     rows = pd.concat([own, contacts.set_axis(names, axis="columns")], axis="columns")
-    copy_into(connection, f"sync_stage_{connection_id}", rows)
+    copy_into(db, f"sync_stage_{connection_id}", rows)
 
 
-def unload_stage(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> None:
+def unload_stage(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> None:
     """Takes persons out of the stage, who are to be mapped anew."""
     stage = _own_columns(connection_id)
     for start in range(0, len(person_ids), _BATCH):
         some = person_ids[start : start + _BATCH]
-        connection.execute(stage.delete().where(among(connection, stage.c.person_id, some)))
+        db.execute(stage.delete().where(among(db, stage.c.person_id, some)))
 
 
-def unload_departed(connection: sa.Connection, connection_id: int) -> None:
+def unload_departed(db: sa.Connection, connection_id: int) -> None:
     """Takes out of the stage whom the snapshot does not have, or no longer as a live person."""
     stage, snapshot = _own_columns(connection_id), tables.snapshot
     live = sa.select(1).where(
@@ -206,45 +202,41 @@ def unload_departed(connection: sa.Connection, connection_id: int) -> None:
         snapshot.c.person_id == stage.c.person_id,
         ~snapshot.c.gone,
     )
-    connection.execute(stage.delete().where(~live.exists()))
+    db.execute(stage.delete().where(~live.exists()))
 
 
-def note_read(connection: sa.Connection, connection_id: int, person_ids: Sequence[int], run_id: str) -> None:
+def note_read(db: sa.Connection, connection_id: int, person_ids: Sequence[int], run_id: str) -> None:
     """Notes that a run has read these persons, whether they changed or not."""
     stage = _own_columns(connection_id)
     for start in range(0, len(person_ids), _BATCH):
         some = person_ids[start : start + _BATCH]
-        connection.execute(
-            stage.update().values(mapped_by=run_id).where(among(connection, stage.c.person_id, some))
-        )
+        db.execute(stage.update().values(mapped_by=run_id).where(among(db, stage.c.person_id, some)))
 
 
-def outdate(connection: sa.Connection, connection_id: int, person_ids: sa.Select[Any]) -> None:
+def outdate(db: sa.Connection, connection_id: int, person_ids: sa.Select[Any]) -> None:
     """Has these persons mapped again, though they have not changed themselves."""
     stage = _own_columns(connection_id)
-    connection.execute(stage.update().values(mapped_from="").where(stage.c.person_id.in_(person_ids)))
+    db.execute(stage.update().values(mapped_from="").where(stage.c.person_id.in_(person_ids)))
 
 
-def is_stage_empty(connection: sa.Connection, connection_id: int) -> bool:
-    return connection.execute(sa.select(_own_columns(connection_id).c.person_id).limit(1)).first() is None
+def is_stage_empty(db: sa.Connection, connection_id: int) -> bool:
+    return db.execute(sa.select(_own_columns(connection_id).c.person_id).limit(1)).first() is None
 
 
-def count_staged(connection: sa.Connection, connection_id: int) -> int:
-    return connection.execute(
-        sa.select(sa.func.count()).select_from(_own_columns(connection_id))
-    ).scalar_one()
+def count_staged(db: sa.Connection, connection_id: int) -> int:
+    return db.execute(sa.select(sa.func.count()).select_from(_own_columns(connection_id))).scalar_one()
 
 
-def drop_stage(connection: sa.Connection, connection_id: int) -> None:
+def drop_stage(db: sa.Connection, connection_id: int) -> None:
     """Removes the stage and the plan, if there are any."""
-    drop_plan(connection, connection_id)
-    connection.exec_driver_sql(f"DROP TABLE IF EXISTS sync_stage_{connection_id:d}")
+    drop_plan(db, connection_id)
+    db.exec_driver_sql(f"DROP TABLE IF EXISTS sync_stage_{connection_id:d}")
 
 
-def drop_plan(connection: sa.Connection, connection_id: int) -> None:
+def drop_plan(db: sa.Connection, connection_id: int) -> None:
     """Removes the plan, if there is one; the stage stays for the next run."""
     for kind in ("meetings", "decisions", "plan", "leaving"):
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS sync_{kind}_{connection_id:d}")
+        db.exec_driver_sql(f"DROP TABLE IF EXISTS sync_{kind}_{connection_id:d}")
 
 
 @lru_cache(maxsize=64)

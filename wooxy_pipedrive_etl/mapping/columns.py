@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any
 
 from wooxy_pipedrive_etl.mapping.formats import Dropped, Formatted, formatter, to_datetime, to_datetimes
+from wooxy_pipedrive_etl.mapping.invisible import trimmed
 from wooxy_pipedrive_etl.mapping.values import (
     Point,
     Reader,
@@ -137,9 +138,9 @@ def _stripped(texts: Sequence[str | None]) -> list[str | None]:
     """What `read_text` makes of them."""
     values = [text or None for text in texts]
     filled = list(filter(None, values))
-    if list(map(str.strip, filled)) == filled:
+    if list(map(str.strip, filled)) == filled and "".join(filled).isascii():
         return values
-    return [None if value is None else value.strip() or None for value in values]
+    return [None if value is None else trimmed(value) or None for value in values]
 
 
 def _keys(raws: Sequence[Any], kinds: set[type], read: Reader) -> Sequence[Any] | None:

@@ -17,6 +17,8 @@ from functools import lru_cache, partial
 
 import phonenumbers
 
+from wooxy_pipedrive_etl.mapping.invisible import without_invisible
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
@@ -115,17 +117,56 @@ _LOCAL_SYMBOLS = frozenset("!#$%&'*+-/=?^_`{|}~.")
 
 
 def to_email(text: str) -> str | Dropped:
-    """The address in lower case: one @, local part ≤ 64, labels ≤ 63, no spaces, no dot or hyphen at an end."""
+    """The first valid address in lower case: one @, local part ≤ 64, labels ≤ 63, no spaces, no dot or hyphen at an
+    end.
+
+    A domain in another script comes in its ASCII form (UTS 46, IDNA 2008). Understood are `mailto:`, a display name
+    with the address in angle brackets, several addresses with commas, semicolons or line breaks between, and invisible
+    characters. A blank inside separates nothing.
+    """
     email = text.strip().lower()
     # As short as this, no part of it can be too long.
     if len(email) <= 64 and _PLAIN_EMAIL.fullmatch(email):
         return email
+    text = without_invisible(text)
+    is_several = _EMAIL_SEPARATOR.search(text) is not None and text.count('"') % 2 == 0
+    for part in _EMAIL_PARTS.findall(text) if is_several else [text]:
+        address = _address(part.strip())
+        if address is not None:
+            return address
+    return INVALID_EMAIL
+
+
+_EMAIL_SEPARATOR = re.compile(r"[,;\r\n\x85\u2028\u2029]")
+# What stands between commas, semicolons and line breaks, those in quotes apart.
+_EMAIL_PARTS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",;\r\n\x85\u2028\u2029])+')
+_IN_BRACKETS = re.compile(r"[^<>]*<([^<>]*)>")
+
+
+def _address(text: str) -> str | None:
+    """The one address in a part of a value, or None."""
+    in_brackets = _IN_BRACKETS.fullmatch(text) if text.endswith(">") else None
+    if in_brackets:
+        text = in_brackets[1].strip()
+    if text[:7].lower() == "mailto:":
+        text = text[7:].partition("?")[0].strip()
     # One address can be typed in composed and in decomposed letters.
-    email = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower()).strip()
+    email = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     local, at, domain = email.partition("@")
-    if not at or not _is_local_part(local) or not _is_domain(domain):
-        return INVALID_EMAIL
-    return email
+    if not at or not _is_local_part(local):
+        return None
+    ascii_domain = domain if domain.isascii() else _ascii_domain(domain)
+    return f"{local}@{ascii_domain}" if ascii_domain is not None and _is_domain(ascii_domain) else None
+
+
+def _ascii_domain(domain: str) -> str | None:
+    # It has large tables, and few addresses need them.
+    import idna
+
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        return None
 
 
 def _is_local_part(local: str) -> bool:
@@ -148,7 +189,8 @@ def _is_label(label: str) -> bool:
         0 < len(label) <= 63
         and label[0] != "-"
         and label[-1] != "-"
-        and all(c.isalnum() or c == "-" if c.isascii() else _is_visible(c) for c in label)
+        and label.isascii()
+        and all(c.isalnum() or c == "-" for c in label)
     )
 
 
@@ -163,16 +205,51 @@ _BRACKETED_ZERO = re.compile(r"\(0\)|\[0\]")
 
 
 def to_phone(text: str, default_region: str | None = None) -> str | Dropped:
-    """E.164 out of a number with a country code, or, given a default region (ISO 3166-1), a national one.
+    """E.164 out of the first valid number: one with a country code or, given a default region (ISO 3166-1), a national
+    one.
 
-    Spaces, brackets, dots, hyphens, a leading `00` and a trunk zero in brackets are understood; anything else
-    (letters, extensions, slashes) is not a number.
+    Spaces, brackets, dots, hyphens, `tel:`, a leading `00` and a trunk zero in brackets are understood, and several
+    numbers with commas, semicolons, slashes or line breaks between. One with an extension is no number of a person's;
+    anything else (letters, a slash within a number) is none at all.
     """
     if _PLAIN_PHONE.fullmatch(text):
         return _settle_trunk_zero(text)
     spaceless = text.translate(_SPACES)
     if _PLAIN_PHONE.fullmatch(spaceless):
         return _settle_trunk_zero(spaceless)
+    for part in _phone_parts(text):
+        number = _one_phone(part, default_region)
+        if not isinstance(number, Dropped):
+            return number
+    return INVALID_PHONE
+
+
+_PHONE_SEPARATOR = re.compile(r"[,;\r\n\x85\u2028\u2029]")
+# What follows a number and a comma or semicolon without being a number: to be dialled after a pause, or named.
+_EXTENSION = re.compile(
+    r"[,;]\s*(?:(?:ext(?:ension|n)?|x|int|доб|вн|#|[*pw])\W*)?[0-9]{1,6}\s*#?\s*(?:[,;\r\n]|$)", re.IGNORECASE
+)
+
+
+def _phone_parts(text: str) -> list[str]:
+    """What may be a number each; none where one of them has an extension."""
+    lower = text.lower()
+    is_local = "phone-context" in lower and not lower.removeprefix("tel:").lstrip().startswith("+")
+    if is_local or _EXTENSION.search(text):
+        return []
+    parts: list[str] = []
+    for part in _PHONE_SEPARATOR.split(text):
+        alternatives = part.split("/")
+        # A slash may as well stand between an area code and the rest.
+        are_numbers = all(sum(map(str.isdecimal, each)) >= 7 for each in alternatives)
+        parts += alternatives if are_numbers else [part]
+    return parts
+
+
+def _one_phone(text: str, default_region: str | None) -> str | Dropped:
+    text = without_invisible(text).strip()
+    if text[:4].lower() == "tel:":
+        text = text[4:]
     compact = "".join(_phone_character(c) for c in text)
     bracketed_zero = _BRACKETED_ZERO.search(compact)
     number = re.sub(r"[()\[\]]", "", compact)

@@ -1,13 +1,9 @@
-"""The rules of the Match variables table, on plain rows: what may feed what, what is matched by itself, what is red.
-
-No dataframe comes in here, so that who asks how a matching stands need not wait until pandas is loaded; `matching.py`
-has the same for dataframes.
-"""
+"""The rules of the Match variables table: what may feed what, what is matched by itself, what is red."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from wooxy_pipedrive_etl.mapping.naming import (
     MAX_LENGTH,
@@ -16,7 +12,8 @@ from wooxy_pipedrive_etl.mapping.naming import (
     lower_camel_case,
     suggest_name,
 )
-from wooxy_pipedrive_etl.mapping.variables import SYSTEM_KINDS
+from wooxy_pipedrive_etl.mapping.variables import SYSTEM_KINDS, Variable
+from wooxy_pipedrive_etl.matching_row import Row
 
 FORMATS = ("String", "DateTime")
 COLUMN_TYPES = {"String": "text", "DateTime": "datetime"}
@@ -31,46 +28,82 @@ _AUTO_MATCHES = {
     "birthday": "contactBirthday",
 }
 _DATE_KINDS = ("date", "daterange")
+# Variables of the list that one variable of Pipedrive alone can feed.
+FED_FROM = {"emailSubscribe": "marketing_status"}
 
 
-class Row(NamedTuple):
-    """A row of a matching: the variable's key and label, what it feeds (or None), in which format; and its field's type
-    at the Import, where that is known."""
+class Target(Protocol):
+    """A variable of the list. `type`: what its column stores; `targetable`: a matching may feed it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def built_in(self) -> bool: ...
+
+    @property
+    def targetable(self) -> bool: ...
+
+    @property
+    def created_by_sync(self) -> bool: ...
+
+
+class TableRow(NamedTuple):
+    """A row of the Match variables table. `status`: green, gray or red; `reason`: a sentence or None; `pipedrive`: the
+    variable's key; `suggestion`: a name for a variable of the list, or None; `new`: it is not in the matching yet."""
+
+    status: str
+    reason: str | None
+    pipedrive: str
+    label: str
+    preview: str | None
+    wooxy: str | None
+    format: str
+    suggestion: str | None
+    suggested_format: str
+    new: bool
+
+
+class Difference(NamedTuple):
+    """A row that says something else in another matching: what it feeds before and after (None: nothing), with the
+    formats."""
 
     pipedrive: str
     label: str
-    wooxy: str | None
-    format: str
-    field_type: str | None = None
+    before: tuple[str, str] | None
+    after: tuple[str, str] | None
 
 
 class Rules:
     """The rules of one table: the Pipedrive variables by key, and the list's variables by name."""
 
-    def __init__(
-        self, variables: Iterable[Mapping[str, Any]], list_variables: Iterable[Mapping[str, Any]]
-    ) -> None:
-        """`variables`: as of `variables.variable_rows`; `list_variables`: name, type, format, built_in, targetable."""
-        self.variables: dict[str, Mapping[str, Any]] = {row["key"]: row for row in variables}
-        self.targets: dict[str, Mapping[str, Any]] = {row["name"]: row for row in list_variables}
+    def __init__(self, variables: Iterable[Variable], list_variables: Iterable[Target]) -> None:
+        self.variables = {variable.key: variable for variable in variables}
+        self.targets = {target.name: target for target in list_variables}
         self._spellings = {name.lower(): name for name in self.targets}
         self._types = field_types(self.variables.values())
 
     def label(self, key: str) -> str:
-        return str(self.variables[key]["label"])
+        return self.variables[key].label
 
     def format_for(self, key: str, wooxy: str | None) -> str:
         """The format of the variable that is fed, or the one that suits the values."""
-        if wooxy in self.targets:
-            return str(self.targets[wooxy]["format"])
-        return "DateTime" if self.variables[key]["kind"] in _DATE_KINDS else "String"
+        if wooxy is not None and wooxy in self.targets:
+            return self.targets[wooxy].format
+        return "DateTime" if self.variables[key].kind in _DATE_KINDS else "String"
 
     def target_of_label(self, key: str) -> str | None:
         return self._spellings.get(lower_camel_case(self.label(key)).lower())
 
     def accepts(self, key: str, target: str) -> bool:
         """Whether a variable of the list can be fed from this key at all."""
-        return target in self.targets and self._target_problem(key, self.targets[target]) is None
+        return target in self.targets and self._target_problem(key, target) is None
 
     def suggestions(self, rows: Sequence[Row]) -> dict[str, str]:
         """A name for each variable of the catalogue that feeds none, or cannot: valid, and free in this table."""
@@ -94,7 +127,8 @@ class Rules:
             problem = self._row_problem(row)
             if problem is not None:
                 problems[row.pipedrive] = problem
-            if row.pipedrive in self.variables:
+            # A row that can't have the variable anyway is no rival of the one that can.
+            if row.pipedrive in self.variables and self._target_problem(row.pipedrive, row.wooxy) is None:
                 feeders.setdefault(row.wooxy.lower(), []).append(row)
         for rivals in feeders.values():
             if len(rivals) > 1:
@@ -113,8 +147,9 @@ class Rules:
         if row.format not in FORMATS:
             return "The format is neither String nor DateTime."
         if row.wooxy in self.targets:
-            target = self.targets[row.wooxy]
-            return self._target_problem(row.pipedrive, target) or _format_problem(target, row.format)
+            return self._target_problem(row.pipedrive, row.wooxy) or _format_problem(
+                self.targets[row.wooxy], row.format
+            )
         spelling = self._spellings.get(row.wooxy.lower())
         if spelling is not None:
             return f"“{row.wooxy}” differs from the list's variable “{spelling}” in capitals only."
@@ -127,22 +162,49 @@ class Rules:
             return f"“{row.wooxy}” is a reserved name."
         return None
 
-    def _target_problem(self, key: str, target: Mapping[str, Any]) -> str | None:
-        name = target["name"]
-        if name == "emailSubscribe":
-            return (
-                None if key == "marketing_status" else "“emailSubscribe” is fed from marketing_status only."
-            )
-        return None if target["targetable"] else f"“{name}” is kept by Wooxy itself and cannot be matched."
+    def renames(self, in_force: Sequence[Row], rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+        """Key -> the old and the new name of the column that the row takes along when `rows` take the place of those
+        `in_force`, in the order in which it can be done: one renaming may make room for another.
+
+        A row that goes from a custom variable of ours to one that does not exist yet takes its column along (Wooxy).
+        The formats must agree, for a column has one.
+        """
+        names = set(self.targets)
+        ours = {name for name, target in self.targets.items() if target.created_by_sync}
+        old = {row.pipedrive: row for row in in_force}
+        waiting: dict[str, tuple[str, str]] = {}
+        for row in rows:
+            was = old.get(row.pipedrive)
+            if was is None or was.wooxy is None or row.wooxy is None:
+                continue
+            if was.wooxy != row.wooxy and was.format == row.format:
+                waiting[row.pipedrive] = (was.wooxy, row.wooxy)
+        renamed: dict[str, tuple[str, str]] = {}
+        while moves := [key for key, (a, b) in waiting.items() if a in ours and b not in names]:
+            before, after = renamed[moves[0]] = waiting.pop(moves[0])
+            for known in (names, ours):
+                known.remove(before)
+                known.add(after)
+        return renamed
+
+    def _target_problem(self, key: str, name: str) -> str | None:
+        """Why this key can't feed this variable of the list; None also for one that the list does not have."""
+        if name not in self.targets:
+            return None
+        if name in FED_FROM:
+            return None if key == FED_FROM[name] else f"“{name}” is fed from {FED_FROM[name]} only."
+        if self.targets[name].targetable:
+            return None
+        return f"“{name}” is kept by Wooxy itself and cannot be matched."
 
 
-def _format_problem(target: Mapping[str, Any], row_format: str) -> str | None:
+def _format_problem(target: Target, row_format: str) -> str | None:
     """Variables with a type of their own read either format; texts and date-times have the one they have."""
-    if target["type"] not in COLUMN_TYPES.values() or target["format"] == row_format:
+    if target.type not in COLUMN_TYPES.values() or target.format == row_format:
         return None
-    if target["built_in"]:
-        return f"“{target['name']}” takes the format {target['format']} only."
-    return f"“{target['name']}” is in the list already, with the format {target['format']}."
+    if target.built_in:
+        return f"“{target.name}” takes the format {target.format} only."
+    return f"“{target.name}” is in the list already, with the format {target.format}."
 
 
 def with_auto_matches(rules: Rules, known_rows: Sequence[Row]) -> list[Row]:
@@ -172,12 +234,18 @@ def table_rows(
     rules: Rules,
     known_rows: Sequence[Row],
     *,
-    confirmed: bool,
+    in_force: Sequence[Row] | None,
     previews: Mapping[str, str] | None = None,
     problems: Mapping[str, str] | None = None,
-) -> list[dict[str, Any]]:
-    """The Match variables table, as `matching.match_table` describes it."""
+) -> list[TableRow]:
+    """The Match variables table: a row for each Pipedrive variable, then the matched ones that are gone. `in_force`:
+    the rows that an Import of these would take the place of, if there are any.
+
+    Once a matching is in force, a new variable that was matched by itself is gray, and waits. `previews` and `problems`
+    (reasons known elsewhere, such as a column that could not be created) are by key.
+    """
     known = {row.pipedrive for row in known_rows}
+    renames = rules.renames(in_force or (), known_rows)
     rows = {row.pipedrive: row for row in with_auto_matches(rules, known_rows)}
     red = rules.problems(list(rows.values())) | dict(problems or {})
     suggestions = rules.suggestions(list(rows.values()))
@@ -186,44 +254,71 @@ def table_rows(
     for key in [*rules.variables, *gone]:
         row = rows[key]
         new = key not in known
-        status, reason = _status(row, new and confirmed, red.get(key), rules)
+        status, reason = _status(row, new and in_force is not None, red.get(key), rules, renames.get(key))
         suggestion = suggestions.get(key) if row.wooxy is None or status == "red" else None
         table.append(
-            {
-                "status": status,
-                "reason": reason,
-                "pipedrive": key,
-                "label": rules.label(key) if key in rules.variables else row.label,
-                "preview": (previews or {}).get(key),
-                "wooxy": row.wooxy,
-                "format": row.format,
-                "suggestion": suggestion,
-                "suggested_format": rules.format_for(key, None) if key in rules.variables else row.format,
-                "new": new,
-            }
+            TableRow(
+                status=status,
+                reason=reason,
+                pipedrive=key,
+                label=rules.label(key) if key in rules.variables else row.label,
+                preview=(previews or {}).get(key),
+                wooxy=row.wooxy,
+                format=row.format,
+                suggestion=suggestion,
+                suggested_format=rules.format_for(key, None) if key in rules.variables else row.format,
+                new=new,
+            )
         )
     return table
 
 
-def _status(row: Row, waits: bool, problem: str | None, rules: Rules) -> tuple[str, str | None]:
+def _status(
+    row: Row, waits: bool, problem: str | None, rules: Rules, renamed: tuple[str, str] | None
+) -> tuple[str, str | None]:
     if problem is not None:
         return "red", problem
     if row.wooxy is None:
         return "gray", None
     if waits:
         return "gray", f"New in Pipedrive: it waits for Import to feed “{row.wooxy}”."
+    if renamed is not None:
+        return "green", rename_sentence(*renamed)
     if row.wooxy not in rules.targets:
         return "green", f"“{row.wooxy}” is added to the list on Import."
     return "green", None
 
 
-def field_types(variables: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
+def rename_sentence(old: str, new: str) -> str:
+    """What a rename does, and whom it breaks."""
+    return f"Renames “{old}” to “{new}”; templates and segments that use “{old}” must be changed."
+
+
+def differences(before: Sequence[Row], after: Sequence[Row]) -> list[Difference]:
+    """The rows that feed something else, or in another format, in the order of `after`. A row that is missing feeds
+    nothing."""
+    was = {row.pipedrive: row for row in before}
+    keys = {row.pipedrive for row in after}
+    gone = [row._replace(wooxy=None) for row in before if row.pipedrive not in keys]
+    found = []
+    for row in [*after, *gone]:
+        old, new = _fed(was.get(row.pipedrive)), _fed(row)
+        if old != new:
+            found.append(Difference(row.pipedrive, row.label, old, new))
+    return found
+
+
+def _fed(row: Row | None) -> tuple[str, str] | None:
+    return None if row is None or row.wooxy is None else (row.wooxy, row.format)
+
+
+def field_types(variables: Iterable[Variable]) -> dict[str, str | None]:
     """Field code -> its type; None where the record's shape says how the field is read, whatever its type is called."""
     return {
-        row["field_code"]: None
-        if not row["is_custom_field"] and row["field_code"] in SYSTEM_KINDS
-        else row["field_type"] or None
-        for row in variables
+        each.field_code: None
+        if not each.is_custom_field and each.field_code in SYSTEM_KINDS
+        else each.field_type or None
+        for each in variables
     }
 
 

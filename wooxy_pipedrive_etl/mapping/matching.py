@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import NamedTuple
 
 from wooxy_pipedrive_etl.mapping.match_rules import (
     COLUMN_TYPES,
     FORMATS,
-    Row,
+    Difference,
     Rules,
+    TableRow,
+    Target,
+    differences,
     field_code,
     field_types,
     retyped,
@@ -28,14 +29,18 @@ from wooxy_pipedrive_etl.mapping.match_rules import (
     with_auto_matches,
 )
 from wooxy_pipedrive_etl.mapping.transform import Feed, FeedPlan
+from wooxy_pipedrive_etl.mapping.variables import Variable
+from wooxy_pipedrive_etl.matching_row import Row
 
 __all__ = [
     "FORMATS",
     "ColumnChanges",
+    "Difference",
     "Matching",
     "MatchingError",
     "accept_types",
     "auto_match",
+    "changed_rows",
     "check_matching",
     "column_changes",
     "empty_matching",
@@ -47,26 +52,26 @@ __all__ = [
     "version_of",
 ]
 
-_COLUMNS = ("pipedrive", "label", "wooxy", "format", "field_type")
-
 
 @dataclass(frozen=True)
 class Matching:
-    """`variables` has the columns pipedrive (key), label, wooxy (name or None), format and field_type (the field's type
-    at the Import, or None: not known, or not imported yet); all object, a row a key."""
+    """`rows`: one for each variable that a person has seen, by key."""
 
     ignore_empty_values: bool
-    variables: pd.DataFrame
+    rows: tuple[Row, ...]
 
     @staticmethod
     def of(
         ignore_empty_values: bool,
-        rows: Sequence[tuple[str, str, str | None, str] | tuple[str, str, str | None, str, str | None]],
+        rows: Iterable[tuple[str, str, str | None, str] | tuple[str, str, str | None, str, str | None]],
     ) -> Matching:
         """`rows`: key, label, wooxy, format, and the field's type where it is known."""
-        whole = [Row(*row) for row in rows]
-        frame = {name: pd.Series([row[i] for row in whole], dtype=object) for i, name in enumerate(_COLUMNS)}
-        return Matching(ignore_empty_values, pd.DataFrame(frame))
+        return Matching(ignore_empty_values, tuple(Row(*row) for row in rows))
+
+    @property
+    def matched(self) -> int:
+        """How many rows feed a variable."""
+        return sum(row.wooxy is not None for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -97,26 +102,28 @@ def empty_matching(ignore_empty_values: bool = True) -> Matching:
 def version_of(matching: Matching) -> str:
     """16 hex digits that are the same for matchings that say the same. A label, or the type that a field had, is
     nothing that a person chose."""
-    rows = sorted((row.pipedrive, row.wooxy, row.format) for row in _rows(matching))
+    rows = sorted((row.pipedrive, row.wooxy, row.format) for row in matching.rows)
     said = json.dumps([matching.ignore_empty_values, rows])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-def auto_match(variables: pd.DataFrame, matching: Matching, list_variables: pd.DataFrame) -> Matching:
+def auto_match(
+    variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
+) -> Matching:
     """The matching with a row for every variable: those that had none are matched by themselves, or with none.
 
     Rows that were there stay as they are; the first of two that would feed one variable wins.
     """
-    rows = with_auto_matches(_rules(variables, list_variables), _rows(matching))
+    rows = with_auto_matches(Rules(variables, list_variables), matching.rows)
     return Matching.of(matching.ignore_empty_values, rows)
 
 
 def use_all_suggestions(
-    variables: pd.DataFrame, matching: Matching, list_variables: pd.DataFrame
+    variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
 ) -> Matching:
     """The matching with every row of none set to its suggested new variable; new variables are auto-matched first."""
-    rules = _rules(variables, list_variables)
-    rows = _rows(auto_match(variables, matching, list_variables))
+    rules = Rules(variables, list_variables)
+    rows = auto_match(variables, matching, list_variables).rows
     suggestions = rules.suggestions(rows)
     return Matching.of(
         matching.ignore_empty_values,
@@ -134,15 +141,15 @@ def use_all_suggestions(
 
 
 def check_matching(
-    variables: pd.DataFrame, matching: Matching, list_variables: pd.DataFrame
+    variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
 ) -> list[MatchingError]:
     """Every rule that the matching breaks, in the order of its rows; empty: it can be imported.
 
     Rows whose field is gone are no errors: they feed nothing, and what is stored stays. Nor are those whose field has
     another type now, for the Import accepts it.
     """
-    rules = _rules(variables, list_variables)
-    rows = _rows(accept_types(variables, matching))
+    rules = Rules(variables, list_variables)
+    rows = accept_types(variables, matching).rows
     problems = rules.problems(rows)
     return [
         MatchingError(row.pipedrive, row.label, problems[row.pipedrive])
@@ -151,109 +158,79 @@ def check_matching(
     ]
 
 
-def accept_types(variables: pd.DataFrame, matching: Matching) -> Matching:
+def accept_types(variables: Sequence[Variable], matching: Matching) -> Matching:
     """The matching as an Import puts it in force: each row with the type that its field has now.
 
     A row whose field is gone keeps the type that it had, for the field may come back with another one.
     """
-    types = field_types(_records(variables))
+    types = field_types(variables)
     return Matching.of(
         matching.ignore_empty_values,
         [
             row._replace(field_type=types.get(field_code(row.pipedrive), row.field_type))
-            for row in _rows(matching)
+            for row in matching.rows
         ],
     )
 
 
-def retyped_rows(variables: pd.DataFrame, matching: Matching) -> dict[str, MatchingError]:
+def retyped_rows(variables: Sequence[Variable], matching: Matching) -> dict[str, MatchingError]:
     """Wooxy variable -> what became of the field that fed it, for matched rows whose field has another type now."""
-    types = field_types(_records(variables))
+    types = field_types(variables)
     return {
         row.wooxy: MatchingError(row.pipedrive, row.label, problem)
-        for row in _rows(matching)
+        for row in matching.rows
         if row.wooxy is not None and (problem := retyped(row, types)) is not None
     }
 
 
 def match_table(
-    variables: pd.DataFrame,
+    variables: Sequence[Variable],
     matching: Matching,
-    list_variables: pd.DataFrame,
+    list_variables: Sequence[Target],
     *,
-    confirmed: bool,
+    in_force: Matching | None,
     previews: Mapping[str, str] | None = None,
     problems: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
-    """The Match variables table: a row for each Pipedrive variable, then the matched ones that are gone.
-
-    Columns (object, but `new`): status ('green', 'gray', 'red'), reason (a sentence or None), pipedrive (key), label,
-    preview (text or None), wooxy (name or None), format, suggestion (name or None), suggested_format, new (bool:
-    not in the matching yet). In a confirmed matching, a new variable that was matched by itself is gray, and waits.
-    `previews` and `problems` (reasons known elsewhere, such as a column that could not be created) are by key.
-    """
-    table = table_rows(
-        _rules(variables, list_variables),
-        _rows(matching),
-        confirmed=confirmed,
+) -> list[TableRow]:
+    """`match_rules.table_rows` of a matching. `in_force`: the one that its Import would take the place of."""
+    return table_rows(
+        Rules(variables, list_variables),
+        matching.rows,
+        in_force=None if in_force is None else in_force.rows,
         previews=previews,
         problems=problems,
     )
-    columns = (
-        "status",
-        "reason",
-        "pipedrive",
-        "label",
-        "preview",
-        "wooxy",
-        "format",
-        "suggestion",
-        "suggested_format",
-    )
-    frame: dict[str, Any] = {name: pd.Series([row[name] for row in table], dtype=object) for name in columns}
-    frame["new"] = pd.Series([row["new"] for row in table], dtype=bool)
-    return pd.DataFrame(frame)
 
 
 def column_changes(
-    in_force: Matching | None, matching: Matching, list_variables: pd.DataFrame
+    in_force: Matching | None, matching: Matching, list_variables: Sequence[Target]
 ) -> ColumnChanges:
-    """What changes in the list's columns when a matching takes the place of the one in force (None: there is none yet).
-
-    A row that goes from a custom variable of ours to one that does not exist yet takes its column along (Wooxy): round
-    after round, since one renaming may make room for another. The formats must agree, for a column has one.
-    """
-    names = set(list_variables["name"])
-    ours = set(list_variables.loc[list_variables["created_by_sync"], "name"])
-    old = {row.pipedrive: row for row in _rows(in_force or empty_matching())}
-    waiting: list[tuple[str, str]] = []
-    for row in _rows(matching):
-        was = old.get(row.pipedrive)
-        if was is None or was.wooxy is None or row.wooxy is None:
-            continue
-        if was.wooxy != row.wooxy and was.format == row.format:
-            waiting.append((was.wooxy, row.wooxy))
-    renamed: list[tuple[str, str]] = []
-    while moves := [(a, b) for a, b in waiting if a in ours and b not in names]:
-        move = moves[0]
-        for known in (names, ours):
-            known.remove(move[0])
-            known.add(move[1])
-        renamed.append(move)
-        waiting.remove(move)
-    added = {row.wooxy: row.format for row in _rows(matching) if row.wooxy is not None}
+    """What changes in the list's columns when a matching takes the place of the one in force (None: none is yet)."""
+    rows = matching.rows
+    rules = Rules((), list_variables)
+    renamed = list(rules.renames((in_force or empty_matching()).rows, rows).values())
+    names = {variable.name for variable in list_variables}
+    for old, new in renamed:
+        names.remove(old)
+        names.add(new)
+    added = {row.wooxy: row.format for row in rows if row.wooxy is not None}
     return ColumnChanges(renamed, [(name, format_) for name, format_ in added.items() if name not in names])
 
 
+def changed_rows(before: Matching, after: Matching) -> list[Difference]:
+    """The rows that feed something else in `after`."""
+    return differences(before.rows, after.rows)
+
+
 def feed_plan(
-    variables: pd.DataFrame,
+    variables: Sequence[Variable],
     matching: Matching,
-    list_variables: pd.DataFrame,
+    list_variables: Sequence[Target],
     default_region: str | None = None,
 ) -> FeedPlan:
     """What a run feeds: the matched rows that are not red. Variables without a row in the matching are not fed."""
-    rules = _rules(variables, list_variables)
-    rows = _rows(matching)
+    rules = Rules(variables, list_variables)
+    rows = matching.rows
     problems = rules.problems(rows)
     return FeedPlan(
         tuple(
@@ -266,14 +243,14 @@ def feed_plan(
 
 
 def preview_plan(
-    variables: pd.DataFrame,
+    variables: Sequence[Variable],
     matching: Matching,
-    list_variables: pd.DataFrame,
+    list_variables: Sequence[Target],
     default_region: str | None = None,
 ) -> FeedPlan:
     """Every variable, as it would be stored: matched rows in their formats, the others in the suggested ones."""
-    rules = _rules(variables, list_variables)
-    rows = _rows(auto_match(variables, matching, list_variables))
+    rules = Rules(variables, list_variables)
+    rows = auto_match(variables, matching, list_variables).rows
     problems = rules.problems(rows)
     feeds = []
     for row in rows:
@@ -291,26 +268,12 @@ def _feed(rules: Rules, key: str, wooxy: str, row_format: str) -> Feed:
     target = rules.targets.get(wooxy)
     return Feed(
         key=key,
-        label=variable["label"],
-        field_code=variable["field_code"],
-        part=variable["part"],
-        kind=variable["kind"],
-        is_custom_field=bool(variable["is_custom_field"]),
-        options=variable["options"],
+        label=variable.label,
+        field_code=variable.field_code,
+        part=variable.part,
+        kind=variable.kind,
+        is_custom_field=variable.is_custom_field,
+        options=variable.options,
         wooxy=wooxy,
-        column_type=COLUMN_TYPES[row_format] if target is None else target["type"],
+        column_type=COLUMN_TYPES[row_format] if target is None else target.type,
     )
-
-
-def _rules(variables: pd.DataFrame, list_variables: pd.DataFrame) -> Rules:
-    return Rules(_records(variables), _records(list_variables))
-
-
-def _rows(matching: Matching) -> list[Row]:
-    columns = (matching.variables[name] for name in _COLUMNS)
-    return [Row(*row) for row in zip(*columns, strict=True)]
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    names = list(frame.columns)
-    return [dict(zip(names, row, strict=True)) for row in zip(*(frame[n] for n in names), strict=True)]

@@ -7,14 +7,16 @@ does not need: no anchors, no tags, no merge keys, so that a small file can't be
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
 from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
+from wooxy_pipedrive_etl.mapping.match_rules import Target
 from wooxy_pipedrive_etl.mapping.matching import FORMATS, Matching, auto_match, check_matching
+from wooxy_pipedrive_etl.mapping.variables import Variable
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -41,26 +43,32 @@ def matching_schema() -> dict[str, Any]:
     return schema
 
 
-def write_matching_file(variables: pd.DataFrame, matching: Matching, list_variables: pd.DataFrame) -> str:
+def write_matching_file(
+    variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
+) -> str:
     """The YAML text of a matching: a row for each variable that Pipedrive has now, with the label it has now.
 
     Variables that are new show as they would be matched by themselves. Rows of gone fields are left out: importing
     the file again would refuse them.
     """
-    complete = auto_match(variables, matching, list_variables).variables
-    by_key = {
-        row[0]: row for row in zip(complete["pipedrive"], complete["wooxy"], complete["format"], strict=True)
-    }
+    by_key = {row.pipedrive: row for row in auto_match(variables, matching, list_variables).rows}
     rows = [
-        {"pipedrive": key, "label": label, "wooxy": by_key[key][1], "format": by_key[key][2]}
-        for key, label in zip(variables["key"], variables["label"], strict=True)
+        {
+            "pipedrive": each.key,
+            "label": each.label,
+            "wooxy": by_key[each.key].wooxy,
+            "format": by_key[each.key].format,
+        }
+        for each in variables
     ]
     content = {"ignore_empty_values": matching.ignore_empty_values, "variables": rows}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
     return text
 
 
-def read_matching_file(text: str, variables: pd.DataFrame, list_variables: pd.DataFrame) -> Matching:
+def read_matching_file(
+    text: str, variables: Sequence[Variable], list_variables: Sequence[Target]
+) -> Matching:
     """The matching that a file describes, with a row of none for every variable that it does not name.
 
     Raises MatchingFileError with all its errors.
@@ -68,7 +76,7 @@ def read_matching_file(text: str, variables: pd.DataFrame, list_variables: pd.Da
     content = _content(text)
     shape = [(_row_of(error), _sentence(error, content)) for error in _shape_errors(content)]
     rows = _sound_rows(content)
-    errors = shape + _key_errors(rows, set(variables["key"]))
+    errors = shape + _key_errors(rows, {each.key for each in variables})
     matching = _matching(content, rows, variables)
     errors += _rule_errors(rows, matching, variables, list_variables, {i for i, _ in errors})
     if errors:
@@ -222,8 +230,10 @@ def _key_errors(rows: list[tuple[int, dict[str, Any]]], known: set[str]) -> list
     return errors
 
 
-def _matching(content: Any, rows: list[tuple[int, dict[str, Any]]], variables: pd.DataFrame) -> Matching:
-    labels = dict(zip(variables["key"], variables["label"], strict=True))
+def _matching(
+    content: Any, rows: list[tuple[int, dict[str, Any]]], variables: Sequence[Variable]
+) -> Matching:
+    labels = {each.key: each.label for each in variables}
     described: dict[str, tuple[str, str, str | None, str]] = {}
     for _, row in rows:
         key, row_format = row["pipedrive"], row.get("format")
@@ -238,8 +248,8 @@ def _matching(content: Any, rows: list[tuple[int, dict[str, Any]]], variables: p
 def _rule_errors(
     rows: list[tuple[int, dict[str, Any]]],
     matching: Matching,
-    variables: pd.DataFrame,
-    list_variables: pd.DataFrame,
+    variables: Sequence[Variable],
+    list_variables: Sequence[Target],
     in_error: set[int],
 ) -> list[tuple[int, str]]:
     """What the rules of the table say; rows that are in error already say no more."""

@@ -1,14 +1,15 @@
-"""Random non-empty values of each variable out of real persons, as they would be stored."""
+"""Random non-empty values of each variable out of real persons, as they would be stored, and whether they fit."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 
 import pandas as pd
 
-from wooxy_pipedrive_etl.mapping.transform import FeedPlan, Names, feed_column, read_batch
+from wooxy_pipedrive_etl.mapping.transform import FeedPlan, Names, as_texts, feed_column, read_batch
 
 MAX_LENGTH = 80
 # As many as a person may ask for one after the other.
@@ -18,10 +19,36 @@ SHOWN_VALUES = 5
 @dataclass(frozen=True)
 class Preview:
     """`texts`: some values that differ, picked at random; none if no person of the batch has one. `filled`: how many
-    persons have one."""
+    persons have one. `skipped`: how many have a value that does not fit; `problem`: what most of these are not, and
+    `example`: one of them, where it can be shown."""
 
     texts: tuple[str, ...]
     filled: int
+    skipped: int = 0
+    problem: str | None = None
+    example: str | None = None
+
+
+NO_PREVIEW = Preview((), 0)
+
+
+def fitting(status: str, reason: str | None, preview: Preview, persons: str) -> tuple[str, str | None]:
+    """The status and the reason of a row, given what its values came to. A matched row of which no value fits is
+    'amber' instead of green. `persons`: whose values they are, as in "300 persons"."""
+    if status != "green" or not preview.skipped:
+        return status, reason
+    shown = "it" if preview.example is None else f"“{preview.example}”"
+    count = preview.skipped
+    if preview.filled:
+        values = "1 value does" if count == 1 else f"{count:,} values do"
+        told = f"Of {persons}, {values} not fit and will be skipped: {shown} {preview.problem}."
+        return status, _joined(reason, told)
+    have = "has a value and it does not fit" if count == 1 else "have a value and none fits"
+    return "amber", _joined(reason, f"{count:,} of {persons} {have}: {shown} {preview.problem}.")
+
+
+def _joined(*sentences: str | None) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def previews(
@@ -34,9 +61,20 @@ def previews(
     batch = read_batch(persons, plan)
     found: dict[str, Preview] = {}
     for feed in plan.feeds:
-        values = [value for value in feed_column(batch, feed, names)[0] if value is not None]
+        column, dropped = feed_column(batch, feed, names)
+        values = [value for value in column if value is not None]
         picked = random.sample(values, min(SHOWN_VALUES, len(values)))
-        found[feed.key] = Preview(tuple(dict.fromkeys(_shown(each, masked) for each in picked)), len(values))
+        texts = tuple(dict.fromkeys(_shown(each, masked) for each in picked))
+        # Of some values a part is kept.
+        skipped = {i: drop.message for i, drop in dropped.items() if column[i] is None}
+        if not skipped:
+            found[feed.key] = Preview(texts, len(values))
+            continue
+        ((problem, _),) = Counter(skipped.values()).most_common(1)
+        at = random.choice([i for i, message in skipped.items() if message == problem])
+        text = as_texts(batch, feed, names)[at]
+        example = None if text is None else _shown(text, masked)
+        found[feed.key] = Preview(texts, len(values), len(skipped), problem, example)
     return found
 
 

@@ -8,7 +8,7 @@ Which variables are fed is a `FeedPlan`, made once a run (`matching.feed_plan`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -180,6 +180,13 @@ def feed_column(
     if texts is None:
         return rule.of_column(points.raws())
     return shared_rule(read_text, feed.column_type, batch.plan.default_region).of_column(texts)
+
+
+def as_texts(batch: Batch, feed: Feed, names: Names) -> Sequence[Formatted | None]:
+    """The column's values as a String would have them, whatever the column that the feed goes to takes."""
+    plain = replace(feed, wooxy="", column_type="text")
+    plan = FeedPlan((plain,), batch.plan.default_region)
+    return feed_column(replace(batch, plan=plan), plain, names)[0]
 
 
 def _marketing_status(batch: Batch) -> Sequence[Any]:

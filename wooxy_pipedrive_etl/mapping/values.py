@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from wooxy_pipedrive_etl.mapping.formats import Dropped, is_zero_date, to_datetime, to_email, to_phone
+from wooxy_pipedrive_etl.mapping.invisible import trimmed
 from wooxy_pipedrive_etl.mapping.variables import PARTS
 
 Value = str | None | Dropped
@@ -72,7 +73,7 @@ def reader(
 
 def read_text(raw: Any) -> Value:
     if raw.__class__ is str:
-        return raw.strip() or None
+        return trimmed(raw) or None
     if raw is True or raw is False:
         return "true" if raw else "false"
     if isinstance(raw, int | Decimal):
@@ -287,7 +288,7 @@ def _catalogue(options: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, int], li
         positions[key] = len(labels)
         if option["id"].__class__ is int:
             positions[option["id"]] = len(labels)
-        labels.append(label.strip())
+        labels.append(trimmed(label))
     return positions, labels
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    import pandas as pd
+from wooxy_pipedrive_etl.mapping.invisible import without_direction_marks
+from wooxy_pipedrive_etl.person_fields import PersonField
 
 # The catalogue and the docs spell some system fields in other ways than the record does
 # (API facts, sections 1.4 and 2.1); the record's name is the key.
@@ -83,14 +83,21 @@ PARTS: dict[str, tuple[str | None, ...]] = {
     "phones": (None, *POINT_LABELS),
 }
 
-# Labels go into messages and files, which can't hold these.
+# Labels go into messages and files, which can't hold these; and marks of direction would turn around what stands beside
+# the label.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]+")
 
-_FIELD_COLUMNS = ("field_code", "field_name", "field_type", "is_custom_field", "options")
 
+class Variable(NamedTuple):
+    """A Pipedrive variable.
 
-class VariableRow(NamedTuple):
-    """A variable, as `pipedrive_variables` describes its columns."""
+    * key: `<field_code>` or `<field_code>/<part>`, unique; never depends on names
+    * label: `<field name>` or `<field name>/<Part>`
+    * field_code: the name under which the record carries the field
+    * part: None or the part's name in the key
+    * field_type: as in the catalogue; kind: how its values are read
+    * options: a list of {"id", "label"}, or None
+    """
 
     key: str
     label: str
@@ -102,48 +109,22 @@ class VariableRow(NamedTuple):
     options: list[Any] | None
 
 
-def pipedrive_variables(fields: pd.DataFrame) -> pd.DataFrame:
-    """The variables that a field catalogue yields, in the catalogue's order.
-
-    `fields` has the columns field_code, field_name, field_type, is_custom_field and options (a list of
-    {"id", "label"} or None). The result has, all but `is_custom_field` (bool) of dtype object:
-
-    * key: `<field_code>` or `<field_code>/<part>`, unique; never depends on names
-    * label: `<field name>` or `<field name>/<Part>`
-    * field_code: the name under which the record carries the field
-    * part: None or the part's name in the key
-    * field_type: as in the catalogue; kind: how its values are read
-    * options: list or None
-    """
-    # Whoever has plain rows takes `variable_rows`, and need not wait until pandas is loaded.
-    import pandas as pd
-
-    rows = variable_rows(zip(*(fields[name] for name in _FIELD_COLUMNS), strict=True))
-    return pd.DataFrame(
-        {
-            name: pd.Series([row[i] for row in rows], dtype=bool if name == "is_custom_field" else object)
-            for i, name in enumerate(VariableRow._fields)
-        }
-    )
-
-
-def variable_rows(fields: Iterable[tuple[str, Any, str, bool, Any]]) -> list[VariableRow]:
-    """What `pipedrive_variables` gives, as plain rows. `fields`: of each field_code, field_name, field_type,
-    is_custom_field and options."""
-    rows: list[VariableRow] = []
+def pipedrive_variables(fields: Iterable[PersonField]) -> list[Variable]:
+    """The variables that a field catalogue yields, in the catalogue's order."""
+    rows: list[Variable] = []
     seen: set[str] = set()
-    for code, name, field_type, is_custom, raw_options in fields:
+    for code, name, field_type, is_custom, _, stored_options in fields:
         field_code = code if is_custom else RECORD_NAMES.get(code, code)
-        if field_code in seen or _is_left_out(field_code, field_type, bool(is_custom)):
+        if field_code in seen or _is_left_out(field_code, field_type, is_custom):
             continue
         seen.add(field_code)
-        options = raw_options if isinstance(raw_options, list) and raw_options else None
-        kind = _kind(field_code, field_type, bool(is_custom), options)
-        field_name = _UNPRINTABLE.sub(" ", str(name)).strip() or field_code
+        options = stored_options or None
+        kind = _kind(field_code, field_type, is_custom, options)
+        field_name = _UNPRINTABLE.sub(" ", without_direction_marks(name)).strip() or field_code
         for part in PARTS.get(kind, (None,)):
             key = field_code if part is None else f"{field_code}/{part}"
             label = field_name if part is None else f"{field_name}/{_part_label(part)}"
-            rows.append(VariableRow(key, label, field_code, part, field_type, kind, bool(is_custom), options))
+            rows.append(Variable(key, label, field_code, part, field_type, kind, is_custom, options))
     return rows
 
 

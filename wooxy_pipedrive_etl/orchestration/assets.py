@@ -99,7 +99,11 @@ def contact_list_assets(key_prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
     def contact_list_sync(
         context: dg.AssetExecutionContext, config: SyncOptions
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        with as_failure():
+        if not context.has_partition_key:
+            raise dg.Failure(
+                "Choose one connection: these assets are partitioned by connection.", allow_retries=False
+            )
+        with as_failure(context.partition_key):
             yield from _run(context, config)
 
     return contact_list_sync
@@ -108,10 +112,6 @@ def contact_list_assets(key_prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
 def _run(
     context: dg.AssetExecutionContext, config: SyncOptions
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    if not context.has_partition_key:
-        raise dg.Failure(
-            "Choose one connection: these assets are partitioned by connection.", allow_retries=False
-        )
     products = {
         spec.key: product
         for spec in context.assets_def.specs
@@ -129,8 +129,7 @@ def _run(
             context.partition_key,
             context.run.run_id,
             selection,
-            allow_mass_delete=config.allow_mass_delete,
-            use_reserve=config.use_reserve,
+            allowed=config.allowed,
             draft=config.draft,
             automatic=is_automatic(context.run),
         ) as run:

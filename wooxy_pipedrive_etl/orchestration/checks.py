@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from wooxy_pipedrive_etl.connections.catalogue import CatalogueReport
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import newest_version
-from wooxy_pipedrive_etl.sync.catalogue import CatalogueReport
 from wooxy_pipedrive_etl.sync.contacts import Plan, mass_deletion
 from wooxy_pipedrive_etl.sync.flow import Done
 from wooxy_pipedrive_etl.sync.persons import WalkReport
@@ -90,7 +90,7 @@ def _evaluated(done: Done, run: SyncRun) -> Iterator[_Result]:
                 "no_mass_deletion",
                 refused is None,
                 _ERROR,
-                refused,
+                None if refused is None else str(refused),
                 {"deleted": plan.summary.deleted, "contacts_before": plan.summary.contacts_before},
             )
             doubly_owned = plan.summary.doubly_owned

@@ -11,20 +11,24 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, Refused, sentence_of, was_stopped
+from wooxy_pipedrive_etl.guards import way_out
 from wooxy_pipedrive_etl.store import errors as store_errors
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, sentence_of, was_stopped
 
 
 @contextmanager
-def as_failure() -> Iterator[None]:
-    """Turns what may go wrong in a run into a `Failure` with its sentence."""
+def as_failure(name: str) -> Iterator[None]:
+    """Turns what may go wrong in a run of the connection into a `Failure` with its sentence."""
     try:
         yield
     except Exception as error:
         # The driver complains of a statement that a signal broke off; Dagster knows by the cause what to call the run.
         if was_stopped(error) or not isinstance(error, EXPECTED_ERRORS + store_errors.DATABASE_ERRORS):
             raise
-        failure = dg.Failure(sentence_of(error), allow_retries=False)
+        sentence = sentence_of(error)
+        if isinstance(error, Refused) and error.guard is not None:
+            sentence = f"{sentence} {way_out(error.guard, name, error.deleted)}"
+        failure = dg.Failure(sentence, allow_retries=False)
     else:
         return
     raise failure

@@ -8,8 +8,8 @@ from operator import or_
 
 import dagster as dg
 
+from wooxy_pipedrive_etl.automation.due import RunKind
 from wooxy_pipedrive_etl.sync.selection import Product, Selection
-from wooxy_pipedrive_etl.sync.watch import RunKind
 
 from .options import PRODUCT_TAG, run_config
 
@@ -41,7 +41,7 @@ remap = dg.define_asset_job(
 match_variables = dg.define_asset_job(
     "match_variables",
     selection=_selected(["person_fields", "variable_matches"]),
-    description="Reads the fields and shows the Match variables table anew; the list is left as it is.",
+    description="Reads the fields and refreshes the Match variables table; the list is not changed.",
 )
 
 JOB_NAMES: dict[RunKind, str] = {

@@ -4,23 +4,22 @@ recorded in the same Dagster instance."""
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.resources import as_file, files
 from typing import Any
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.store import Store, connections, reports
+from wooxy_pipedrive_etl.errors import Stopped, SyncError
+from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Permissions, told_with_way_out
+from wooxy_pipedrive_etl.store import Store, connections, runs
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.home import dagster_home
-from wooxy_pipedrive_etl.sync.errors import Stopped, SyncError
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
 from .build import build_defs
+from .dagster_home import open_dagster
 from .failures import failure_sentence
 from .jobs import JOB_NAMES, asset_keys
 from .options import run_config
@@ -30,36 +29,24 @@ from .partitions import keep_in_step
 _LOCATION_TAG = {".dagster/repository": "__repository__@wooxy_pipedrive_etl.definitions"}
 
 
-def prepare_dagster_home() -> None:
-    """Sets DAGSTER_HOME, and puts our dagster.yaml there if there is none."""
-    folder = dagster_home()
-    os.environ["DAGSTER_HOME"] = str(folder)
-    settings = folder / "dagster.yaml"
-    if not settings.exists():
-        with as_file(files("wooxy_pipedrive_etl.orchestration") / "dagster.yaml") as shipped:
-            shutil.copyfile(shipped, settings)
-
-
 def run_sync(
     store: Store,
     name: str,
     kind: Kind | None = None,
     *,
     dry_run: bool = False,
-    allow_mass_delete: bool = False,
-    use_reserve: bool = False,
+    allowed: Permissions = NOTHING_ALLOWED,
 ) -> dict[str, Any]:
-    """Runs the job on one connection and returns its run report (`store.reports`), its counts included.
+    """Runs the job on one connection and returns its run report (`store.runs`), its counts included.
 
     Without a `kind`, the run reads what has changed since the last one, or everything if there was none.
 
     Raises SyncError with the sentence of whatever made it fail, Stopped if that was a signal.
     """
-    with reading(store.engine) as connection:
-        record = connections.get_connection(connection, name)
-        names = [known.name for known in connections.list_connections(connection)]
-    prepare_dagster_home()
-    with dg.DagsterInstance.get() as instance:
+    with reading(store.engine) as db:
+        record = connections.get_connection(db, name)
+        names = [known.name for known in connections.list_connections(db)]
+    with open_dagster() as instance:
         keep_in_step(instance, names)
         kind = kind or ("full" if record.watermark is None else "changes")
         definitions = build_defs()
@@ -70,23 +57,20 @@ def run_sync(
                 partition_key=name,
                 asset_selection=asset_keys(definitions.resolve_asset_graph(), selection),
                 run_config={
-                    **run_config(
-                        only_changes=selection.only_changes,
-                        allow_mass_delete=allow_mass_delete,
-                        use_reserve=use_reserve,
-                    ),
+                    **run_config(only_changes=selection.only_changes, allowed=allowed),
                     # People read the command's own lines; Dagster's are in the UI.
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
                 tags=_LOCATION_TAG,
                 raise_on_error=False,
             )
-    with reading(store.engine) as connection:
-        report = reports.get_run(connection, record.id, result.run_id)
+    with reading(store.engine) as db:
+        report = runs.get_run(db, record.id, result.run_id)
     if not result.success and received:
         raise Stopped(received[0])
     if not result.success:
-        raise SyncError((report or {}).get("message") or _reason(result))
+        told = None if report is None else told_with_way_out(name, report)
+        raise SyncError(told or _reason(result))
     assert report is not None
     return report
 

@@ -1,24 +1,26 @@
 """What the UI shows of an asset: tables, counts that plot over time, columns and where they come from.
 
-People's values are only in previews; `WOOXY_PIPEDRIVE_PREVIEW=masked` takes them out there (see `sync.previews`).
+People's values are only in previews; `WOOXY_PIPEDRIVE_PREVIEW=masked` takes them out there (see `matching.previews`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
+from wooxy_pipedrive_etl.connections.catalogue import CatalogueReport
+from wooxy_pipedrive_etl.mapping.match_rules import TableRow
 from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES
-from wooxy_pipedrive_etl.store import connections, reports
+from wooxy_pipedrive_etl.store import connections, runs
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync.catalogue import CatalogueReport
+from wooxy_pipedrive_etl.store.issues import issues_by_reason
 from wooxy_pipedrive_etl.sync.contacts import Plan
+from wooxy_pipedrive_etl.sync.feed import feed_plan_of
 from wooxy_pipedrive_etl.sync.flow import Done
-from wooxy_pipedrive_etl.sync.matching import feed_plan_of
 from wooxy_pipedrive_etl.sync.persons import WalkReport
 from wooxy_pipedrive_etl.sync.run import SyncRun
 from wooxy_pipedrive_etl.sync.selection import Product
@@ -31,7 +33,7 @@ Metadata = Mapping[str, Any]
 # The list is brought up to date every night, which may take its time.
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1, hours=2))
 
-DOTS = {"green": "🟢 green", "gray": "⚪ gray", "red": "🔴 red"}
+DOTS = {"green": "🟢 green", "amber": "⚠️ amber", "gray": "⚪ gray", "red": "🔴 red"}
 
 
 # Where in the pages of a connection a person finds what an asset is about.
@@ -63,13 +65,12 @@ def _of_catalogue(report: CatalogueReport) -> Metadata:
         "dagster/row_count": len(report.fields),
         "dagster/column_schema": dg.TableSchema(
             [
-                dg.TableColumn(RECORD_NAMES.get(code, code), kind, description=name)
-                for code, kind, name in zip(
-                    report.fields["field_code"],
-                    report.fields["field_type"],
-                    report.fields["field_name"],
-                    strict=True,
+                dg.TableColumn(
+                    RECORD_NAMES.get(field.field_code, field.field_code),
+                    field.field_type,
+                    description=field.field_name,
                 )
+                for field in report.fields
             ]
         ),
         "schema_changes": len(report.changes),
@@ -98,25 +99,25 @@ def _of_walk(report: WalkReport, run: SyncRun) -> Metadata:
     }
 
 
-def _of_matches(table: pd.DataFrame) -> Metadata:
-    dots = table["status"].value_counts()
+def _of_matches(table: Sequence[TableRow]) -> Metadata:
+    dots = Counter(row.status for row in table)
     return {
         "match_variables": _table(
             [
                 {
-                    "status": DOTS[row["status"]],
-                    "variable": row["label"],
-                    "preview": row["preview"],
-                    "wooxy_column": row["wooxy"],
-                    "format": row["format"],
-                    "why": row["reason"],
-                    "key": row["pipedrive"],
+                    "status": DOTS[row.status],
+                    "variable": row.label,
+                    "preview": row.preview,
+                    "wooxy_column": row.wooxy,
+                    "format": row.format,
+                    "why": row.reason,
+                    "key": row.pipedrive,
                 }
-                for row in table.to_dict("records")
+                for row in table
             ]
         ),
-        **{dot: int(dots.get(dot, 0)) for dot in DOTS},
-        "new": int(table["new"].sum()),
+        **{dot: dots[dot] for dot in DOTS},
+        "new": sum(row.new for row in table),
     }
 
 
@@ -129,8 +130,8 @@ def _of_mapping(report: MappingReport) -> Metadata:
 
 
 def _of_plan(plan: Plan, run: SyncRun) -> Metadata:
-    with reading(run.store.engine) as connection:
-        reasons = reports.issues_by_reason(connection, run.record.id, pending=True)
+    with reading(run.store.engine) as db:
+        reasons = issues_by_reason(db, run.record.id, pending=True)
     return {
         **plan.counts,
         "adopted": plan.summary.adopted,
@@ -145,10 +146,10 @@ def _of_plan(plan: Plan, run: SyncRun) -> Metadata:
 
 
 def _of_list(counts: Mapping[str, int], run: SyncRun, key: dg.AssetKey) -> Metadata:
-    with reading(run.store.engine) as connection:
-        contact_list = run.contact_list(connection)
-        variables = contact_list.variables(connection)
-        length = contact_list.count(connection)
+    with reading(run.store.engine) as db:
+        contact_list = run.contact_list(db)
+        variables = contact_list.variables(db)
+        length = contact_list.count(db)
     feeds = feed_plan_of(run).feeds
     fields = dg.AssetKey([*key.path[:-1], "person_fields"])
     labels = {feed.wooxy: f"{feed.label} in Pipedrive" for feed in feeds}
@@ -160,12 +161,12 @@ def _of_list(counts: Mapping[str, int], run: SyncRun, key: dg.AssetKey) -> Metad
                 dg.TableColumn("contact_id", "integer"),
                 *(
                     dg.TableColumn(
-                        row["name"],
-                        row["type"],
-                        description=labels.get(row["name"]),
-                        tags={} if row["built_in"] else {"custom": ""},
+                        each.name,
+                        each.type,
+                        description=labels.get(each.name),
+                        tags={} if each.built_in else {"custom": ""},
                     )
-                    for row in variables.to_dict("records")
+                    for each in variables
                 ),
             ]
         ),
@@ -179,9 +180,9 @@ def _of_list(counts: Mapping[str, int], run: SyncRun, key: dg.AssetKey) -> Metad
 
 def _of_budget(run: SyncRun) -> Metadata:
     """What the run has cost so far, by its report. What Pipedrive does not tell is left out, for only numbers plot."""
-    with reading(run.store.engine) as connection:
-        report = reports.get_run(connection, run.record.id, run.run_id) or {}
-        record = connections.get_connection(connection, run.record.name)
+    with reading(run.store.engine) as db:
+        report = runs.get_run(db, run.record.id, run.run_id) or {}
+        record = connections.get_connection(db, run.record.name)
     numbers = {
         "requests": report.get("requests"),
         "estimated_tokens": report.get("estimated_tokens"),
@@ -202,6 +203,6 @@ def _table(rows: list[dict[Any, Any]]) -> dg.TableMetadataValue | str:
 
 
 def _cell(value: Any) -> str | int | None:
-    if value is None or value is pd.NA or value != value:
+    if value is None or value != value:
         return None
     return value if isinstance(value, int) else str(value)

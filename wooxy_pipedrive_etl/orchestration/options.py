@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Permissions
+
 STEP = "contact_list_sync"
 """The one step that makes all assets; its name in run configuration."""
 
@@ -20,9 +22,18 @@ class SyncOptions(dg.Config):
     only_changes: bool = Field(
         default=False, description="Read the persons that changed since the last run, not everybody."
     )
-    allow_mass_delete: bool = Field(
-        default=False,
-        description="A person allows this run to delete many contacts, or lose many fields, at once.",
+    allow_mass_delete: int = Field(
+        default=0,
+        ge=0,
+        description="A person allows this run to delete so many contacts at once, and no more.",
+    )
+    allow_deletions_of: str | None = Field(
+        default=None,
+        description="A person allows this run to delete the contacts that the refused run of this id listed, and "
+        "nobody else. Set by the pages.",
+    )
+    allow_lost_fields: bool = Field(
+        default=False, description="A person says that many fields were deleted in Pipedrive at once."
     )
     use_reserve: bool = Field(
         default=False, description="A person allows this run to spend the reserve of the day's token budget."
@@ -32,7 +43,23 @@ class SyncOptions(dg.Config):
         description="A dry run of the latest matching, imported or not; leave default_contact_list unselected.",
     )
 
+    @property
+    def allowed(self) -> Permissions:
+        return Permissions(
+            self.allow_mass_delete, self.allow_deletions_of, self.allow_lost_fields, self.use_reserve
+        )
 
-def run_config(**options: bool) -> dict[str, Any]:
+
+def run_config(
+    *, only_changes: bool = False, draft: bool = False, allowed: Permissions = NOTHING_ALLOWED
+) -> dict[str, Any]:
     """The run configuration of these `SyncOptions`; those that are off are left out."""
-    return {"ops": {STEP: {"config": {name: True for name, is_on in options.items() if is_on}}}}
+    options = {
+        "only_changes": only_changes,
+        "allow_mass_delete": allowed.deletions,
+        "allow_deletions_of": allowed.deletions_of,
+        "allow_lost_fields": allowed.lost_fields,
+        "use_reserve": allowed.reserve,
+        "draft": draft,
+    }
+    return {"ops": {STEP: {"config": {name: value for name, value in options.items() if value}}}}

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from wooxy_pipedrive_etl.automation import nightly
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import nightly
 
 from .jobs import full_sync
 from .partitions import keep_in_step
@@ -21,8 +21,8 @@ from .partitions import keep_in_step
 )
 def nightly_full_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     store = Store.open()
-    with reading(store.engine) as connection:
-        records = connections.list_connections(connection)
+    with reading(store.engine) as db:
+        records = connections.list_connections(db)
     store.close()
     keep_in_step(context.instance, [record.name for record in records])
     for record in records:

@@ -1,8 +1,8 @@
 """What runs by itself: when the database says that something is due, and when Pipedrive, asked now and then, does.
 
-What is due is decided in `sync.watch`; here it becomes runs. The sensors that ask Pipedrive are others than the one
-that only looks into the database, so that an Import and a webhook's hint wait for no answer of Pipedrive
-(`sensors: use_threads` in dagster.yaml).
+What is due is decided in `automation.due` and `automation.polls`; here it becomes runs. The sensors that ask Pipedrive
+are others than the one that only looks into the database, so that an Import and a webhook wait for no answer of
+Pipedrive (`sensors: use_threads` in dagster.yaml).
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.store import Store, connections, reports
+from wooxy_pipedrive_etl.automation import alerts
+from wooxy_pipedrive_etl.automation.due import Due, due, schema_due
+from wooxy_pipedrive_etl.automation.polls import poll_fields, poll_persons
+from wooxy_pipedrive_etl.automation.waiting import Waiting
+from wooxy_pipedrive_etl.connections.run_requests import give_up, requested_run
+from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.store import Store, connections, runs
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import is_held
-from wooxy_pipedrive_etl.sync import alerts, watch
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
-from wooxy_pipedrive_etl.sync.requests import give_up, requested_run
 from wooxy_pipedrive_etl.sync.selection import Selection
-from wooxy_pipedrive_etl.sync.watch import Due, Waiting
 
 from .failures import failure_sentence
 from .jobs import JOB_NAMES, asset_keys, changes_sync, full_sync, match_variables, remap
@@ -62,7 +64,7 @@ Look = Callable[[Store, ConnectionRecord, datetime, int], Due | Waiting | None]
 )
 def matching_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     def look(store: Store, record: ConnectionRecord, now: datetime, _: int) -> Due | Waiting | None:
-        return _what_died(context.instance, store, record) or watch.due(store, record, now)
+        return _what_died(context.instance, store, record) or due(store, record, now)
 
     yield from _tick(context, look)
 
@@ -97,11 +99,12 @@ def failure_sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     name = run.tags.get(PARTITION_TAG)
     if name is None or not alerts.is_anyone_to_be_told():
         return dg.SkipReason(
-            "Nobody is to be told: see WOOXY_PIPEDRIVE_ALERT_URL and _EMAIL in the documentation."
+            "No alert receiver is configured (WOOXY_PIPEDRIVE_ALERT_URL, WOOXY_PIPEDRIVE_ALERT_EMAIL)."
         )
     if run.tags.get(WILL_RETRY_TAG) == "true":
-        return dg.SkipReason("The run is started again by itself; what becomes of that is told.")
-    store = Store.open()
+        return dg.SkipReason("Dagster retries this run; only its final result is reported.")
+    # A run that failed because of the key is told of, too.
+    store = Store.open(any_key=True)
     try:
         text = alerts.failure_text(
             store,
@@ -127,16 +130,16 @@ def _look_at_persons(
     store: Store, record: ConnectionRecord, now: datetime, sharers: int
 ) -> Due | Waiting | None:
     # What the database knows to be due needs no question, and `matching_sensor` starts it.
-    if isinstance(watch.due(store, record, now), Due):
+    if isinstance(due(store, record, now), Due):
         return None
-    return watch.poll_persons(store, record, now, sharers)
+    return poll_persons(store, record, now, sharers)
 
 
 def _look_at_fields(
     store: Store, record: ConnectionRecord, now: datetime, sharers: int
 ) -> Due | Waiting | None:
-    names = watch.poll_fields(store, record, now, sharers)
-    return watch.schema_due(store, record, now) or names
+    names = poll_fields(store, record, now, sharers)
+    return schema_due(store, record, now) or names
 
 
 def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -147,8 +150,8 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
     requests = 0
     store = Store.open()
     try:
-        with reading(store.engine) as connection:
-            records = connections.list_connections(connection)
+        with reading(store.engine) as db:
+            records = connections.list_connections(db)
         keep_in_step(context.instance, [record.name for record in records])
         asking = [record for record in records if record.state == "active" and not record.paused]
         sharers = Counter(record.company_id for record in asking)
@@ -160,9 +163,7 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
                 waiting.append(f"{record.name}: a run is queued or under way.")
                 continue
             if time.monotonic() > deadline:
-                waiting.append(
-                    f"{record.name}: had no turn in this tick, and is among the first of the next."
-                )
+                waiting.append(f"{record.name}: not checked this time; among the first in the next tick.")
                 continue
             try:
                 found = look(store, record, now, sharers[record.company_id])
@@ -192,9 +193,8 @@ def _request(
         partition_key=record.name,
         run_config=run_config(
             only_changes=found.kind == "changes",
-            allow_mass_delete=found.allow_mass_delete,
-            use_reserve=found.use_reserve,
             draft=found.dry_run,
+            allowed=found.permissions,
         ),
         asset_selection=selection,
         tags={"wooxy/because": found.reason, **({REQUESTED_TAG: "true"} if found.requested else {})},
@@ -226,7 +226,7 @@ def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[Con
         if record is not None and _has_died(store, record, found):
             instance.report_run_failed(
                 found.dagster_run,
-                f"The process of this run is gone: nobody holds the connection {record.name} any more.",
+                f"The process of this run has ended: nobody holds the connection {record.name}.",
             )
     runs = [*instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY)), *_awaiting_retry(instance)]
     return {run.tags.get(PARTITION_TAG, "") for run in runs} & by_name.keys()
@@ -234,11 +234,11 @@ def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[Con
 
 def _has_died(store: Store, record: ConnectionRecord, found: dg.RunRecord) -> bool:
     """Whether a run that Dagster takes for alive is none any more, on whatever machine it was."""
-    with reading(store.engine) as connection:
-        if is_held(connection, record.id):
+    with reading(store.engine) as db:
+        if is_held(db, record.id):
             return False
         # Looked up only now: a run closes its report before it lets go, and Dagster hears of its end after that.
-        report = reports.get_run(connection, record.id, found.dagster_run.run_id)
+        report = runs.get_run(db, record.id, found.dagster_run.run_id)
     ended: datetime | None = None if report is None else report["finished_at"]
     if ended is not None:
         alive = ended.replace(tzinfo=UTC)

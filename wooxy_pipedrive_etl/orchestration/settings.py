@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from urllib.parse import quote
 
-from wooxy_pipedrive_etl.sync.oauth_app import PUBLIC_URL_VARIABLE
+from wooxy_pipedrive_etl.connections.oauth_app import PUBLIC_URL_VARIABLE
 
 OWNERS_VARIABLE = "WOOXY_PIPEDRIVE_OWNERS"
 

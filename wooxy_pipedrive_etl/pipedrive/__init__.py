@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from wooxy_pipedrive_etl.late import loaded_late
 
 if TYPE_CHECKING:
     from .account import Account
@@ -33,7 +34,7 @@ __all__ = [
     "optional_fields",
 ]
 
-# Where each of them is: loaded when it is asked for, since most of who takes a part does not need what the others load.
+# Where each of them is.
 _MODULES = {
     "Account": "account",
     "PipedriveClient": "client",
@@ -51,8 +52,4 @@ _MODULES = {
     "Span": "windows",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+__getattr__ = loaded_late(__name__, _MODULES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from .errors import InvalidApiUrl
 
@@ -31,11 +31,36 @@ def checked_api_url(api_url: str) -> str:
         raise InvalidApiUrl(f"The API URL has no valid host name; {_EXAMPLE}.")
     if parts.path not in ("", "/") or "?" in api_url or "#" in api_url:
         raise InvalidApiUrl(f"The API URL goes on after the host {host}; {_EXAMPLE}.")
-    if parts.scheme == "http" and not (address.is_loopback if address else host == "localhost"):
+    if parts.scheme == "http" and not _is_loopback(host):
         raise InvalidApiUrl(
             f"The API URL of {host} is http, which would send the token in the clear; use https://{host}."
         )
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port is not None else ''}"
+
+
+def completed_api_url(typed: str) -> str:
+    """The API URL that somebody means who types `acme` or `acme.pipedrive.com`, or pastes a page of the account out of
+    the browser. Still to be checked."""
+    url = typed if "://" in typed else f"https://{typed}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return typed
+    if re.fullmatch(r"[A-Za-z0-9-]+", parts.netloc) and parts.netloc.lower() != "localhost":
+        parts = parts._replace(netloc=f"{parts.netloc}.pipedrive.com")
+    if parts.netloc.lower().endswith(".pipedrive.com"):
+        parts = parts._replace(path="", query="", fragment="")
+    return urlunsplit(parts)
+
+
+def is_on_this_machine(api_url: str) -> bool:
+    """Whether an account (by the normal form of its URL) is one that is only tried out here."""
+    return _is_loopback(urlsplit(api_url).hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    address = _ip_address(host)
+    return address.is_loopback if address else host == "localhost"
 
 
 def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -64,7 +64,7 @@ class BearerTokens(httpx.Auth):
     """
 
     smallest_burst_limit = 80
-    if_refused = "allow the app again"
+    if_refused = "reconnect the account"
 
     def __init__(self, current: Callable[[str | None], str], identity: str) -> None:
         self._current = current

@@ -127,8 +127,8 @@ class OAuthApp:
             answer = None
         if answer is None or not (fits_header(answer.access_token) and fits_header(answer.refresh_token)):
             raise BrokenAnswer(
-                f"{self._endpoint('/oauth/token')} answered with something that is no grant; try again, or allow the "
-                "app again."
+                f"{self._endpoint('/oauth/token')} answered with something that is not a grant; try again, or "
+                "reconnect."
             )
         return Grant(
             access_token=answer.access_token,
@@ -169,7 +169,7 @@ class OAuthApp:
         if _error_code(response.content) == "invalid_grant":
             return GrantRefused(
                 f"{endpoint} answered {said}: what the app was given is used up, expired or revoked; "
-                "allow the app again."
+                "reconnect the account."
             )
         return InvalidApp(
             f"{endpoint} answered {said}: check the client ID, the client secret and the callback URL of the app "

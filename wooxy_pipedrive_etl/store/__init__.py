@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 # The inbox is opened with the table of this one, too.
+from . import keys
 from . import progress as progress
 from .database import open_database
 from .home import database_url, home
@@ -25,11 +26,30 @@ class Store:
     inbox: Engine
 
     @classmethod
-    def open(cls, url: str | None = None) -> Store:
-        """Opens `url`, or the database that the environment names. Raises StoreError."""
-        engine = open_database(url or database_url())
-        upgrade(engine)
-        return cls(engine, open_secret_box(home), open_inbox(engine))
+    def open(
+        cls, url: str | None = None, *, any_key: bool = False, sqlite_wait_seconds: float | None = None
+    ) -> Store:
+        """Opens `url`, or the database that the environment names. A new key is made only beside a database that needs
+        no other one.
+
+        `any_key`: the caller calls `check_key` before it reads or writes lists. `sqlite_wait_seconds`: as of
+        `open_database`.
+        Raises StoreError; KeyUnusable of a key that does not belong to the database.
+        """
+        engine = open_database(url or database_url(), sqlite_wait_seconds)
+        try:
+            upgrade(engine)
+            secrets = open_secret_box(home, lambda: keys.MISSING_KEY if keys.is_needed(engine) else None)
+            if not any_key:
+                keys.check(engine, secrets)
+            return cls(engine, secrets, open_inbox(engine))
+        except BaseException:
+            engine.dispose()
+            raise
+
+    def check_key(self) -> None:
+        """Raises KeyUnusable if opt-outs in the database were stored with another key; see `keys.check`."""
+        keys.check(self.engine, self.secrets)
 
     def close(self) -> None:
         """Lets go of the database's connections; it may be used again."""

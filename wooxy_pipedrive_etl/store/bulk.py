@@ -26,7 +26,7 @@ def storable(text: str) -> str:
 
 
 def copy_into(
-    connection: sa.Connection,
+    db: sa.Connection,
     table: str,
     rows: pd.DataFrame,
     schema: str | None = None,
@@ -40,14 +40,14 @@ def copy_into(
     """
     if rows.empty:
         return
-    quote = connection.dialect.identifier_preparer.quote
+    quote = db.dialect.identifier_preparer.quote
     target = f"{quote(schema)}.{quote(table)}" if schema else quote(table)
     names = ", ".join(quote(name) for name in rows.columns)
     # Columns as lists first: what comes out of a dataframe value by value takes several times as long.
     values = zip(*(rows[name].tolist() for name in rows.columns), strict=True)
-    if connection.dialect.name == "postgresql":
+    if db.dialect.name == "postgresql":
         statement = f"COPY {target} ({names}) FROM STDIN{' (FORMAT binary)' if types else ''}"
-        with _told_by_sqlalchemy(statement), connection.connection.cursor().copy(statement) as copy:
+        with _told_by_sqlalchemy(statement), db.connection.cursor().copy(statement) as copy:
             if types:
                 copy.set_types(types)
             # Row by row, so that the server takes in the first rows while the next are written.
@@ -57,15 +57,13 @@ def copy_into(
         marks = ", ".join("?" * len(rows.columns))
         # Names are quoted and values are bound.
         statement = f"INSERT INTO {target} ({names}) VALUES ({marks})"  # noqa: S608
-        connection.exec_driver_sql(statement, list(values))
+        db.exec_driver_sql(statement, list(values))
 
 
-def rows_with_bytes(
-    connection: sa.Connection, query: sa.Select[Any], text: sa.ColumnElement[str]
-) -> Sequence[Any]:
+def rows_with_bytes(db: sa.Connection, query: sa.Select[Any], text: sa.ColumnElement[str]) -> Sequence[Any]:
     """The rows of a query and, as their last column, a long text as bytes in UTF-8: for who decodes it anyway, so that
     the driver need not make a str of it before. Raises SQLAlchemy's errors."""
-    if connection.dialect.name == "postgresql":
+    if db.dialect.name == "postgresql":
         # Only PostgreSQL's users need its driver.
         import psycopg
         from psycopg.types.string import ByteaBinaryLoader
@@ -75,13 +73,13 @@ def rows_with_bytes(
             sa.cast(each, sa.String) if isinstance(each.type, sa.Text) else each
             for each in query.selected_columns
         ]
-        statement = query.with_only_columns(*others, text).compile(connection)
-        driver = connection.connection.driver_connection
+        statement = query.with_only_columns(*others, text).compile(db)
+        driver = db.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
         with _told_by_sqlalchemy(statement.string), driver.cursor(binary=True) as cursor:
             cursor.adapters.register_loader("text", ByteaBinaryLoader)
             return cursor.execute(statement.string, statement.params).fetchall()
-    return connection.execute(query.add_columns(sa.cast(text, sa.LargeBinary))).all()
+    return db.execute(query.add_columns(sa.cast(text, sa.LargeBinary))).all()
 
 
 @contextmanager
@@ -96,14 +94,12 @@ def _told_by_sqlalchemy(statement: str) -> Iterator[None]:
         raise sa.exc.DBAPIError.instance(statement, None, error, psycopg.Error) from error
 
 
-def among(
-    connection: sa.Connection, column: sa.ColumnElement[int], ids: Iterable[int]
-) -> sa.ColumnElement[bool]:
+def among(db: sa.Connection, column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
     """`column IN (ids)` with one parameter for all of them: hundreds cost more than the query that they are for. As
     text, since a driver goes through a list number by number, and SQLAlchemy keeps what it was given until cycles are
     looked for."""
     listed = ",".join(map(str, ids))
-    if connection.dialect.name == "postgresql":
+    if db.dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql
 
         return column == sa.any_(sa.cast(sa.literal(f"{{{listed}}}"), postgresql.ARRAY(sa.BigInteger)))
@@ -118,6 +114,6 @@ def tell_of_new_rows(engine: sa.Engine, table: sa.Table) -> None:
     if engine.dialect.name == "postgresql":
         with (
             suppress(DBAPIError),
-            engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+            engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db,
         ):
-            connection.exec_driver_sql(f"ANALYZE {table.name}")
+            db.exec_driver_sql(f"ANALYZE {table.name}")

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.person_fields import PersonField
+
 from . import tables
 from .bulk import copy_into, storable
-
-if TYPE_CHECKING:
-    # Imported where dataframes are made: what only looks need not wait for it.
-    import pandas as pd
-
-
-class FieldRow(NamedTuple):
-    """A field of the catalogue. `options`: a list of {id, label, gone?}, or None."""
-
-    field_code: str
-    field_name: str
-    field_type: str
-    is_custom_field: bool
-    is_optional_response_field: bool
-    options: list[dict[str, Any]] | None
-
-
-FIELD_COLUMNS = list(FieldRow._fields)
+from .clock import utc_now
 
 
 class SchemaChange(NamedTuple):
@@ -40,48 +25,34 @@ class SchemaChange(NamedTuple):
     message: str
 
 
-def read_fields(connection: sa.Connection, connection_id: int, *, gone: bool = False) -> pd.DataFrame:
-    """The catalogue in its own order: field_code, field_name, field_type (str), is_custom_field,
-    is_optional_response_field (bool), options (object: list of {id, label, gone?} or None).
-
-    `gone`: the fields that have gone from the catalogue instead of those that are in it.
-    """
-    import pandas as pd
-
-    rows = field_rows(connection, connection_id, gone=gone)
-    frame = pd.DataFrame(rows, columns=FIELD_COLUMNS, dtype=object)
-    frame["options"] = pd.Series([row.options for row in rows], dtype=object)
-    return frame.astype({"is_custom_field": bool, "is_optional_response_field": bool})
-
-
-def field_rows(connection: sa.Connection, connection_id: int, *, gone: bool = False) -> list[FieldRow]:
-    """What `read_fields` gives, as plain rows."""
+def read_fields(db: sa.Connection, connection_id: int, *, gone: bool = False) -> list[PersonField]:
+    """The catalogue in its own order. `gone`: the fields that have gone from it instead of those that are in it."""
     table = tables.fields
-    rows = connection.execute(
-        sa.select(*(table.c[name] for name in FIELD_COLUMNS))
+    rows = db.execute(
+        sa.select(*(table.c[name] for name in PersonField._fields))
         .where(table.c.connection_id == connection_id, table.c.gone == gone)
         .order_by(table.c.position)
     )
     return [
-        FieldRow(code, name, type_, custom, optional, None if options is None else json.loads(options))
-        for code, name, type_, custom, optional, options in rows
+        PersonField(code, name, kind, custom, optional, None if options is None else json.loads(options))
+        for code, name, kind, custom, optional, options in rows
     ]
 
 
-def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFrame) -> list[SchemaChange]:
+def save_fields(db: sa.Connection, connection_id: int, fields: Iterable[PersonField]) -> list[SchemaChange]:
     """Stores the catalogue just read, keeps what has gone from it, and records and returns what changed.
 
     The first catalogue of a connection is no change.
     """
     # A run and the sensor may both have read it: the second to come compares with what the first has stored.
-    connection.execute(
+    db.execute(
         sa.select(tables.connections.c.id)
         .where(tables.connections.c.id == connection_id)
         .with_for_update(key_share=True)
     )
-    known = _by_code(read_fields(connection, connection_id))
-    gone = _by_code(read_fields(connection, connection_id, gone=True))
-    current = {code: _storable_field(row) for code, row in _by_code(fields).items()}
+    known = {field.field_code: field._asdict() for field in read_fields(db, connection_id)}
+    gone = {field.field_code: field._asdict() for field in read_fields(db, connection_id, gone=True)}
+    current = {field.field_code: _storable_field(field) for field in fields}
     changes: list[SchemaChange] = []
     for code, row in current.items():
         before = known.get(code) or gone.get(code)
@@ -100,19 +71,17 @@ def save_fields(connection: sa.Connection, connection_id: int, fields: pd.DataFr
                 SchemaChange("gone_field", code, f"The field {row['field_name']} is gone from Pipedrive.")
             )
     vanished = [row for code, row in {**gone, **known}.items() if code not in current]
-    _replace(connection, connection_id, list(current.values()), vanished)
+    _replace(db, connection_id, list(current.values()), vanished)
     if not known and not gone:
         return []
-    _record(connection, connection_id, changes)
+    _record(db, connection_id, changes)
     return changes
 
 
-def recent_schema_changes(
-    connection: sa.Connection, connection_id: int, limit: int = 50
-) -> list[dict[str, Any]]:
+def recent_schema_changes(db: sa.Connection, connection_id: int, limit: int = 50) -> list[dict[str, Any]]:
     """The newest first: recorded_at (datetime, UTC), kind, field_code, message."""
     table = tables.schema_changes
-    rows = connection.execute(
+    rows = db.execute(
         sa.select(table.c.recorded_at, table.c.kind, table.c.field_code, table.c.message)
         .where(table.c.connection_id == connection_id)
         .order_by(table.c.id.desc())
@@ -121,43 +90,42 @@ def recent_schema_changes(
     return [dict(row) for row in rows]
 
 
-def newest_schema_change(connection: sa.Connection, connection_id: int) -> datetime | None:
+def newest_schema_change(db: sa.Connection, connection_id: int) -> datetime | None:
     """When the last change was recorded (UTC, without a zone)."""
     table = tables.schema_changes
-    recorded_at: datetime | None = connection.scalar(
+    recorded_at: datetime | None = db.scalar(
         sa.select(sa.func.max(table.c.recorded_at)).where(table.c.connection_id == connection_id)
     )
     return recorded_at
 
 
-def save_names(
-    connection: sa.Connection, connection_id: int, kind: str, names: Mapping[int, str]
-) -> list[int]:
+def save_names(db: sa.Connection, connection_id: int, kind: str, names: Mapping[int, str]) -> list[int]:
     """Stores the names of organisations (`org`), users (`user`) or persons (`person`); others stay as they are.
 
     Returns the ids of those that are new or have another name now.
     """
+    # Imported where dataframes are made: what only looks need not wait for it.
     import pandas as pd
 
     table = tables.names
-    known = read_names(connection, connection_id)[kind]
+    known = read_names(db, connection_id)[kind]
     cleaned = {entity_id: storable(name) for entity_id, name in names.items()}
     changed = {entity_id: name for entity_id, name in cleaned.items() if known.get(entity_id) != name}
-    forget_names(connection, connection_id, kind, changed.keys() & known.keys())
+    if not changed:
+        return []
+    forget_names(db, connection_id, kind, changed.keys() & known.keys())
     rows = pd.DataFrame({"entity_id": list(changed), "name": list(changed.values())})
     rows.insert(0, "kind", kind)
     rows.insert(0, "connection_id", connection_id)
-    copy_into(connection, table.name, rows)
+    copy_into(db, table.name, rows)
     return list(changed)
 
 
-def forget_names(
-    connection: sa.Connection, connection_id: int, kind: str, entity_ids: Collection[int]
-) -> None:
+def forget_names(db: sa.Connection, connection_id: int, kind: str, entity_ids: Collection[int]) -> None:
     table = tables.names
     unwanted = sorted(entity_ids)
     for start in range(0, len(unwanted), 1_000):
-        connection.execute(
+        db.execute(
             table.delete().where(
                 table.c.connection_id == connection_id,
                 table.c.kind == kind,
@@ -166,31 +134,20 @@ def forget_names(
         )
 
 
-def read_names(connection: sa.Connection, connection_id: int) -> dict[str, dict[int, str]]:
+def read_names(db: sa.Connection, connection_id: int) -> dict[str, dict[int, str]]:
     """Names by kind and id, as last read from Pipedrive."""
     table = tables.names
     names: dict[str, dict[int, str]] = {"org": {}, "user": {}, "person": {}}
-    for kind, entity_id, name in connection.execute(
+    for kind, entity_id, name in db.execute(
         sa.select(table.c.kind, table.c.entity_id, table.c.name).where(table.c.connection_id == connection_id)
     ):
         names[kind][entity_id] = name
     return names
 
 
-def _by_code(fields: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    rows: list[dict[str, Any]] = [
-        dict(zip(FIELD_COLUMNS, row, strict=True)) for row in fields[FIELD_COLUMNS].itertuples(index=False)
-    ]
-    return {row["field_code"]: row for row in rows}
-
-
-def _storable_field(row: dict[str, Any]) -> dict[str, Any]:
-    options = row["options"]
-    return {
-        **row,
-        "field_name": storable(row["field_name"]),
-        "options": options and [{**option, "label": storable(option["label"])} for option in options],
-    }
+def _storable_field(field: PersonField) -> dict[str, Any]:
+    options = field.options and [{**option, "label": storable(option["label"])} for option in field.options]
+    return {**field._asdict(), "field_name": storable(field.field_name), "options": options}
 
 
 def _compare(code: str, before: dict[str, Any], now: dict[str, Any], *, returned: bool) -> list[SchemaChange]:
@@ -236,13 +193,13 @@ def _with_gone_options(
 
 
 def _replace(
-    connection: sa.Connection,
+    db: sa.Connection,
     connection_id: int,
     current: list[dict[str, Any]],
     vanished: list[dict[str, Any]],
 ) -> None:
     table = tables.fields
-    connection.execute(table.delete().where(table.c.connection_id == connection_id))
+    db.execute(table.delete().where(table.c.connection_id == connection_id))
     rows = [
         {
             **row,
@@ -254,13 +211,13 @@ def _replace(
         for position, row in enumerate([*current, *vanished])
     ]
     if rows:
-        connection.execute(table.insert(), rows)
+        db.execute(table.insert(), rows)
 
 
-def _record(connection: sa.Connection, connection_id: int, changes: list[SchemaChange]) -> None:
+def _record(db: sa.Connection, connection_id: int, changes: list[SchemaChange]) -> None:
     if changes:
-        now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-        connection.execute(
+        now = utc_now().replace(microsecond=0)
+        db.execute(
             tables.schema_changes.insert(),
             [{"connection_id": connection_id, "recorded_at": now, **change._asdict()} for change in changes],
         )

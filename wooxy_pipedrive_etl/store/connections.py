@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from . import tables
+from .clock import utc_now
 from .errors import StoreError
 
 CONSENT = ("respect", "require", "ignore")
@@ -89,7 +90,7 @@ class ConnectionRecord:
 
 
 def add_connection(
-    connection: sa.Connection,
+    db: sa.Connection,
     *,
     name: str,
     domain_id: int,
@@ -106,7 +107,7 @@ def add_connection(
 ) -> ConnectionRecord:
     """Stores a new connection, in state draft. Raises ConnectionExists if its name or its domain is taken."""
     table = tables.connections
-    taken = connection.execute(
+    taken = db.execute(
         sa.select(table.c.name).where(sa.or_(table.c.name == name, table.c.domain_id == domain_id))
     ).scalar()
     if taken == name:
@@ -119,7 +120,7 @@ def add_connection(
             "choose another domain or disconnect it first."
         )
     try:
-        connection.execute(
+        db.execute(
             table.insert().values(
                 name=name,
                 domain_id=domain_id,
@@ -134,7 +135,7 @@ def add_connection(
                 oauth_expires_at=oauth_expires_at,
                 oauth_scopes=oauth_scopes,
                 oauth_user_id=oauth_user_id,
-                created_at=datetime.now(UTC).replace(tzinfo=None),
+                created_at=utc_now(),
             )
         )
     except sa.exc.IntegrityError:
@@ -142,29 +143,34 @@ def add_connection(
         raise ConnectionExists(
             f"The name {name}, or its domain, was taken by another connection just now; choose another."
         ) from None
-    return get_connection(connection, name)
+    return get_connection(db, name)
 
 
-def get_connection(connection: sa.Connection, name: str) -> ConnectionRecord:
+def get_connection(db: sa.Connection, name: str) -> ConnectionRecord:
     """Raises UnknownConnection, which names those that exist."""
-    row = connection.execute(_select().where(tables.connections.c.name == name)).mappings().one_or_none()
+    row = db.execute(_select().where(tables.connections.c.name == name)).mappings().one_or_none()
     if row is None:
-        names = [record.name for record in list_connections(connection)]
+        names = [record.name for record in list_connections(db)]
         known = f"there are: {', '.join(names)}" if names else "there is none yet"
         raise UnknownConnection(f"There is no connection named {name} ({known}).")
     return ConnectionRecord(**row)
 
 
-def list_connections(connection: sa.Connection) -> list[ConnectionRecord]:
+def list_connections(db: sa.Connection) -> list[ConnectionRecord]:
     """All connections by name."""
-    rows = connection.execute(_select().order_by(tables.connections.c.name)).mappings()
+    rows = db.execute(_select().order_by(tables.connections.c.name)).mappings()
     return [ConnectionRecord(**row) for row in rows]
 
 
-def domains_without_connection(connection: sa.Connection) -> list[str]:
+def domains(db: sa.Connection) -> list[str]:
+    """Names of the domains that have a list, in order."""
+    return list(db.scalars(sa.select(tables.domains.c.name).order_by(tables.domains.c.name)))
+
+
+def domains_without_connection(db: sa.Connection) -> list[str]:
     """Names of the domains that have a list and no connection, in order."""
     domain, own = tables.domains, tables.connections
-    rows = connection.execute(
+    rows = db.execute(
         sa.select(domain.c.name)
         .join_from(domain, own, own.c.domain_id == domain.c.id, isouter=True)
         .where(own.c.id.is_(None))
@@ -173,26 +179,24 @@ def domains_without_connection(connection: sa.Connection) -> list[str]:
     return list(rows.scalars())
 
 
-def connections_of_user(connection: sa.Connection, company_id: int, user_id: int) -> list[ConnectionRecord]:
+def connections_of_user(db: sa.Connection, company_id: int, user_id: int) -> list[ConnectionRecord]:
     """Those that hold OAuth tokens of this user of Pipedrive, dead ones too, by name."""
     mine = (
         tables.connections.c.company_id == company_id,
         tables.connections.c.oauth_user_id == user_id,
         tables.connections.c.encrypted_oauth_tokens.is_not(None),
     )
-    rows = connection.execute(_select().where(*mine).order_by(tables.connections.c.name)).mappings()
+    rows = db.execute(_select().where(*mine).order_by(tables.connections.c.name)).mappings()
     return [ConnectionRecord(**row) for row in rows]
 
 
-def update_renewed(
-    connection: sa.Connection, connection_id: int, encrypted_before: str, **values: Any
-) -> bool:
+def update_renewed(db: sa.Connection, connection_id: int, encrypted_before: str, **values: Any) -> bool:
     """Updates the connection if it still has these OAuth tokens; whether it had."""
     mine = (
         tables.connections.c.id == connection_id,
         tables.connections.c.encrypted_oauth_tokens == encrypted_before,
     )
-    return connection.execute(tables.connections.update().where(*mine).values(**values)).rowcount == 1
+    return db.execute(tables.connections.update().where(*mine).values(**values)).rowcount == 1
 
 
 def granted_scopes(stored: str | None) -> frozenset[str] | None:
@@ -200,18 +204,16 @@ def granted_scopes(stored: str | None) -> frozenset[str] | None:
     return None if stored is None else frozenset(filter(None, stored.split(",")))
 
 
-def update_connection(connection: sa.Connection, connection_id: int, **values: Any) -> None:
-    connection.execute(
-        tables.connections.update().where(tables.connections.c.id == connection_id).values(**values)
-    )
+def update_connection(db: sa.Connection, connection_id: int, **values: Any) -> None:
+    db.execute(tables.connections.update().where(tables.connections.c.id == connection_id).values(**values))
 
 
-def remove_connection(connection: sa.Connection, connection_id: int) -> None:
+def remove_connection(db: sa.Connection, connection_id: int) -> None:
     """Removes the connection with all that is known of it; the list and its domain stay."""
     for table in reversed(tables.metadata.sorted_tables):
         if "connection_id" in table.c:
-            connection.execute(table.delete().where(table.c.connection_id == connection_id))
-    connection.execute(tables.connections.delete().where(tables.connections.c.id == connection_id))
+            db.execute(table.delete().where(table.c.connection_id == connection_id))
+    db.execute(tables.connections.delete().where(tables.connections.c.id == connection_id))
 
 
 def _select() -> sa.Select[Any]:

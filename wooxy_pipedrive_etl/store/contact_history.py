@@ -32,7 +32,7 @@ class Event:
 
 
 def note(
-    connection: sa.Connection,
+    db: sa.Connection,
     connection_id: int,
     run_id: str,
     at: datetime,
@@ -47,23 +47,21 @@ def note(
         sa.literal(at, table.c.at.type),
         sa.literal(action),
     )
-    connection.execute(table.insert().from_select(_COLUMNS, contacts.add_columns(*same)))
+    db.execute(table.insert().from_select(_COLUMNS, contacts.add_columns(*same)))
 
 
-def forget_contacts(connection: sa.Connection, connection_id: int, contact_ids: sa.Select[Any]) -> None:
+def forget_contacts(db: sa.Connection, connection_id: int, contact_ids: sa.Select[Any]) -> None:
     """Forgets what happened to these contacts so far."""
     table = tables.contact_history
-    connection.execute(
+    db.execute(
         table.delete().where(table.c.connection_id == connection_id, table.c.contact_id.in_(contact_ids))
     )
 
 
-def history_of(
-    connection: sa.Connection, connection_id: int, contact_id: int, limit: int = 200
-) -> list[Event]:
+def history_of(db: sa.Connection, connection_id: int, contact_id: int, limit: int = 200) -> list[Event]:
     """What happened to a contact, the newest first."""
     table = tables.contact_history
-    rows = connection.execute(
+    rows = db.execute(
         sa.select(table.c.at, table.c.run_id, table.c.action, table.c.person_id, table.c.variables)
         .where(table.c.connection_id == connection_id, table.c.contact_id == contact_id)
         .order_by(table.c.id.desc())

@@ -15,7 +15,7 @@ class HomeUnusable(StoreError):
 def home() -> Path:
     """The folder of the embedded database, the key file and Dagster's storage; made if it is not there.
 
-    `WOOXY_PIPEDRIVE_HOME`, else `.wooxy-pipedrive` in the user's own folder. A new one is its owner's alone.
+    `WOOXY_PIPEDRIVE_HOME`, else `.wooxy-pipedrive` in the user's own folder. It is, or becomes, its owner's alone.
     Raises HomeUnusable.
     """
     return _folder("WOOXY_PIPEDRIVE_HOME", Path.home() / ".wooxy-pipedrive")
@@ -35,6 +35,10 @@ def _folder(variable: str, default: Path) -> Path:
     folder = Path(os.environ.get(variable) or default).absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+            # People's data is in it, whoever made it: under the usual umask others may look into it.
+            folder.chmod(status.st_mode & 0o700)
     except OSError as error:
         raise HomeUnusable(
             f"The folder {folder} can't be made ({error.strerror}); set {variable} to a folder that can be written."

@@ -8,12 +8,13 @@ its answer at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from .bulk import among
+from .clock import utc_now
 from .database import open_database, reading
 
 # More persons than this are not noted for a connection, whatever comes in: a full run is cheaper by then.
@@ -83,13 +84,13 @@ def open_inbox(engine: sa.Engine) -> sa.Engine:
         # Named like the files that SQLite itself lays beside it.
         beside = engine.url.set(database=str(database.with_name(f"{database.name}-inbox")))
         inbox = open_database(str(beside), _SQLITE_WAIT_SECONDS)
-    with reading(inbox) as connection:
-        present = set(sa.inspect(connection).get_table_names())
+    with reading(inbox) as db:
+        present = set(sa.inspect(db).get_table_names())
     if not metadata.tables.keys() <= present:
-        with inbox.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
-            metadata.create_all(connection)
+        with inbox.begin() as db:
+            if db.dialect.name == "postgresql":
+                db.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATION_LOCK)))
+            metadata.create_all(db)
     return inbox
 
 
@@ -97,30 +98,30 @@ def add_event(engine: sa.Engine, connection_id: int, person_id: int, *, deleted:
     """Notes that an event named the person; once deleted, it stays so until it is settled. A new person is counted
     but not noted where LIMIT persons wait already: the next run finds it by itself."""
     mine = (events.c.connection_id == connection_id, events.c.person_id == person_id)
-    with engine.begin() as connection:
+    with engine.begin() as db:
         # The first statement locks the connection's counters, so that events are committed in the order of their
         # numbers: a reader that has seen one has seen all before it.
-        number, waiting = _count(connection, connection_id, newest=1, last_event_at=_now())
-        noted = connection.execute(
+        number, waiting = _count(db, connection_id, newest=1, last_event_at=utc_now())
+        noted = db.execute(
             events.update().where(*mine).values(number=number, deleted=events.c.deleted | sa.literal(deleted))
         ).rowcount
         if noted:
-            _count(connection, connection_id, accepted=1)
+            _count(db, connection_id, accepted=1)
         elif waiting < LIMIT:
-            connection.execute(
+            db.execute(
                 events.insert().values(
                     connection_id=connection_id, person_id=person_id, number=number, deleted=deleted
                 )
             )
-            _count(connection, connection_id, accepted=1, waiting=1)
+            _count(db, connection_id, accepted=1, waiting=1)
         else:
-            _count(connection, connection_id, overflowed=1)
+            _count(db, connection_id, overflowed=1)
 
 
 def count_malformed(engine: sa.Engine, connection_id: int) -> None:
     """Counts a call that came with the right credentials but was no event of a person."""
-    with engine.begin() as connection:
-        _count(connection, connection_id, malformed=1)
+    with engine.begin() as db:
+        _count(db, connection_id, malformed=1)
 
 
 def pending_hints(engine: sa.Engine, connection_id: int) -> Hints:
@@ -130,8 +131,8 @@ def pending_hints(engine: sa.Engine, connection_id: int) -> Hints:
         .where(events.c.connection_id == connection_id)
         .order_by(events.c.person_id)
     )
-    with reading(engine) as connection:
-        rows = connection.execute(wanted).all()
+    with reading(engine) as db:
+        rows = db.execute(wanted).all()
     return Hints(
         changed=[person_id for person_id, _, _ in rows],
         deleted=frozenset(person_id for person_id, deleted, _ in rows if deleted),
@@ -143,59 +144,55 @@ def settle_hints(engine: sa.Engine, connection_id: int, hints: Hints) -> None:
     """Forgets the persons of `hints`, but for those that events named again since the hints were read."""
     if not hints.changed:
         return
-    with engine.begin() as connection:
+    with engine.begin() as db:
         # In the order in which `add_event` locks.
-        _count(connection, connection_id)
-        settled = connection.execute(
+        _count(db, connection_id)
+        settled = db.execute(
             events.delete().where(
                 events.c.connection_id == connection_id,
                 events.c.number <= hints.up_to,
-                among(connection, events.c.person_id, hints.changed),
+                among(db, events.c.person_id, hints.changed),
             )
         ).rowcount
-        _count(connection, connection_id, waiting=-settled)
+        _count(db, connection_id, waiting=-settled)
 
 
 def count_hints(engine: sa.Engine, connection_id: int) -> int:
     """How many persons wait to be looked after."""
     wanted = sa.select(sa.func.count()).where(events.c.connection_id == connection_id)
-    with reading(engine) as connection:
-        return connection.execute(wanted).scalar_one()
+    with reading(engine) as db:
+        return db.execute(wanted).scalar_one()
 
 
 def received(engine: sa.Engine, connection_id: int) -> Received:
     wanted = sa.select(
         counters.c.accepted, counters.c.overflowed, counters.c.malformed, counters.c.last_event_at
     ).where(counters.c.connection_id == connection_id)
-    with reading(engine) as connection:
-        row = connection.execute(wanted).one_or_none()
+    with reading(engine) as db:
+        row = db.execute(wanted).one_or_none()
     return Received(*row) if row is not None else Received()
 
 
 def forget_connection(engine: sa.Engine, connection_id: int) -> None:
     """Removes all that is known of the connection."""
-    with engine.begin() as connection:
+    with engine.begin() as db:
         for table in metadata.sorted_tables:
-            connection.execute(table.delete().where(table.c.connection_id == connection_id))
+            db.execute(table.delete().where(table.c.connection_id == connection_id))
 
 
 def _count(
-    connection: sa.Connection, connection_id: int, *, last_event_at: datetime | None = None, **more: int
+    db: sa.Connection, connection_id: int, *, last_event_at: datetime | None = None, **more: int
 ) -> tuple[int, int]:
     """Adds to the connection's counters, which stay locked until the transaction ends; returns newest and waiting."""
     # Only those who write here need PostgreSQL's dialect, which SQLite's users would wait for.
     from sqlalchemy.dialects import postgresql, sqlite
 
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     first = {name: more.get(name, 0) for name in _COUNTS}
     statement = insert(counters).values(connection_id=connection_id, last_event_at=last_event_at, **first)
     changed: dict[str, object] = {name: counters.c[name] + count for name, count in more.items()}
     # An upsert that changes nothing would lock nothing.
     changed["last_event_at"] = sa.func.coalesce(statement.excluded.last_event_at, counters.c.last_event_at)
     counted = statement.on_conflict_do_update(index_elements=["connection_id"], set_=changed)
-    newest, waiting = connection.execute(counted.returning(counters.c.newest, counters.c.waiting)).one()
+    newest, waiting = db.execute(counted.returning(counters.c.newest, counters.c.waiting)).one()
     return newest, waiting
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

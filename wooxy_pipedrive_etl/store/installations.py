@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from . import tables
+from .clock import utc_now
 from .connections import connections_of_user, granted_scopes
 from .errors import StoreError
 
@@ -52,51 +53,51 @@ class Installation:
         return granted_scopes(self.oauth_scopes)
 
 
-def add_installation(connection: sa.Connection, **values: Any) -> Installation:
+def add_installation(db: sa.Connection, **values: Any) -> Installation:
     """Stores a new one (`values`: the columns but id and created_at). Those that have waited for longer than a day go,
     and so do earlier ones of the same user and kind of access."""
-    table, now = tables.installations, _now()
+    table, now = tables.installations, utc_now()
     oauth = table.c.encrypted_oauth_tokens.is_not(None)
     same = sa.and_(
         table.c.company_id == values["company_id"],
         table.c.user_id == values["user_id"],
         oauth if values.get("encrypted_oauth_tokens") else sa.not_(oauth),
     )
-    connection.execute(table.delete().where(sa.or_(same, table.c.created_at < now - LIVES)))
+    db.execute(table.delete().where(sa.or_(same, table.c.created_at < now - LIVES)))
     # SQLite would give the number of one that is gone to the next, and a page that is still open would take the next
     # one for it.
     number = secrets.randbits(_ID_BITS)
-    connection.execute(table.insert().values(id=number, created_at=now, **values))
-    return get_installation(connection, number)
+    db.execute(table.insert().values(id=number, created_at=now, **values))
+    return get_installation(db, number)
 
 
-def get_installation(connection: sa.Connection, installation_id: int) -> Installation:
+def get_installation(db: sa.Connection, installation_id: int) -> Installation:
     """Raises UnknownInstallation."""
     table = tables.installations
-    row = connection.execute(sa.select(table).where(table.c.id == installation_id)).mappings().one_or_none()
+    row = db.execute(sa.select(table).where(table.c.id == installation_id)).mappings().one_or_none()
     if row is None:
         raise UnknownInstallation(
-            "That Pipedrive account is not waiting for its domain any more; begin again with Add integration."
+            "That Pipedrive account no longer waits for its domain; start again with Add integration."
         )
-    return _read(connection, row)
+    return _read(db, row)
 
 
-def list_installations(connection: sa.Connection) -> list[Installation]:
+def list_installations(db: sa.Connection) -> list[Installation]:
     """All, the newest first."""
     table = tables.installations
-    rows = connection.execute(sa.select(table).order_by(table.c.created_at.desc(), table.c.id.desc()))
-    return [_read(connection, row) for row in rows.mappings().all()]
+    rows = db.execute(sa.select(table).order_by(table.c.created_at.desc(), table.c.id.desc()))
+    return [_read(db, row) for row in rows.mappings().all()]
 
 
-def remove_installation(connection: sa.Connection, installation_id: int) -> None:
+def remove_installation(db: sa.Connection, installation_id: int) -> None:
     table = tables.installations
-    connection.execute(table.delete().where(table.c.id == installation_id))
+    db.execute(table.delete().where(table.c.id == installation_id))
 
 
-def remove_installations_of_user(connection: sa.Connection, company_id: int, user_id: int) -> None:
+def remove_installations_of_user(db: sa.Connection, company_id: int, user_id: int) -> None:
     """Those that hold OAuth tokens of this user of Pipedrive."""
     table = tables.installations
-    connection.execute(
+    db.execute(
         table.delete().where(
             table.c.company_id == company_id,
             table.c.user_id == user_id,
@@ -105,12 +106,8 @@ def remove_installations_of_user(connection: sa.Connection, company_id: int, use
     )
 
 
-def _read(connection: sa.Connection, row: Any) -> Installation:
+def _read(db: sa.Connection, row: Any) -> Installation:
     connected = []
     if row["encrypted_oauth_tokens"] is not None:
-        connected = connections_of_user(connection, row["company_id"], row["user_id"])
+        connected = connections_of_user(db, row["company_id"], row["user_id"])
     return Installation(**row, connected_to=[record.name for record in connected])
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -59,18 +59,18 @@ def _held(engine: sa.Engine, space: int, what: str, connection_id: int, *, wait:
     """`wait`: until the lock is free, else raises _Taken. On SQLite it is a file beside the database, so that it asks
     for no place among SQLite's writers."""
     if engine.dialect.name == "postgresql":
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             key = (sa.cast(space, sa.Integer), sa.cast(connection_id, sa.Integer))
             if wait:
-                connection.execute(sa.select(sa.func.pg_advisory_lock(*key)))
-            elif not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(*key))):
+                db.execute(sa.select(sa.func.pg_advisory_lock(*key)))
+            elif not db.scalar(sa.select(sa.func.pg_try_advisory_lock(*key))):
                 raise _Taken
             try:
                 yield
             finally:
                 # If the server ended this session, the lock went with it, and the holder has its own end to tell of.
                 with suppress(DBAPIError):
-                    connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
+                    db.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
     else:
         from filelock import Timeout
 
@@ -85,18 +85,18 @@ def _held(engine: sa.Engine, space: int, what: str, connection_id: int, *, wait:
             lock.release()
 
 
-def is_held(connection: sa.Connection, connection_id: int) -> bool:
+def is_held(db: sa.Connection, connection_id: int) -> bool:
     """Whether a run holds the connection at this moment. To ask often, as pages do, keeps no run from beginning."""
-    if connection.dialect.name == "postgresql":
+    if db.dialect.name == "postgresql":
         held = sa.text(
             "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
             "WHERE datname = current_database() AND locktype = 'advisory' AND granted "
             "AND classid::bigint = :space AND objid::bigint = :connection"
         )
-        return bool(connection.scalar(held, {"space": _WRITER_SPACE, "connection": connection_id}))
+        return bool(db.scalar(held, {"space": _WRITER_SPACE, "connection": connection_id}))
     from filelock import Timeout
 
-    lock = _file_lock(connection.engine, "connection", connection_id)
+    lock = _file_lock(db.engine, "connection", connection_id)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -105,20 +105,21 @@ def is_held(connection: sa.Connection, connection_id: int) -> bool:
     return False
 
 
-def sole_editor(connection: sa.Connection, record: ConnectionRecord) -> None:
+def sole_editor(db: sa.Connection, record: ConnectionRecord) -> None:
     """Until the transaction ends nobody else changes the connection's matching; waits for who does. For use in a
     transaction that writes.
 
     Not the connection's row: a run that writes the list wants that at the end, and an Import must wait for that run.
     """
     # Writers on SQLite take turns anyway.
-    if connection.dialect.name == "postgresql":
+    if db.dialect.name == "postgresql":
         key = (sa.cast(_MATCHING_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))
+        db.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))
 
 
 def _file_lock(engine: sa.Engine, what: str, connection_id: int) -> FileLock:
     from filelock import FileLock
 
     database = Path(str(engine.url.database))
-    return FileLock(database.with_name(f"{database.name}.{what}-{connection_id}.lock"))
+    # Whoever may open it may hold it.
+    return FileLock(database.with_name(f"{database.name}.{what}-{connection_id}.lock"), mode=0o600)

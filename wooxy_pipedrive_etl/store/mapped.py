@@ -21,38 +21,38 @@ _TABLES = (tables.references, tables.mapping_issues)
 
 
 def save_references(
-    connection: sa.Connection, connection_id: int, person_ids: Sequence[int], references: pd.DataFrame
+    db: sa.Connection, connection_id: int, person_ids: Sequence[int], references: pd.DataFrame
 ) -> None:
     """Adds what persons refer to: person_id, entity_id (int64), kind (org, user or person). `person_ids`: of whom
     what was known goes."""
     # In the order of the index, which then grows at its end.
     rows = references.sort_values("person_id")[["person_id", "kind", "entity_id"]]
-    _replace(connection, connection_id, tables.references, person_ids, rows, ["int8", "text", "int8"])
+    _replace(db, connection_id, tables.references, person_ids, rows, ["int8", "text", "int8"])
 
 
 def save_mapping_issues(
-    connection: sa.Connection, connection_id: int, person_ids: Sequence[int], issues: pd.DataFrame
+    db: sa.Connection, connection_id: int, person_ids: Sequence[int], issues: pd.DataFrame
 ) -> None:
     """Adds what was dropped of persons: person_id (int64), kind, reason, variable (str or None), message.
     `person_ids`: of whom what was known goes."""
     rows = issues[["person_id", "kind", "reason", "variable", "message"]].astype({"person_id": "int64"})
-    _replace(connection, connection_id, tables.mapping_issues, person_ids, rows, ["int8", *["text"] * 4])
+    _replace(db, connection_id, tables.mapping_issues, person_ids, rows, ["int8", *["text"] * 4])
 
 
-def referenced_entities(connection: sa.Connection, connection_id: int) -> dict[str, set[int]]:
+def referenced_entities(db: sa.Connection, connection_id: int) -> dict[str, set[int]]:
     """The ids of the organisations (`org`), users (`user`) and persons (`person`) that any person refers to."""
-    return _by_kind(connection.execute(_entities(connection_id).distinct()))
+    return _by_kind(db.execute(_entities(connection_id).distinct()))
 
 
 def entities_referenced_by(
-    connection: sa.Connection, connection_id: int, person_ids: Sequence[int]
+    db: sa.Connection, connection_id: int, person_ids: Sequence[int]
 ) -> dict[str, set[int]]:
     """Those that these persons refer to."""
     rows: list[Any] = []
     for start in range(0, len(person_ids), _BATCH):
-        some = among(connection, tables.references.c.person_id, person_ids[start : start + _BATCH])
+        some = among(db, tables.references.c.person_id, person_ids[start : start + _BATCH])
         # Not distinct ones: for the sake of their order SQLite would go through the references of all persons.
-        rows += connection.execute(_entities(connection_id).where(some))
+        rows += db.execute(_entities(connection_id).where(some))
     return _by_kind(rows)
 
 
@@ -69,25 +69,23 @@ def _by_kind(rows: Iterable[Any]) -> dict[str, set[int]]:
 
 
 def referring_persons(
-    connection: sa.Connection, connection_id: int, kind: str, entity_ids: Collection[int]
+    db: sa.Connection, connection_id: int, kind: str, entity_ids: Collection[int]
 ) -> sa.Select[Any]:
     """The persons that refer to any of these, as a query for their ids."""
     table = tables.references
     return sa.select(table.c.person_id).where(
         table.c.connection_id == connection_id,
         table.c.kind == kind,
-        among(connection, table.c.entity_id, list(entity_ids)),
+        among(db, table.c.entity_id, list(entity_ids)),
     )
 
 
-def count_mapping_issues(connection: sa.Connection, connection_id: int) -> int:
+def count_mapping_issues(db: sa.Connection, connection_id: int) -> int:
     table = tables.mapping_issues
-    return connection.execute(
-        sa.select(sa.func.count()).where(table.c.connection_id == connection_id)
-    ).scalar_one()
+    return db.execute(sa.select(sa.func.count()).where(table.c.connection_id == connection_id)).scalar_one()
 
 
-def forget_departed(connection: sa.Connection, connection_id: int) -> None:
+def forget_departed(db: sa.Connection, connection_id: int) -> None:
     """Forgets persons that the snapshot does not have, or no longer as live ones."""
     snapshot = tables.snapshot
     for table in _TABLES:
@@ -96,16 +94,16 @@ def forget_departed(connection: sa.Connection, connection_id: int) -> None:
             snapshot.c.person_id == table.c.person_id,
             ~snapshot.c.gone,
         )
-        connection.execute(table.delete().where(table.c.connection_id == connection_id, ~live.exists()))
+        db.execute(table.delete().where(table.c.connection_id == connection_id, ~live.exists()))
 
 
-def forget_all(connection: sa.Connection, connection_id: int) -> None:
+def forget_all(db: sa.Connection, connection_id: int) -> None:
     for table in _TABLES:
-        connection.execute(table.delete().where(table.c.connection_id == connection_id))
+        db.execute(table.delete().where(table.c.connection_id == connection_id))
 
 
 def _replace(
-    connection: sa.Connection,
+    db: sa.Connection,
     connection_id: int,
     table: sa.Table,
     person_ids: Sequence[int],
@@ -113,10 +111,10 @@ def _replace(
     types: list[str],
 ) -> None:
     for start in range(0, len(person_ids), _BATCH):
-        connection.execute(
+        db.execute(
             table.delete().where(
                 table.c.connection_id == connection_id,
-                among(connection, table.c.person_id, person_ids[start : start + _BATCH]),
+                among(db, table.c.person_id, person_ids[start : start + _BATCH]),
             )
         )
-    copy_into(connection, table.name, rows.assign(connection_id=connection_id), types=[*types, "int8"])
+    copy_into(db, table.name, rows.assign(connection_id=connection_id), types=[*types, "int8"])

@@ -4,12 +4,13 @@ a run holds the database itself for many seconds."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from . import reports
+from . import runs
+from .clock import utc_now
 from .connections import ConnectionRecord
 from .database import reading
 from .inbox import metadata
@@ -53,35 +54,33 @@ def note_progress(
     inbox: sa.Engine, connection_id: int, run_id: str, what: str, done: int, total: int | None
 ) -> None:
     """The first note of a step, which has another `what` than the one before, is taken for its beginning."""
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = utc_now()
     values = {"done": done, "total": total, "noted_at": now}
     mine = table.c.connection_id == connection_id
-    with inbox.begin() as connection:
-        goes_on = connection.execute(
+    with inbox.begin() as db:
+        goes_on = db.execute(
             table.update().where(mine, table.c.run_id == run_id, table.c.what == what).values(**values)
         ).rowcount
         if not goes_on:
-            connection.execute(table.delete().where(mine))
+            db.execute(table.delete().where(mine))
             begins = {"run_id": run_id, "what": what, "began_with": done, "began_at": now}
-            connection.execute(table.insert().values(connection_id=connection_id, **begins, **values))
+            db.execute(table.insert().values(connection_id=connection_id, **begins, **values))
 
 
 def forget_progress(inbox: sa.Engine, connection_id: int, run_id: str) -> None:
-    with inbox.begin() as connection:
-        connection.execute(
-            table.delete().where(table.c.connection_id == connection_id, table.c.run_id == run_id)
-        )
+    with inbox.begin() as db:
+        db.execute(table.delete().where(table.c.connection_id == connection_id, table.c.run_id == run_id))
 
 
 def read_progress(store: Store, record: ConnectionRecord) -> Progress | None:
     """How far the run under way is; None if there is none, or if it has not said anything yet."""
-    with reading(store.engine) as connection:
-        run = reports.current_run(connection, record.id)
+    with reading(store.engine) as db:
+        run = runs.current_run(db, record.id)
     if run is None:
         return None
     wanted = sa.select(table).where(table.c.connection_id == record.id, table.c.run_id == run["run_id"])
-    with reading(store.inbox) as connection:
-        row = connection.execute(wanted).one_or_none()
+    with reading(store.inbox) as db:
+        row = db.execute(wanted).one_or_none()
     if row is None:
         return None
     seconds = (row.noted_at - row.began_at).total_seconds()

@@ -75,13 +75,22 @@ class SecretBox:
         """32 bytes for one more purpose, of no use for any other."""
         return _derive(self._master, b"other: " + purpose.encode())
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells this key from others, and is of no other use. Made without the library, since every command compares
+        it."""
+        return hmac.new(self._master, b"wooxy_pipedrive_etl fingerprint", hashlib.sha256).hexdigest()
+
     def hash_phone(self, phone_number: str) -> str:
         return hmac.new(self._hash_key, phone_number.encode(), hashlib.sha256).hexdigest()
 
 
-def open_secret_box(home: Callable[[], Path]) -> SecretBox:
+def open_secret_box(
+    home: Callable[[], Path], why_not_new: Callable[[], str | None] | None = None
+) -> SecretBox:
     """The box with the key from `WOOXY_PIPEDRIVE_KEY`, else from the file `key` in the home folder, made if need be.
 
+    `why_not_new`: asked before a key is made; a sentence for why that must not be, or None.
     Raises KeyUnusable.
     """
     from_environment = os.environ.get(KEY_VARIABLE)
@@ -90,6 +99,9 @@ def open_secret_box(home: Callable[[], Path]) -> SecretBox:
     path = home() / "key"
     try:
         if not path.exists():
+            refusal = why_not_new() if why_not_new is not None else None
+            if refusal is not None:
+                raise KeyUnusable(f"The key file {path} is missing, and {KEY_VARIABLE} is not set. {refusal}")
             _write_new_key(path)
         if path.stat().st_mode & 0o077:
             raise KeyUnusable(f"The key file {path} can be read by others; run: chmod 600 {path}")

@@ -142,6 +142,11 @@ class _Refusal:
         return f"{_quoted(schema[1])}.{_quoted(name)}" if schema else _quoted(name)
 
 
+def database_code(error: BaseException) -> str:
+    """The SQLSTATE or SQLite code of the refusal, or the name of the error."""
+    return _Refusal.of(error).codes[0]
+
+
 def database_sentence(error: BaseException) -> str:
     """What to tell of a DATABASE_ERRORS, or of an error that was raised from one. It is complete: it says what to do,
     too."""

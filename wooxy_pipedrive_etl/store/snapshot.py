@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 
 from . import tables
 from .bulk import among, copy_into, rows_with_bytes
+from .clock import utc_now
 
 if TYPE_CHECKING:
     # Where dataframes are made, pandas is imported there: counting persons need not wait for it.
@@ -21,7 +21,7 @@ _LANDED = ("person_id", "version", "raw")
 _HASHED_AT_ONCE = 2_047
 
 
-def land_persons(connection: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
+def land_persons(db: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
     """Takes a page of persons (person_id int64, version int64, raw str) into the snapshot; returns how many differed.
 
     The newest version on the page wins, and the page over what was known; a row that says the same as before is
@@ -39,12 +39,12 @@ def land_persons(connection: sa.Connection, connection_id: int, persons: pd.Data
     # Fingerprints are compared here, so that an unchanged person's text need not travel to the database.
     known = {
         row.person_id: None if row.gone else row.fingerprint
-        for row in connection.execute(
+        for row in db.execute(
             sa.select(table.c.person_id, table.c.fingerprint, table.c.gone).where(
                 table.c.connection_id == connection_id,
                 # A page of a walk by id lies close together, which makes this a short stretch of the index.
                 table.c.person_id.between(min(newest), max(newest)),
-                among(connection, table.c.person_id, list(newest)),
+                among(db, table.c.person_id, list(newest)),
             )
         )
     }
@@ -56,9 +56,9 @@ def land_persons(connection: sa.Connection, connection_id: int, persons: pd.Data
     stale = [person_id for _, person_id, *_ in landed if person_id in known]
     if stale:
         own = table.c.connection_id == connection_id
-        connection.execute(table.delete().where(own, among(connection, table.c.person_id, stale)))
+        db.execute(table.delete().where(own, among(db, table.c.person_id, stale)))
     rows = pd.DataFrame(landed, columns=["connection_id", *_LANDED, "fingerprint"])
-    copy_into(connection, table.name, rows, types=["int8", "int8", "int8", "text", "text"])
+    copy_into(db, table.name, rows, types=["int8", "int8", "int8", "text", "text"])
     return len(landed)
 
 
@@ -73,7 +73,7 @@ def _fingerprint(raw: str) -> str:
 
 
 def read_persons(
-    connection: sa.Connection, connection_id: int, person_ids: np.ndarray, batch_size: int
+    db: sa.Connection, connection_id: int, person_ids: np.ndarray, batch_size: int
 ) -> Iterator[pd.DataFrame]:
     """Those of the given persons (int64 ids, ascending) that the snapshot has, in batches by person_id: person_id
     int64, version int64, fingerprint (str), raw (bytes: the text in UTF-8)."""
@@ -86,11 +86,11 @@ def read_persons(
                 table.c.connection_id == connection_id,
                 # Neighbours lie close together, which makes this a short stretch of the index.
                 table.c.person_id.between(int(ids[0]), int(ids[-1])),
-                among(connection, table.c.person_id, ids),
+                among(db, table.c.person_id, ids),
             )
             .order_by(table.c.person_id)
         )
-        yield _frame(rows_with_bytes(connection, query, table.c.raw))
+        yield _frame(rows_with_bytes(db, query, table.c.raw))
 
 
 def _frame(rows: Sequence[Any]) -> pd.DataFrame:
@@ -107,24 +107,24 @@ def _frame(rows: Sequence[Any]) -> pd.DataFrame:
     )
 
 
-def persons_of(connection: sa.Connection, connection_id: int, ids: Sequence[int]) -> pd.DataFrame:
+def persons_of(db: sa.Connection, connection_id: int, ids: Sequence[int]) -> pd.DataFrame:
     """Those of the given persons that the snapshot has, gone or not; columns as `read_persons`."""
     import numpy as np
     import pandas as pd
 
-    batches = read_persons(connection, connection_id, np.sort(np.array(ids, dtype=np.int64)), 1_000)
+    batches = read_persons(db, connection_id, np.sort(np.array(ids, dtype=np.int64)), 1_000)
     return pd.concat([_frame([]), *batches], ignore_index=True)
 
 
-def count_persons(connection: sa.Connection, connection_id: int) -> int:
-    return connection.execute(
+def count_persons(db: sa.Connection, connection_id: int) -> int:
+    return db.execute(
         sa.select(sa.func.count())
         .select_from(tables.snapshot)
         .where(tables.snapshot.c.connection_id == connection_id, ~tables.snapshot.c.gone)
     ).scalar_one()
 
 
-def sample_persons(connection: sa.Connection, connection_id: int, size: int) -> pd.DataFrame:
+def sample_persons(db: sa.Connection, connection_id: int, size: int) -> pd.DataFrame:
     """Up to `size` live persons picked at random."""
     table = tables.snapshot
     own = table.c.connection_id == connection_id
@@ -132,21 +132,21 @@ def sample_persons(connection: sa.Connection, connection_id: int, size: int) -> 
     count = 2 * size
     while True:
         # Out of the index alone: whether a person is gone is written behind the raw text, and there are many texts.
-        picked = connection.scalars(at_random.limit(count)).all()
-        among_them = among(connection, table.c.person_id, picked)
-        live = set(connection.scalars(sa.select(table.c.person_id).where(own, among_them, ~table.c.gone)))
+        picked = db.scalars(at_random.limit(count)).all()
+        among_them = among(db, table.c.person_id, picked)
+        live = set(db.scalars(sa.select(table.c.person_id).where(own, among_them, ~table.c.gone)))
         if len(live) >= size or len(picked) < count:
-            return persons_of(connection, connection_id, [each for each in picked if each in live][:size])
+            return persons_of(db, connection_id, [each for each in picked if each in live][:size])
         count *= 10
 
 
-def missing_persons(connection: sa.Connection, connection_id: int, seen: np.ndarray) -> list[int]:
+def missing_persons(db: sa.Connection, connection_id: int, seen: np.ndarray) -> list[int]:
     """The persons of the snapshot that are not among `seen` (int64 ids), those marked gone before included."""
     import numpy as np
 
     table = tables.snapshot
     known = np.fromiter(
-        connection.scalars(
+        db.scalars(
             sa.select(table.c.person_id).where(table.c.connection_id == connection_id),
             # For this statement alone: a connection keeps its options.
             execution_options={"yield_per": 10_000},
@@ -157,34 +157,32 @@ def missing_persons(connection: sa.Connection, connection_id: int, seen: np.ndar
     return missing
 
 
-def update_times(connection: sa.Connection, connection_id: int) -> np.ndarray:
+def update_times(db: sa.Connection, connection_id: int) -> np.ndarray:
     """When the persons were updated, or else added: epoch seconds (int64), ascending."""
     import numpy as np
 
     table = tables.snapshot
-    versions = connection.scalars(
+    versions = db.scalars(
         sa.select(table.c.version).where(table.c.connection_id == connection_id, ~table.c.gone),
         execution_options={"yield_per": 10_000},
     )
     return np.sort(np.fromiter(versions, dtype=np.int64)) // 1_000_000
 
 
-def highest_person_id(connection: sa.Connection, connection_id: int) -> int:
+def highest_person_id(db: sa.Connection, connection_id: int) -> int:
     """The greatest id that was ever seen; 0 before any."""
     found = [
-        connection.scalar(
-            sa.select(sa.func.max(table.c.person_id)).where(table.c.connection_id == connection_id)
-        )
+        db.scalar(sa.select(sa.func.max(table.c.person_id)).where(table.c.connection_id == connection_id))
         for table in (tables.snapshot, tables.tombstones)
     ]
     return max(each or 0 for each in found)
 
 
-def newest_version(connection: sa.Connection, connection_id: int, not_after: int) -> int | None:
+def newest_version(db: sa.Connection, connection_id: int, not_after: int) -> int | None:
     """The greatest version (epoch microseconds) of a person that is not later than that: an absurd time far in the
     future is no time up to which anything is known."""
     table = tables.snapshot
-    newest: int | None = connection.scalar(
+    newest: int | None = db.scalar(
         sa.select(sa.func.max(table.c.version)).where(
             table.c.connection_id == connection_id, table.c.version <= not_after
         )
@@ -192,7 +190,7 @@ def newest_version(connection: sa.Connection, connection_id: int, not_after: int
     return newest
 
 
-def mark_gone(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> int:
+def mark_gone(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> int:
     """Marks persons that Pipedrive no longer has; `forget_gone_persons` lets them go with their contacts.
 
     Returns how many of them were known and not marked yet.
@@ -200,7 +198,7 @@ def mark_gone(connection: sa.Connection, connection_id: int, person_ids: Sequenc
     table = tables.snapshot
     marked = 0
     for start in range(0, len(person_ids), 1_000):
-        marked += connection.execute(
+        marked += db.execute(
             table.update()
             .where(
                 table.c.connection_id == connection_id,
@@ -212,7 +210,7 @@ def mark_gone(connection: sa.Connection, connection_id: int, person_ids: Sequenc
     return marked
 
 
-def departed_persons(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> list[int]:
+def departed_persons(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> list[int]:
     """Those of the persons that are marked gone, or were once and have not come back."""
     snapshot, tombstones = tables.snapshot, tables.tombstones
     departed: set[int] = set()
@@ -220,15 +218,15 @@ def departed_persons(connection: sa.Connection, connection_id: int, person_ids: 
         some = person_ids[start : start + 1_000]
         known = {
             row.person_id: row.gone
-            for row in connection.execute(
+            for row in db.execute(
                 sa.select(snapshot.c.person_id, snapshot.c.gone).where(
-                    snapshot.c.connection_id == connection_id, among(connection, snapshot.c.person_id, some)
+                    snapshot.c.connection_id == connection_id, among(db, snapshot.c.person_id, some)
                 )
             )
         }
-        buried = connection.scalars(
+        buried = db.scalars(
             sa.select(tombstones.c.person_id).where(
-                tombstones.c.connection_id == connection_id, among(connection, tombstones.c.person_id, some)
+                tombstones.c.connection_id == connection_id, among(db, tombstones.c.person_id, some)
             )
         )
         departed.update(person_id for person_id, gone in known.items() if gone)
@@ -236,26 +234,26 @@ def departed_persons(connection: sa.Connection, connection_id: int, person_ids: 
     return sorted(departed)
 
 
-def forget_gone_persons(connection: sa.Connection, connection_id: int) -> None:
+def forget_gone_persons(db: sa.Connection, connection_id: int) -> None:
     """Takes the persons marked gone out of the snapshot; only their ids and the time stay."""
     table = tables.snapshot
-    person_ids = connection.scalars(
+    person_ids = db.scalars(
         sa.select(table.c.person_id).where(table.c.connection_id == connection_id, table.c.gone)
     ).all()
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = utc_now()
     for start in range(0, len(person_ids), 1_000):
         ids = person_ids[start : start + 1_000]
         for table in (tables.snapshot, tables.tombstones):
-            connection.execute(
+            db.execute(
                 table.delete().where(table.c.connection_id == connection_id, table.c.person_id.in_(ids))
             )
-        connection.execute(
+        db.execute(
             tables.tombstones.insert(),
             [{"connection_id": connection_id, "person_id": i, "deleted_at": now} for i in ids],
         )
 
 
-def differing_persons(connection: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
+def differing_persons(db: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
     """How many of the persons (columns as of `land_persons`) landing would change; lands none."""
     table = tables.snapshot
     known: set[tuple[int, str]] = set()
@@ -266,6 +264,6 @@ def differing_persons(connection: sa.Connection, connection_id: int, persons: pd
             table.c.person_id.in_(ids[start : start + 1_000]),
             ~table.c.gone,
         )
-        known.update((person_id, fingerprint) for person_id, fingerprint in connection.execute(wanted))
+        known.update((person_id, fingerprint) for person_id, fingerprint in db.execute(wanted))
     found = zip(ids, map(_fingerprint, persons["raw"]), strict=True)
     return sum(each not in known for each in found)

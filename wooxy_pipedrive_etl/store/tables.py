@@ -153,6 +153,15 @@ settings = Table(
     Column("value", Text, nullable=False),
 )
 
+# Who is signed in to the pages; see `sessions.py`.
+sessions = Table(
+    "sync_sessions",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("mark", Text, nullable=False),
+    Column("expires_at", DateTime, nullable=False),  # UTC
+)
+
 # Each change of a matching is a new revision; the newest confirmed one is in force, a newer one is a draft.
 matchings = Table(
     "sync_matchings",
@@ -270,13 +279,23 @@ links = Table(
     UniqueConstraint("connection_id", "contact_id"),
 )
 
-# Opted-out channels, by a keyed hash of the phone number.
+# The keys that may be used here, by what tells them apart; see `keys.py`.
+keys = Table(
+    "sync_keys",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("fingerprint", Text, nullable=False, unique=True),
+)
+
+# Opted-out channels of a domain, by a keyed hash of the phone number. They outlive the connection, as the list does.
 opt_outs = Table(
     "sync_opt_outs",
     metadata,
-    _connection_key(),
+    Column("domain_id", _serial, ForeignKey("sync_domains.id"), primary_key=True, autoincrement=False),
     Column("phone_hash", Text, primary_key=True),
     Column("channel", Text, primary_key=True),
+    # The key of the hash; null where an earlier version made it and nothing has shown yet with which key.
+    Column("key_id", _serial, ForeignKey("sync_keys.id")),
 )
 
 # All that stays of a deleted person.
@@ -299,6 +318,8 @@ issues = Table(
     Column("reason", Text, nullable=False),
     Column("variable", Text),
     Column("message", Text, nullable=False),
+    # Of a duplicate: the person that owns the contact.
+    Column("owner_id", BigInteger),
     # Found by a run that is not applied yet.
     Column("pending", Boolean, nullable=False),
     Column("found_at", DateTime, nullable=False),
@@ -333,8 +354,21 @@ runs = Table(
     # What the run was expected to cost, and what was left of the day's budget when it ended.
     Column("estimated_tokens", BigInteger),
     Column("tokens_left", BigInteger),
-    # Of a dry run: which matching it looked at (see `sync.matching.MatchView.version`).
+    # Of a dry run: which matching and settings it looked at (see `matching.view.dry_run_version`).
     Column("matching_version", Text),
+    # Of a failed one: what kind of failure it was (see `errors.failure_code`), and which guard refused it.
+    Column("failure", Text),
+    Column("refused_by", Text),  # mass_delete, lost_fields, reserve
+)
+
+# Which contacts the last run that was refused for its deletions, or that was a dry one, would have deleted or switched
+# off; and those of an earlier one that a person is about to allow.
+planned_deletions = Table(
+    "sync_planned_deletions",
+    metadata,
+    _connection_key(),
+    Column("run_id", Text, primary_key=True),
+    Column("contact_id", BigInteger, primary_key=True, autoincrement=False),
 )
 
 # What runs did to a contact; no value of it. Without a foreign key, which would be checked row by row.

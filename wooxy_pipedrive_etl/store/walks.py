@@ -27,24 +27,22 @@ class UnfinishedWalk:
     unread: list[tuple[int | None, int | None]] | None
 
 
-def begin_walk(
-    connection: sa.Connection, connection_id: int, began: int, fields: Sequence[str]
-) -> UnfinishedWalk:
+def begin_walk(db: sa.Connection, connection_id: int, began: int, fields: Sequence[str]) -> UnfinishedWalk:
     """A new walk in place of any older one."""
-    forget_walk(connection, connection_id)
-    connections.update_connection(connection, connection_id, walk_began=began, walk_fields=",".join(fields))
+    forget_walk(db, connection_id)
+    connections.update_connection(db, connection_id, walk_began=began, walk_fields=",".join(fields))
     return UnfinishedWalk(began, list(fields), [], None, None)
 
 
-def unfinished_walk(connection: sa.Connection, connection_id: int) -> UnfinishedWalk | None:
+def unfinished_walk(db: sa.Connection, connection_id: int) -> UnfinishedWalk | None:
     """The walk that was begun last, if it was not forgotten, and if there is more to read."""
     own, pages = tables.connections, tables.walk_pages
-    began, fields = connection.execute(
+    began, fields = db.execute(
         sa.select(own.c.walk_began, own.c.walk_fields).where(own.c.id == connection_id)
     ).one()
     if began is None:
         return None
-    rows = connection.execute(
+    rows = db.execute(
         sa.select(pages.c.person_ids, pages.c.next_cursor, pages.c.unread)
         .where(pages.c.connection_id == connection_id)
         .order_by(pages.c.number)
@@ -62,7 +60,7 @@ def unfinished_walk(connection: sa.Connection, connection_id: int) -> Unfinished
 
 
 def add_page(
-    connection: sa.Connection,
+    db: sa.Connection,
     connection_id: int,
     person_ids: np.ndarray,
     *,
@@ -72,12 +70,10 @@ def add_page(
     """Notes a page that was read, behind those that are noted, and where the walk goes on; nothing, if the walk was
     forgotten."""
     own, pages = tables.connections, tables.walk_pages
-    under_way = connection.scalar(sa.select(own.c.walk_began).where(own.c.id == connection_id)) is not None
+    under_way = db.scalar(sa.select(own.c.walk_began).where(own.c.id == connection_id)) is not None
     if under_way:
-        last = connection.scalar(
-            sa.select(sa.func.max(pages.c.number)).where(pages.c.connection_id == connection_id)
-        )
-        connection.execute(
+        last = db.scalar(sa.select(sa.func.max(pages.c.number)).where(pages.c.connection_id == connection_id))
+        db.execute(
             pages.insert().values(
                 connection_id=connection_id,
                 number=0 if last is None else last + 1,
@@ -88,8 +84,8 @@ def add_page(
         )
 
 
-def forget_walk(connection: sa.Connection, connection_id: int) -> None:
+def forget_walk(db: sa.Connection, connection_id: int) -> None:
     """It is complete, or can't be gone on with."""
     pages = tables.walk_pages
-    connection.execute(pages.delete().where(pages.c.connection_id == connection_id))
-    connections.update_connection(connection, connection_id, walk_began=None, walk_fields=None)
+    db.execute(pages.delete().where(pages.c.connection_id == connection_id))
+    connections.update_connection(db, connection_id, walk_began=None, walk_fields=None)

@@ -1,4 +1,4 @@
-"""The acts of a person on a connection, and the steps of a run: where Pipedrive, mapping, list and store meet.
+"""One run, from the account to the list: its steps, in the order of `flow.py`.
 
-Nothing of Dagster, of the command line or of pages is here; they all call this.
+Not here: when a run is due (`automation`), what a person does to a connection (`connections`), and Dagster.
 """

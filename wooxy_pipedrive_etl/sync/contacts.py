@@ -4,24 +4,27 @@ list."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import pandas as pd
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.connections.run_requests import requested_run
 from wooxy_pipedrive_etl.contact_list import (
     PlanSummary,
     apply_plan,
     drop_plan,
+    going_contacts,
     make_plan,
     plan_issues,
     plan_sample,
 )
-from wooxy_pipedrive_etl.store import connections, inbox, reports, tables
+from wooxy_pipedrive_etl.errors import Refused
+from wooxy_pipedrive_etl.store import connections, inbox, keys, planned_deletions, runs, tables
 from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
+from wooxy_pipedrive_etl.store.clock import utc_now
+from wooxy_pipedrive_etl.store.issues import add_mapping_issues, add_pending_issues, settle_issues
 from wooxy_pipedrive_etl.store.snapshot import count_persons, forget_gone_persons, newest_version
 
-from .errors import ALLOW_MASS_DELETE
 from .persons import WalkReport
 from .progress import report
 from .run import SyncRun
@@ -38,7 +41,8 @@ MANY_CREATED = 1_000
 @dataclass(frozen=True)
 class Plan:
     """What applying would do. `summary` counts every person or, in a run of changes, those that it is about; `persons`:
-    all of the snapshot; `odd`: elements that could not be taken for a person, which are rejected as well."""
+    all of the snapshot; `odd`: elements that could not be taken for a person, which are rejected as well;
+    `deleted_unseen`: how many of the contacts to be deleted nobody was shown who allowed the deletions."""
 
     summary: PlanSummary
     counts_all: bool
@@ -46,6 +50,7 @@ class Plan:
     odd: int
     dropped_values: int
     sample: pd.DataFrame
+    deleted_unseen: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -85,26 +90,33 @@ def plan_contacts(run: SyncRun, walk: WalkReport | None, mapped: MappingReport) 
     `walk`: what the run has read, if it read persons; `mapped`: what came of mapping them.
     """
     connection_id = run.record.id
-    with run.writing() as connection:
-        contact_list = run.contact_list(connection)
-        persons = count_persons(connection, connection_id)
+    with run.writing() as db:
+        contact_list = run.contact_list(db)
+        persons = count_persons(db, connection_id)
         report("Comparing with the list", 0, persons)
         changes = run.kind == "changes"
-        summary = make_plan(
-            connection, contact_list, connection_id, run.settings, run.run_id if changes else None
-        )
-        sample = plan_sample(connection, contact_list, connection_id, run.settings)
-        reports.add_mapping_issues(connection, connection_id)
-        reports.add_pending_issues(connection, connection_id, plan_issues(connection, connection_id))
+        summary = make_plan(db, contact_list, connection_id, run.settings, run.run_id if changes else None)
+        sample = plan_sample(db, contact_list, connection_id, run.settings)
+        add_mapping_issues(db, connection_id)
+        add_pending_issues(db, connection_id, plan_issues(db, connection_id))
         plan = Plan(
             summary=summary,
             counts_all=not changes,
             persons=persons,
-            odd=walk.odd if changes and walk is not None else _odd_persons(connection, connection_id),
+            odd=walk.odd if changes and walk is not None else _odd_persons(db, connection_id),
             dropped_values=mapped.dropped_values,
             sample=sample,
+            deleted_unseen=_deleted_unseen(db, run),
         )
-        run.note(connection, **plan.counts)
+        if run.selection.is_dry_run or mass_deletion(run, plan) is not None:
+            planned_deletions.replace(
+                db,
+                connection_id,
+                run.run_id,
+                going_contacts(connection_id),
+                keep=_about_to_be_allowed(db, run),
+            )
+        run.note(db, **plan.counts)
     report("Comparing with the list", persons, persons)
     return plan
 
@@ -116,65 +128,91 @@ def apply_contacts(run: SyncRun, walk: WalkReport | None) -> dict[str, int]:
     """
     connection_id = run.record.id
     report("Writing the list", 0)
-    with run.writing() as connection:
-        contact_list = run.contact_list(connection)
+    with run.writing() as db:
+        contact_list = run.contact_list(db)
         apply_plan(
-            connection,
+            db,
             contact_list,
             connection_id,
             run.settings,
-            run.store.secrets.hash_phone,
+            keys.hash_key(db, run.store.secrets),
             run.run_id,
-            datetime.now(UTC).replace(tzinfo=None, microsecond=0),
+            utc_now().replace(microsecond=0),
         )
-        forget_gone_persons(connection, connection_id)
-        reports.settle_issues(connection, connection_id)
-        drop_plan(connection, connection_id)
+        forget_gone_persons(db, connection_id)
+        settle_issues(db, connection_id)
+        drop_plan(db, connection_id)
+        planned_deletions.forget(db, connection_id)
         connections.update_connection(
-            connection,
+            db,
             connection_id,
             applied_revision=run.matching.revision,
-            watermark=_watermark(connection, run, walk),
+            watermark=_watermark(db, run, walk),
             unapplied=False,
         )
-        reports.finish_run(connection, connection_id, run.run_id, "success")
-        finished = reports.get_run(connection, connection_id, run.run_id)
+        runs.finish_run(db, connection_id, run.run_id, "success")
+        finished = runs.get_run(db, connection_id, run.run_id)
     # Only now: a hint that is looked after twice does no harm, one that is lost may.
     if walk is not None:
         inbox.settle_hints(run.store.inbox, connection_id, walk.hints)
     assert finished is not None
     if finished["created"] >= MANY_CREATED:
         tell_of_new_rows(run.store.engine, tables.links)
-    return {name: finished[name] for name in reports.COUNTS}
+    return {name: finished[name] for name in runs.COUNTS}
 
 
-def refusal(run: SyncRun, plan: Plan) -> str | None:
-    """Why the plan must not be applied, in a sentence, or None."""
+def refusal(run: SyncRun, plan: Plan) -> Refused | None:
+    """Why the plan must not be applied."""
     if not plan.balances:
-        return f"The counts of the plan do not add up ({plan.counts}), so nothing was written; report this as a defect."
+        return Refused(
+            f"The counts of the plan do not add up ({plan.counts}), so nothing was written; report this as a defect."
+        )
     if plan.summary.doubly_owned:
-        return (
+        return Refused(
             f"Two persons would write the same contact, {plan.summary.doubly_owned} times, so nothing was written; "
             "report this as a defect."
         )
     return mass_deletion(run, plan)
 
 
-def mass_deletion(run: SyncRun, plan: Plan) -> str | None:
-    """Why a person must allow the plan's deletions first, in a sentence, or None."""
-    if run.allow_mass_delete or not plan.deletes_too_many:
+def mass_deletion(run: SyncRun, plan: Plan) -> Refused | None:
+    """Why a person must allow the plan's deletions first."""
+    deleted, allowed = plan.summary.deleted, run.allowed
+    if not plan.deletes_too_many or deleted <= allowed.deletions:
         return None
-    return (
-        f"{plan.summary.deleted} of the {plan.summary.contacts_before} contacts would be deleted at once, so "
-        "nothing was written; see whether the token's user still sees all persons, and if the deletions are "
-        f"right, run: wooxy-pipedrive sync {run.record.name} --full {ALLOW_MASS_DELETE}"
+    if allowed.deletions_of is not None and not plan.deleted_unseen:
+        return None
+    what = "switched off" if run.settings.on_delete == "deactivate" else "deleted"
+    beyond = ""
+    if allowed.deletions_of is not None:
+        beyond = f", {plan.deleted_unseen} of which were not on the list that was allowed"
+    elif allowed.deletions:
+        beyond = f", and {allowed.deletions} were allowed"
+    return Refused(
+        f"{deleted} of the {plan.summary.contacts_before} contacts would be {what} at once{beyond}, so nothing was "
+        "written. See whether the token's user still sees all persons.",
+        "mass_delete",
+        deleted=deleted,
     )
 
 
-def _odd_persons(connection: sa.Connection, connection_id: int) -> int:
+def _deleted_unseen(db: sa.Connection, run: SyncRun) -> int:
+    if run.allowed.deletions_of is None:
+        return 0
+    going = going_contacts(run.record.id)
+    return planned_deletions.count_others(db, run.record.id, run.allowed.deletions_of, going)
+
+
+def _about_to_be_allowed(db: sa.Connection, run: SyncRun) -> str | None:
+    """The refused run whose deletions a person has allowed in a run that has not begun."""
+    request = requested_run(connections.get_connection(db, run.record.name))
+    return None if request is None else request.permissions.deletions_of
+
+
+def _odd_persons(db: sa.Connection, connection_id: int) -> int:
     """Elements of the walk that could not be taken for a person: they are in no stage."""
     issues = tables.issues
-    return connection.execute(
+    return db.execute(
         sa.select(sa.func.count()).where(
             issues.c.connection_id == connection_id,
             issues.c.pending,
@@ -184,10 +222,10 @@ def _odd_persons(connection: sa.Connection, connection_id: int) -> int:
     ).scalar_one()
 
 
-def _watermark(connection: sa.Connection, run: SyncRun, walk: WalkReport | None) -> int | None:
+def _watermark(db: sa.Connection, run: SyncRun, walk: WalkReport | None) -> int | None:
     """The time of the newest person that was read, but not later than the moment at which the reading began: a person
     may have been edited behind the walk's back."""
     if walk is None:
-        return connections.get_connection(connection, run.record.name).watermark
-    newest = newest_version(connection, run.record.id, walk.read_until)
+        return connections.get_connection(db, run.record.name).watermark
+    newest = newest_version(db, run.record.id, walk.read_until)
     return walk.read_until if newest is None else newest

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from wooxy_pipedrive_etl.store import reports
+from wooxy_pipedrive_etl.store.issues import settle_issues_of
 
 from .catalogue import read_catalogue
 from .contacts import apply_contacts, plan_contacts, refusal
-from .errors import Refused
-from .matching import check_draft, feed_plan_of, match_table_of_run
+from .feed import check_draft, feed_plan_of, match_table_of_run
 from .names import read_referenced_names
 from .persons import fetch_persons
 from .run import SyncRun
@@ -62,7 +61,7 @@ def sync(run: SyncRun) -> Iterator[Done]:
         if "contact_plan" in selection:
             yield Done("contact_plan", plan)
         if refused is not None:
-            raise Refused(refused)
+            raise refused
     if selection.writes:
         yield Done("default_contact_list", apply_contacts(run, walk))
     else:
@@ -77,7 +76,7 @@ def _finish_without_list(run: SyncRun) -> None:
     with run.writing() as db:
         if run.kind == "full":
             # A complete walk says what can't be taken for a person, whether the list follows or not.
-            reports.settle_issues_of(db, run.record.id, "rejected", "odd_shape")
+            settle_issues_of(db, run.record.id, "rejected", "odd_shape")
     run.finish("partial", f"Made {_listed(run.selection.names)}; the list was left as it was.")
 
 

@@ -35,20 +35,20 @@ def read_referenced_names(run: SyncRun, feeds: FeedPlan) -> dict[str, int]:
     # Otherwise what is asked for is what a run of changes asks for beside the organisations that were updated.
     only_new = run.kind == "changes" or not refresh
     to_map = prepare_stage(run, feeds)
-    with reading(engine) as connection:
-        wanted = mapped.referenced_entities(connection, connection_id)
-        known = read_names(connection, connection_id)
+    with reading(engine) as db:
+        wanted = mapped.referenced_entities(db, connection_id)
+        known = read_names(db, connection_id)
         # What nobody could read before is asked for again by full runs only, or whenever a person comes to it.
         comers: list[int] = to_map.tolist() if only_new else []
-        referred = mapped.entities_referenced_by(connection, connection_id, comers)
+        referred = mapped.entities_referenced_by(db, connection_id, comers)
         new = {kind: ids - known[kind].keys() for kind, ids in referred.items()}
         named = wanted["person"]
         if only_new:
             # A person's name is in the snapshot, so only one that is mapped anew can have another.
             named = new["person"] | wanted["person"].intersection(comers)
         # Of a person that is gone nothing stays, its name in others' fields neither.
-        gone = departed_persons(connection, connection_id, sorted(wanted["person"].union(known["person"])))
-        persons_named = _person_names(connection, connection_id, sorted(named.difference(gone)))
+        gone = departed_persons(db, connection_id, sorted(wanted["person"].union(known["person"])))
+        persons_named = _person_names(db, connection_id, sorted(named.difference(gone)))
     if refresh:
         looked_at = microseconds(run.client.server_time()) if wanted["org"] else None
         organisations = _organization_names(run, wanted["org"], new["org"])
@@ -62,26 +62,26 @@ def read_referenced_names(run: SyncRun, feeds: FeedPlan) -> dict[str, int]:
         "user": run.client.user_names() if users_wanted and run.record.allows(USERS.scope) else {},
         "person": persons_named,
     }
-    with run.writing() as connection:
-        forget_names(connection, connection_id, "person", known["person"].keys() & set(gone))
-        _outdate(connection, run, "person", known["person"].keys() & set(gone))
+    with run.writing() as db:
+        forget_names(db, connection_id, "person", known["person"].keys() & set(gone))
+        _outdate(db, run, "person", known["person"].keys() & set(gone))
         for kind, found in names.items():
             if wanted[kind] or kind == "person":
                 # What nobody refers to is not kept up to date, so it must count as new when somebody does again. Of
                 # organisations and users, previews show names though nothing is matched with them.
-                forget_names(connection, connection_id, kind, known[kind].keys() - wanted[kind])
-            changed = save_names(connection, connection_id, kind, _among(found, wanted[kind]))
-            _outdate(connection, run, kind, changed)
-        connections.update_connection(connection, connection_id, names_watermark=looked_at)
+                forget_names(db, connection_id, kind, known[kind].keys() - wanted[kind])
+            changed = save_names(db, connection_id, kind, _among(found, wanted[kind]))
+            _outdate(db, run, kind, changed)
+        connections.update_connection(db, connection_id, names_watermark=looked_at)
     return {kind: len(ids) for kind, ids in wanted.items()}
 
 
-def _outdate(connection: sa.Connection, run: SyncRun, kind: str, entity_ids: Collection[int]) -> None:
+def _outdate(db: sa.Connection, run: SyncRun, kind: str, entity_ids: Collection[int]) -> None:
     """Has the persons that show these names mapped anew."""
     if entity_ids:
-        referring = mapped.referring_persons(connection, run.record.id, kind, entity_ids)
-        outdate(connection, run.record.id, referring)
-        connections.update_connection(connection, run.record.id, unapplied=True)
+        referring = mapped.referring_persons(db, run.record.id, kind, entity_ids)
+        outdate(db, run.record.id, referring)
+        connections.update_connection(db, run.record.id, unapplied=True)
 
 
 def _organization_names(run: SyncRun, wanted: set[int], new: set[int]) -> Mapping[int, str]:
@@ -98,10 +98,10 @@ def _among(names: Mapping[int, str], wanted: Iterable[int]) -> dict[int, str]:
     return {entity_id: names[entity_id] for entity_id in wanted if entity_id in names}
 
 
-def _person_names(connection: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> dict[int, str]:
+def _person_names(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> dict[int, str]:
     """`person_ids` ascending. Batch by batch: they may be all that there are, and of each only the name stays."""
     names = {}
-    for persons in read_persons(connection, connection_id, np.array(person_ids, dtype=np.int64), BATCH_SIZE):
+    for persons in read_persons(db, connection_id, np.array(person_ids, dtype=np.int64), BATCH_SIZE):
         for person_id, raw in zip(persons["person_id"].tolist(), persons["raw"], strict=True):
             name = json.loads(raw).get("name")
             if isinstance(name, str):

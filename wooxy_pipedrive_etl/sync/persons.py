@@ -9,11 +9,19 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.connections import webhooks
+from wooxy_pipedrive_etl.connections.webhooks import WebhookState
 from wooxy_pipedrive_etl.pipedrive import PersonsPage, optional_fields
-from wooxy_pipedrive_etl.store import connections, inbox, reports
+from wooxy_pipedrive_etl.store import connections, inbox
 from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.inbox import Hints
+from wooxy_pipedrive_etl.store.issues import (
+    add_missing_issues,
+    add_pending_issues,
+    drop_pending_issues,
+    forget_pending_of,
+)
 from wooxy_pipedrive_etl.store.snapshot import (
     count_persons,
     highest_person_id,
@@ -22,11 +30,9 @@ from wooxy_pipedrive_etl.store.snapshot import (
     missing_persons,
 )
 
-from . import webhooks
 from .progress import report
 from .run import SyncRun, microseconds, read_again_since
 from .walk import Walk
-from .webhooks import WebhookState
 
 
 @dataclass(frozen=True)
@@ -67,23 +73,23 @@ def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
     # Pipedrive drops a webhook without a word. One that is registered anew tells of what happens from here on.
     webhook = webhooks.check(run.client, run.store, run.record)
     optional = _optional_fields(run)
-    with reading(engine) as connection:
+    with reading(engine) as db:
         # Before the first complete walk, that of a dry run included, only those are known that the previews show.
         walked = run.record.null_update_times is not None
-        expected = count_persons(connection, connection_id) if walked else None
-    with run.writing() as connection:
+        expected = count_persons(db, connection_id) if walked else None
+    with run.writing() as db:
         # The walk says anew what can't be taken for a person.
-        reports.drop_pending_issues(connection, connection_id)
+        drop_pending_issues(db, connection_id)
     walk = Walk(run, optional, walked)
     report("Reading persons", walk.count, expected)
     changed = odd = 0
     left_out: tuple[str, ...] = ()
     dateless = dated = False
     for page in walk.pages():
-        with run.writing() as connection:
-            changed += _land(connection, run, page)
-            reports.add_pending_issues(connection, connection_id, page.odd)
-            walk.note(connection, page)
+        with run.writing() as db:
+            changed += _land(db, run, page)
+            add_pending_issues(db, connection_id, page.odd)
+            walk.note(db, page)
         odd += len(page.odd)
         left_out = page.left_out_fields
         dateless, dated = dateless or page.dateless, dated or page.dated
@@ -91,17 +97,17 @@ def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
     missing: list[int] = []
     # Lists omit deleted persons; but an element without an id may be any of those that are missing.
     if not odd:
-        with reading(engine) as connection:
-            missing = missing_persons(connection, connection_id, walk.ids())
+        with reading(engine) as db:
+            missing = missing_persons(db, connection_id, walk.ids())
     # Webhooks may have named whom only an earlier run has read, or whoever is missing beside what is no person.
     hinted = np.setdiff1d(hints.changed, walk.ids(walk.resumed_pages)).tolist()
     resumed = len(walk.ids(0, walk.resumed_pages))
     asked = sorted({*missing, *hinted})
     gone = _second_look(run, hints, optional, asked, missing, lambda page: _landed(run, page))
-    with run.writing() as connection:
-        walk.close(connection)
+    with run.writing() as db:
+        walk.close(db)
         connections.update_connection(
-            connection,
+            db,
             connection_id,
             left_out_fields=",".join(left_out),
             # Unless it is seen that new persons get an update_time, they may have none; the part that an earlier run
@@ -129,8 +135,8 @@ def _fetch_changes(run: SyncRun, hints: Hints) -> WalkReport:
     now = run.client.server_time()
     reading_of = _Reading(run)
     if run.record.null_update_times is not False:
-        with reading(engine) as connection:
-            highest = highest_person_id(connection, connection_id)
+        with reading(engine) as db:
+            highest = highest_person_id(db, connection_id)
         # Before any other, and the lowest ids first: once a person is known, no lower id counts as new any more.
         for page in reversed(list(run.client.persons_above(highest, include_fields=optional))):
             reading_of.land(page)
@@ -183,13 +189,13 @@ class _Reading:
         run, connection_id = self._run, self._run.record.id
         before = (run.record.left_out_fields or "").split(",")
         left_out = dict.fromkeys([*filter(None, before), *self.left_out])
-        with run.writing() as connection:
-            reports.forget_pending_of(connection, connection_id, sorted(self.ids))
+        with run.writing() as db:
+            forget_pending_of(db, connection_id, sorted(self.ids))
             if self._odd:
-                reports.add_missing_issues(connection, connection_id, pd.concat(self._odd))
-            connections.update_connection(connection, connection_id, left_out_fields=",".join(left_out))
+                add_missing_issues(db, connection_id, pd.concat(self._odd))
+            connections.update_connection(db, connection_id, left_out_fields=",".join(left_out))
             if self.dateless:
-                connections.update_connection(connection, connection_id, null_update_times=True)
+                connections.update_connection(db, connection_id, null_update_times=True)
 
 
 def _second_look(
@@ -225,26 +231,26 @@ def _is_nowhere(run: SyncRun, optional: Sequence[str], person_id: int) -> bool:
 
 
 def _optional_fields(run: SyncRun) -> list[str]:
-    with reading(run.store.engine) as connection:
-        return optional_fields(read_fields(connection, run.record.id))
+    with reading(run.store.engine) as db:
+        return optional_fields(read_fields(db, run.record.id))
 
 
 def _landed(run: SyncRun, page: PersonsPage) -> int:
     """How many persons of the page differed."""
-    with run.writing() as connection:
-        return _land(connection, run, page)
+    with run.writing() as db:
+        return _land(db, run, page)
 
 
-def _land(connection: sa.Connection, run: SyncRun, page: PersonsPage) -> int:
-    changed = land_persons(connection, run.record.id, page.persons)
+def _land(db: sa.Connection, run: SyncRun, page: PersonsPage) -> int:
+    changed = land_persons(db, run.record.id, page.persons)
     if changed:
-        connections.update_connection(connection, run.record.id, unapplied=True)
+        connections.update_connection(db, run.record.id, unapplied=True)
     return changed
 
 
 def _mark_gone(run: SyncRun, person_ids: Sequence[int]) -> int:
-    with run.writing() as connection:
-        gone = mark_gone(connection, run.record.id, person_ids)
+    with run.writing() as db:
+        gone = mark_gone(db, run.record.id, person_ids)
         if gone:
-            connections.update_connection(connection, run.record.id, unapplied=True)
+            connections.update_connection(db, run.record.id, unapplied=True)
     return gone

@@ -10,20 +10,28 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.connections import run_requests, token_budget
+from wooxy_pipedrive_etl.connections.accounts import check_account
+from wooxy_pipedrive_etl.connections.credentials import (
+    check_access,
+    credentials_of,
+    pipedrive_client,
+)
 from wooxy_pipedrive_etl.contact_list import ContactList, DraftedList, ListSettings, drop_plan
-from wooxy_pipedrive_etl.mapping.matching import Matching, column_changes, version_of
+from wooxy_pipedrive_etl.errors import STOPPED, Refused, SyncError, failure_code, sentence_of
+from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Guard, Permissions
+from wooxy_pipedrive_etl.mapping.matching import Matching, column_changes
+from wooxy_pipedrive_etl.matching.view import dry_run_version
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Usage
-from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, reports
+from wooxy_pipedrive_etl.store import Store, connections, inbox, matchings, runs
 from wooxy_pipedrive_etl.store import errors as store_errors
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.issues import drop_pending_issues, repeat_issues
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
-from . import budget, progress, requests
-from .accounts import check_account
-from .credentials import check_access, credentials_of, pipedrive_client
-from .errors import STOPPED, SyncError, sentence_of
+from . import progress
 from .selection import FULL, Kind, Selection
 
 # How far before a watermark is read again, by the server's clock: what is written there may show up late.
@@ -35,8 +43,8 @@ class SyncRun:
     """One connection, held from the first step to the last; what a step finds, it returns.
 
     `kind`: that of the selection, but that before the first full run there is nothing that could have changed.
-    `allow_mass_delete` and `use_reserve`: a person allows what a guard would refuse. `draft`: `matching` is the latest
-    one, and the run goes as if it had been imported.
+    `allowed`: what a person allows it that a guard would refuse. `draft`: `matching` is the latest one, and the run
+    goes as if it had been imported.
     """
 
     store: Store
@@ -45,11 +53,11 @@ class SyncRun:
     run_id: str
     selection: Selection
     kind: Kind
-    allow_mass_delete: bool = False
-    use_reserve: bool = False
+    allowed: Permissions = NOTHING_ALLOWED
     draft: bool = False
     _resources: ExitStack = field(default_factory=ExitStack, repr=False)
     _client: PipedriveClient | None = field(default=None, repr=False)
+    _noted: Usage | None = field(default=None, repr=False)
 
     @property
     def client(self) -> PipedriveClient:
@@ -62,13 +70,13 @@ class SyncRun:
 
     def _check_budget(self, usage: Usage) -> None:
         """Raises BudgetReserve. The account's answer has just said what is left of the day."""
-        with self.writing() as connection:
+        with self.writing() as db:
             waiting = inbox.count_hints(self.store.inbox, self.record.id)
-            expected = budget.estimate(connection, self.record, self.kind, waiting)
-            self.note(connection, estimated_tokens=expected)
-        refused = None if self.use_reserve else budget.refusal(self.record.name, expected, usage)
+            expected = token_budget.estimate(db, self.record, self.kind, waiting)
+            self.note(db, estimated_tokens=expected)
+        refused = None if self.allowed.reserve else token_budget.refusal(expected, usage)
         if refused is not None:
-            raise budget.BudgetReserve(refused)
+            raise token_budget.BudgetReserve(refused)
 
     @property
     def settings(self) -> ListSettings:
@@ -78,16 +86,16 @@ class SyncRun:
             on_delete=cast(Any, self.record.on_delete),
         )
 
-    def contact_list(self, connection: sa.Connection) -> ContactList:
+    def contact_list(self, db: sa.Connection) -> ContactList:
         """The list, of a draft as its Import would make it."""
-        contact_list = ContactList.of_domain(connection, self.record.domain)
+        contact_list = ContactList.of_domain(db, self.record.domain)
         if not self.draft:
             return contact_list
-        in_force = matchings.confirmed_matching(connection, self.record.id)
+        in_force = matchings.confirmed_matching(db, self.record.id)
         columns = column_changes(
             None if in_force is None else _matching_of(in_force),
             _matching_of(self.matching),
-            contact_list.variables(connection),
+            contact_list.variables(db),
         )
         return DraftedList.of(contact_list, columns.renamed, columns.added)
 
@@ -99,33 +107,52 @@ class SyncRun:
         Raises SyncError, before anything is written, if another run has come since, as it can when the database
         dropped our lock.
         """
-        with self.store.engine.begin() as connection:
-            if reports.newest_run_id(connection, self.record.id) != self.run_id:
+        with self.store.engine.begin() as db:
+            if runs.newest_run_id(db, self.record.id) != self.run_id:
                 raise SyncError(
                     f"Another run of the connection {self.record.name} began while this one was at work, so this one "
                     "wrote nothing; run again if the list is not up to date."
                 )
-            yield connection
-            self.note(connection)
+            yield db
+            self.note(db)
 
-    def finish(self, state: str, message: str | None = None) -> None:
-        """Closes the run's report, and drops a plan that nobody applies. `state`: partial, dry_run or failed."""
-        with self.store.engine.begin() as connection:
+    def finish(
+        self,
+        state: str,
+        message: str | None = None,
+        *,
+        failure: str | None = None,
+        refused_by: Guard | None = None,
+    ) -> None:
+        """Closes the run's report, and drops a plan that nobody applies. `state`: partial, dry_run or failed. For the
+        rest see `runs.finish_run`."""
+        with self.store.engine.begin() as db:
             # The plan may be another run's by now.
-            if reports.newest_run_id(connection, self.record.id) == self.run_id:
-                drop_plan(connection, self.record.id)
-            self.note(connection)
-            reports.finish_run(connection, self.record.id, self.run_id, state, message)
+            if runs.newest_run_id(db, self.record.id) == self.run_id:
+                drop_plan(db, self.record.id)
+            # The transaction that noted it may have been the one that broke.
+            self._noted = None
+            self.note(db)
+            runs.finish_run(
+                db,
+                self.record.id,
+                self.run_id,
+                state,
+                message,
+                failure=failure,
+                refused_by=refused_by,
+            )
 
-    def note(self, connection: sa.Connection, **values: object) -> None:
-        """Writes counts and what the run cost so far into its report."""
-        if self._client is not None:
-            usage = self._client.usage
+    def note(self, db: sa.Connection, **values: object) -> None:
+        """Writes counts into the run's report, and what the run cost so far if that is more than was last written."""
+        usage = None if self._client is None else self._client.usage
+        if usage is not None and usage != self._noted:
             values |= {"requests": usage.requests, "tokens_used": usage.tokens_used}
             values |= {"tokens_left": usage.daily_remaining}
-            budget.note(connection, self.record.id, usage)
+            token_budget.note(db, self.record.id, usage)
+            self._noted = usage
         if values:
-            reports.update_run(connection, self.record.id, self.run_id, **values)
+            runs.update_run(db, self.record.id, self.run_id, **values)
 
 
 @contextmanager
@@ -135,8 +162,7 @@ def begin(
     run_id: str,
     selection: Selection = FULL,
     *,
-    allow_mass_delete: bool = False,
-    use_reserve: bool = False,
+    allowed: Permissions = NOTHING_ALLOWED,
     draft: bool = False,
     automatic: bool = False,
 ) -> Iterator[SyncRun]:
@@ -144,16 +170,17 @@ def begin(
     sentence of what ended the run. Whoever watches from elsewhere is told how far it is (`store.progress`).
 
     `draft`: the dry run looks at the latest matching instead of the one in force. `automatic`: no person started it,
-    so that if it fails, the next one that starts by itself waits (`watch`).
+    so that if it fails, the next one that starts by itself waits (`automation.waiting`).
 
     Raises UnknownConnection, ConnectionBusy, NotImported, AccessLost, KeyUnusable, SyncError (before anything is asked
     or written).
     """
     if draft and not selection.is_dry_run:
         raise SyncError("A draft can only be tried: select contact_plan, and not default_contact_list.")
+    store.check_key()
     with ExitStack() as resources:
-        with reading(store.engine) as connection:
-            record = connections.get_connection(connection, connection_name)
+        with reading(store.engine) as db:
+            record = connections.get_connection(db, connection_name)
         check_access(record)
         if record.state == "disconnected":
             raise SyncError(f"The connection {record.name} is disconnected; run connect to take it up again.")
@@ -163,38 +190,34 @@ def begin(
                 "the run yourself."
             )
         resources.enter_context(sole_writer(store.engine, record))
-        with store.engine.begin() as connection:
+        with store.engine.begin() as db:
             # Read again: it may have changed before the lock was ours.
-            record = connections.get_connection(connection, connection_name)
-            matching = requests.matching_for(connection, record, draft=draft)
-            # With another key the memory of opt-outs would know nobody, so a run that needs no credentials
-            # checks it as well.
+            record = connections.get_connection(db, connection_name)
+            matching = run_requests.matching_for(db, record, draft=draft)
+            # A run that needs no credentials checks them as well: nothing goes on with a key that can't read them.
             credentials_of(store, record)
             kind = selection.kind
             if record.watermark is None and kind == "changes":
                 # There is nothing yet that could have changed.
                 kind = "full"
             _check_stored_persons(record, selection)
-            reports.close_unfinished(connection, record.id, STOPPED)
-            reports.begin_run(
-                connection, record.id, run_id, kind, selected=selection.names, automatic=automatic
-            )
+            runs.close_unfinished(db, record.id, STOPPED)
+            runs.begin_run(db, record.id, run_id, kind, selected=selection.names, automatic=automatic)
             if selection.is_dry_run:
-                version = version_of(_matching_of(matching))
-                reports.update_run(connection, record.id, run_id, matching_version=version)
+                version = dry_run_version(db, record, _matching_of(matching))
+                runs.update_run(db, record.id, run_id, matching_version=version)
             if selection.plans:
-                requests.fulfil(
-                    connection,
+                run_requests.fulfil(
+                    db,
                     record,
                     kind,
                     dry_run=selection.is_dry_run,
                     draft=draft,
-                    allow_mass_delete=allow_mass_delete,
-                    use_reserve=use_reserve,
+                    allowed=allowed,
                 )
-            reports.drop_pending_issues(connection, record.id)
+            drop_pending_issues(db, record.id)
             # What the last walk could not take for a person stands until another one says it anew.
-            reports.repeat_issues(connection, record.id, "rejected", "odd_shape")
+            repeat_issues(db, record.id, "rejected", "odd_shape")
         run = SyncRun(
             store,
             record,
@@ -202,8 +225,7 @@ def begin(
             run_id,
             selection,
             kind,
-            allow_mass_delete=allow_mass_delete,
-            use_reserve=use_reserve,
+            allowed=allowed,
             draft=draft,
             _resources=resources,
         )
@@ -213,7 +235,7 @@ def begin(
         except BaseException as error:
             # If the database is what broke, the report stays open until the next run closes it.
             with suppress(*store_errors.DATABASE_ERRORS):
-                _close(run, sentence_of(error))
+                _close(run, error)
             raise
         _close(run, None)
 
@@ -229,16 +251,21 @@ def _check_stored_persons(record: ConnectionRecord, selection: Selection) -> Non
         )
 
 
-def _close(run: SyncRun, message: str | None) -> None:
+def _close(run: SyncRun, error: BaseException | None) -> None:
     """Closes the report as that of a failed run, if nobody has closed it."""
-    with reading(run.store.engine) as connection:
-        report = reports.get_run(connection, run.record.id, run.run_id)
+    with reading(run.store.engine) as db:
+        report = runs.get_run(db, run.record.id, run.run_id)
     if report is not None and report["state"] == "started":
-        run.finish("failed", message)
+        run.finish(
+            "failed",
+            None if error is None else sentence_of(error),
+            failure=None if error is None else failure_code(error),
+            refused_by=error.guard if isinstance(error, Refused) else None,
+        )
 
 
 def _matching_of(stored: StoredMatching) -> Matching:
-    return Matching(stored.ignore_empty_values, stored.variables)
+    return Matching(stored.ignore_empty_values, stored.rows)
 
 
 def read_again_since(watermark: int, now: datetime) -> datetime:

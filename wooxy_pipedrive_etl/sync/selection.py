@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["changes", "full", "re-map"]
+from wooxy_pipedrive_etl.store.runs import Kind as Kind
 
 Product = Literal[
     "person_fields",

@@ -27,13 +27,13 @@ from wooxy_pipedrive_etl.contact_list.stage import (
     unload_departed,
     unload_stage,
 )
+from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, references, transform
 from wooxy_pipedrive_etl.mapping.values import UNSEEN
 from wooxy_pipedrive_etl.store import connections, mapped
 from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.snapshot import count_persons, read_persons
 
-from .errors import SyncError
 from .memory import without_cycle_search
 from .persons import WalkReport
 from .progress import report
@@ -59,15 +59,15 @@ def prepare_stage(run: SyncRun, plan: FeedPlan) -> np.ndarray:
     Returns the ids of these persons (int64, ascending). Raises ListError if the list lacks a fed variable.
     """
     connection_id = run.record.id
-    with without_cycle_search(), run.writing() as connection:
-        empty = _open_stage(connection, run, plan)
-        to_map = persons_to_map(connection, connection_id)
+    with without_cycle_search(), run.writing() as db:
+        empty = _open_stage(db, run, plan)
+        to_map = persons_to_map(db, connection_id)
         naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind in UNSEEN), None)
         if naming.feeds:
-            for persons in read_persons(connection, connection_id, to_map, BATCH_SIZE):
+            for persons in read_persons(db, connection_id, to_map, BATCH_SIZE):
                 referred = references(read_batch(persons, naming))
                 before = [] if empty else persons["person_id"].tolist()
-                mapped.save_references(connection, connection_id, before, referred)
+                mapped.save_references(db, connection_id, before, referred)
     return to_map
 
 
@@ -78,30 +78,30 @@ def map_contacts(run: SyncRun, plan: FeedPlan, walk: WalkReport | None) -> Mappi
     """
     connection_id = run.record.id
     persons_count = dropped = 0
-    with without_cycle_search(), run.writing() as connection:
-        names = read_names(connection, connection_id)
-        to_map = persons_to_map(connection, connection_id)
-        empty = is_stage_empty(connection, connection_id)
+    with without_cycle_search(), run.writing() as db:
+        names = read_names(db, connection_id)
+        to_map = persons_to_map(db, connection_id)
+        empty = is_stage_empty(db, connection_id)
         report("Mapping persons", 0, len(to_map))
-        for persons in read_persons(connection, connection_id, to_map, BATCH_SIZE):
+        for persons in read_persons(db, connection_id, to_map, BATCH_SIZE):
             contacts, issues = transform(read_batch(persons, plan), names)
             before = [] if empty else persons["person_id"].tolist()
-            unload_stage(connection, connection_id, before)
-            load_stage(connection, connection_id, contacts, persons["fingerprint"].tolist(), run.run_id)
-            mapped.save_mapping_issues(connection, connection_id, before, issues)
+            unload_stage(db, connection_id, before)
+            load_stage(db, connection_id, contacts, persons["fingerprint"].tolist(), run.run_id)
+            mapped.save_mapping_issues(db, connection_id, before, issues)
             persons_count += len(persons)
             dropped += len(issues)
             report("Mapping persons", persons_count, len(to_map))
         if run.kind == "changes" and walk is not None:
-            note_read(connection, connection_id, sorted(walk.read_ids), run.run_id)
+            note_read(db, connection_id, sorted(walk.read_ids), run.run_id)
         else:
-            dropped = mapped.count_mapping_issues(connection, connection_id)
-        if count_staged(connection, connection_id) != count_persons(connection, connection_id):
+            dropped = mapped.count_mapping_issues(db, connection_id)
+        if count_staged(db, connection_id) != count_persons(db, connection_id):
             raise SyncError(
                 f"The stage of the connection {run.record.name} does not have the persons that the snapshot has, so "
                 "nothing was written; report this as a defect."
             )
-        run.note(connection, dropped_values=dropped)
+        run.note(db, dropped_values=dropped)
     return MappingReport(persons_count, dropped, [feed.wooxy for feed in plan.feeds])
 
 
@@ -120,28 +120,26 @@ def _program() -> str:
     for module in sorted(files(mapping).iterdir(), key=lambda each: each.name):
         if module.name.endswith(".py"):
             digest.update(module.read_bytes())
-    libraries = [f"{name} {version(name)}" for name in ("phonenumbers", "tzdata", "msgspec")]
+    libraries = [f"{name} {version(name)}" for name in ("phonenumbers", "idna", "tzdata", "msgspec")]
     return " ".join([digest.hexdigest(), *libraries])
 
 
-def _open_stage(connection: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
+def _open_stage(db: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
     """Whether nobody is in it, as when it was made anew, or emptied in a crash."""
-    connection_id, contact_list = run.record.id, run.contact_list(connection)
+    connection_id, contact_list = run.record.id, run.contact_list(db)
     fed = [feed.wooxy for feed in plan.feeds]
     key = mapping_key(plan)
-    mapped_with = connections.get_connection(connection, run.record.name).mapped_with
+    mapped_with = connections.get_connection(db, run.record.name).mapped_with
     # A list alone is made of what was mapped before, as far as that still fits.
     maps_everybody = run.kind == "re-map" and "mapped_contacts" in run.selection
-    if not maps_everybody and mapped_with == key and stage_fits(connection, contact_list, connection_id, fed):
-        unload_departed(connection, connection_id)
-        if not is_stage_empty(connection, connection_id):
-            mapped.forget_departed(connection, connection_id)
+    if not maps_everybody and mapped_with == key and stage_fits(db, contact_list, connection_id, fed):
+        unload_departed(db, connection_id)
+        if not is_stage_empty(db, connection_id):
+            mapped.forget_departed(db, connection_id)
             return False
     else:
-        begin_stage(connection, contact_list, connection_id, fed)
-        # What does not reach the list by this run leaves it behind, which `watch.schema_due` must still see.
-        connections.update_connection(
-            connection, connection_id, mapped_with=key if run.selection.writes else None
-        )
-    mapped.forget_all(connection, connection_id)
+        begin_stage(db, contact_list, connection_id, fed)
+        # What does not reach the list by this run leaves it behind, which `automation.due` must still see.
+        connections.update_connection(db, connection_id, mapped_with=key if run.selection.writes else None)
+    mapped.forget_all(db, connection_id)
     return True

@@ -11,6 +11,7 @@ from datetime import timedelta
 import numpy as np
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.errors import InvalidSetting
 from wooxy_pipedrive_etl.pipedrive import PersonsPage, Span
 from wooxy_pipedrive_etl.pipedrive.endpoints import PAGE_LIMIT
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, NotInWindows
@@ -18,7 +19,6 @@ from wooxy_pipedrive_etl.store import connections, walks
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import count_persons, highest_person_id, update_times
 
-from .errors import InvalidSetting
 from .run import OVERLAP, SyncRun, microseconds
 
 logger = logging.getLogger(__name__)
@@ -58,10 +58,10 @@ class Walk:
         self._newest: PersonsPage | None = None
         self._windows_from = windows_from()
         now = microseconds(run.client.server_time())
-        with run.writing() as connection:
-            known = walks.unfinished_walk(connection, run.record.id)
+        with run.writing() as db:
+            known = walks.unfinished_walk(db, run.record.id)
             if known is None or known.fields != self._fields or not _is_within(WALK_LIVES, known.began, now):
-                known = walks.begin_walk(connection, run.record.id, now, self._fields)
+                known = walks.begin_walk(db, run.record.id, now, self._fields)
         self.began = known.began
         self.seen: list[np.ndarray] = list(known.seen)
         self.resumed_pages = len(self.seen)
@@ -85,7 +85,7 @@ class Walk:
             try:
                 yield from self._pages_in_windows(self._unread)
             except NotInWindows as error:
-                logger.warning("%s The walk starts anew, page after page.", error)
+                logger.warning("%s The walk starts again, page by page.", error)
                 self._start_anew(windows_refused_at=self.began)
             else:
                 return
@@ -103,7 +103,7 @@ class Walk:
                 return
         yield from self._run.client.walk_persons(include_fields=self._fields)
 
-    def note(self, connection: sa.Connection, page: PersonsPage) -> None:
+    def note(self, db: sa.Connection, page: PersonsPage) -> None:
         """In the transaction that lands the page. A page with what is no person can't be gone on from: nobody would
         know of it later."""
         connection_id, ids = self._run.record.id, page.persons["person_id"].to_numpy()
@@ -111,17 +111,17 @@ class Walk:
         if self._unread is not None and page.read is not None:
             self._unread = [left for span in self._unread for left in span.without(page.read)]
         if len(page.odd):
-            walks.forget_walk(connection, connection_id)
+            walks.forget_walk(db, connection_id)
         elif self._unread is None:
-            walks.add_page(connection, connection_id, ids, next_cursor=page.next_cursor)
+            walks.add_page(db, connection_id, ids, next_cursor=page.next_cursor)
         else:
-            walks.add_page(connection, connection_id, ids, unread=self._unread)
+            walks.add_page(db, connection_id, ids, unread=self._unread)
 
-    def close(self, connection: sa.Connection) -> None:
+    def close(self, db: sa.Connection) -> None:
         """It was complete."""
-        walks.forget_walk(connection, self._run.record.id)
+        walks.forget_walk(db, self._run.record.id)
         if self._unread is None:
-            connections.update_connection(connection, self._run.record.id, plain_walk_began=self.began)
+            connections.update_connection(db, self._run.record.id, plain_walk_began=self.began)
 
     @property
     def _top(self) -> int:
@@ -133,9 +133,9 @@ class Walk:
         record, client = self._run.record, self._run.client
         if not client.tells_the_time() or _is_within(NO_WINDOWS_FOR, record.windows_refused_at, self.began):
             return False
-        with reading(self._run.store.engine) as connection:
-            known = count_persons(connection, record.id)
-            highest_known = highest_person_id(connection, record.id)
+        with reading(self._run.store.engine) as db:
+            known = count_persons(db, record.id)
+            highest_known = highest_person_id(db, record.id)
         if self._walked:
             is_checked = _is_within(PLAIN_WALK_EVERY, record.plain_walk_began, self.began)
             return is_checked and known >= self._windows_from
@@ -147,9 +147,9 @@ class Walk:
     def _pages_in_windows(self, unread: Sequence[Span]) -> Iterator[PersonsPage]:
         run = self._run
         newest = self._newest_page()
-        with reading(run.store.engine) as connection:
-            expected = count_persons(connection, run.record.id)
-            times = update_times(connection, run.record.id) if self._walked else np.array([], dtype=np.int64)
+        with reading(run.store.engine) as db:
+            expected = count_persons(db, run.record.id)
+            times = update_times(db, run.record.id) if self._walked else np.array([], dtype=np.int64)
         highest = max(self.seen[0], default=0) if self.seen else self._highest(newest)
         yield newest
         yield from run.client.walk_persons_in_windows(
@@ -178,10 +178,10 @@ class Walk:
         self.seen.clear()
         self.resumed_pages = 0
         self._cursor = self._unread = None
-        with self._run.writing() as connection:
-            walks.begin_walk(connection, connection_id, self.began, self._fields)
+        with self._run.writing() as db:
+            walks.begin_walk(db, connection_id, self.began, self._fields)
             if values:
-                connections.update_connection(connection, connection_id, **values)
+                connections.update_connection(db, connection_id, **values)
 
 
 def _is_within(time: timedelta, then: int | None, now: int) -> bool:

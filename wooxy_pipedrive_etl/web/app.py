@@ -16,17 +16,17 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wooxy_pipedrive_etl.connections import webhooks
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.sync import webhooks
 
-from . import consent, contacts, install, integrations, match, runs, settings, sign_in, uninstall
-from .headers import HEADERS
-from .passwords import Attempts, Passwords
+from . import consent, contacts, deletions, install, integrations, match, runs, settings, sign_in, uninstall
+from .attempts import Attempts
+from .headers import HEADERS, HTTPS_HEADERS
+from .passwords import Passwords
 from .receiver import REMEMBER_SECONDS, Receiver
 from .templates import make_templates
-from .visit import Visit, page
+from .visit import SESSION_LIFETIME, Visit, page
 
-SESSION_SECONDS = 12 * 60 * 60
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -52,16 +52,18 @@ def build_app(
         *match.routes(),
         *contacts.routes(),
         *runs.routes(),
+        *deletions.routes(),
         Route("/integrations/{path:path}", page(_nothing_here), methods=["GET"]),
     ]
+    cookie, is_https = _cookie_name(public_url), public_url.startswith("https:")
     session = Middleware(
         SessionMiddleware,
         secret_key=store.secrets.derived_key("sessions").hex(),
-        session_cookie="wooxy-pipedrive",
-        max_age=SESSION_SECONDS,
+        session_cookie=cookie,
+        max_age=round(SESSION_LIFETIME.total_seconds()),
         # Not strict: the browser comes back from Pipedrive's consent page with a link.
         same_site="lax",
-        https_only=public_url.startswith("https:"),
+        https_only=is_https,
     )
     with as_file(files("wooxy_pipedrive_etl.web") / "static") as static:
         app = Starlette(
@@ -72,17 +74,26 @@ def build_app(
                 # Not a Mount: that would take every path, also with a method that its route does not have.
                 *(_with(session, route) for route in pages),
             ],
-            middleware=[Middleware(_Headers)],
+            middleware=[Middleware(_Headers, HEADERS | (HTTPS_HEADERS if is_https else {}))],
         )
     # A redirected webhook counts as failed.
     app.router.redirect_slashes = False
     app.state.store = store
     app.state.passwords = Passwords(store)
-    app.state.attempts = Attempts()
+    app.state.attempts = Attempts(store.secrets.derived_key("known browsers"))
     app.state.templates = make_templates()
     app.state.public_url = public_url
+    app.state.cookie = cookie
+    app.state.is_https = is_https
     app.state.hosts = _LOOPBACK | {urlsplit(public_url).hostname or ""} | set(hosts)
     return app
+
+
+def _cookie_name(public_url: str) -> str:
+    """Of the session. Browsers send a cookie to every port of a host, so each of ours has its own; and over https they
+    take this one from nobody but the host itself."""
+    parts = urlsplit(public_url)
+    return "__Host-wooxy-pipedrive" if parts.scheme == "https" else f"wooxy-pipedrive-{parts.port or 80}"
 
 
 def _with(middleware: Middleware, route: BaseRoute) -> Route:
@@ -91,7 +102,7 @@ def _with(middleware: Middleware, route: BaseRoute) -> Route:
 
 
 def _nothing_here(visit: Visit) -> Response:
-    return visit.problem(404, "There is no such page; go on from the integrations.")
+    return visit.problem(404, "There is no such page; start from the integrations.")
 
 
 class _Assets(StaticFiles):
@@ -104,16 +115,17 @@ class _Assets(StaticFiles):
 
 
 class _Headers:
-    """Puts `HEADERS` on every answer."""
+    """Puts these headers on every answer that does not have its own."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
         self._app = app
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -14,9 +14,9 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from wooxy_pipedrive_etl.sync import installations
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
-from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, needed_oauth_app
+from wooxy_pipedrive_etl.connections import installations
+from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH, needed_oauth_app
+from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
 
 from .visit import SIGN_IN, Visit, is_signed_in, page
 
@@ -30,7 +30,7 @@ _SESSION_KEY = "consent"
 def routes() -> list[BaseRoute]:
     return [
         Route(f"{NEW}/allow", page(_allow), methods=["POST"]),
-        Route("/integrations/{name}/allow-again", page(_allow_again), methods=["POST"]),
+        Route("/integrations/{name}/reconnect", page(_reconnect), methods=["POST"]),
         # Public for the sake of whoever was signed out meanwhile; see there.
         Route(CALLBACK_PATH, page(_come_back, public=True), methods=["GET"]),
     ]
@@ -40,7 +40,7 @@ def _allow(visit: Visit) -> Response:
     return _to_pipedrive(visit, None)
 
 
-def _allow_again(visit: Visit) -> Response:
+def _reconnect(visit: Visit) -> Response:
     return _to_pipedrive(visit, visit.record().name)
 
 
@@ -56,21 +56,18 @@ def _come_back(visit: Visit) -> Response:
     asked: dict[str, Any] | None = visit.session.pop(_SESSION_KEY, None)
     name = None if asked is None else asked["name"]
     if not is_signed_in(visit.request):
-        visit.flash(
-            "You were not signed in any more, so nothing was connected. Sign in and start again.", "warning"
-        )
+        visit.flash("Your session had ended, so nothing was connected. Sign in and start again.", "warning")
         return visit.go(SIGN_IN, next=_start(name))
     if asked is None or not _is_same(asked, visit.query("state")):
         sentence = (
-            "What came back from Pipedrive was not asked for in this browser, or too long ago, so it was not looked at "
-            "and nothing was connected."
+            "This was not started in this browser, or too long ago. Nothing was connected; start again."
         )
         return _not_connected(visit, 400, "That did not work", sentence, name)
     error, code = visit.query("error"), visit.query("code")
     if error == "user_denied":
         return _not_connected(visit, 200, "You did not allow it", "Nothing was connected.", name)
     if error or not code:
-        sentence = "Pipedrive sent you back without letting the app in, so nothing was connected."
+        sentence = "Pipedrive did not grant access, so nothing was connected."
         return _not_connected(visit, 400, "That did not work", sentence, name)
     try:
         return _take(visit, name, code)
@@ -79,9 +76,10 @@ def _come_back(visit: Visit) -> Response:
 
 
 def _take(visit: Visit, name: str | None, code: str) -> Response:
+    visit.store.check_key()
     app = needed_oauth_app("Allow and Install")
     if name is not None:
-        record = installations.reallow(visit.store, app, name, code)
+        record = installations.reconnect(visit.store, app, name, code)
         visit.flash(f"Pipedrive lets {record.name} in again.")
         return visit.go(_start(name))
     installation = installations.install_with_code(visit.store, app, code)

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from wooxy_pipedrive_etl.contact_list.search import MAX_TEXT
-from wooxy_pipedrive_etl.sync.contacts_view import search_contacts, view_contact
-from wooxy_pipedrive_etl.sync.issues_view import RunGone, view_issues
+from wooxy_pipedrive_etl.views.contacts import search_contacts, view_contact
+from wooxy_pipedrive_etl.views.issues import RunGone, view_issues
 
 from .visit import Visit, page
 
@@ -57,8 +57,8 @@ def _search(visit: Visit) -> Response:
         visit.store,
         record.name,
         text,
-        after=_whole(visit.query("after")),
-        before=_whole(visit.query("before")),
+        after=whole(visit.query("after")),
+        before=whole(visit.query("before")),
     )
     return visit.render(
         "contacts.html", record=record, tab="contacts", found=found, text=text, short=SHORT_CHANNELS
@@ -66,10 +66,10 @@ def _search(visit: Visit) -> Response:
 
 
 def _show(visit: Visit) -> Response:
-    record, contact_id = visit.record(), _whole(visit.request.path_params["contact_id"])
+    record, contact_id = visit.record(), whole(visit.request.path_params["contact_id"])
     contact = None if contact_id is None else view_contact(visit.store, record.name, contact_id)
     if contact is None:
-        return visit.problem(404, "The list has no such contact (any more); look for it among the contacts.")
+        return visit.problem(404, "The list has no such contact; look for it among the contacts.")
     return visit.render("contact.html", record=record, tab="contacts", contact=contact)
 
 
@@ -78,7 +78,7 @@ def _issues(visit: Visit) -> Response:
     chosen: dict[str, Any] = {"kind": visit.query("kind") or None, "reason": visit.query("reason") or None}
     try:
         found = view_issues(
-            visit.store, record.name, **chosen, run_id=run_id, page=_whole(visit.query("page")) or 1
+            visit.store, record.name, **chosen, run_id=run_id, page=whole(visit.query("page")) or 1
         )
     except RunGone as error:
         return visit.problem(404, str(error))
@@ -94,7 +94,7 @@ def _issues(visit: Visit) -> Response:
     )
 
 
-def _whole(text: str) -> int | None:
+def whole(text: str) -> int | None:
     """A whole number that a database can take, or None."""
     if not (text.isascii() and text.isdecimal()) or len(text) > 19:
         return None

@@ -21,6 +21,9 @@ HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
+# What an answer over https has as well: browsers come back by https alone.
+HTTPS_HEADERS = {"strict-transport-security": "max-age=31536000"}
+
 
 def forms_may_lead_to(url: str) -> dict[str, str]:
     """The header of a page with a form that we answer by sending the browser on to another host: browsers hold the

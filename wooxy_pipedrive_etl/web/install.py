@@ -5,11 +5,12 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from wooxy_pipedrive_etl.connections import choices, installations
+from wooxy_pipedrive_etl.connections.oauth_app import WANTED_SCOPES, oauth_app
+from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, InvalidSetting
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
+from wooxy_pipedrive_etl.pipedrive.api_url import completed_api_url
 from wooxy_pipedrive_etl.store.installations import Installation
-from wooxy_pipedrive_etl.sync import choices, installations
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, InvalidSetting
-from wooxy_pipedrive_etl.sync.oauth_app import WANTED_SCOPES, oauth_app
 
 from . import words
 from .consent import NEW
@@ -42,10 +43,10 @@ def _take_api_token(visit: Visit) -> Response:
     api_url, api_token = visit.form.get("api_url"), visit.form.get("api_token")
     if not api_url or not api_token:
         return _page(visit, 422, "Give both the account's address and the API token.")
-    # As people have it from the browser.
-    api_url = api_url if "://" in api_url else f"https://{api_url}"
     try:
-        installation = installations.install_with_api_token(visit.store, api_url, api_token)
+        installation = installations.install_with_api_token(
+            visit.store, completed_api_url(api_url), api_token
+        )
     except EXPECTED_ERRORS as error:
         return _page(visit, 422, str(error))
     return visit.go(f"{NEW}/{installation.id}")
@@ -65,7 +66,8 @@ def _page(visit: Visit, status: int = 200, problem: str | None = None) -> Respon
         scopes=list(WANTED_SCOPES.values()),
         waiting=installations.waiting(visit.store),
         problem=problem,
-        api_url=visit.form.get("api_url"),
+        # One with a user and a password in it is not shown again.
+        api_url="" if "@" in visit.form.get("api_url") else visit.form.get("api_url"),
     )
     if app is not None:
         answer.headers.update(forms_may_lead_to(app.authorize_url("")))
@@ -109,6 +111,9 @@ def _connect(visit: Visit) -> Response:
         field: visit.form.get(field) for field in ("name", "domain", "default_region", "consent", "on_delete")
     }
     try:
+        similar = choices.similar_domain(visit.store, typed["domain"])
+        if similar is not None and visit.form.get("new_list") != typed["domain"]:
+            return _domain_page(visit, installation, typed, similar=similar)
         record, _ = installations.connect_installation(
             visit.store,
             installation.id,
@@ -130,13 +135,17 @@ def _domain_page(
     typed: dict[str, str],
     status: int = 200,
     problem: str | None = None,
+    similar: str | None = None,
 ) -> Response:
+    """`similar`: a domain with a list that the typed one may be a slip for, which is asked about."""
     return visit.render(
         "domain.html",
         status,
         installation=installation,
         typed=typed,
         problem=problem,
+        similar=similar,
+        regions=choices.regions(),
         free_domains=choices.free_domains(visit.store),
         left=choices.disconnected(visit.store, installation.company_id),
         consent_words=words.CONSENT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from wooxy_pipedrive_etl.sync import status
+from wooxy_pipedrive_etl.views import status
 
 from .visit import Visit, page
 from .words import state_of

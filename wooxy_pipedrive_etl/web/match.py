@@ -1,33 +1,51 @@
 """The Match variables page: its form, its buttons, and what its script asks for.
 
 A row of the form is three fields, `choice:KEY`, `wooxy:KEY` and `format:KEY`. Every button saves what was typed as a
-draft first, but Import, which confirms it.
+draft first, but Import, which confirms it, and those that save nothing: Discard draft, and Back from a question.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from wooxy_pipedrive_etl.connections import run_requests
 from wooxy_pipedrive_etl.contact_list import ListError
+from wooxy_pipedrive_etl.errors import (
+    InvalidMatching,
+    MatchingChanged,
+    RenamesNotAllowed,
+    SyncError,
+    failure_code,
+)
+from wooxy_pipedrive_etl.mapping.match_rules import rename_sentence
+from wooxy_pipedrive_etl.matching import form as match_form
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.matching.form import Choice, MatchPage, PageRow, TypedRow
+from wooxy_pipedrive_etl.matching.previews import SampleCache
 from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
-from wooxy_pipedrive_etl.sync import match_page, matching, requests
-from wooxy_pipedrive_etl.sync.errors import InvalidMatching, MatchingChanged, SyncError
-from wooxy_pipedrive_etl.sync.match_page import Choice, MatchPage, PageRow, TypedRow
-from wooxy_pipedrive_etl.sync.previews import SampleCache
 from wooxy_pipedrive_etl.sync.selection import Kind
 
 from .visit import Form, Visit, page
+from .words import plain
 
 # What a row's dot says, in words and in shape.
-STATES = {"green": "✓ Matched", "gray": "○ Not matched", "red": "✗ Problem"}
+STATES = {
+    "green": "✓ Matched",
+    "amber": "▲ No value fits",
+    "gray": "○ Not matched",
+    "red": "✗ Problem",
+}
+_MATCHED = ("green", "amber")
 
 FILTERS: dict[str, tuple[str, Callable[[PageRow], bool]]] = {
     "all": ("All", lambda row: True),
-    "matched": ("Matched", lambda row: row.status == "green"),
+    "matched": ("Matched", lambda row: row.status in _MATCHED),
+    "unfit": ("No value fits", lambda row: row.status == "amber"),
     "unmatched": ("Not matched", lambda row: row.status == "gray"),
     "problems": ("Problems", lambda row: row.status == "red"),
     "new": ("New", lambda row: row.new),
@@ -35,6 +53,8 @@ FILTERS: dict[str, tuple[str, Callable[[PageRow], bool]]] = {
 # More names, or changes, than a sentence should have.
 _SHOWN_NAMES = 8
 _SHOWN_CHANGES = 4
+# Of a draft against what is live; after "Use all suggestions" there are hundreds.
+_SHOWN_DIFFERENCES = 100
 
 
 def routes() -> list[BaseRoute]:
@@ -54,13 +74,15 @@ class _Pages:
             "check": self._save,
             "draft": self._save,
             "suggest": self._suggest,
+            "discard": self._discard,
             "fetch": self._fetch,
             "dry-run": self._dry_run,
             "import": self._import,
+            "back": self._typed_again,
         }
 
     def show(self, visit: Visit) -> Response:
-        return self._render(visit, match_page.read_page(visit.store, _name(visit), self._samples))
+        return self._render(visit, match_form.read_page(visit.store, _name(visit), self._samples))
 
     def act(self, visit: Visit) -> Response:
         action, _, key = visit.form.get("button").partition(":")
@@ -69,6 +91,8 @@ class _Pages:
                 return self._use_suggestion(visit, key)
             if action in self._actions:
                 return self._actions[action](visit, action)
+        except RenamesNotAllowed as question:
+            return self._ask_about(visit, question.renames)
         except MatchingChanged as error:
             return self._again(visit, 409, [str(error)])
         except InvalidMatching as error:
@@ -78,19 +102,21 @@ class _Pages:
         return visit.problem(400, "The form has no such button; nothing was changed.")
 
     def check(self, visit: Visit) -> Response:
-        """What became of each row, for the script: key -> [status, reason, suggestion]."""
-        version, rows = match_page.check_rows(visit.store, _name(visit), _typed(visit.form)[0])
+        """What became of each row, for the script: key -> [status, reason, suggestion, preview], the last of those that
+        were typed only."""
+        shown = match_form.read_page(visit.store, _name(visit), self._samples, _typed(visit.form)[0])
         return visit.json(
             {
-                "version": version,
-                "rows": {row.key: [row.status, row.reason, row.suggestion] for row in rows},
-                "summary": _summary(rows),
+                "version": shown.version,
+                "rows": {row.key: _checked(row, shown.sampled) for row in shown.rows},
+                "summary": _summary(shown.rows),
+                "columns": _columns(shown),
             }
         )
 
     def preview(self, visit: Visit) -> Response:
         """Another value, for the script. `number`: how many it has shown already."""
-        found = match_page.another_preview(visit.store, _name(visit), self._samples, visit.query("key"))
+        found = match_form.another_preview(visit.store, _name(visit), self._samples, visit.query("key"))
         return visit.json({"text": _text(found.texts, _number(visit)), "values": len(found.texts)})
 
     # The buttons
@@ -98,84 +124,104 @@ class _Pages:
     def _save(self, visit: Visit, action: str) -> Response:
         self._save_draft(visit)
         problems = sum(row.status == "red" for row in self._saved(visit))
-        done = "Draft saved." if action == "draft" else "Checked."
+        done = "Draft saved." if action == "draft" else "Draft saved and checked."
         if problems:
             visit.flash(f"{done} {_cannot(problems)}", "warning")
         else:
-            visit.flash(f"{done} Every row can be imported as it stands.")
+            visit.flash(f"{done} Every row can be imported.")
         return _back(visit)
 
     def _suggest(self, visit: Visit, _: str) -> Response:
         self._save_draft(visit)
-        count = matching.suggest_matching(visit.store, _name(visit))
+        count = view.suggest_matching(visit.store, _name(visit))
         visit.flash(
-            f"{count:,} variables are matched anew by suggestion, in a draft; look them over, then import."
+            f"Added {count:,} suggestions to your draft. Review them, then import or discard the draft."
         )
         return _back(visit)
 
+    def _discard(self, visit: Visit, _: str) -> Response:
+        count = view.discard_draft(visit.store, _name(visit), visit.form.get("version"))
+        changes = "1 row is" if count == 1 else f"{count:,} rows are"
+        visit.flash(f"Draft discarded: {changes} as before.")
+        return _back(visit)
+
+    def _typed_again(self, visit: Visit, _: str) -> Response:
+        return self._again(visit, 200, [])
+
     def _use_suggestion(self, visit: Visit, key: str) -> Response:
         typed, ignore_empty = _typed(visit.form)
-        _, rows = match_page.check_rows(visit.store, _name(visit), typed)
+        rows = match_form.check_rows(visit.store, _name(visit), typed)
         row = next((row for row in rows if row.key == key and row.suggestion is not None), None)
         if row is None:
-            raise SyncError("There is no suggestion for that variable any more; nothing was changed.")
+            raise SyncError("There is no longer a suggestion for that variable; nothing was changed.")
         typed[key] = TypedRow("new", row.suggestion or "", row.suggested_format)
-        match_page.save_draft(visit.store, _name(visit), typed, ignore_empty, visit.form.get("version"))
+        match_form.save_draft(visit.store, _name(visit), typed, ignore_empty, visit.form.get("version"))
         visit.flash(f"“{row.label}” becomes the new variable “{row.suggestion}”, in a draft.")
         return _back(visit)
 
     def _fetch(self, visit: Visit, _: str) -> Response:
-        self._save_draft(visit)
+        self._save_draft(visit, say=True)
         try:
-            changes = match_page.fetch_fields(visit.store, _name(visit))
+            changes = match_form.fetch_fields(visit.store, _name(visit))
         except (SyncError, PipedriveError) as error:
-            visit.flash(f"The fields were not fetched. {error}", "error")
+            told = plain(failure_code(error), str(error))
+            visit.flash(f"The fields were not refreshed. {told.sentence}", "error", told.details)
             return _back(visit)
         if changes:
             shown = [change.message for change in changes[:_SHOWN_CHANGES]]
             more = len(changes) - len(shown)
             visit.flash(" ".join([*shown, f"And {more:,} changes more." if more else ""]).strip(), "warning")
         else:
-            visit.flash("The fields are fetched anew: nothing has changed in them.")
+            visit.flash("Fields refreshed. Nothing changed.")
         return _back(visit)
 
     def _dry_run(self, visit: Visit, _: str) -> Response:
-        self._save_draft(visit)
+        self._save_draft(visit, say=True)
         refused = sum(row.refused for row in self._saved(visit))
         if refused:
             return self._again(visit, 422, [f"There is nothing to try yet: {_cannot(refused)}"])
         # Before the first run, the snapshot has a few persons only.
         kind: Kind = "full" if visit.record().watermark is None else "re-map"
-        requests.request_run(visit.store, _name(visit), kind, dry_run=True)
+        run_requests.request_run(visit.store, _name(visit), kind, dry_run=True)
         return visit.go(f"/integrations/{_name(visit)}/progress")
 
     def _import(self, visit: Visit, _: str) -> Response:
         typed, ignore_empty = _typed(visit.form)
-        report = match_page.import_rows(
-            visit.store, _name(visit), typed, ignore_empty, visit.form.get("version")
+        report = match_form.import_rows(
+            visit.store,
+            _name(visit),
+            typed,
+            ignore_empty,
+            visit.form.get("version"),
+            allowed_renames=_allowed_renames(visit.form),
         )
         if not report.changed:
-            visit.flash("Nothing has changed since the last Import; the matching is in force as it was.")
+            visit.flash("Nothing has changed since the last Import.")
             return _back(visit)
-        visit.flash(f"Imported: {report.matched:,} variables are matched.")
+        renamed = "".join(f" Renamed {old} to {new}." for old, new in report.renamed[:_SHOWN_NAMES])
+        visit.flash(f"Imported: {report.matched:,} variables are matched.{renamed}")
         return visit.go(f"/integrations/{_name(visit)}/progress")
 
-    def _save_draft(self, visit: Visit) -> None:
+    def _save_draft(self, visit: Visit, *, say: bool = False) -> None:
+        """`say`: the button is about something else, so it is told that it saved as well."""
         typed, ignore_empty = _typed(visit.form)
-        match_page.save_draft(visit.store, _name(visit), typed, ignore_empty, visit.form.get("version"))
+        before = visit.form.get("version")
+        saved = match_form.save_draft(visit.store, _name(visit), typed, ignore_empty, before)
+        if say and saved != before:
+            visit.flash("What you typed is saved as a draft.")
 
     def _saved(self, visit: Visit) -> list[PageRow]:
-        return match_page.check_rows(visit.store, _name(visit), {})[1]
+        return match_form.check_rows(visit.store, _name(visit), {})
 
     # The page
 
     def _again(self, visit: Visit, status: int, errors: list[str]) -> Response:
         """The page with what was typed, and why nothing came of it."""
         typed, ignore_empty = _typed(visit.form)
-        shown = match_page.read_page(visit.store, _name(visit), self._samples, typed, ignore_empty)
+        shown = match_form.read_page(visit.store, _name(visit), self._samples, typed, ignore_empty)
         theirs: dict[str, str] = {}
         if status == 409:
-            stored = {row.key: row for row in match_page.check_rows(visit.store, _name(visit), {})[1]}
+            stored = {row.key: row for row in self._saved(visit)}
             theirs = {
                 mine.key: f"“{other.wooxy}”" if other.choice != "none" else "not imported"
                 for mine in shown.rows
@@ -184,6 +230,18 @@ class _Pages:
                 and not mine.choice == other.choice == "none"
             }
         return self._render(visit, shown, status, errors=errors, theirs=theirs)
+
+    def _ask_about(self, visit: Visit, renames: list[tuple[str, str]]) -> Response:
+        """The question that an Import asks once; its form has what was typed, and what the question was about."""
+        carried = [(name, value) for name, value in visit.form.items() if name not in _OWN_FIELDS]
+        return visit.render(
+            "renames.html",
+            record=visit.record(),
+            tab="match",
+            sentences=[rename_sentence(*each) for each in renames],
+            carried=[*carried, ("renames", json.dumps(renames))],
+            query=_filter_of(visit),
+        )
 
     def _render(
         self,
@@ -221,9 +279,15 @@ class _Pages:
             states=STATES,
             summary=_summary(shown.rows),
             columns=_columns(shown),
+            differences=shown.changes[:_SHOWN_DIFFERENCES],
+            filled=_filled,
             errors=errors or [],
             theirs=theirs or {},
         )
+
+
+# Of the form, what is not a row or a setting.
+_OWN_FIELDS = ("csrf", "button", "renames")
 
 
 def _name(visit: Visit) -> str:
@@ -242,8 +306,34 @@ def _text(texts: tuple[str, ...], number: int) -> str | None:
 
 def _back(visit: Visit) -> Response:
     """To the page as it was filtered."""
-    query = {name: visit.query(name) for name in ("show", "q") if visit.query(name)}
-    return visit.go(f"/integrations/{_name(visit)}/match", **query)
+    return visit.go(f"/integrations/{_name(visit)}/match", **_filter_of(visit))
+
+
+def _filter_of(visit: Visit) -> dict[str, str]:
+    return {name: visit.query(name) for name in ("show", "q") if visit.query(name)}
+
+
+def _allowed_renames(form: Form) -> set[tuple[str, str]]:
+    """What the person who imports has been asked about."""
+    try:
+        return {(str(old), str(new)) for old, new in json.loads(form.get("renames") or "[]")}
+    except (ValueError, TypeError, RecursionError):
+        return set()
+
+
+def _checked(row: PageRow, sampled: int) -> list[Any]:
+    preview = None
+    if row.typed:
+        texts = row.preview.texts
+        preview = [_text(texts, 0), len(texts), _filled(row, sampled)]
+    return [row.status, row.reason, row.suggestion, preview]
+
+
+def _filled(row: PageRow, sampled: int) -> str:
+    """How many persons have a value, and how many of these values can be stored."""
+    preview = row.preview
+    told = f"in {preview.filled + preview.skipped:,} of {sampled:,} persons"
+    return f"{told}, {preview.filled:,} fit" if preview.skipped else told
 
 
 def _typed(form: Form) -> tuple[dict[str, TypedRow], bool]:
@@ -264,14 +354,17 @@ def _is_found(row: PageRow, search: str) -> bool:
 
 def _cannot(problems: int) -> str:
     if problems == 1:
-        return "1 row can't be imported as it stands, and says why."
-    return f"{problems:,} rows can't be imported as they stand; each says why."
+        return "1 row has a problem; the row says why."
+    return f"{problems:,} rows have a problem; each says why."
 
 
 def _summary(rows: list[PageRow]) -> str:
-    matched = sum(row.status == "green" for row in rows)
+    matched = sum(row.status in _MATCHED for row in rows)
     problems = sum(row.status == "red" for row in rows)
+    unfit = sum(row.status == "amber" for row in rows)
     told = f"{matched:,} of {len(rows):,} variables are matched"
+    if unfit:
+        told += f"; {unfit:,} of them {'has' if unfit == 1 else 'have'} no value that fits"
     return f"{told}; {_cannot(problems)}" if problems else f"{told}."
 
 
@@ -284,7 +377,7 @@ def _columns(shown: MatchPage) -> str | None:
         parts.append(f"add {_listed([name for name, _ in shown.columns.added])}")
     if shown.columns.renamed:
         parts.append(f"rename {_listed([f'{old} to {new}' for old, new in shown.columns.renamed])}")
-    return f"To the list's variables Import would {' and '.join(parts)}." if parts else None
+    return f"Import would {' and '.join(parts)}." if parts else None
 
 
 def _listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The administrator's password: who may open the pages, and how often somebody may guess.
+"""The administrator's password: who may open the pages.
 
 It comes from `WOOXY_PIPEDRIVE_ADMIN_PASSWORD`, or is chosen once in the browser by whoever has the link that `serve`
 prints at its first start, and is stored as a hash (Argon2id).
@@ -14,25 +14,20 @@ import threading
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
+from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.store import Store, settings
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync.errors import SyncError
 
 PASSWORD_VARIABLE = "WOOXY_PIPEDRIVE_ADMIN_PASSWORD"
 SHORTEST = 12
 LONGEST = 1000
+FEWEST_DIFFERENT = 5
 
 _SETTING = "admin_password"
 # OWASP's least demanding set for Argon2id: 19 MiB, twice.
 _MEMORY_KIB = 19_456
 _ITERATIONS = 2
-# From one address, and from everywhere: a guesser must not keep the administrator out from another address.
-_PER_ADDRESS = parse("5 per 5 minutes")
-_FROM_EVERYWHERE = parse("200 per 5 minutes")
 
 
 class PasswordRefused(SyncError):
@@ -75,8 +70,8 @@ class Passwords:
         hashed = self._hash(password)
         if self._of_environment is not None:
             raise PasswordRefused(f"The password is set by {PASSWORD_VARIABLE}; sign in with that one.")
-        with self._store.engine.begin() as connection:
-            if not settings.put_if_missing(connection, _SETTING, hashed):
+        with self._store.engine.begin() as db:
+            if not settings.put_if_missing(db, _SETTING, hashed):
                 raise PasswordRefused("The password was chosen already; sign in with it.")
 
     def is_right(self, password: str) -> bool:
@@ -101,8 +96,8 @@ class Passwords:
         """The environment's password, or the hash of the chosen one."""
         if self._of_environment is not None:
             return self._of_environment
-        with reading(self._store.engine) as connection:
-            return settings.get(connection, _SETTING)
+        with reading(self._store.engine) as db:
+            return settings.get(db, _SETTING)
 
     def _hash(self, password: str) -> str:
         with self._hashing:
@@ -111,23 +106,10 @@ class Passwords:
             ).derive_phc_encoded(password.encode())
 
 
-class Attempts:
-    """How often an address, and all of them together, may try to sign in."""
-
-    def __init__(self) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
-
-    def may_try(self, address: str) -> bool:
-        """Counts the attempt at once: of many at the same time, no more than the limit get through."""
-        return self._hit(_PER_ADDRESS, address) and self._hit(_FROM_EVERYWHERE, "everywhere")
-
-    def succeeded(self, address: str) -> None:
-        self._limiter.clear(_PER_ADDRESS, address)
-
-    def _hit(self, limit: RateLimitItem, key: str) -> bool:
-        return self._limiter.hit(limit, key)
-
-
 def _check(password: str, what: str) -> None:
     if not SHORTEST <= len(password) <= LONGEST:
         raise PasswordRefused(f"{what} must have {SHORTEST} to {LONGEST} characters; choose another one.")
+    if len(set(password)) < FEWEST_DIFFERENT:
+        raise PasswordRefused(
+            f"{what} must have {FEWEST_DIFFERENT} different characters; choose another one."
+        )

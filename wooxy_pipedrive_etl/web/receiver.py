@@ -21,11 +21,11 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
+from wooxy_pipedrive_etl.connections.webhooks import USER
 from wooxy_pipedrive_etl.store import Store, connections, inbox
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS, StoreError
 from wooxy_pipedrive_etl.store.sentences import database_sentence
-from wooxy_pipedrive_etl.sync.webhooks import USER
 
 from .bodies import TooLarge, read_body, refusal
 
@@ -90,12 +90,12 @@ class Receiver:
             door = await self._doors.find(name, request.headers.get("authorization", ""))
         except StoreError as error:
             return self._unavailable(str(error))
-        if door is None:
-            return refusal(404, "No webhook is registered for a connection of this name.")
-        if not door.lets_in(request.headers.get("authorization", "")):
-            self._warn(f"A call for the connection {name} came without the webhook's password.")
+        if door is None or not door.lets_in(request.headers.get("authorization", "")):
+            # A stranger does not learn which connections there are; who runs them does.
+            if door is not None:
+                self._warn(f"A call for the connection {name} came without the webhook's password.")
             challenge = {"www-authenticate": 'Basic realm="wooxy-pipedrive", charset="UTF-8"'}
-            return refusal(401, "The webhook's user or password is not right.", challenge)
+            return refusal(401, "Wrong user or password of the webhook.", challenge)
         try:
             async with asyncio.timeout(_BODY_SECONDS):
                 body = await read_body(request, MAX_BODY_BYTES)
@@ -199,8 +199,8 @@ class _Doors:
                 raise StoreError(self._failure)
 
     def _load(self) -> dict[str, _Door]:
-        with reading(self._store.engine) as connection:
-            records = connections.list_connections(connection)
+        with reading(self._store.engine) as db:
+            records = connections.list_connections(db)
         return {
             record.name: self._door(record.name, record.id, record.encrypted_webhook_password)
             for record in records

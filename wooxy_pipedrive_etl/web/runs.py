@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import cast
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from wooxy_pipedrive_etl.store import reports
+from wooxy_pipedrive_etl.guards import GUARDS
+from wooxy_pipedrive_etl.store import runs
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync.errors import Guard
-from wooxy_pipedrive_etl.sync.run_view import RunView, allow_once, view_run
+from wooxy_pipedrive_etl.views.runs import RunView, allow_once, try_again, view_run
 
 from .visit import Visit, page
 
@@ -22,23 +21,23 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/integrations/{name}/runs", page(_runs), methods=["GET"]),
         Route("/integrations/{name}/progress", page(_progress), methods=["GET"]),
-        Route("/integrations/{name}/progress", page(_allow), methods=["POST"]),
+        Route("/integrations/{name}/progress", page(_ask), methods=["POST"]),
     ]
 
 
 def _runs(visit: Visit) -> Response:
     record = visit.record()
-    with reading(visit.store.engine) as connection:
-        found = reports.runs_of(connection, record.id, _PAGE + 1, _moment(visit.query("before")))
-        under_way = reports.current_run(connection, record.id)
-    runs = found[:_PAGE]
+    with reading(visit.store.engine) as db:
+        found = runs.runs_of(db, record.id, _PAGE + 1, _moment(visit.query("before")))
+        under_way = runs.current_run(db, record.id)
+    shown = found[:_PAGE]
     return visit.render(
         "runs.html",
         record=record,
         tab="runs",
-        runs=runs,
+        runs=shown,
         under_way=under_way and under_way["run_id"],
-        next=runs[-1]["started_at"].isoformat() if len(found) > _PAGE else None,
+        next=shown[-1]["started_at"].isoformat() if len(found) > _PAGE else None,
     )
 
 
@@ -53,13 +52,19 @@ def _progress(visit: Visit) -> Response:
     return visit.render("progress.html", record=record, tab="runs", view=view, sentence=sentence)
 
 
-def _allow(visit: Visit) -> Response:
+def _ask(visit: Visit) -> Response:
+    """For the newest run once more, as it was or with what a guard had refused."""
     record, guard = visit.record(), visit.form.get("guard")
-    if guard not in ("mass_delete", "reserve") or not allow_once(
-        visit.store, record.name, cast(Guard, guard)
-    ):
+    if "again" in visit.form:
+        asked = try_again(visit.store, record.name)
+    elif guard in GUARDS:
+        asked = allow_once(visit.store, record.name, guard, visit.form.get("run"))
+    else:
+        asked = None
+    if asked is None:
         visit.flash(
-            "That run is not the last one any more, so nothing was started; see how it stands now.", "warning"
+            "A newer run exists, so nothing was started. This is the current state.",
+            "warning",
         )
     return visit.go(f"/integrations/{record.name}/progress")
 

@@ -7,20 +7,23 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
 import uvicorn
+from starlette.applications import Starlette
 
+from wooxy_pipedrive_etl.connections.oauth_app import PUBLIC_URL_VARIABLE
+from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.sync.errors import SyncError
-from wooxy_pipedrive_etl.sync.oauth_app import PUBLIC_URL_VARIABLE
 
 from . import sign_in
 from .app import build_app
+from .connections import impatient
 from .passwords import Passwords
 
-# More calls at once than this get a 503: whoever floods us waits, not our memory.
-_CALLS_AT_ONCE = 200
+# The addresses of the web servers in front of us, which say by X-Forwarded-For who calls; uvicorn's own variable.
+PROXY_VARIABLE = "FORWARDED_ALLOW_IPS"
 # What is under way when we are stopped.
 _LAST_SECONDS = 5
 
@@ -43,17 +46,7 @@ def serve(store: Store, host: str, port: int, announce: Callable[[str], object])
             "Choose the administrator's password at "
             f"{public_url}{sign_in.WELCOME}?{urlencode({'invitation': passwords.invitation})}"
         )
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        # A line a call would be for nobody, and a flood would fill the disk with them.
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        limit_concurrency=_CALLS_AT_ONCE,
-        timeout_graceful_shutdown=_LAST_SECONDS,
-    )
+    config = server_config(app)
     # uvicorn raises the signal again once it has shut down; for a server that is the ordinary end.
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -62,6 +55,23 @@ def serve(store: Store, host: str, port: int, announce: Callable[[str], object])
     finally:
         signal.signal(signal.SIGTERM, former)
         listener.close()
+
+
+def server_config(app: Starlette, **options: Any) -> uvicorn.Config:
+    """How the application is served. `options`: of uvicorn, in place of ours."""
+    ours: dict[str, Any] = {
+        "http": impatient(),
+        "log_config": None,
+        # A line a call would be for nobody, and a flood would fill the disk with them.
+        "access_log": False,
+        "lifespan": "off",
+        "ws": "none",
+        "server_header": False,
+        # By itself uvicorn believes everybody on this machine who makes up an address.
+        "forwarded_allow_ips": os.environ.get(PROXY_VARIABLE, ""),
+        "timeout_graceful_shutdown": _LAST_SECONDS,
+    }
+    return uvicorn.Config(app, **ours | options)
 
 
 def _listen(host: str, port: int) -> socket.socket:

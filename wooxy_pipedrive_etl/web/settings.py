@@ -1,4 +1,4 @@
-"""A connection's settings, and what a person does with it as a whole: pause, run, webhook, allow again, disconnect."""
+"""A connection's settings, and what a person does with it as a whole: pause, run, webhook, reconnect, disconnect."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from wooxy_pipedrive_etl.connections import accounts, choices, run_requests, settings, webhooks
+from wooxy_pipedrive_etl.connections.oauth_app import WANTED_SCOPES, oauth_app
+from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, InvalidSetting, failure_code
+from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy
-from wooxy_pipedrive_etl.sync import accounts, matching, requests, settings, status, webhooks
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS, InvalidSetting
-from wooxy_pipedrive_etl.sync.oauth_app import WANTED_SCOPES, oauth_app
+from wooxy_pipedrive_etl.views import status
 
 from . import words
 from .headers import forms_may_lead_to
@@ -40,7 +42,7 @@ def _show(visit: Visit) -> Response:
         "default_region": record.default_region or "",
         "consent": record.consent,
         "on_delete": record.on_delete,
-        "ignore_empty": matching.ignores_empty_values(visit.store, record.name),
+        "ignore_empty": view.ignores_empty_values(visit.store, record.name),
     }
     return _page(visit, record, typed)
 
@@ -52,17 +54,26 @@ def _change(visit: Visit) -> Response:
     }
     typed["ignore_empty"] = "ignore_empty" in visit.form
     try:
-        settings.change_settings(
+        follows = settings.change_settings(
             visit.store,
             record.name,
             default_region=typed["default_region"] or None,
             consent=typed["consent"],
             on_delete=typed["on_delete"],
         )
-        matching.set_ignore_empty_values(visit.store, record.name, typed["ignore_empty"])
+        # As it is shown, it may have another value in a draft, which waits for its Import.
+        if typed["ignore_empty"] != view.ignores_empty_values(visit.store, record.name):
+            follows |= view.set_ignore_empty_values(visit.store, record.name, typed["ignore_empty"])
     except (InvalidSetting, ConnectionBusy) as error:
         return _page(visit, record, typed, 409 if isinstance(error, ConnectionBusy) else 422, str(error))
-    visit.flash("The settings are saved.")
+    if not follows:
+        visit.flash("The settings are saved.")
+    elif record.paused:
+        visit.flash(
+            f"The settings are saved. The list follows with the next run: {record.name} is paused.", "warning"
+        )
+    else:
+        visit.flash("The settings are saved. A run that brings the whole list in line with them starts now.")
     return _back(visit, record)
 
 
@@ -76,19 +87,17 @@ def _pause(visit: Visit) -> Response:
 def _resume(visit: Visit) -> Response:
     record = visit.record()
     settings.resume(visit.store, record.name)
-    visit.flash(f"{record.name} goes on: what has come due meanwhile is caught up with.")
+    visit.flash(f"{record.name} resumed. Changes made while it was paused will be synced now.")
     return _back(visit, record)
 
 
 def _sync(visit: Visit) -> Response:
     record = visit.record()
     try:
-        requests.request_run(
+        run_requests.request_run(
             visit.store,
             record.name,
             "full" if visit.form.get("kind") == "full" else "changes",
-            allow_mass_delete="allow_mass_delete" in visit.form,
-            use_reserve="use_reserve" in visit.form,
         )
     except EXPECTED_ERRORS as error:
         return _refused(visit, record, error)
@@ -126,7 +135,8 @@ def _disconnect(visit: Visit) -> Response:
 
 
 def _refused(visit: Visit, record: ConnectionRecord, error: Exception) -> Response:
-    visit.flash(str(error), "error")
+    told = words.plain(failure_code(error), str(error))
+    visit.flash(told.sentence, "error", told.details)
     return _back(visit, record)
 
 
@@ -157,6 +167,8 @@ def _page(
         on_delete_words=words.ON_DELETE,
         missing_scopes=_missing_scopes(record),
         no_app=no_app,
+        regions=choices.regions(),
+        drafted_ignore_empty=view.drafted_ignore_empty_values(visit.store, record.name),
         webhook_url=webhook_url,
         no_webhook=no_webhook,
         database=_database(visit.store),
@@ -176,7 +188,7 @@ def _app() -> tuple[OAuthApp | None, str | None]:
 
 
 def _webhook_url(visit: Visit, record: ConnectionRecord) -> tuple[str | None, str | None]:
-    """Where Pipedrive would tell of changes, or why it can't be asked to."""
+    """Where Pipedrive would send changes, or why it can't."""
     try:
         return webhooks.subscription_url(visit.request.app.state.public_url, record.name), None
     except InvalidSetting as error:
@@ -190,8 +202,8 @@ def _missing_scopes(record: ConnectionRecord) -> list[str]:
 
 
 def _database(store: Store) -> str:
-    """Which database the list's table is in; no credentials."""
+    """Which database the list's table is in; no credentials, and no path of the server's."""
     url = store.engine.url
     if store.engine.dialect.name == "sqlite":
-        return f"the SQLite file {url.database}"
+        return "the embedded SQLite database"
     return f"the PostgreSQL database {url.database}" + (f" on {url.host}" if url.host else "")

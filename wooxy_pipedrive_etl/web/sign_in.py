@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from starlette.responses import Response
+import secrets
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from . import visit as visits
-from .passwords import SHORTEST, Attempts, PasswordRefused, Passwords
+from .attempts import KNOWN_SECONDS, SLOW_SECONDS, Attempts, TooManyAtOnce
+from .kept import kept
+from .passwords import SHORTEST, PasswordRefused, Passwords
 from .visit import SIGN_IN, Visit, page, safe_path
 
 WELCOME = "/welcome"
@@ -15,10 +20,10 @@ WELCOME = "/welcome"
 def routes() -> list[BaseRoute]:
     return [
         Route(SIGN_IN, page(_show, public=True), methods=["GET"]),
-        Route(SIGN_IN, page(_sign_in, public=True), methods=["POST"]),
+        Route(SIGN_IN, page(_sign_in, public=True, before=_wait_for_turn), methods=["POST"]),
         Route("/sign-out", page(_sign_out), methods=["POST"]),
         Route(WELCOME, page(_show_welcome, public=True), methods=["GET"]),
-        Route(WELCOME, page(_choose, public=True), methods=["POST"]),
+        Route(WELCOME, page(_choose, public=True, before=_wait_for_turn), methods=["POST"]),
     ]
 
 
@@ -29,17 +34,50 @@ def _show(visit: Visit) -> Response:
 
 
 def _sign_in(visit: Visit) -> Response:
-    passwords, attempts = _passwords(visit), _attempts(visit)
-    address = visit.request.client.host if visit.request.client else ""
-    if not attempts.may_try(address):
-        sentence = "There were too many attempts to sign in; wait five minutes, then try again."
-        return _sign_in_page(visit, 429, sentence)
+    passwords = _passwords(visit)
     mark = passwords.mark()
     if mark is None or not passwords.is_right(visit.form.raw("password")):
-        return _sign_in_page(visit, 403, "The password is not right.")
-    attempts.succeeded(address)
-    visits.sign_in(visit.request, mark)
-    return visit.go(safe_path(visit.form.get("next")))
+        return _sign_in_page(visit, 403, "Wrong password.")
+    _attempts(visit.request).succeeded(_address(visit.request))
+    visits.sign_in(visit, mark)
+    typed = kept(visit.form.raw("kept"))
+    following = safe_path(visit.form.get("next"))
+    answer = visit.go(following) if typed is None else visit.render("kept.html", kept=typed)
+    _make_known(visit, answer)
+    return answer
+
+
+async def _wait_for_turn(visit: Visit) -> Response | None:
+    """Keeps guesses waiting; an answer for one that is not looked at."""
+    known = visit.request.cookies.get(_known_cookie(visit.request))
+    try:
+        await _attempts(visit.request).wait_for_turn(_address(visit.request), known)
+    except TooManyAtOnce:
+        answer = PlainTextResponse("Too many attempts wait already; try again in some seconds.\n", 429)
+        answer.headers["retry-after"] = str(round(SLOW_SECONDS))
+        return answer
+    return None
+
+
+def _make_known(visit: Visit, answer: Response) -> None:
+    """The next time, the browser does not wait for those who guess."""
+    attempts = _attempts(visit.request)
+    answer.set_cookie(
+        _known_cookie(visit.request),
+        attempts.known_browser(secrets.token_urlsafe(16)),
+        max_age=KNOWN_SECONDS,
+        httponly=True,
+        samesite="lax",
+        secure=visit.request.app.state.is_https,
+    )
+
+
+def _known_cookie(request: Request) -> str:
+    return f"{request.app.state.cookie}-known"
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _sign_in_page(visit: Visit, status: int = 200, problem: str | None = None) -> Response:
@@ -50,11 +88,12 @@ def _sign_in_page(visit: Visit, status: int = 200, problem: str | None = None) -
         problem=problem,
         following=following,
         chosen=_passwords(visit).is_chosen,
+        kept=visit.form.raw("kept"),
     )
 
 
 def _sign_out(visit: Visit) -> Response:
-    visit.session.clear()
+    visits.sign_out(visit)
     return visit.go(SIGN_IN)
 
 
@@ -75,7 +114,7 @@ def _choose(visit: Visit) -> Response:
         return _welcome_page(visit, 422, str(error))
     mark = passwords.mark()
     assert mark is not None
-    visits.sign_in(visit.request, mark)
+    visits.sign_in(visit, mark)
     return visit.go("/")
 
 
@@ -89,6 +128,6 @@ def _passwords(visit: Visit) -> Passwords:
     return passwords
 
 
-def _attempts(visit: Visit) -> Attempts:
-    attempts: Attempts = visit.request.app.state.attempts
+def _attempts(request: Request) -> Attempts:
+    attempts: Attempts = request.app.state.attempts
     return attempts

@@ -1,13 +1,14 @@
-"""The templates' environment: where they are, and how times and numbers are written."""
+"""The templates' environment: where they are, and what they may use."""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.templating import Jinja2Templates
+
+from .formats import age, duration, moment, number, share
+from .words import plain
 
 
 def make_templates() -> Jinja2Templates:
@@ -20,9 +21,12 @@ def make_templates() -> Jinja2Templates:
         lstrip_blocks=True,
     )
     environment.filters["moment"] = moment
+    environment.filters["age"] = age
     environment.filters["number"] = number
+    environment.filters["share"] = share
     environment.filters["duration"] = duration
     environment.globals["csrf_field"] = csrf_field
+    environment.globals["plain"] = plain
     return Jinja2Templates(env=environment)
 
 
@@ -30,27 +34,3 @@ def make_templates() -> Jinja2Templates:
 def csrf_field(context: Context) -> Markup:
     """What every form of ours carries."""
     return Markup('<input type="hidden" name="csrf" value="{}">').format(context["csrf"])
-
-
-def moment(value: datetime | str | None) -> str:
-    """A UTC time as people read it: 2026-11-25 17:30 UTC."""
-    if value is None:
-        return "never"
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return value.strftime("%Y-%m-%d %H:%M UTC")
-
-
-def number(value: int | None) -> str:
-    """12,345; nothing for None."""
-    return "" if value is None else f"{value:,}"
-
-
-def duration(seconds: float) -> str:
-    """12 s; 3 min 5 s; 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -12,12 +12,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from wooxy_pipedrive_etl.connections import installations
+from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH, oauth_app
+from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.store.sentences import database_sentence
-from wooxy_pipedrive_etl.sync import installations
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
-from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, oauth_app
 
 from .bodies import TooLarge, read_body, refusal
 
@@ -61,7 +61,7 @@ async def _uninstalled(request: Request) -> Response:
     except TimeoutError:
         return refusal(408, "It did not arrive in time.")
     except (msgspec.MsgspecError, UnicodeDecodeError, ClientDisconnect):
-        return refusal(400, "This does not tell which company's user uninstalled the app.")
+        return refusal(400, "The company or user id is missing.")
     if told.client_id != app.client_id or not (
         0 < told.company_id <= _MAX_ID and 0 < told.user_id <= _MAX_ID
     ):

@@ -11,6 +11,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,18 +20,24 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.mapping.invisible import without_direction_marks
+from wooxy_pipedrive_etl.store import Store, connections, sessions
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.store.installations import UnknownInstallation
+from wooxy_pipedrive_etl.store.keys import OtherKey
 from wooxy_pipedrive_etl.store.sentences import database_sentence
-from wooxy_pipedrive_etl.sync.errors import EXPECTED_ERRORS
 
 from .bodies import TooLarge, read_body
+from .kept import keep
 from .passwords import Passwords
 
 logger = logging.getLogger(__name__)
+
+# From signing in, whatever the browser does meanwhile.
+SESSION_LIFETIME = timedelta(hours=12)
 
 # The form of 1,500 variables stays below both.
 MAX_FORM_BYTES = 1024 * 1024
@@ -41,6 +48,7 @@ CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
 
 Handler = Callable[["Visit"], Response]
+Before = Callable[["Visit"], Awaitable[Response | None]]
 
 
 class Form:
@@ -83,8 +91,8 @@ class Visit:
 
     def record(self) -> ConnectionRecord:
         """The connection that the path names. Raises UnknownConnection."""
-        with reading(self.store.engine) as connection:
-            return connections.get_connection(connection, self.request.path_params["name"])
+        with reading(self.store.engine) as db:
+            return connections.get_connection(db, self.request.path_params["name"])
 
     def render(self, template: str, status: int = 200, **context: Any) -> Response:
         """The template sees `visit`, `csrf` (for the hidden field), `flashes` and what is given."""
@@ -102,10 +110,11 @@ class Visit:
             status,
         )
 
-    def flash(self, sentence: str, kind: str = "success") -> None:
-        """Shown on the next page; `kind`: success, warning or error."""
+    def flash(self, sentence: str, kind: str = "success", details: str | None = None) -> None:
+        """Shown on the next page, with the `details` folded away; `kind`: success, warning or error."""
         # In the cookie, which browsers drop beyond 4 KB.
-        flashes = [*self.session.get("flashes", []), [kind, sentence[:600]]]
+        plain = without_direction_marks(sentence)[:500]
+        flashes = [*self.session.get("flashes", []), [kind, plain, (details or "")[:400]]]
         self.session["flashes"] = flashes[-3:]
 
     def go(self, path: str, **query: str) -> Response:
@@ -122,10 +131,13 @@ class Visit:
         return self.render("problem.html", status, sentence=sentence)
 
 
-def page(handler: Handler, *, public: bool = False) -> Callable[[Request], Awaitable[Response]]:
+def page(
+    handler: Handler, *, public: bool = False, before: Before | None = None
+) -> Callable[[Request], Awaitable[Response]]:
     """The endpoint of a page. The handler runs in a thread of its own, since it asks the database.
 
-    `public`: it is for browsers that are not signed in.
+    `public`: it is for browsers that are not signed in. `before`: what comes before the handler and takes no thread; an
+    answer of it is the page's.
     """
 
     @functools.wraps(handler)
@@ -139,6 +151,10 @@ def page(handler: Handler, *, public: bool = False) -> Callable[[Request], Await
         empty = Visit(request, Form())
         try:
             if not public and not await run_in_threadpool(is_signed_in, request):
+                if request.method == "POST" and request.headers.get("sec-fetch-site") == "same-origin":
+                    sent = Visit(request, await _form(request))
+                    if not sent.wants_json:
+                        return await run_in_threadpool(_signed_out, sent)
                 return _to_sign_in(request)
             form = Form()
             if request.method not in ("GET", "HEAD"):
@@ -148,7 +164,11 @@ def page(handler: Handler, *, public: bool = False) -> Callable[[Request], Await
                 given = form.get(CSRF_FIELD) or request.headers.get(CSRF_HEADER, "")
                 if not hmac.compare_digest(given.encode(), csrf_token(request.session).encode()):
                     return await run_in_threadpool(empty.problem, 403, _FORGED)
-            return await run_in_threadpool(_answer, handler, Visit(request, form))
+            visit = Visit(request, form)
+            refused = None if before is None else await before(visit)
+            if refused is not None:
+                return refused
+            return await run_in_threadpool(_answer, handler, visit, not public)
         except TooLarge:
             return await run_in_threadpool(empty.problem, 413, "The form is too large; nothing was changed.")
         except ValueError:
@@ -164,9 +184,13 @@ def page(handler: Handler, *, public: bool = False) -> Callable[[Request], Await
 _FORGED = "The form did not come from this page, or it is too old; nothing was changed. Go back, reload, and try again."
 
 
-def _answer(handler: Handler, visit: Visit) -> Response:
+def _answer(handler: Handler, visit: Visit, needs_key: bool) -> Response:
     try:
+        if needs_key:
+            visit.store.check_key()
         return handler(visit)
+    except OtherKey as error:
+        return visit.problem(503, str(error))
     except (UnknownConnection, UnknownInstallation) as error:
         return visit.problem(404, str(error))
     except EXPECTED_ERRORS as error:
@@ -181,16 +205,32 @@ def csrf_token(session: dict[str, Any]) -> str:
     return token
 
 
-def sign_in(request: Request, mark: str) -> None:
-    """From now on the browser is signed in. What it had before, the token of forms included, is not carried over."""
-    request.session.clear()
-    request.session["mark"] = mark
+def sign_in(visit: Visit, mark: str) -> None:
+    """From now on the browser is signed in, for SESSION_LIFETIME. What it had before, the token of forms included, is
+    not carried over."""
+    with visit.store.engine.begin() as db:
+        token = sessions.begin(db, mark, SESSION_LIFETIME)
+    visit.session.clear()
+    visit.session["token"] = token
+
+
+def sign_out(visit: Visit) -> None:
+    """Ends the session, whoever has a copy of its cookie."""
+    token = visit.session.get("token")
+    if isinstance(token, str):
+        with visit.store.engine.begin() as db:
+            sessions.end(db, token)
+    visit.session.clear()
 
 
 def is_signed_in(request: Request) -> bool:
     passwords: Passwords = request.app.state.passwords
-    given, mark = request.session.get("mark"), passwords.mark()
-    return isinstance(given, str) and mark is not None and hmac.compare_digest(given, mark)
+    store: Store = request.app.state.store
+    token, mark = request.session.get("token"), passwords.mark()
+    if not isinstance(token, str) or mark is None:
+        return False
+    with reading(store.engine) as db:
+        return sessions.is_open(db, token, mark)
 
 
 def safe_path(path: str) -> str:
@@ -207,9 +247,25 @@ def safe_path(path: str) -> str:
     return path if own else "/"
 
 
+def _signed_out(visit: Visit) -> Response:
+    """The sign-in page for a form that came too late, with what was typed."""
+    fields = [(name, value) for name, value in visit.form.items() if name != CSRF_FIELD]
+    typed = keep(visit.request.url.path, fields)
+    more = "Sign in, and what you typed comes back." if typed else "Sign in, and do it again."
+    passwords: Passwords = visit.request.app.state.passwords
+    return visit.render(
+        "sign_in.html",
+        403,
+        problem=f"You were signed out; nothing was saved yet. {more}",
+        following="/",
+        chosen=passwords.is_chosen,
+        kept=typed,
+    )
+
+
 def _to_sign_in(request: Request) -> Response:
     if _wants_json(request):
-        return JSONResponse({"error": "You are not signed in any more; sign in again."}, 401)
+        return JSONResponse({"error": "Your session has ended; sign in again."}, 401)
     # A form's path may take no GET.
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     query = {"next": path} if request.method == "GET" and path != "/" else {}

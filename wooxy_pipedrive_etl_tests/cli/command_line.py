@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from wooxy_pipedrive_etl.cli import main
-from wooxy_pipedrive_etl.sandbox import SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import SandboxServer
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import get_connection, update_connection
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
@@ -102,9 +102,9 @@ class CommandLine:
         with (
             patch.dict(os.environ, self.environment),
             closing_databases(),
-            Store.open().engine.begin() as connection,
+            Store.open().engine.begin() as db,
         ):
-            update_connection(connection, get_connection(connection, name).id, **values)
+            update_connection(db, get_connection(db, name).id, **values)
 
     def run_steps(self, name: str = "acme", domain: str = "shop.example.com") -> None:
         """A full run without Dagster, for a test that is about what comes after it."""

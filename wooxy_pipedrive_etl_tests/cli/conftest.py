@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
-from wooxy_pipedrive_etl.sandbox import Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Limits, SandboxServer
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 from wooxy_pipedrive_etl_tests.scenario import FakeClock, small_account
 

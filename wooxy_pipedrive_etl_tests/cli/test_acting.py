@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import logging
+import os
+import pty
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from wooxy_pipedrive_etl.sandbox import Fault
-from wooxy_pipedrive_etl_tests.cli.command_line import CommandLine
+from wooxy_pipedrive_etl.cli import match
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
+from wooxy_pipedrive_etl_tests.cli.command_line import PROGRAM, CommandLine
+from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 from wooxy_pipedrive_etl_tests.scenario import add_person, new_token
 
 
@@ -86,10 +92,17 @@ def test_many_deletions_need_the_option(program: CommandLine, tmp_path: Path) ->
         account.delete_person(person_id)
     ended = program("sync", "acme", "--full")
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith("25 of the 30 contacts would be deleted at once, so nothing was written;")
-    assert ended.err.count("\n") == 1
+    assert ended.err == (
+        "25 of the 30 contacts would be deleted at once, so nothing was written. See whether the token's user still "
+        "sees all persons. If these deletions are right, run: wooxy-pipedrive sync acme --full --allow-mass-delete 25 "
+        "(allow_mass_delete: 25 in the launchpad).\n"
+    )
+    assert "--allow-mass-delete 25" in program("status", "acme").out
+    for wrong in ("24", "-1", "many"):
+        ended = program("sync", "acme", "--full", "--allow-mass-delete", wrong)
+        assert ended.code != 0
     assert len(program("contacts", "acme", "--format", "json").json) == 30
-    ended = program("sync", "acme", "--allow-mass-delete")
+    ended = program("sync", "acme", "--allow-mass-delete", "25")
     assert ended.code == 0
     assert "25 deleted" in ended.out
 
@@ -209,5 +222,116 @@ def test_a_connection_whose_fields_are_gone_is_taken_up_by_a_person_s_word(
     ended = program.connect()
     assert ended.code == 1
     assert "lacks 12 of the 50 known fields" in ended.err
-    assert "connect acme … --allow-lost-fields" in ended.err
+    assert "connect with --allow-lost-fields" in ended.err
     assert program.connect("acme", "--allow-lost-fields").code == 0
+
+
+def test_a_rename_needs_the_option_or_an_answer(
+    program: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.connect()
+    _import(program, tmp_path, ("emails", "email"), ("city", "town"))
+    file = tmp_path / "matching.yaml"
+    file.write_text(file.read_text("utf-8").replace("town", "place"), "utf-8")
+    sentence = "Renames “town” to “place”; templates and segments that use “town” must be changed."
+    ended = program("match", "acme", "--import", str(file))
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == f"{sentence} Nothing was imported; allow it with --allow-renames.\n"
+    asked: list[str] = []
+
+    def answering(answer: bool) -> None:
+        def confirmed(question: str) -> bool:
+            asked.append(question)
+            return answer
+
+        monkeypatch.setattr(match, "confirmed", confirmed)
+
+    answering(False)
+    assert program("match", "acme", "--import", str(file)).code == 1
+    answering(True)
+    assert "Renamed town to place." in program("match", "acme", "--import", str(file)).out
+    assert asked == [f"{sentence}\nRename and import?"] * 2
+    file.write_text(file.read_text("utf-8").replace("place", "town"), "utf-8")
+    assert "Renamed place to town." in program("match", "acme", "--import", str(file), "--allow-renames").out
+    assert len(asked) == 2
+
+
+def test_what_the_command_sets_for_empty_values_is_in_force(program: CommandLine, tmp_path: Path) -> None:
+    program.connect()
+    _import(program, tmp_path, ("emails", "email"))
+    assert program("match", "acme", "--suggest").code == 0
+    assert "The list follows with the next run." in program("match", "acme", "--overwrite-empty").out
+    assert "Empty values overwrite stored ones." in program("match", "acme").out
+    assert "Draft discarded: " in program("match", "acme", "--discard").out
+    assert "Empty values overwrite stored ones." in program("match", "acme").out
+    ended = program("match", "acme", "--discard")
+    assert (ended.code, ended.err) == (1, "The connection acme has no draft that could be discarded.\n")
+
+
+def test_a_domain_is_written_as_one_and_a_slip_is_asked_about(program: CommandLine) -> None:
+    assert program.connect("acme", domain="https://Shop.example.com/").out.startswith("Connected acme with ")
+    for word in ("public", "sqlite"):
+        assert "is not a domain" in program.connect("other", domain=word).err
+    ended = program.connect("other", domain="shp.example.com")
+    assert (ended.code, ended.out) == (1, "")
+    assert "There is a list of shop.example.com, and none of shp.example.com." in ended.err
+    assert "for shp.example.com." in program.connect("other", "--new-list", domain="shp.example.com").out
+
+
+def test_a_rename_is_asked_about_on_a_terminal(program: CommandLine, tmp_path: Path) -> None:
+    program.connect()
+    _import(program, tmp_path, ("emails", "email"), ("city", "town"))
+    file = tmp_path / "matching.yaml"
+    file.write_text(file.read_text("utf-8").replace("town", "place"), "utf-8")
+    ours, theirs = pty.openpty()
+    os.write(ours, b"y\n")
+    ended = subprocess.run(
+        [PROGRAM, "match", "acme", "--import", file],
+        env=program.full_environment,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    asked = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert "templates and segments that use “town” must be changed." in asked
+    assert "Rename and import? [y/N]" in asked
+    assert (ended.returncode, "Renamed town to place." in ended.stdout.decode()) == (0, True)
+
+
+def test_a_variable_of_which_no_value_fits_is_amber(program: CommandLine, tmp_path: Path) -> None:
+    program.connect()
+    _import(program, tmp_path, ("emails", "email"), ("city", "contactLanguage"))
+    shown = program("match", "acme").out
+    assert "▲ amber" in shown
+    assert "3 of your 3 persons have a value and none fits: “City" in shown
+
+
+def test_a_value_turns_no_line_around(program: CommandLine) -> None:
+    for number in (1, 2, 3):
+        program.server.account.edit_person(number, custom_fields={"city": "up\u202enwod"})
+    program.connect()
+    (line,) = [line for line in program("match", "acme").out.splitlines() if "City" in line]
+    assert "up\ufffdnwod" in line
+
+
+def test_contacts_for_a_spreadsheet(program: CommandLine, tmp_path: Path) -> None:
+    """Names come from strangers' web forms; a spreadsheet runs what looks like a formula."""
+    program.server.account.edit_person(1, name='=HYPERLINK("http://x")', custom_fields={"city": "-2+3"})
+    program.connect()
+    _import(program, tmp_path, ("phones", "phoneNumber"), ("name", "name"), ("city", "city"))
+    program.run_steps()
+    file = tmp_path / "contacts.csv"
+    ended = program("contacts", "acme", "--format", "spreadsheet", "--output", str(file))
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    assert file.stat().st_mode & 0o777 == 0o600
+    with file.open(encoding="utf-8", newline="") as opened:
+        first, *_ = csv.DictReader(opened)
+    assert (first["name"], first["city"]) == ('\'=HYPERLINK("http://x")', "'-2+3")
+    # Digits alone are no formula.
+    assert first["phoneNumber"].startswith("+358")
+    plain = next(csv.DictReader(program("contacts", "acme", "--format", "csv").out.splitlines()))
+    assert plain["city"] == "-2+3"

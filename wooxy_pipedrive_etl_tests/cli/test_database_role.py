@@ -22,9 +22,9 @@ class _Server:
         self.uri = uri
 
     def run(self, script: str, database: str = "postgres") -> None:
-        with psycopg.connect(self.uri.replace("/postgres?", f"/{database}?"), autocommit=True) as connection:
+        with psycopg.connect(self.uri.replace("/postgres?", f"/{database}?"), autocommit=True) as db:
             for statement in filter(str.strip, script.split(";")):
-                connection.execute(statement.strip().encode())
+                db.execute(statement.strip().encode())
 
     def url(self, database: str) -> str:
         """For the role."""

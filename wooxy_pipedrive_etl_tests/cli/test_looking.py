@@ -63,12 +63,12 @@ def test_status_tells_of_a_pause_and_of_access_that_was_lost(program: CommandLin
     assert (row["access_lost"], row["paused"]) == (None, False)
     shown = program("status").out
     assert "paused" not in shown
-    assert "Allow again" not in shown
+    assert "Reconnect" not in shown
     program.change("acme", access_lost="revoked", paused=True)
     shown = program("status").out
     assert "\n  paused: no run starts by itself\n" in shown
-    assert "lets it in no more (access revoked): allow the app again in the browser" in shown
-    assert "Integrations > acme > Allow again\n" in shown
+    assert "access to Pipedrive lost (revoked): reconnect it in the browser" in shown
+    assert "Integrations > acme > Reconnect\n" in shown
 
 
 def test_status_does_not_make_up_a_time(program: CommandLine) -> None:

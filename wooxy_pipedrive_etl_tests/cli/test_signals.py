@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Fault
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl_tests.scenario import Target, connected, isolate, small_account
 
 from .command_line import PROGRAM
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name"}
-MESSAGE = "Stopped. What the run had not finished was rolled back, and the next run goes on from there.\n"
+MESSAGE = "Stopped. What the run had not finished was rolled back, and the next run resumes from there.\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

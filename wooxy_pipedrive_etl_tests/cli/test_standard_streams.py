@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wooxy_pipedrive_etl.sandbox import Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Limits, SandboxServer
 from wooxy_pipedrive_etl_tests.cli.command_line import CommandLine
 from wooxy_pipedrive_etl_tests.scenario import small_account
 

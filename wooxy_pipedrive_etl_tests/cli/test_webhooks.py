@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Fault
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl_tests.cli.command_line import PROGRAM, CommandLine
 from wooxy_pipedrive_etl_tests.patience import http_client, running, wait_for_end
 
@@ -48,7 +48,7 @@ def test_from_connecting_to_disconnecting(program: CommandLine) -> None:
         ended = program.connect("acme", "--webhook-url", url)
         assert (ended.code, ended.err) == (0, "")
         subscribed = f"{url}/webhooks/pipedrive/acme"
-        assert f"Pipedrive was asked to tell of changes at {subscribed}." in ended.out
+        assert f"Webhook registered: Pipedrive sends changes to {subscribed}." in ended.out
         (row,) = program("status", "--json").json
         assert row["webhook"] == {"url": subscribed, "registered": True}
         assert row["hints_waiting"] == 0
@@ -60,14 +60,14 @@ def test_from_connecting_to_disconnecting(program: CommandLine) -> None:
         assert program("status", "--json").json[0]["hints_waiting"] == 2
         shown = program("status").out
         assert f"  webhook: {subscribed} (registered)" in shown
-        assert "  persons that webhooks named and no run has looked after yet: 2" in shown
+        assert "  2 changed persons are waiting for the next run" in shown
         ended = program("webhook", "acme")
         assert (ended.code, ended.err) == (0, "")
-        assert f"Pipedrive tells of changes at {subscribed}. (Checked just now.)" in ended.out
+        assert f"Pipedrive sends changes to {subscribed}. (Checked just now.)" in ended.out
         assert "Events so far: 2, the last at 20" in ended.out
 
         webhooks.drop_all()
-        assert "was asked to tell" in program("webhook", "acme").out
+        assert "Webhook registered" in program("webhook", "acme").out
         assert len(webhooks.shown()) == 1
         assert program("disconnect", "acme").out == "Disconnected acme; its list stays as it is.\n"
         assert webhooks.shown() == []
@@ -79,7 +79,7 @@ def test_from_connecting_to_disconnecting(program: CommandLine) -> None:
 def test_ctrl_c_ends_it_well(program: CommandLine) -> None:
     with _serving(program) as (url, process):
         with http_client() as client:
-            assert client.post(f"{url}/webhooks/pipedrive/nowhere").status_code == 404
+            assert client.post(f"{url}/webhooks/pipedrive/nowhere").status_code == 401
         process.send_signal(signal.SIGINT)
         assert wait_for_end(process) == (0, "", "")
 
@@ -110,7 +110,7 @@ def test_registering_later_and_removing(program: CommandLine, public_url: str) -
     ended = program("webhook", "acme", "--url", public_url)
     assert (ended.code, ended.err) == (0, "")
     assert len(program.server.webhooks.shown()) == 1
-    assert "Pipedrive tells of changes at" in program("webhook", "acme", "--url", public_url).out
+    assert "Pipedrive sends changes to" in program("webhook", "acme", "--url", public_url).out
     ended = program("webhook", "acme", "--remove")
     assert (ended.code, ended.err) == (0, "")
     assert program.server.webhooks.shown() == []
@@ -130,7 +130,7 @@ def test_what_cannot_be_registered_is_told_in_a_sentence(program: CommandLine, p
     program.server.faults.add(Fault("scope_403", WEBHOOKS, times=None))
     ended = program("webhook", "acme")
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith("The webhook is not registered, and the sync goes on by polling")
+    assert ended.err.startswith("The webhook is not registered; changes are found by polling")
 
 
 def test_connecting_goes_well_even_if_registering_does_not(program: CommandLine, public_url: str) -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from wooxy_pipedrive_etl.store import Store
-
+from ..databases import Databases, PostgresDatabases, SqliteDatabases, copied
 from ..scenario import isolate
-from .databases import Databases, PostgresDatabases, SqliteDatabases, copied
 
 NewDatabase = Callable[[], AbstractContextManager[str]]
 
@@ -29,17 +27,9 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
     return PostgresDatabases(request.getfixturevalue("postgres_server"))
 
 
-@pytest.fixture(scope="session")
-def _templates() -> dict[str, str]:
-    """An empty database of each kind, brought up to date, once it was needed."""
-    return {}
-
-
 @pytest.fixture
-def new_database(databases: Databases, _templates: dict[str, str]) -> NewDatabase:
+def new_database(request: pytest.FixtureRequest, databases: Databases) -> NewDatabase:
     """Gives the URL of a fresh database, brought up to date, for as long as the context lasts."""
-    if databases.name not in _templates:
-        template = databases.new()
-        Store.open(template).close()
-        _templates[databases.name] = template
-    return lambda: copied(databases, _templates[databases.name])
+    prepared = "prepared_sqlite" if databases.name == "SQLite" else "prepared_postgres"
+    template: str = request.getfixturevalue(prepared)
+    return lambda: copied(databases, template)

@@ -23,9 +23,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from wooxy_pipedrive_etl.store import Store
 
+from ..databases import Databases, PostgresDatabases, SqliteDatabases, copied
 from ..postgres import started_postgres
 from ..scenario import isolate
-from .databases import Databases, PostgresDatabases, SqliteDatabases, copied
 from .history import History
 
 # Between two looks at the clock.

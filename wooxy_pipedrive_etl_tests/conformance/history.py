@@ -20,14 +20,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from wooxy_pipedrive_etl.contact_list import BUILT_IN
+from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.guards import Permissions
 from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
-from wooxy_pipedrive_etl.sandbox import Behaviours, Fault
-from wooxy_pipedrive_etl.sandbox.account import PersonChange
+from wooxy_pipedrive_etl.sandbox.pipedrive import Behaviours, Fault
+from wooxy_pipedrive_etl.sandbox.pipedrive.account import PersonChange
 from wooxy_pipedrive_etl.store import inbox, tables, walks
 from wooxy_pipedrive_etl.store.catalogue import read_fields, read_names
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.walks import UnfinishedWalk
-from wooxy_pipedrive_etl.sync.errors import SyncError
 from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 
@@ -55,12 +56,20 @@ _CHANNELS = [name for name in _FLAGS if name != "active"]
 _PAGE = 5
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _WRITTEN_OR_LISTED = ("created", "updated", "unchanged", "rejected", "duplicates", "conflicts")
+# What a history is about is not whether a person allows it.
+_ALLOWED = Permissions(deletions=1_000_000, lost_fields=True)
 _UNTOUCHED = "2001-01-01 00:00:00"
 # The one field that nobody ever matches, and what its values have in common.
 UNMATCHED, SECRET = "secret", "nobody may see"
 
-ADDRESSES = ("ann@example.com", "Ann@Example.COM", "bo@example.com", "cy@example.com", "no address")
-NUMBERS = ("+358401000001", "040 1000001", "+358 40 100-0002", "00358401000003", "call me")
+ADDRESSES = (
+    *("ann@example.com", "Ann@Example.COM", "bo@example.com", "cy@example.com", "no address"),
+    *("Bo <mailto:bo@example.com>", "none; cy@example.com", "dan@пример.рф", "dan@xn--e1afmkfd.xn--p1ai"),
+)
+NUMBERS = (
+    *("+358401000001", "040 1000001", "+358 40 100-0002", "00358401000003", "call me"),
+    *("tel:+358 40\u200b1000002", "040 1000003 / 040 1000001", "+358401000001, 12"),
+)
 NAMES = ("Acme", "Acme Oy", " Nimi", " ")
 MEMBERS = ("m1", "m2", " m2 ", "m3")
 
@@ -494,7 +503,7 @@ class History(RuleBasedStateMachine):
         counts = None
         with trouble or nullcontext():
             try:
-                counts = self.acme.sync(kind, allow_mass_delete=True)
+                counts = self.acme.sync(kind, allowed=_ALLOWED)
             except expected:
                 self.made["broken runs"] += 1
         if self._successes() == successes:
@@ -525,7 +534,7 @@ class History(RuleBasedStateMachine):
             self.sync("full", again=again)
         elif again:
             dump = self.acme.dump()
-            counts = self.acme.sync(kind, allow_mass_delete=True)
+            counts = self.acme.sync(kind, allowed=_ALLOWED)
             assert (counts["created"], counts["updated"], counts["deleted"]) == (0, 0, 0)
             assert self.acme.dump() == dump
             self._check_what_is_known()
@@ -571,11 +580,13 @@ class History(RuleBasedStateMachine):
                 known[person_id] = visible[person_id]
                 assert _tells(row["raw"], visible[person_id])
         self.oracle.know(list(known.values()), None)
-        with reading(self.acme.store.engine) as connection:
-            fields = read_fields(connection, self.acme.record().id)
+        with reading(self.acme.store.engine) as db:
+            fields = read_fields(db, self.acme.record().id)
         options = {
-            code: [(option["id"], option["label"]) for option in options or [] if not option.get("gone")]
-            for code, options in zip(fields["field_code"], fields["options"], strict=True)
+            field.field_code: [
+                (option["id"], option["label"]) for option in field.options or [] if not option.get("gone")
+            ]
+            for field in fields
         }
         if options == options | self._catalogue():
             self.oracle.read_catalogue(self._catalogue())
@@ -596,8 +607,8 @@ class History(RuleBasedStateMachine):
 
     def _walked(self) -> UnfinishedWalk | None:
         """What a full run goes on with, if another one broke off."""
-        with reading(self.acme.store.engine) as connection:
-            return walks.unfinished_walk(connection, self.acme.record().id)
+        with reading(self.acme.store.engine) as db:
+            return walks.unfinished_walk(db, self.acme.record().id)
 
     def _walked_anew(self) -> bool:
         """Where windows turn out not to show everybody, or Pipedrive does not know the cursor any more, a full run that
@@ -701,8 +712,8 @@ class History(RuleBasedStateMachine):
         for row in after.values():
             assert set(row) == {*_BUILT_IN, *self.oracle.custom_variables}
         assert SECRET not in str(after)
-        with reading(self.acme.store.engine) as connection:
-            left_over = [name for name in sa.inspect(connection).get_table_names() if "plan" in name]
+        with reading(self.acme.store.engine) as db:
+            left_over = [name for name in sa.inspect(db).get_table_names() if name.startswith("sync_plan_")]
         assert left_over == []
 
     def compare_with_fresh_list(self) -> None:
@@ -784,8 +795,8 @@ class History(RuleBasedStateMachine):
 
     def _names(self) -> dict[str, dict[int, str]]:
         """Of whom Pipedrive tells, as it tells; of others, as the program has seen them last, if it has."""
-        with reading(self.acme.store.engine) as connection:
-            seen = read_names(connection, self.acme.record().id)
+        with reading(self.acme.store.engine) as db:
+            seen = read_names(db, self.acme.record().id)
         listed = {
             each.id: each.name for each in self.account.organizations.values() if each.deleted_at is None
         }
@@ -821,8 +832,8 @@ class History(RuleBasedStateMachine):
 
     def _stored(self) -> dict[int, dict[str, Any]]:
         """The list by contact_id: None, bool for a flag, else text."""
-        with reading(self.acme.store.engine) as connection:
-            rows = connection.exec_driver_sql(f"SELECT * FROM {self.acme.list_table()}").mappings().all()  # noqa: S608
+        with reading(self.acme.store.engine) as db:
+            rows = db.exec_driver_sql(f"SELECT * FROM {self.acme.list_table()}").mappings().all()  # noqa: S608
         stored = {}
         for row in rows:
             values = {name: value for name, value in row.items() if name != "contact_id"}

@@ -24,15 +24,15 @@ from typing import IO, Any, NamedTuple
 import sqlalchemy as sa
 import yaml
 
-from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
 from wooxy_pipedrive_etl.store import Store, inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import matching
 from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
+from ..databases import Databases, copied
 from ..scenario import DOMAIN, NAME, Connected
-from .databases import Databases, copied
 from .sync_process import sync, telling, writing
 
 SITUATIONS = ("first run", "re-map", "second run", "changes")
@@ -131,8 +131,8 @@ def look(url: str, server: SandboxServer) -> End:
     acme = Connected(server.account, server, store, NAME, DOMAIN)
     status = acme.status()
     links = {row["person_id"]: row for row in acme.rows(tables.links)}
-    with reading(store.engine) as connection:
-        inspector = sa.inspect(connection)
+    with reading(store.engine) as db:
+        inspector = sa.inspect(db)
         scratch = [
             name for name in inspector.get_table_names() if name.startswith(("sync_stage", "sync_plan"))
         ]
@@ -194,13 +194,13 @@ def _age(url: str, server: SandboxServer) -> None:
 def _change_matching(url: str) -> None:
     """Two columns get other names, two are fed by each other's row, and a row goes to none."""
     store = Store.open(url)
-    content = yaml.safe_load(matching.export_matching(store, NAME))
+    content = yaml.safe_load(view.export_matching(store, NAME))
     rows = {row["pipedrive"]: row for row in content["variables"]}
     for key in ("owner_id", "org_id"):
         rows[key]["wooxy"] += "Renamed"
     rows["first_name"]["wooxy"], rows["last_name"]["wooxy"] = "lastName", "firstName"
     rows["add_time"]["wooxy"] = None
-    matching.import_matching(store, NAME, yaml.safe_dump(content))
+    view.import_matching(store, NAME, yaml.safe_dump(content), allowed_renames=None)
     store.close()
 
 

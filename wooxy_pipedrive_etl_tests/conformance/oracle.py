@@ -446,11 +446,33 @@ def _text(value: str | None) -> str | None:
 
 
 def _email(text: str) -> str | None:
-    return text.lower() if text.count("@") == 1 and " " not in text else None
+    for part in text.replace(";", ",").replace("\n", ",").split(","):
+        address = part.replace("\u200b", "").strip()
+        if address.endswith(">"):
+            address = address[address.index("<") + 1 : -1]
+        address = address.removeprefix("mailto:").lower()
+        if address.count("@") == 1 and " " not in address:
+            local, _, domain = address.partition("@")
+            return f"{local}@{domain.encode('idna').decode()}"
+    return None
 
 
 def _phone(text: str) -> str | None:
-    number = "".join(character for character in text if character not in " ()-.")
+    first, *others = text.replace("\u200b", "").replace(";", ",").split(",")
+    if any(other.strip().isdigit() and len(other.strip()) < 7 for other in others):
+        # An extension.
+        return None
+    for part in (first, *others):
+        alternatives = part.split("/")
+        if all(sum(character.isdigit() for character in each) >= 7 for each in alternatives):
+            found = [number for number in map(_one_phone, alternatives) if number]
+            if found:
+                return found[0]
+    return None
+
+
+def _one_phone(text: str) -> str | None:
+    number = "".join(character for character in text.removeprefix("tel:") if character not in " ()-.")
     if number.startswith("00"):
         number = "+" + number[2:]
     elif number.startswith("0"):

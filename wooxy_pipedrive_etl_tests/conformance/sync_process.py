@@ -29,12 +29,12 @@ def telling(url: str, tell: Callable[[str], None]) -> Iterator[None]:
     # Whoever opens an engine: Dagster's job does so by itself, and has another one for its own storage.
     database = sa.make_url(url).database
 
-    def statement(connection: sa.Connection, _cursor: Any, text: str, *_: Any) -> None:
-        if connection.engine.url.database == database:
+    def statement(db: sa.Connection, _cursor: Any, text: str, *_: Any) -> None:
+        if db.engine.url.database == database:
             tell(" ".join(text.split()[:4]))
 
-    def commit(connection: sa.Connection) -> None:
-        if connection.engine.url.database == database:
+    def commit(db: sa.Connection) -> None:
+        if db.engine.url.database == database:
             tell("COMMIT")
 
     sa.event.listen(sa.Engine, "before_cursor_execute", statement)

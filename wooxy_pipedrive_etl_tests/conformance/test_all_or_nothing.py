@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from ..databases import Databases
 from ..scenario import Connected, add_person, connected, email, small_account
 from .conftest import NewDatabase
-from .databases import Databases
 from .sync_process import telling, writing
 
 Rows = list[tuple[Any, ...]]

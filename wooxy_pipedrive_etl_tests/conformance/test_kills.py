@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import random
 
+from ..databases import Databases
 from ..scenario import seeded_account
-from .databases import Databases
 from .killing import kill_and_repair, situations
 from .sync_process import writing
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
-from wooxy_pipedrive_etl.sandbox import Account, Fault, FaultKind
-from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Fault, FaultKind
 
-from ..scenario import Connected, Refused, connected, new_token, small_account
+from ..scenario import ANY_DELETIONS, Connected, Refused, connected, new_token, small_account
 from .conftest import NewDatabase
 
 BREAKS: tuple[FaultKind, ...] = (
@@ -44,7 +44,7 @@ def test_a_token_that_sees_fewer_persons_deletes_nobody_until_a_person_allows_it
     with pytest.raises(Refused):
         acme.remap()
     assert acme.dump() == before
-    assert acme.sync(allow_mass_delete=True)["deleted"] == 30
+    assert acme.sync(allowed=ANY_DELETIONS)["deleted"] == 30
     assert acme.dump() == before[30:]
 
 
@@ -65,7 +65,7 @@ def test_a_token_of_another_account_changes_nothing(acme: Connected) -> None:
     before = acme.dump()
     acme.account.company_id += 1
     with pytest.raises(SyncError, match="belong to the Pipedrive company"):
-        acme.sync(allow_mass_delete=True)
+        acme.sync(allowed=ANY_DELETIONS)
     assert acme.dump() == before
     assert len(acme.snapshot_ids()) == 40
 
@@ -83,11 +83,11 @@ def test_a_walk_that_breaks_deletes_nobody(new_database: NewDatabase) -> None:
                 acme.server.clear_requests()
                 acme.server.faults.add(Fault(kind, path_prefix="/api/v2/persons", after=passed, times=None))
                 with pytest.raises(PipedriveError):
-                    acme.sync(allow_mass_delete=True)
+                    acme.sync(allowed=ANY_DELETIONS)
                 assert acme.dump() == before, (kind, passed)
             acme.server.faults.clear()
             # What went on where another one broke off has seen everybody.
-            counts = acme.sync(allow_mass_delete=True)
+            counts = acme.sync(allowed=ANY_DELETIONS)
             assert (counts["fetched"], counts["unchanged"], counts["deleted"]) == (510, 510, 0)
             assert acme.dump() == before
         # What was read before a break is no reason to delete the rest either.

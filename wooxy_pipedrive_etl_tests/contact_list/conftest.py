@@ -22,8 +22,8 @@ def sqlite_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engin
 
 @pytest.fixture(scope="session")
 def postgres_engine(postgres_server: str) -> Iterator[sa.Engine]:
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE contact_lists")
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+        db.execute("CREATE DATABASE contact_lists")
     url = postgres_server.replace("postgresql://", "postgresql+psycopg://")
     yield from _opened(url.replace("/postgres?", "/contact_lists?"))
 
@@ -55,7 +55,7 @@ _DESKS: dict[sa.Engine, Desk] = {}
 
 def _opened(url: str) -> Iterator[sa.Engine]:
     engine = open_database(url)
-    with engine.begin() as connection:
-        tables.metadata.create_all(connection)
+    with engine.begin() as db:
+        tables.metadata.create_all(db)
     yield engine
     engine.dispose()

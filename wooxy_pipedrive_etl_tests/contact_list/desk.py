@@ -24,6 +24,7 @@ from wooxy_pipedrive_etl.contact_list import (
     plan_issues,
 )
 from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.store.keys import HashKey
 
 _numbers = itertools.count(1)
 
@@ -50,9 +51,9 @@ class Desk:
     domain: str = field(default_factory=lambda: f"shop{next(_numbers)}.example.com")
 
     def __post_init__(self) -> None:
-        with self.engine.begin() as connection:
-            self.list = ContactList.of_domain(connection, self.domain)
-            inserted = connection.execute(
+        with self.engine.begin() as db:
+            self.list = ContactList.of_domain(db, self.domain)
+            inserted = db.execute(
                 tables.connections.insert()
                 .values(
                     name=self.domain,
@@ -68,34 +69,34 @@ class Desk:
                 .returning(tables.connections.c.id)
             )
             self.connection_id = inserted.scalar_one()
-            self.table = self.list.table(self.list.stored(connection))
+            self.table = self.list.table(self.list.stored(db))
+            key = tables.keys.insert().values(fingerprint=self.domain).returning(tables.keys.c.id)
+            self.hash_key = HashKey(db.execute(key).scalar_one(), hash_phone)
 
     def refresh(self) -> None:
         """After the list got other columns."""
-        with self.engine.begin() as connection:
-            self.table = self.list.table(self.list.stored(connection))
+        with self.engine.begin() as db:
+            self.table = self.list.table(self.list.stored(db))
 
     def add_variables(self, *names: str, format: str = "String") -> None:
-        with self.engine.begin() as connection:
+        with self.engine.begin() as db:
             for name in names:
-                self.list.add_variable(connection, name, format)
+                self.list.add_variable(db, name, format)
         self.refresh()
 
     def put(self, **values: Any) -> int:
         """A contact by other means."""
-        with self.engine.begin() as connection:
-            rows = connection.execute(self.table.insert().values(**values).returning(self.table.c.contact_id))
+        with self.engine.begin() as db:
+            rows = db.execute(self.table.insert().values(**values).returning(self.table.c.contact_id))
             return int(rows.scalar_one())
 
     def edit(self, contact_id: int, **values: Any) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(
-                self.table.update().where(self.table.c.contact_id == contact_id).values(**values)
-            )
+        with self.engine.begin() as db:
+            db.execute(self.table.update().where(self.table.c.contact_id == contact_id).values(**values))
 
     def remove(self, contact_id: int) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(self.table.delete().where(self.table.c.contact_id == contact_id))
+        with self.engine.begin() as db:
+            db.execute(self.table.delete().where(self.table.c.contact_id == contact_id))
 
     def stage(self, *persons: dict[str, Any], fed: tuple[str, ...] = FED) -> None:
         frame = pd.DataFrame(
@@ -106,19 +107,19 @@ class Desk:
             }
         )
         fed_values = [pd.Series([p.get(name) for p in persons], dtype=object, name=name) for name in fed]
-        with self.engine.begin() as connection:
-            begin_stage(connection, self.list, self.connection_id, fed)
+        with self.engine.begin() as db:
+            begin_stage(db, self.list, self.connection_id, fed)
             contacts = pd.concat([frame, *fed_values], axis="columns")
-            load_stage(connection, self.connection_id, contacts, ["as it is"] * len(contacts), RUN)
+            load_stage(db, self.connection_id, contacts, ["as it is"] * len(contacts), RUN)
 
     def plan(self, **settings: Any) -> PlanSummary:
-        with self.engine.begin() as connection:
-            return make_plan(connection, self.list, self.connection_id, ListSettings(**settings))
+        with self.engine.begin() as db:
+            return make_plan(db, self.list, self.connection_id, ListSettings(**settings))
 
     def apply(self, now: datetime = FIRST, **settings: Any) -> AppliedCounts:
-        with self.engine.begin() as connection:
+        with self.engine.begin() as db:
             return apply_plan(
-                connection, self.list, self.connection_id, ListSettings(**settings), hash_phone, RUN, now
+                db, self.list, self.connection_id, ListSettings(**settings), self.hash_key, RUN, now
             )
 
     def sync(
@@ -134,20 +135,20 @@ class Desk:
         assert applied.unchanged == summary.unchanged
         assert applied.deleted + applied.deactivated == summary.deleted
         assert applied.let_go == summary.let_go
-        with self.engine.begin() as connection:
-            drop_stage(connection, self.connection_id)
+        with self.engine.begin() as db:
+            drop_stage(db, self.connection_id)
         return summary
 
     def issues(self) -> dict[int, str]:
         """The kind of issue by person."""
-        with self.engine.begin() as connection:
-            issues = plan_issues(connection, self.connection_id)
+        with self.engine.begin() as db:
+            issues = plan_issues(db, self.connection_id)
         return dict(zip(issues["person_id"].tolist(), issues["kind"].tolist(), strict=True))
 
     def rows(self) -> list[dict[str, Any]]:
         """The whole table."""
-        with self.engine.begin() as connection:
-            rows = connection.execute(sa.select(self.table).order_by(self.table.c.contact_id))
+        with self.engine.begin() as db:
+            rows = db.execute(sa.select(self.table).order_by(self.table.c.contact_id))
             return [dict(row) for row in rows.mappings()]
 
     def contact(self, contact_id: int) -> dict[str, Any]:
@@ -164,30 +165,30 @@ class Desk:
 
     def full_links(self) -> list[dict[str, Any]]:
         links = tables.links
-        with self.engine.begin() as connection:
+        with self.engine.begin() as db:
             query = (
                 sa.select(links)
                 .where(links.c.connection_id == self.connection_id)
                 .order_by(links.c.person_id)
             )
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return [dict(row) for row in db.execute(query).mappings()]
 
     def opt_outs(self) -> set[tuple[str, str]]:
         memory = tables.opt_outs
-        with self.engine.begin() as connection:
+        with self.engine.begin() as db:
             query = sa.select(memory.c.phone_hash, memory.c.channel)
-            rows = connection.execute(query.where(memory.c.connection_id == self.connection_id))
+            rows = db.execute(query.where(memory.c.domain_id == self.list.domain_id))
             return {(row.phone_hash, row.channel) for row in rows}
 
     def clear(self) -> None:
         """Back to an empty list, with ids from 1."""
-        with self.engine.begin() as connection:
+        with self.engine.begin() as db:
             if self.engine.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"TRUNCATE {self.list.qualified_name} RESTART IDENTITY")
+                db.exec_driver_sql(f"TRUNCATE {self.list.qualified_name} RESTART IDENTITY")
             else:
-                connection.execute(self.table.delete())
-                connection.exec_driver_sql(
-                    "DELETE FROM sqlite_sequence WHERE name = ?", (self.list.table_name,)
-                )
-            for table in (tables.links, tables.opt_outs, tables.contact_history):
-                connection.execute(table.delete().where(table.c.connection_id == self.connection_id))
+                db.execute(self.table.delete())
+                db.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (self.list.table_name,))
+            for table in (tables.links, tables.contact_history):
+                db.execute(table.delete().where(table.c.connection_id == self.connection_id))
+            memory = tables.opt_outs
+            db.execute(memory.delete().where(memory.c.domain_id == self.list.domain_id))

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from wooxy_pipedrive_etl.store import tables
+
 from .desk import FED, Desk, hash_phone, person
 
 FED_EMAIL = (*FED, "emailSubscribe")
@@ -232,3 +234,34 @@ def test_email_channel_later_only_goes_to_false(desk: Desk, adopted: bool, ignor
         False if said is False else before for _, (before, said) in cases
     ]
     assert summary.updated == 2
+
+
+def lose_memory(desk: Desk) -> None:
+    """An opt-out of a key that is lost."""
+    row = {"domain_id": desk.list.domain_id, "phone_hash": "unreadable", "channel": "smsSubscribe"}
+    with desk.engine.begin() as db:
+        db.execute(tables.opt_outs.insert().values(row))
+
+
+def test_nobody_new_is_subscribed_while_opt_outs_are_unreadable(desk: Desk) -> None:
+    lose_memory(desk)
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491", emailSubscribe=True), fed=FED_EMAIL)
+    assert flags(desk.only()) == (None, None, None)
+    first = person(1, email="a@x.com", phoneNumber="+491")
+    desk.sync(first, person(2, email="b@x.com"))
+    desk.edit(2, viberSubscribe=True, emailSubscribe=True)
+    desk.sync(first, person(2, email="b@x.com", phoneNumber="+492"))
+    assert flags(desk.contact(2)) == (None, True, True)
+
+
+def test_known_contacts_keep_their_flags_while_opt_outs_are_unreadable(desk: Desk) -> None:
+    desk.sync(person(1, email="a@x.com", phoneNumber="+491"), person(2, email="b@x.com", phoneNumber="+492"))
+    desk.edit(1, smsSubscribe=False, emailSubscribe=True)
+    lose_memory(desk)
+    desk.sync(
+        person(1, email="a@x.com", phoneNumber="+491", name="n"),
+        person(2, email="b@x.com", phoneNumber="+493"),
+    )
+    assert flags(desk.contact(1)) == (False, True, True)
+    assert flags(desk.contact(2)) == (None, None, None)
+    assert (hash_phone("+491"), "smsSubscribe") in desk.opt_outs()

@@ -43,9 +43,9 @@ AWKWARD = [
     ],
 )
 def test_where_a_list_lies(engine: sa.Engine, domain: str, slug: str) -> None:
-    with engine.connect() as connection:
-        found = ContactList.of_domain(connection, domain)
-        again = ContactList.of_domain(connection, domain)
+    with engine.connect() as db:
+        found = ContactList.of_domain(db, domain)
+        again = ContactList.of_domain(db, domain)
         assert found == again
         expected = (
             f"default_contact_list_{slug}"
@@ -53,65 +53,64 @@ def test_where_a_list_lies(engine: sa.Engine, domain: str, slug: str) -> None:
             else f"{slug}.default_contact_list"
         )
         assert found.qualified_name == expected
-        assert connection.exec_driver_sql(f"SELECT count(*) FROM {found.qualified_name}").scalar() == 0  # noqa: S608
-        connection.rollback()
+        assert db.exec_driver_sql(f"SELECT count(*) FROM {found.qualified_name}").scalar() == 0  # noqa: S608
+        db.rollback()
 
 
 def test_two_domains_of_one_slug(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
+    with engine.connect() as db:
         lists = [
-            ContactList.of_domain(connection, name)
-            for name in ("same-slug.com", "same.slug.com", "same_slug.com")
+            ContactList.of_domain(db, name) for name in ("same-slug.com", "same.slug.com", "same_slug.com")
         ]
         assert len({one.qualified_name for one in lists}) == 3
         assert "same_slug_com_2" in lists[1].qualified_name
-        connection.rollback()
+        db.rollback()
 
 
 def test_a_table_made_by_other_means(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
+    with engine.connect() as db:
         postgres = engine.dialect.name == "postgresql"
         table = (
             "other_example_com.default_contact_list" if postgres else "default_contact_list_other_example_com"
         )
         if postgres:
-            connection.exec_driver_sql("CREATE SCHEMA other_example_com")
-        connection.exec_driver_sql(
+            db.exec_driver_sql("CREATE SCHEMA other_example_com")
+        db.exec_driver_sql(
             f'CREATE TABLE {table} (contact_id BIGINT PRIMARY KEY, email VARCHAR, "bonus points" NUMERIC)'
         )
-        connection.exec_driver_sql(f"INSERT INTO {table} VALUES (7, 'a@x.com', 12)")  # noqa: S608
-        found = ContactList.of_domain(connection, "other.example.com")
-        (row,) = found.read(connection)
+        db.exec_driver_sql(f"INSERT INTO {table} VALUES (7, 'a@x.com', 12)")  # noqa: S608
+        found = ContactList.of_domain(db, "other.example.com")
+        (row,) = found.read(db)
         assert (row["contact_id"], row["email"], row["bonus points"], row["active"]) == (
             7,
             "a@x.com",
             "12",
             False,
         )
-        variables = found.variables(connection).set_index("name")
-        assert variables.index[: len(BUILT_IN)].tolist() == [variable.name for variable in BUILT_IN]
-        assert not variables.loc["bonus points", "targetable"]
-        connection.rollback()
+        variables = found.variables(db)
+        assert [each.name for each in variables[: len(BUILT_IN)]] == [variable.name for variable in BUILT_IN]
+        assert [each.targetable for each in variables if each.name == "bonus points"] == [False]
+        db.rollback()
 
 
 @pytest.mark.parametrize("columns", ["contact_id BIGINT PRIMARY KEY, active TEXT", "email TEXT"])
 def test_a_table_that_is_no_list(engine: sa.Engine, columns: str) -> None:
-    with engine.connect() as connection:
+    with engine.connect() as db:
         postgres = engine.dialect.name == "postgresql"
         table = "odd_example_com.default_contact_list" if postgres else "default_contact_list_odd_example_com"
         if postgres:
-            connection.exec_driver_sql("CREATE SCHEMA odd_example_com")
-        connection.exec_driver_sql(f"CREATE TABLE {table} ({columns})")
+            db.exec_driver_sql("CREATE SCHEMA odd_example_com")
+        db.exec_driver_sql(f"CREATE TABLE {table} ({columns})")
         with pytest.raises(ListError, match=r"active|contact_id"):
-            ContactList.of_domain(connection, "odd.example.com")
-        connection.rollback()
+            ContactList.of_domain(db, "odd.example.com")
+        db.rollback()
 
 
 def test_all_that_keeps_a_table_from_being_the_list_is_told_at_once(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
+    with engine.connect() as db:
         postgres = engine.dialect.name == "postgresql"
         _make(
-            connection,
+            db,
             "many.example.com",
             "contact_id BIGINT PRIMARY KEY, name VARCHAR(255), active TEXT NOT NULL, score REAL NOT NULL, "
             "email VARCHAR, \"createdAt\" TIMESTAMP NOT NULL, phone TEXT NOT NULL DEFAULT '', "
@@ -123,8 +122,8 @@ def test_all_that_keeps_a_table_from_being_the_list_is_told_at_once(engine: sa.E
             ),
         )
         with pytest.raises(ListError) as refused:
-            ContactList.of_domain(connection, "many.example.com")
-        connection.rollback()
+            ContactList.of_domain(db, "many.example.com")
+        db.rollback()
     required = "score is NOT NULL without a default, and not every contact has a value for it"
     if postgres:
         told = [
@@ -151,41 +150,41 @@ def test_all_that_keeps_a_table_from_being_the_list_is_told_at_once(engine: sa.E
 
 
 def test_columns_that_fill_themselves_are_in_nobodys_way(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
+    with engine.connect() as db:
         on_postgres = engine.dialect.name == "postgresql"
         columns = (
             "contact_id BIGINT PRIMARY KEY, twice BIGINT NOT NULL GENERATED ALWAYS AS (contact_id * 2) STORED"
         )
         numbered = ", number BIGINT GENERATED BY DEFAULT AS IDENTITY" if on_postgres else ""
-        _make(connection, "filled.example.com", columns + numbered)
-        assert ContactList.of_domain(connection, "filled.example.com").count(connection) == 0
-        connection.rollback()
+        _make(db, "filled.example.com", columns + numbered)
+        assert ContactList.of_domain(db, "filled.example.com").count(db) == 0
+        db.rollback()
 
 
 def test_an_id_that_only_the_database_may_choose_is_refused(postgres_engine: sa.Engine) -> None:
-    with postgres_engine.connect() as connection:
-        _make(connection, "strict.example.com", "contact_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+    with postgres_engine.connect() as db:
+        _make(db, "strict.example.com", "contact_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
         with pytest.raises(ListError, match="contact_id is bigint GENERATED ALWAYS and must be bigint"):
-            ContactList.of_domain(connection, "strict.example.com")
-        connection.rollback()
+            ContactList.of_domain(db, "strict.example.com")
+        db.rollback()
 
 
 def test_a_required_column_that_came_later_is_left_to_the_run(own_desk: Desk) -> None:
     """Or pages and `status` would show nothing but that."""
-    with own_desk.engine.begin() as connection:
-        connection.exec_driver_sql(f"DROP TABLE {own_desk.list.qualified_name}")
-        connection.exec_driver_sql(
+    with own_desk.engine.begin() as db:
+        db.exec_driver_sql(f"DROP TABLE {own_desk.list.qualified_name}")
+        db.exec_driver_sql(
             f"CREATE TABLE {own_desk.list.qualified_name} (contact_id BIGINT PRIMARY KEY, tag TEXT NOT NULL)"
         )
-        assert ContactList.of_domain(connection, own_desk.domain).count(connection) == 0
+        assert ContactList.of_domain(db, own_desk.domain).count(db) == 0
 
 
 def test_a_view_is_no_list(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
-        _make(connection, "seen.example.com", "SELECT 1 AS contact_id", "CREATE VIEW {} AS {}")
+    with engine.connect() as db:
+        _make(db, "seen.example.com", "SELECT 1 AS contact_id", "CREATE VIEW {} AS {}")
         with pytest.raises(ListError) as refused:
-            ContactList.of_domain(connection, "seen.example.com")
-        connection.rollback()
+            ContactList.of_domain(db, "seen.example.com")
+        db.rollback()
     assert str(refused.value) == (
         f"{_place('seen.example.com', engine)} is a view, and the Default Contact List must be a table; "
         "move it out of the way."
@@ -193,22 +192,22 @@ def test_a_view_is_no_list(engine: sa.Engine) -> None:
 
 
 def test_an_adopted_table_gets_the_indexes_of_one_that_we_make(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
-        ContactList.of_domain(connection, "made.example.com")
-        _make(connection, "kept.example.com", "contact_id BIGINT PRIMARY KEY, email TEXT")
+    with engine.connect() as db:
+        ContactList.of_domain(db, "made.example.com")
+        _make(db, "kept.example.com", "contact_id BIGINT PRIMARY KEY, email TEXT")
         for _ in range(2):
-            ContactList.of_domain(connection, "kept.example.com")
-        made, kept = (_indexes(connection, domain) for domain in ("made.example.com", "kept.example.com"))
-        connection.rollback()
+            ContactList.of_domain(db, "kept.example.com")
+        made, kept = (_indexes(db, domain) for domain in ("made.example.com", "kept.example.com"))
+        db.rollback()
     assert len(made) == 3
     assert kept == {index.replace("made", "kept") for index in made}
 
 
 def test_a_table_that_we_may_only_write_is_adopted_without_indexes(postgres_engine: sa.Engine) -> None:
-    with postgres_engine.connect() as connection:
-        ContactList.of_domain(connection, "lent.example.com")
-        connection.exec_driver_sql("DROP INDEX lent_example_com.ix_default_contact_list_email")
-        connection.exec_driver_sql("DELETE FROM sync_domains WHERE name = 'lent.example.com'")
+    with postgres_engine.connect() as db:
+        ContactList.of_domain(db, "lent.example.com")
+        db.exec_driver_sql("DROP INDEX lent_example_com.ix_default_contact_list_email")
+        db.exec_driver_sql("DELETE FROM sync_domains WHERE name = 'lent.example.com'")
         for statement in (
             "CREATE ROLE borrower",
             "GRANT ALL ON ALL TABLES IN SCHEMA public, lent_example_com TO borrower",
@@ -216,10 +215,10 @@ def test_a_table_that_we_may_only_write_is_adopted_without_indexes(postgres_engi
             "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO borrower",
             "SET ROLE borrower",
         ):
-            connection.exec_driver_sql(statement)
-        ContactList.of_domain(connection, "lent.example.com")
-        assert len(_indexes(connection, "lent.example.com")) == 2
-        connection.rollback()
+            db.exec_driver_sql(statement)
+        ContactList.of_domain(db, "lent.example.com")
+        assert len(_indexes(db, "lent.example.com")) == 2
+        db.rollback()
 
 
 def _place(domain: str, engine: sa.Engine) -> str:
@@ -231,24 +230,24 @@ def _place(domain: str, engine: sa.Engine) -> str:
     )
 
 
-def _make(connection: sa.Connection, domain: str, what: str, statement: str = "CREATE TABLE {} ({})") -> None:
+def _make(db: sa.Connection, domain: str, what: str, statement: str = "CREATE TABLE {} ({})") -> None:
     """By other means, where the list of the domain is looked for."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"CREATE SCHEMA {domain.replace('.', '_')}")
-    connection.exec_driver_sql(statement.format(_place(domain, connection.engine), what))
+    if db.dialect.name == "postgresql":
+        db.exec_driver_sql(f"CREATE SCHEMA {domain.replace('.', '_')}")
+    db.exec_driver_sql(statement.format(_place(domain, db.engine), what))
 
 
-def _indexes(connection: sa.Connection, domain: str) -> set[str]:
+def _indexes(db: sa.Connection, domain: str) -> set[str]:
     """What indexes a domain's list has, but that of its key, in SQL."""
     slug = domain.replace(".", "_")
     query = (
         f"SELECT indexdef FROM pg_indexes WHERE schemaname = '{slug}' AND indexname LIKE 'ix%%'"  # noqa: S608
-        if connection.dialect.name == "postgresql"
-        else f"SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{_place(domain, connection.engine)}'"  # noqa: S608
+        if db.dialect.name == "postgresql"
+        else f"SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{_place(domain, db.engine)}'"  # noqa: S608
     )
     return {
         " ".join(sql.replace("IF NOT EXISTS ", "").split())
-        for sql in connection.exec_driver_sql(query).scalars()
+        for sql in db.exec_driver_sql(query).scalars()
         if sql is not None
     }
 
@@ -256,15 +255,14 @@ def _indexes(connection: sa.Connection, domain: str) -> set[str]:
 def test_variables(own_desk: Desk) -> None:
     own_desk.add_variables("budget")
     own_desk.add_variables("signedUp", format="DateTime")
-    with own_desk.engine.begin() as connection:
-        variables = own_desk.list.variables(connection)
-    assert variables["name"].tolist() == [*(variable.name for variable in BUILT_IN), "budget", "signedUp"]
-    rows = variables.set_index("name").astype(object)
-    custom = ["type", "format", "built_in", "targetable", "created_by_sync"]
-    assert list(rows.loc["budget", custom]) == ["text", "String", False, True, True]
-    assert list(rows.loc["signedUp", custom]) == ["datetime", "DateTime", False, True, True]
-    assert list(rows.loc["phoneNumber", custom]) == ["phone", "String", True, True, False]
-    closed = rows.index[~rows["targetable"].astype(bool)].tolist()
+    with own_desk.engine.begin() as db:
+        variables = own_desk.list.variables(db)
+    assert [each.name for each in variables] == [*(each.name for each in BUILT_IN), "budget", "signedUp"]
+    rows = {each.name: each[1:] for each in variables}
+    assert rows["budget"] == ("text", "String", False, True, True)
+    assert rows["signedUp"] == ("datetime", "DateTime", False, True, True)
+    assert rows["phoneNumber"] == ("phone", "String", True, True, False)
+    closed = [each.name for each in variables if not each.targetable]
     assert closed == [
         "active",
         "smsSubscribe",
@@ -278,16 +276,16 @@ def test_variables(own_desk: Desk) -> None:
 
 
 def test_a_custom_column_by_other_means(own_desk: Desk) -> None:
-    with own_desk.engine.begin() as connection:
-        connection.exec_driver_sql(f"ALTER TABLE {own_desk.list.qualified_name} ADD COLUMN tags REAL")
-        connection.exec_driver_sql(f"ALTER TABLE {own_desk.list.qualified_name} ADD COLUMN remark TEXT")
-        rows = own_desk.list.variables(connection).set_index("name").astype(object)
-        assert list(rows.loc["tags", ["targetable", "created_by_sync"]]) == [False, False]
-        assert list(rows.loc["remark", ["targetable", "created_by_sync"]]) == [True, False]
+    with own_desk.engine.begin() as db:
+        db.exec_driver_sql(f"ALTER TABLE {own_desk.list.qualified_name} ADD COLUMN tags REAL")
+        db.exec_driver_sql(f"ALTER TABLE {own_desk.list.qualified_name} ADD COLUMN remark TEXT")
+        rows = {each.name: each for each in own_desk.list.variables(db)}
+        assert (rows["tags"].targetable, rows["tags"].created_by_sync) == (False, False)
+        assert (rows["remark"].targetable, rows["remark"].created_by_sync) == (True, False)
         with pytest.raises(ListError, match="was not created by the sync"):
-            own_desk.list.rename_variable(connection, "remark", "note")
+            own_desk.list.rename_variable(db, "remark", "note")
         with pytest.raises(ListError, match="has no column tags that can be filled"):
-            begin_stage(connection, own_desk.list, own_desk.connection_id, ["tags"])
+            begin_stage(db, own_desk.list, own_desk.connection_id, ["tags"])
 
 
 @pytest.mark.parametrize(
@@ -311,12 +309,12 @@ def test_a_custom_column_by_other_means(own_desk: Desk) -> None:
 )
 def test_refused_names(own_desk: Desk, name: str, reason: str) -> None:
     own_desk.add_variables("taken", "other")
-    with own_desk.engine.begin() as connection:
+    with own_desk.engine.begin() as db:
         with pytest.raises(ListError, match=reason):
-            own_desk.list.add_variable(connection, name, "String")
+            own_desk.list.add_variable(db, name, "String")
         with pytest.raises(ListError, match=reason):
-            own_desk.list.rename_variable(connection, "other", name)
-        assert own_desk.list.variables(connection)["name"].tolist()[-2:] == ["taken", "other"]
+            own_desk.list.rename_variable(db, "other", name)
+        assert [each.name for each in own_desk.list.variables(db)][-2:] == ["taken", "other"]
 
 
 def test_too_many_columns(engine: sa.Engine) -> None:
@@ -325,21 +323,21 @@ def test_too_many_columns(engine: sa.Engine) -> None:
     columns = ", ".join(["contact_id INTEGER PRIMARY KEY", *(f"{name} TEXT" for name in custom)])
     postgres = engine.dialect.name == "postgresql"
     table = "wide_example_com.default_contact_list" if postgres else "default_contact_list_wide_example_com"
-    with engine.begin() as connection:
+    with engine.begin() as db:
         if postgres:
-            connection.exec_driver_sql("CREATE SCHEMA wide_example_com")
-        connection.exec_driver_sql(f"CREATE TABLE {table} ({columns})")
+            db.exec_driver_sql("CREATE SCHEMA wide_example_com")
+        db.exec_driver_sql(f"CREATE TABLE {table} ({columns})")
     desk = Desk(engine, "wide.example.com")
-    with engine.begin() as connection, pytest.raises(ListError, match="no room for oneMore"):
-        desk.list.add_variable(connection, "oneMore", "String")
+    with engine.begin() as db, pytest.raises(ListError, match="no room for oneMore"):
+        desk.list.add_variable(db, "oneMore", "String")
     desk.put(contact_id=40)
     wide, fed = person(1, email="a@x.com", c7="seven"), ("email", *custom)
     assert desk.sync(wide, fed=fed).created == 1
     assert desk.sync(wide | {"c1460": "last"}, fed=fed).updated == 1
     row = desk.contact(41)
     assert (row["c7"], row["c1460"]) == ("seven", "last")
-    with engine.begin() as connection:
-        assert history_of(connection, desk.connection_id, 41)[0].variables == ("c1460",)
+    with engine.begin() as db:
+        assert history_of(db, desk.connection_id, 41)[0].variables == ("c1460",)
 
 
 HOSTILE = (
@@ -368,19 +366,19 @@ def test_hostile_names(own_desk: Desk) -> None:
     for name in HOSTILE:
         persons[0] = persons[0] | {name: "changed"}
         assert own_desk.sync(*persons, fed=fed).updated == 1
-    with own_desk.engine.begin() as connection:
-        first = next(own_desk.list.read(connection))
+    with own_desk.engine.begin() as db:
+        first = next(own_desk.list.read(db))
     assert [first[name] for name in HOSTILE] == ["changed"] * len(HOSTILE)
 
 
 def test_a_rename_keeps_values(own_desk: Desk) -> None:
     own_desk.add_variables("budget")
     own_desk.sync(person(1, email="a@x.com", budget="12"), fed=("email", "budget"))
-    with own_desk.engine.begin() as connection:
-        own_desk.list.rename_variable(connection, "budget", "order")
-        own_desk.list.rename_variable(connection, "order", "oRder")
-        assert own_desk.list.variables(connection)["name"].tolist()[-1] == "oRder"
-        assert next(own_desk.list.read(connection))["oRder"] == "12"
+    with own_desk.engine.begin() as db:
+        own_desk.list.rename_variable(db, "budget", "order")
+        own_desk.list.rename_variable(db, "order", "oRder")
+        assert own_desk.list.variables(db)[-1].name == "oRder"
+        assert next(own_desk.list.read(db))["oRder"] == "12"
     own_desk.refresh()
     assert own_desk.sync(person(1, email="a@x.com", oRder="12"), fed=("email", "oRder")).unchanged == 1
 
@@ -408,8 +406,8 @@ def test_every_type_in_and_out(own_desk: Desk) -> None:
     fed = tuple(EVERY_TYPE)
     assert own_desk.sync(person(1, **EVERY_TYPE), person(2, email="b@x.com"), fed=fed).created == 2
     assert own_desk.sync(person(1, **EVERY_TYPE), person(2, email="b@x.com"), fed=fed).unchanged == 2
-    with own_desk.engine.begin() as connection:
-        first, second = own_desk.list.read(connection)
+    with own_desk.engine.begin() as db:
+        first, second = own_desk.list.read(db)
     assert list(first) == ["contact_id", *(variable.name for variable in BUILT_IN), "signedUp"]
     assert {name: value for name, value in first.items() if value not in (None, False)} == {
         "contact_id": 1,
@@ -435,23 +433,23 @@ def test_every_type_in_and_out(own_desk: Desk) -> None:
 def test_reads_in_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wooxy_pipedrive_etl.contact_list.contact_list._READ_BATCH", 3)
     desk.sync(*(person(n, email=f"p{n}@x.com") for n in range(1, 8)))
-    with desk.engine.begin() as connection:
-        assert desk.list.count(connection) == 7
-        assert [row["contact_id"] for row in desk.list.read(connection)] == [1, 2, 3, 4, 5, 6, 7]
-        assert [row["contact_id"] for row in desk.list.read(connection, limit=4, after=2)] == [3, 4, 5, 6]
-        assert list(desk.list.read(connection, ["email", "active"], limit=1)) == [
+    with desk.engine.begin() as db:
+        assert desk.list.count(db) == 7
+        assert [row["contact_id"] for row in desk.list.read(db)] == [1, 2, 3, 4, 5, 6, 7]
+        assert [row["contact_id"] for row in desk.list.read(db, limit=4, after=2)] == [3, 4, 5, 6]
+        assert list(desk.list.read(db, ["email", "active"], limit=1)) == [
             {"contact_id": 1, "email": "p1@x.com", "active": True}
         ]
 
 
 def test_dates_that_someone_wrote_otherwise(desk: Desk) -> None:
     desk.put(email="", contactBirthday=None)
-    with desk.engine.begin() as connection:
+    with desk.engine.begin() as db:
         name = desk.list.qualified_name
-        connection.exec_driver_sql(
+        db.exec_driver_sql(
             f"UPDATE {name} SET \"createdAt\" = '2024-01-02T03:04:05', \"contactBirthday\" = '2000-01-01'"  # noqa: S608
         )
-        (row,) = desk.list.read(connection)
+        (row,) = desk.list.read(db)
     assert (row["createdAt"], row["contactBirthday"], row["email"]) == (
         "2024-01-02T03:04:05Z",
         "2000-01-01",

@@ -14,16 +14,16 @@ from .desk import FED, FIRST, LATER, RUN, Desk, person
 
 def events(desk: Desk, contact_id: int = 1) -> list[tuple[Any, ...]]:
     """(action, person, changed variables) of a contact, the oldest first."""
-    with desk.engine.begin() as connection:
-        found = history_of(connection, desk.connection_id, contact_id)
+    with desk.engine.begin() as db:
+        found = history_of(db, desk.connection_id, contact_id)
     return [(event.action, event.person_id, ",".join(event.variables)) for event in reversed(found)]
 
 
 def count(desk: Desk) -> int:
     table = tables.contact_history
-    with desk.engine.begin() as connection:
+    with desk.engine.begin() as db:
         query = sa.select(sa.func.count()).where(table.c.connection_id == desk.connection_id)
-        return connection.execute(query).scalar_one()
+        return db.execute(query).scalar_one()
 
 
 def test_created_and_updated_with_the_names_of_what_changed(desk: Desk) -> None:
@@ -31,8 +31,8 @@ def test_created_and_updated_with_the_names_of_what_changed(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", name="B", userId="u"), person(2, email="b@x.com"), now=LATER)
     assert events(desk) == [("created", 1, ""), ("updated", 1, "userId,name")]
     assert events(desk, 2) == [("created", 2, "")]
-    with desk.engine.begin() as connection:
-        newest, first = history_of(connection, desk.connection_id, 1)
+    with desk.engine.begin() as db:
+        newest, first = history_of(db, desk.connection_id, 1)
     assert (first.at, newest.at, newest.run_id) == (FIRST, LATER, RUN)
 
 

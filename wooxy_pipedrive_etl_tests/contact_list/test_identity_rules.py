@@ -44,8 +44,8 @@ def _with_row_versions(desk: Desk) -> list[tuple[object, ...]]:
     query = sa.select(desk.table, *(sa.literal_column(name) for name in version)).order_by(
         desk.table.c.contact_id
     )
-    with desk.engine.begin() as connection:
-        return [tuple(row) for row in connection.execute(query)]
+    with desk.engine.begin() as db:
+        return [tuple(row) for row in db.execute(query)]
 
 
 def test_only_rows_that_differ_are_updated(desk: Desk) -> None:
@@ -125,8 +125,8 @@ def test_the_most_recent_one_owns_the_contact(desk: Desk) -> None:
     assert desk.only()["name"] == "new"
     desk.stage(person(1, email="a@x.com"), person(2, at=1, email="a@x.com"))
     desk.plan()
-    with desk.engine.begin() as connection:
-        issues = plan_issues(connection, desk.connection_id)
+    with desk.engine.begin() as db:
+        issues = plan_issues(db, desk.connection_id)
     assert issues.dtypes["person_id"] == "Int64"
     (issue,) = issues.to_dict("records")
     assert (issue["person_id"], issue["kind"], issue["reason"], issue["variable"]) == (
@@ -243,8 +243,8 @@ def test_two_contacts_met_is_a_conflict(desk: Desk) -> None:
     assert (desk.rows(), desk.links()) == (before, {})
     desk.stage(person(1, email="a@x.com", phoneNumber="+491"))
     desk.plan()
-    with desk.engine.begin() as connection:
-        (issue,) = plan_issues(connection, desk.connection_id).to_dict("records")
+    with desk.engine.begin() as db:
+        (issue,) = plan_issues(db, desk.connection_id).to_dict("records")
     assert (issue["kind"], issue["reason"]) == ("conflict", "identifier_conflict")
     assert f"{one}, {two}" in issue["message"]
     assert "a@x.com" not in issue["message"]
@@ -420,8 +420,8 @@ def test_the_sample_names_variables_and_shows_no_values(desk: Desk) -> None:
         person(1, email="z@x.com", name="Z"), person(3, email="c@x.com"), *(person(n) for n in range(10, 20))
     )
     desk.plan()
-    with desk.engine.begin() as connection:
-        sample = plan_sample(connection, desk.list, desk.connection_id, ListSettings(), 2)
+    with desk.engine.begin() as db:
+        sample = plan_sample(db, desk.list, desk.connection_id, ListSettings(), 2)
     assert sample.astype(object).where(sample.notna(), None).to_dict("split")["data"] == [
         [3, None, "create", ""],
         [10, None, "rejected", ""],

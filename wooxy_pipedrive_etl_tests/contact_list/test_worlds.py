@@ -81,8 +81,8 @@ def _prepare(desk: Desk, world: World) -> None:
         for number, (contact, adopted) in world.links.items()
     ]
     if rows:
-        with desk.engine.begin() as connection:
-            connection.execute(tables.links.insert(), rows)
+        with desk.engine.begin() as db:
+            db.execute(tables.links.insert(), rows)
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str | None]:

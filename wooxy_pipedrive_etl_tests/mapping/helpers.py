@@ -1,4 +1,4 @@
-"""Small dataframes for the tests of the mapping."""
+"""Small worlds for the tests of the mapping."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 from hypothesis import settings
+
+from wooxy_pipedrive_etl.contact_list.contact_list import ListVariable
 
 # The same examples in every run, however busy the machine is.
 STEADY = settings(max_examples=40, deadline=None, derandomize=True)
@@ -30,31 +32,17 @@ BUILT_INS = [
 ]
 
 
-def list_variables(*custom: tuple[str, str]) -> pd.DataFrame:
+def list_variables(*custom: tuple[str, str]) -> list[ListVariable]:
     """The list's variables: the built-in ones and the given custom ones (name, format)."""
-    rows = [
-        {
-            "name": name,
-            "type": column_type,
-            "format": row_format,
-            "built_in": True,
-            "targetable": targetable,
-            "created_by_sync": False,
-        }
+    built_in = [
+        ListVariable(name, column_type, row_format, True, targetable, False)
         for name, column_type, row_format, targetable in BUILT_INS
     ]
-    rows += [
-        {
-            "name": name,
-            "type": "datetime" if row_format == "DateTime" else "text",
-            "format": row_format,
-            "built_in": False,
-            "targetable": True,
-            "created_by_sync": True,
-        }
+    own = [
+        ListVariable(name, "datetime" if row_format == "DateTime" else "text", row_format, False, True, True)
         for name, row_format in custom
     ]
-    return pd.DataFrame(rows).astype({"name": object, "type": object, "format": object})
+    return built_in + own
 
 
 def persons(*raws: str, first_id: int = 1) -> pd.DataFrame:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wooxy_pipedrive_etl.mapping.match_rules import TableRow
 from wooxy_pipedrive_etl.mapping.matching import (
     Matching,
     accept_types,
@@ -21,9 +21,9 @@ from wooxy_pipedrive_etl.mapping.matching import (
     use_all_suggestions,
 )
 from wooxy_pipedrive_etl.mapping.naming import RESERVED_NAMES, is_valid_name, lower_camel_case, suggest_name
-from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
-from wooxy_pipedrive_etl_tests.mapping.helpers import BUILT_INS, STEADY, list_variables, records
-from wooxy_pipedrive_etl_tests.mapping.value_cases import field, fields_frame
+from wooxy_pipedrive_etl.mapping.variables import Variable, pipedrive_variables
+from wooxy_pipedrive_etl_tests.mapping.helpers import BUILT_INS, STEADY, list_variables
+from wooxy_pipedrive_etl_tests.mapping.value_cases import field
 
 BUDGET, START, GENDER, MAIL = "b" * 40, "c" * 40, "d" * 40, "e" * 40
 SYSTEM = [
@@ -41,26 +41,30 @@ CUSTOM = [
     field(GENDER, "enum", name="Contact gender", options=[{"id": 1, "label": "Female"}]),
 ]
 VARIABLES = pipedrive_variables(
-    fields_frame([*SYSTEM, *CUSTOM, field("email", "varchar", name="Sähköposti", custom=False)])
+    [*SYSTEM, *CUSTOM, field("email", "varchar", name="Sähköposti", custom=False)]
 )
+KEYS = [each.key for each in VARIABLES]
 LIST = list_variables(("notes", "String"), ("contractStart", "DateTime"))
 
 
 def _matching(*rows: tuple[str, str | None] | tuple[str, str | None, str]) -> Matching:
-    labels = dict(zip(VARIABLES["key"], VARIABLES["label"], strict=True))
+    labels = {each.key: each.label for each in VARIABLES}
     return Matching.of(
         True, [(row[0], labels.get(row[0], "Old label"), row[1], (*row, "String")[2]) for row in rows]
     )
 
 
+def _by_key(table: list[TableRow]) -> dict[str, TableRow]:
+    return {row.pipedrive: row for row in table}
+
+
 def _targets(matching: Matching) -> dict[str, Any]:
-    frame = matching.variables
-    return {key: wooxy for key, wooxy in zip(frame["pipedrive"], frame["wooxy"], strict=True) if wooxy}
+    return {row.pipedrive: row.wooxy for row in matching.rows if row.wooxy}
 
 
 def _table(matching: Matching, confirmed: bool = True, **more: Any) -> dict[str, dict[str, Any]]:
-    table = match_table(VARIABLES, matching, LIST, confirmed=confirmed, **more)
-    return {row["pipedrive"]: row for row in records(table)}
+    table = match_table(VARIABLES, matching, LIST, in_force=matching if confirmed else None, **more)
+    return {row.pipedrive: row._asdict() for row in table}
 
 
 def test_auto_match_by_key_whatever_the_labels_and_then_by_label() -> None:
@@ -74,21 +78,21 @@ def test_auto_match_by_key_whatever_the_labels_and_then_by_label() -> None:
         "emails": "email",
         GENDER: "contactGender",
     }
-    assert list(matching.variables["pipedrive"]) == list(VARIABLES["key"])
-    formats = dict(zip(matching.variables["pipedrive"], matching.variables["format"], strict=True))
+    assert [row.pipedrive for row in matching.rows] == KEYS
+    formats = {row.pipedrive: row.format for row in matching.rows}
     assert (formats["birthday"], formats[START], formats[BUDGET]) == ("DateTime", "DateTime", "String")
 
 
 def test_auto_match_takes_custom_variables_of_the_list_without_regard_to_case() -> None:
-    variables = pipedrive_variables(fields_frame([field("a" * 40, "date", name="CONTRACT start")]))
+    variables = pipedrive_variables([field("a" * 40, "date", name="CONTRACT start")])
     matching = auto_match(variables, empty_matching(), list_variables(("contractStart", "String")))
     assert _targets(matching) == {"a" * 40: "contractStart"}
-    assert list(matching.variables["format"]) == ["String"]
+    assert [row.format for row in matching.rows] == ["String"]
 
 
 def test_auto_match_never_makes_a_double_and_leaves_the_rows_that_are_there() -> None:
     variables = pipedrive_variables(
-        fields_frame([field("a" * 40, "varchar", name="Notes"), field("f" * 40, "varchar", name="notes")])
+        [field("a" * 40, "varchar", name="Notes"), field("f" * 40, "varchar", name="notes")]
     )
     assert _targets(auto_match(variables, empty_matching(), LIST)) == {"a" * 40: "notes"}
     before = _matching((MAIL, "email"), ("phones", None))
@@ -102,7 +106,7 @@ def test_auto_match_never_makes_a_double_and_leaves_the_rows_that_are_there() ->
     "label", ["active", "Sms subscribe", "Created at", "Email subscribe", "ctid", "Version"]
 )
 def test_auto_match_leaves_what_cannot_be_matched(label: str) -> None:
-    variables = pipedrive_variables(fields_frame([field("a" * 40, "varchar", name=label)]))
+    variables = pipedrive_variables([field("a" * 40, "varchar", name=label)])
     matching = auto_match(variables, empty_matching(), LIST)
     assert _targets(matching) == {}
     assert check_matching(variables, use_all_suggestions(variables, matching, LIST), LIST) == []
@@ -121,7 +125,7 @@ def test_first_table_is_green_where_matched_and_gray_with_suggestions_elsewhere(
     assert (gray["suggestion"], gray["suggested_format"]) == ("budgetCurrency", "String")
     assert (table[START]["suggestion"], table[START]["suggested_format"]) == ("start", "DateTime")
     assert table[MAIL]["suggestion"] == "email2"
-    assert list(table) == list(VARIABLES["key"])
+    assert list(table) == KEYS
 
 
 def test_new_fields_of_a_confirmed_matching_wait_and_feed_nothing() -> None:
@@ -234,7 +238,7 @@ def test_problems_and_previews_known_elsewhere_are_shown() -> None:
 def test_use_all_suggestions_matches_everything_and_breaks_no_rule() -> None:
     matching = use_all_suggestions(VARIABLES, _matching((BUDGET, None), (START, "begin")), LIST)
     targets = _targets(matching)
-    assert set(targets) == set(VARIABLES["key"])
+    assert set(targets) == set(KEYS)
     assert (targets["emails"], targets[BUDGET], targets[START]) == ("email", "budget", "begin")
     assert check_matching(VARIABLES, matching, LIST) == []
     assert set(_targets(use_all_suggestions(VARIABLES, matching, LIST)).items()) == set(targets.items())
@@ -299,25 +303,23 @@ def test_suggestions_are_valid_unique_and_always_the_same(
     built_in = {name.lower() for name, *_ in BUILT_INS}
     in_list = list_variables(*((name, "String") for name in names if name.lower() not in built_in))
     rows = [field(f"{i:040x}", field_type, name=label) for i, (label, field_type) in enumerate(labels)]
-    variables = pipedrive_variables(fields_frame(rows))
-    table = match_table(variables, empty_matching(), in_list, confirmed=False)
-    suggested = [name for name in table["suggestion"] if name is not None]
-    taken = [name.lower() for name in [*suggested, *in_list["name"]]]
+    variables = pipedrive_variables(rows)
+    table = match_table(variables, empty_matching(), in_list, in_force=None)
+    suggested = [row.suggestion for row in table if row.suggestion is not None]
+    taken = [name.lower() for name in [*suggested, *(each.name for each in in_list)]]
     assert all(is_valid_name(name) and name.lower() not in RESERVED_NAMES for name in suggested)
     assert len(set(taken)) == len(taken)
-    pd.testing.assert_frame_equal(table, match_table(variables, empty_matching(), in_list, confirmed=False))
+    assert table == match_table(variables, empty_matching(), in_list, in_force=None)
     everything = use_all_suggestions(variables, empty_matching(), in_list)
     assert check_matching(variables, everything, in_list) == []
     assert len(_targets(everything)) == len(variables)
 
 
-def _retyped(code: str, field_type: str) -> pd.DataFrame:
+def _retyped(code: str, field_type: str) -> list[Variable]:
     """The variables when a field has another type."""
     fields = [*SYSTEM, *CUSTOM]
     return pipedrive_variables(
-        fields_frame(
-            [{**each, "field_type": field_type} if each["field_code"] == code else each for each in fields]
-        )
+        [each._replace(field_type=field_type) if each.field_code == code else each for each in fields]
     )
 
 
@@ -326,9 +328,9 @@ def test_a_field_with_another_type_than_at_the_import_is_red_and_feeds_nothing()
     assert [feed.wooxy for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["contractStart", "name"]
     now = _retyped(START, "varchar")
     assert [feed.wooxy for feed in feed_plan(now, matching, LIST).feeds] == ["name"]
-    table = match_table(now, matching, LIST, confirmed=True).set_index("pipedrive")
-    assert table.loc[START, "status"] == "red"
-    assert table.loc[START, "reason"] == (
+    table = _by_key(match_table(now, matching, LIST, in_force=matching))
+    assert table[START].status == "red"
+    assert table[START].reason == (
         "The field changed its type from date to varchar since the Import; what was stored stays: import again to "
         "accept the new type."
     )
@@ -348,12 +350,12 @@ def test_rows_without_a_remembered_type_are_not_judged() -> None:
 
 def test_rows_of_none_are_not_red_whatever_became_of_their_fields() -> None:
     matching = accept_types(VARIABLES, _matching((START, None), (BUDGET, None)))
-    table = match_table(_retyped(START, "varchar"), matching, LIST, confirmed=True).set_index("pipedrive")
-    assert table.loc[START, "status"] == "gray"
+    table = _by_key(match_table(_retyped(START, "varchar"), matching, LIST, in_force=matching))
+    assert table[START].status == "gray"
     # Nor when they are then set to their suggestion, which no Import has agreed upon yet.
     suggested = use_all_suggestions(_retyped(START, "varchar"), matching, LIST)
-    table = match_table(_retyped(START, "varchar"), suggested, LIST, confirmed=False).set_index("pipedrive")
-    assert table.loc[START, "status"] == "green"
+    table = _by_key(match_table(_retyped(START, "varchar"), suggested, LIST, in_force=None))
+    assert table[START].status == "green"
 
 
 def test_system_fields_that_are_read_by_their_shape_have_no_type_to_change() -> None:
@@ -374,20 +376,17 @@ def test_a_gone_field_keeps_the_type_that_it_had() -> None:
     matching = accept_types(
         VARIABLES, _matching((START, "contractStart", "DateTime"), (f"{BUDGET}/currency", "notes"))
     )
-    without = pipedrive_variables(fields_frame(SYSTEM))
+    without = pipedrive_variables(SYSTEM)
     away = accept_types(without, matching)
-    assert away.variables["field_type"].tolist() == ["date", "monetary"]
-    reasons = match_table(_retyped(BUDGET, "double"), away, LIST, confirmed=True).set_index("pipedrive")[
-        "reason"
-    ]
+    assert [row.field_type for row in away.rows] == ["date", "monetary"]
+    table = _by_key(match_table(_retyped(BUDGET, "double"), away, LIST, in_force=matching))
     # A part that its field no longer has is not gone: its field has another type.
-    assert "from monetary to double" in reasons[f"{BUDGET}/currency"]
-    assert reasons[START] is None
+    assert "from monetary to double" in str(table[f"{BUDGET}/currency"].reason)
+    assert table[START].reason is None
 
 
 def test_auto_match_and_suggestions_carry_the_remembered_types_on() -> None:
     matching = accept_types(VARIABLES, _matching((START, "contractStart", "DateTime")))
     for made in (auto_match, use_all_suggestions):
-        types = made(VARIABLES, matching, LIST).variables.set_index("pipedrive")["field_type"]
-        assert types[START] == "date"
-        assert types.drop(START).isna().all()
+        types = {row.pipedrive: row.field_type for row in made(VARIABLES, matching, LIST).rows}
+        assert types == dict.fromkeys(types) | {START: "date"}

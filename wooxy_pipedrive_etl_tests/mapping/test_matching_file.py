@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 import yaml
 from hypothesis import given
@@ -19,18 +18,16 @@ from wooxy_pipedrive_etl.mapping.matching_file import (
 )
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl_tests.mapping.helpers import STEADY, list_variables
-from wooxy_pipedrive_etl_tests.mapping.value_cases import field, fields_frame
+from wooxy_pipedrive_etl_tests.mapping.value_cases import field
 
 BUDGET, START = "1" * 40, "c" * 40
 VARIABLES = pipedrive_variables(
-    fields_frame(
-        [
-            field("name", "varchar", name="Name", custom=False),
-            field("owner_id", "user", name="Owner", custom=False),
-            field(BUDGET, "monetary", name="Budget"),
-            field(START, "date", name="no"),
-        ]
-    )
+    [
+        field("name", "varchar", name="Name", custom=False),
+        field("owner_id", "user", name="Owner", custom=False),
+        field(BUDGET, "monetary", name="Budget"),
+        field(START, "date", name="no"),
+    ]
 )
 LIST = list_variables(("notes", "String"))
 
@@ -48,10 +45,7 @@ def _file(*rows: str, head: str = "ignore_empty_values: true") -> str:
 
 def _same(one: Matching, other: Matching) -> None:
     assert one.ignore_empty_values == other.ignore_empty_values
-    pd.testing.assert_frame_equal(
-        one.variables.sort_values("pipedrive", ignore_index=True),
-        other.variables.sort_values("pipedrive", ignore_index=True),
-    )
+    assert {row.pipedrive: row for row in one.rows} == {row.pipedrive: row for row in other.rows}
 
 
 def test_the_file_of_a_matching() -> None:
@@ -84,9 +78,9 @@ def test_what_is_not_named_is_not_imported_and_labels_are_ignored() -> None:
         LIST,
     )
     assert matching.ignore_empty_values is True
-    rows = list(matching.variables.itertuples(index=False, name=None))
+    rows = matching.rows
     assert rows[0] == ("name", "Name", "notes", "String", None)
-    assert {row[0] for row in rows} == set(VARIABLES["key"])
+    assert {row[0] for row in rows} == {each.key for each in VARIABLES}
     assert [row[2] for row in rows[1:]] == [None] * 4
 
 
@@ -105,7 +99,7 @@ def test_the_published_schema_is_a_schema_and_agrees_with_what_is_written() -> N
 )
 def test_round_trip(labels: list[tuple[str, str]], ignore_empty: bool, everything: bool) -> None:
     rows = [field(f"{i:040x}", field_type, name=label) for i, (label, field_type) in enumerate(labels)]
-    variables = pipedrive_variables(fields_frame(rows))
+    variables = pipedrive_variables(rows)
     complete = use_all_suggestions if everything else auto_match
     matching = complete(variables, empty_matching(ignore_empty), LIST)
     text = write_matching_file(variables, matching, LIST)

@@ -10,20 +10,18 @@ from wooxy_pipedrive_etl.mapping.matching import Matching, preview_plan
 from wooxy_pipedrive_etl.mapping.preview import MAX_LENGTH, SHOWN_VALUES, previews
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl_tests.mapping.helpers import list_variables, persons
-from wooxy_pipedrive_etl_tests.mapping.value_cases import field, fields_frame
+from wooxy_pipedrive_etl_tests.mapping.value_cases import field
 
 VARIABLES = pipedrive_variables(
-    fields_frame(
-        [
-            field("name", "varchar", name="Name", custom=False),
-            field("email", "varchar", name="Email", custom=False),
-            field("birthday", "date", name="Birthday", custom=False),
-            field("notes", "text", name="Notes", custom=False),
-            field("update_time", "date", name="Updated", custom=False),
-            field("is_vip", "boolean", name="VIP", custom=False),
-            field("owner_id", "user", name="Owner", custom=False),
-        ]
-    )
+    [
+        field("name", "varchar", name="Name", custom=False),
+        field("email", "varchar", name="Email", custom=False),
+        field("birthday", "date", name="Birthday", custom=False),
+        field("notes", "text", name="Notes", custom=False),
+        field("update_time", "date", name="Updated", custom=False),
+        field("is_vip", "boolean", name="VIP", custom=False),
+        field("owner_id", "user", name="Owner", custom=False),
+    ]
 )
 PERSONS = persons(
     '{"name":"Åsa 1","emails":[{"value":"Bad"}],"birthday":"1990-05-17","update_time":"2026-01-01T10:00:00Z"}',

@@ -14,7 +14,7 @@ from wooxy_pipedrive_etl.mapping.matching import Matching, feed_plan, use_all_su
 from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, references, transform
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl_tests.mapping.helpers import STEADY, list_variables, persons, records
-from wooxy_pipedrive_etl_tests.mapping.value_cases import COLOURS, CUSTOM_CODES, NAMES, field, fields_frame
+from wooxy_pipedrive_etl_tests.mapping.value_cases import COLOURS, CUSTOM_CODES, NAMES, field
 
 SYSTEM = [
     field("name", "varchar", name="Name", custom=False),
@@ -39,7 +39,7 @@ CUSTOM = [
     )
     for field_type, code in CUSTOM_CODES.items()
 ]
-VARIABLES = pipedrive_variables(fields_frame(SYSTEM + CUSTOM))
+VARIABLES = pipedrive_variables(SYSTEM + CUSTOM)
 
 
 def _plan(*rows: tuple[str, str] | tuple[str, str, str], region: str | None = None) -> FeedPlan:
@@ -243,7 +243,7 @@ JSON = st.recursive(
 EVERYTHING = feed_plan(
     VARIABLES, use_all_suggestions(VARIABLES, Matching.of(True, []), list_variables()), list_variables(), "FI"
 )
-CODES = [row["field_code"] for row in SYSTEM] + ["emails", "phones"]
+CODES = [each.field_code for each in SYSTEM] + ["emails", "phones"]
 
 
 @STEADY
@@ -270,7 +270,7 @@ def test_no_json_makes_a_batch_raise(root: dict[str, Any], custom: Any, escaped:
 BOTH_FORMATS = [
     feed_plan(
         VARIABLES,
-        Matching.of(True, [(key, "", f"variable{i}", row_format) for i, key in enumerate(VARIABLES["key"])]),
+        Matching.of(True, [(each.key, "", f"variable{i}", row_format) for i, each in enumerate(VARIABLES)]),
         list_variables(),
     )
     for row_format in ("String", "DateTime")

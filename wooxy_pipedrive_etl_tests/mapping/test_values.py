@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from wooxy_pipedrive_etl.mapping.matching import Matching, feed_plan
 from wooxy_pipedrive_etl.mapping.transform import read_batch, transform
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
 from wooxy_pipedrive_etl_tests.mapping.helpers import list_variables, persons, records
-from wooxy_pipedrive_etl_tests.mapping.value_cases import CASES, NAMES, Stored, ValueCase, fields_frame
+from wooxy_pipedrive_etl_tests.mapping.value_cases import CASES, COLOURS, NAMES, Stored, ValueCase, field
 
 
 def _person(case: ValueCase) -> str:
-    if case.field["is_custom_field"]:
+    if case.field.is_custom_field:
         return f'{{"id":1,"custom_fields":{{"{case.record_key}":{case.raw}}}}}'
     return f'{{"id":1,"{case.record_key}":{case.raw},"custom_fields":null}}'
 
 
 def _stored(case: ValueCase, row_format: str) -> Stored:
-    variables = pipedrive_variables(fields_frame([case.field]))
+    variables = pipedrive_variables([case.field])
     matching = Matching.of(True, [(case.key, "A label", "target", row_format)])
     plan = feed_plan(variables, matching, list_variables())
     contacts, issues = transform(read_batch(persons(_person(case)), plan), NAMES)
@@ -40,10 +43,42 @@ def test_stored_as_datetime(case: ValueCase) -> None:
 
 def test_a_missing_key_is_empty() -> None:
     cases = list({case.key: case for case in CASES}.values())
-    variables = pipedrive_variables(fields_frame([case.field for case in cases]))
+    variables = pipedrive_variables([case.field for case in cases])
     matching = Matching.of(True, [(case.key, "", f"target{i}", "String") for i, case in enumerate(cases)])
     plan = feed_plan(variables, matching, list_variables())
     contacts, issues = transform(read_batch(persons('{"id":1}', '{"id":2,"custom_fields":{}}'), plan), NAMES)
     for i, case in enumerate(cases):
         assert contacts[f"target{i}"].tolist() == [None, None], case.name
     assert issues.empty
+
+
+def _documented() -> list[tuple[str, str, str]]:
+    """Field type, value and what is stored, of each row of the table in docs/matching.md."""
+    text = (Path(__file__).parents[2] / "docs" / "matching.md").read_text(encoding="utf-8")
+    table = text[text.index("| Pipedrive's field type |") :].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return [
+        (kind, raw.strip("`"), stored)
+        for kinds, raw, stored in rows
+        for kind in re.findall("`(.*?)`", kinds) or ["json"]
+    ]
+
+
+@pytest.mark.parametrize(("field_type", "raw", "stored"), _documented())
+def test_documented_values(field_type: str, raw: str, stored: str) -> None:
+    options = COLOURS if field_type in ("enum", "set") else None
+    variables = pipedrive_variables([field("c" * 40, field_type, name="Field", options=options)])
+    matching = Matching.of(
+        True, [(each.key, each.label, f"target{i}", "String") for i, each in enumerate(variables)]
+    )
+    person = f'{{"id":1,"custom_fields":{{"{"c" * 40}":{raw}}}}}'
+    plan = feed_plan(variables, matching, list_variables())
+    contacts, _ = transform(read_batch(persons(person), plan), NAMES)
+    found = {feed.label: contacts[feed.wooxy].tolist()[0] for feed in plan.feeds}
+    assert "; ".join(f"{label}: {value}" for label, value in found.items() if value is not None) == stored
+
+
+def test_every_field_type_is_documented() -> None:
+    custom = {case.field.field_type for case in CASES if case.field.is_custom_field}
+    read_as_text = {"varchar_options", "status", "billing_frequency", "json"}
+    assert custom - read_as_text <= {field_type for field_type, _, _ in _documented()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
-from wooxy_pipedrive_etl_tests.mapping.value_cases import field, fields_frame
+from wooxy_pipedrive_etl_tests.mapping.value_cases import field
 
 CODE = "a" * 40
 ADDRESS_LABELS = {
@@ -43,9 +43,9 @@ POINT_LABELS = {None: "F", "work": "F/Work", "home": "F/Home", "mobile": "F/Mobi
     ],
 )
 def test_parts_of_custom_fields(field_type: str, parts: dict[str | None, str]) -> None:
-    variables = pipedrive_variables(fields_frame([field(CODE, field_type, name="F")]))
+    variables = pipedrive_variables([field(CODE, field_type, name="F")])
     expected = [(CODE if part is None else f"{CODE}/{part}", label) for part, label in parts.items()]
-    assert list(zip(variables["key"], variables["label"], strict=True)) == expected
+    assert [(each.key, each.label) for each in variables] == expected
 
 
 @pytest.mark.parametrize(
@@ -66,24 +66,22 @@ def test_parts_of_custom_fields(field_type: str, parts: dict[str | None, str]) -
 def test_system_fields_are_keyed_as_the_record_has_them(
     spelling: str, key: str, parts: dict[str | None, str]
 ) -> None:
-    variables = pipedrive_variables(fields_frame([field(spelling, "varchar", name="F", custom=False)]))
+    variables = pipedrive_variables([field(spelling, "varchar", name="F", custom=False)])
     expected = [(key if part is None else f"{key}/{part}", label) for part, label in parts.items()]
-    assert list(zip(variables["key"], variables["label"], strict=True)) == expected
-    assert set(variables["field_code"]) == {key}
+    assert [(each.key, each.label) for each in variables] == expected
+    assert {each.field_code for each in variables} == {key}
 
 
 def test_two_spellings_of_one_field_are_one_variable_and_two_fields_of_one_name_are_two() -> None:
     variables = pipedrive_variables(
-        fields_frame(
-            [
-                field("label", "enum", name="Label", custom=False),
-                field("label_ids", "set", name="Labels", custom=False),
-                field("b" * 40, "varchar", name="Same"),
-                field("c" * 40, "varchar", name="Same"),
-            ]
-        )
+        [
+            field("label", "enum", name="Label", custom=False),
+            field("label_ids", "set", name="Labels", custom=False),
+            field("b" * 40, "varchar", name="Same"),
+            field("c" * 40, "varchar", name="Same"),
+        ]
     )
-    assert list(variables["key"]) == ["label_ids", "b" * 40, "c" * 40]
+    assert [each.key for each in variables] == ["label_ids", "b" * 40, "c" * 40]
 
 
 def test_what_is_not_a_persons_data_is_left_out() -> None:
@@ -95,15 +93,21 @@ def test_what_is_not_a_persons_data_is_left_out() -> None:
         field("name", "varchar", custom=False),
         field("d" * 40, "picture"),
     ]
-    assert list(pipedrive_variables(fields_frame(rows))["key"]) == ["name", "d" * 40]
+    assert [each.key for each in pipedrive_variables(rows)] == ["name", "d" * 40]
 
 
 def test_labels_can_be_shown_and_stored_whatever_the_field_is_called() -> None:
     names = ["  ", "nul\0 half\ud800 line\nbreak", "Ünï 漢字 🎈"]
     rows = [field(f"{i:040x}", "varchar", name=name) for i, name in enumerate(names)]
-    labels = list(pipedrive_variables(fields_frame(rows))["label"])
+    labels = [each.label for each in pipedrive_variables(rows)]
     assert labels == ["0" * 40, "nul  half  line break", "Ünï 漢字 🎈"]
 
 
 def test_no_fields_no_variables() -> None:
-    assert pipedrive_variables(fields_frame([])).empty
+    assert pipedrive_variables([]) == []
+
+
+@pytest.mark.parametrize("mark", ["\u061c", "\u200e", "\u200f", "\u202e", "\u202a", "\u2066", "\u2069"])
+def test_a_label_turns_nothing_around(mark: str) -> None:
+    (variable,) = pipedrive_variables([field("x", "varchar", name=f"a{mark}b")])
+    assert variable.label == "ab"

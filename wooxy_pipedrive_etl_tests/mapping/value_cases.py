@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
+from wooxy_pipedrive_etl.person_fields import PersonField
 
 NAMES = {
     "user": {9001: "Liisa Korhonen"},
@@ -36,7 +36,7 @@ class ValueCase:
     """
 
     name: str
-    field: dict[str, Any]
+    field: PersonField
     record_key: str
     raw: str
     part: str | None
@@ -48,35 +48,10 @@ class ValueCase:
         return self.record_key if self.part is None else f"{self.record_key}/{self.part}"
 
 
-def fields_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The field catalogue as the client gives it."""
-    names = (
-        "field_code",
-        "field_name",
-        "field_type",
-        "is_custom_field",
-        "is_optional_response_field",
-        "options",
-    )
-    return pd.DataFrame(
-        {
-            name: pd.Series([row[name] for row in rows], dtype=bool if name.startswith("is_") else object)
-            for name in names
-        }
-    )
-
-
 def field(
     code: str, field_type: str, *, name: str = "A field", custom: bool = True, options: Any = None
-) -> dict[str, Any]:
-    return {
-        "field_code": code,
-        "field_name": name,
-        "field_type": field_type,
-        "is_custom_field": custom,
-        "is_optional_response_field": False,
-        "options": options,
-    }
+) -> PersonField:
+    return PersonField(code, name, field_type, custom, False, options)
 
 
 # The sixteen that can be created, and some that only system fields have today.

@@ -34,7 +34,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.sync.status import statuses
+from wooxy_pipedrive_etl.views.status import statuses
 
 
 @dg.asset(

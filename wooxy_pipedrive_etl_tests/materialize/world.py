@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from wooxy_pipedrive_etl.sandbox import Limits
-from wooxy_pipedrive_etl.store import Store, reports
+from wooxy_pipedrive_etl.connections import settings, webhooks
+from wooxy_pipedrive_etl.sandbox.pipedrive import Limits
+from wooxy_pipedrive_etl.store import Store, runs
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import settings, webhooks
 from wooxy_pipedrive_etl.sync.selection import PRODUCTS, Product, Selection
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 from wooxy_pipedrive_etl_tests.web.served import serving
@@ -92,8 +92,8 @@ class World:
         return cast(dict[str, str], self.connections[name].column("name"))
 
     def report(self, name: str, run_id: str) -> dict[str, Any] | None:
-        with reading(self.store.engine) as connection:
-            return reports.get_run(connection, self.connections[name].record().id, run_id)
+        with reading(self.store.engine) as db:
+            return runs.get_run(db, self.connections[name].record().id, run_id)
 
     def last_run(self, name: str) -> dict[str, Any] | None:
         """That of `status --json`."""

@@ -28,7 +28,7 @@ from wooxy_pipedrive_etl.definitions import build_defs
 from wooxy_pipedrive_etl.orchestration import sensors
 from wooxy_pipedrive_etl.orchestration.options import STEP
 from wooxy_pipedrive_etl.orchestration.sensors import matching_sensor
-from wooxy_pipedrive_etl.sandbox import Fault
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.patience import running, wait_for_end
@@ -158,5 +158,5 @@ def test_a_run_that_ended_in_order_is_not_taken_for_dead_before_dagster_hears_of
 
 
 def _close_report(acme: Connected, moment: datetime) -> None:
-    with acme.store.engine.begin() as connection:
-        connection.execute(tables.runs.update().values(finished_at=moment))
+    with acme.store.engine.begin() as db:
+        db.execute(tables.runs.update().values(finished_at=moment))

@@ -8,13 +8,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from wooxy_pipedrive_etl.connections import accounts, settings
 from wooxy_pipedrive_etl.definitions import build_defs, defs
+from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.orchestration.launch import run_sync
 from wooxy_pipedrive_etl.orchestration.partitions import keep_in_step
 from wooxy_pipedrive_etl.orchestration.schedules import nightly_full_sync
-from wooxy_pipedrive_etl.sandbox import Fault
-from wooxy_pipedrive_etl.sync import accounts, settings
-from wooxy_pipedrive_etl.sync.errors import SyncError
+from wooxy_pipedrive_etl.orchestration.sensors import changes_sensor, matching_sensor, schema_sensor
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
+from wooxy_pipedrive_etl.store.keys import OTHER_KEY, OtherKey
+from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, seeded_account, small_account
 
@@ -282,3 +285,27 @@ def test_a_run_without_a_connection_says_what_to_choose(instance: dg.DagsterInst
     result = job.execute_in_process(instance=instance, raise_on_error=False)
     assert not result.success
     assert "Choose one connection" in str(result.all_events)
+
+
+def test_runs_and_ticks_refuse_another_key(
+    sqlite_url: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(sqlite_url, small_account(2)) as acme:
+        acme.import_rows({**ROWS, "phones": "phoneNumber"})
+        acme.sync()
+        acme.execute('UPDATE {list} SET "smsSubscribe" = false')
+        acme.sync()
+        before = acme.dump()
+        monkeypatch.setenv(KEY_VARIABLE, "A" * 43 + "=")
+        monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", sqlite_url)
+        result = _run(acme, instance)
+        assert not result.success
+        (failure,) = [event for event in result.all_events if event.is_step_failure]
+        assert OTHER_KEY in str(failure.event_specific_data)
+        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
+        with pytest.raises(OtherKey):
+            list(nightly_full_sync(context))  # type: ignore[arg-type]
+        for sensor in (matching_sensor, changes_sensor, schema_sensor):
+            with pytest.raises(OtherKey), dg.build_sensor_context(instance) as tick:
+                list(sensor(tick))  # type: ignore[arg-type]
+        assert acme.dump() == before

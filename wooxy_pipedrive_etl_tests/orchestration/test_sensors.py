@@ -15,7 +15,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from wooxy_pipedrive_etl.automation import alerts
+from wooxy_pipedrive_etl.connections import accounts, settings
+from wooxy_pipedrive_etl.connections import run_requests as requests
 from wooxy_pipedrive_etl.definitions import build_defs, defs
+from wooxy_pipedrive_etl.guards import Permissions
 from wooxy_pipedrive_etl.orchestration import sensors
 from wooxy_pipedrive_etl.orchestration.options import STEP
 from wooxy_pipedrive_etl.orchestration.sensors import (
@@ -25,11 +29,10 @@ from wooxy_pipedrive_etl.orchestration.sensors import (
     schema_sensor,
 )
 from wooxy_pipedrive_etl.orchestration.started_by import REQUESTED_TAG
-from wooxy_pipedrive_etl.sandbox import Fault
-from wooxy_pipedrive_etl.store import inbox, reports, tables
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
+from wooxy_pipedrive_etl.store import inbox, runs, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import accounts, alerts, requests, settings
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 
@@ -82,11 +85,11 @@ def _let_time_pass(acme: Connected) -> None:
         (tables.connections, ("polled_persons_at", "polled_fields_at")),
         (tables.schema_changes, ("recorded_at",)),
     ):
-        with acme.store.engine.begin() as connection:
-            for row in connection.execute(table.select()).mappings().all():
+        with acme.store.engine.begin() as db:
+            for row in db.execute(table.select()).mappings().all():
                 key = [column == row[column.name] for column in table.primary_key]
                 earlier = {name: row[name] and row[name] - timedelta(hours=1) for name in columns}
-                connection.execute(table.update().where(*key).values(**earlier))
+                db.execute(table.update().where(*key).values(**earlier))
 
 
 def test_an_import_is_followed_by_a_run_and_a_later_one_by_a_re_map(
@@ -245,8 +248,8 @@ def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance
         assert (request.job_name, request.run_key) == ("full_sync", asked.key)
         result = _run(acme, request, dagster)
         assert result.success
-        with reading(acme.store.engine) as connection:
-            report = reports.runs_of(connection, acme.record().id, 5)[0]
+        with reading(acme.store.engine) as db:
+            report = runs.runs_of(db, acme.record().id, 5)[0]
         assert (report["run_id"], report["state"], report["created"]) == (result.run_id, "dry_run", 3)
         assert report["matching_version"] is not None
         assert (acme.contacts(), acme.record().state) == ([], "draft")
@@ -267,7 +270,8 @@ def test_a_run_that_a_person_asks_for_has_what_was_allowed(
         requests.request_run(acme.store, acme.name, "full")
         (request,), _ = tick(matching_sensor, dagster)
         assert not _run(acme, request, dagster).success
-        requests.request_run(acme.store, acme.name, "full", allow_mass_delete=True, use_reserve=True)
+        allowed = Permissions(deletions=25, reserve=True)
+        requests.request_run(acme.store, acme.name, "full", permissions=allowed)
         (request,), _ = tick(matching_sensor, dagster)
         assert request.run_config["ops"][STEP]["config"]["use_reserve"] is True
         assert request.tags[REQUESTED_TAG] == "true"
@@ -338,8 +342,8 @@ def test_connections_are_apart(home: str, dagster: dg.DagsterInstance) -> None:
             each.sync()
             each.account.edit_person(1, name="Somebody Else")
         accounts.disconnect(let_go.store, "let-go", forget=False)
-        with acme.store.engine.begin() as connection:
-            update_connection(connection, acme.record().id, encrypted_api_token="unreadable")
+        with acme.store.engine.begin() as db:
+            update_connection(db, acme.record().id, encrypted_api_token="unreadable")
         requests, _ = tick(changes_sensor, dagster)
         assert [request.partition_key for request in requests] == ["other"]
         assert set(dagster.get_dynamic_partitions("connection")) == {"acme", "other", "draft", "let-go"}
@@ -445,8 +449,8 @@ def test_a_failure_before_the_first_step_is_told_once(
 ) -> None:
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
-        with acme.store.engine.begin() as connection:
-            update_connection(connection, acme.record().id, encrypted_api_token="unreadable")
+        with acme.store.engine.begin() as db:
+            update_connection(db, acme.record().id, encrypted_api_token="unreadable")
         assert _told_of(_sync(acme, dagster), dagster) is None
         assert str(_told_of(_sync(acme, dagster), dagster)).startswith(
             "The run before failed in the same way"
@@ -462,7 +466,7 @@ def test_nobody_is_told_where_nobody_is_named(sqlite_url: str, monkeypatch: pyte
     with dg.instance_for_test() as instance, connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         result = _sync(acme, instance, Fault("unauthorized_401"))
-        assert str(_told_of(result, instance)).startswith("Nobody is to be told")
+        assert str(_told_of(result, instance)).startswith("No alert receiver is configured")
 
 
 @pytest.mark.parametrize("trouble", ["down", "refuses", "plain http", "no url"])
@@ -477,10 +481,10 @@ def test_a_receiver_that_is_not_there_is_a_line_in_the_log(
     if trouble in urls:
         monkeypatch.setenv(alerts.URL_VARIABLE, urls[trouble])
     receiver.status = 503
-    with caplog.at_level(logging.WARNING, logger="wooxy_pipedrive_etl.sync.alerts"):
+    with caplog.at_level(logging.WARNING, logger="wooxy_pipedrive_etl.automation.alerts"):
         alerts.send("Subject", "Text")
-    (line,) = [each for each in caplog.records if each.name == "wooxy_pipedrive_etl.sync.alerts"]
-    assert line.getMessage().startswith("The alert url was not told of a failure")
+    (line,) = [each for each in caplog.records if each.name == "wooxy_pipedrive_etl.automation.alerts"]
+    assert line.getMessage().startswith("Could not send the alert to the URL")
     assert "secret-path" not in caplog.text
     assert len(receiver.posted) == (trouble == "refuses")
 
@@ -549,10 +553,10 @@ def test_a_mail_server_that_is_not_there_is_a_line_in_the_log(
 ) -> None:
     monkeypatch.setenv(alerts.SMTP_VARIABLE, setting)
     monkeypatch.setenv(alerts.EMAIL_VARIABLE, "ops@example.com")
-    with caplog.at_level(logging.WARNING, logger="wooxy_pipedrive_etl.sync.alerts"):
+    with caplog.at_level(logging.WARNING, logger="wooxy_pipedrive_etl.automation.alerts"):
         alerts.send("Subject", "Text")
-    (line,) = [each for each in caplog.records if each.name == "wooxy_pipedrive_etl.sync.alerts"]
-    assert line.getMessage().startswith("The alert e-mail address was not told of a failure")
+    (line,) = [each for each in caplog.records if each.name == "wooxy_pipedrive_etl.automation.alerts"]
+    assert line.getMessage().startswith("Could not send the alert to the e-mail address")
     assert "geheim" not in caplog.text
 
 

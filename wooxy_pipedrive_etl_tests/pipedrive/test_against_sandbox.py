@@ -12,8 +12,8 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive import PersonsPage, Retries, optional_fields
 from wooxy_pipedrive_etl.pipedrive import errors as e
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
-from wooxy_pipedrive_etl.sandbox.budget import Budget as SandboxBudget
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive.budget import Budget as SandboxBudget
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
 from .conftest import Connect, FakeClock
@@ -83,17 +83,16 @@ def test_the_catalogue_of_every_creatable_type(connect: Connect, small: SandboxS
         small.account.add_field(f"A {kind}", kind, ["Gold", "Ag, \u94f6"] if kind in ("set", "enum") else [])
         for kind in TYPES.split()
     ]
-    fields = connect(small.url, small.account.token).person_fields().fields.set_index("field_code")
-    custom = fields[fields["is_custom_field"]]
-    assert custom.index.tolist() == codes
-    assert custom["field_type"].tolist() == TYPES.split()
-    assert custom["field_name"].tolist() == [f"A {kind}" for kind in TYPES.split()]
-    for kind, options in zip(TYPES.split(), custom["options"], strict=True):
-        labels = None if options is None else [option["label"] for option in options]
-        assert labels == (["Gold", "Ag, \u94f6"] if kind in ("set", "enum") else None)
-    assert {"name", "emails", "phones", "label_ids", "update_time"} <= set(
-        fields.index[~fields["is_custom_field"]]
-    )
+    fields = connect(small.url, small.account.token).person_fields().fields
+    custom = [field for field in fields if field.is_custom_field]
+    assert [field.field_code for field in custom] == codes
+    assert [field.field_type for field in custom] == TYPES.split()
+    assert [field.field_name for field in custom] == [f"A {kind}" for kind in TYPES.split()]
+    for field in custom:
+        labels = None if field.options is None else [option["label"] for option in field.options]
+        assert labels == (["Gold", "Ag, \u94f6"] if field.field_type in ("set", "enum") else None)
+    own = {field.field_code for field in fields if not field.is_custom_field}
+    assert {"name", "emails", "phones", "label_ids", "update_time"} <= own
 
 
 @pytest.mark.parametrize("marketing", [True, False])

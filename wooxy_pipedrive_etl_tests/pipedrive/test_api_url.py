@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wooxy_pipedrive_etl.pipedrive.api_url import checked_api_url
+from wooxy_pipedrive_etl.pipedrive.api_url import checked_api_url, completed_api_url
 from wooxy_pipedrive_etl.pipedrive.errors import InvalidApiUrl
 
 
@@ -72,3 +72,32 @@ def test_what_is_taken_can_be_used(url: str) -> None:
     request = httpx.Request("GET", normal + "/api/v2/persons")
     assert request.url.path == "/api/v2/persons"
     assert request.url.userinfo == b""
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("acme", "https://acme.pipedrive.com"),
+        ("Acme.Pipedrive.com", "https://acme.pipedrive.com"),
+        ("https://acme.pipedrive.com/persons/list/user/1?sort=name#top", "https://acme.pipedrive.com"),
+        ("http://127.0.0.1:8090", "http://127.0.0.1:8090"),
+        ("http://localhost", "http://localhost"),
+    ],
+)
+def test_what_people_type_or_paste_is_completed(typed: str, meant: str) -> None:
+    assert checked_api_url(completed_api_url(typed)) == meant
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "http://acme.pipedrive.com",
+        "https://u:secret@acme.pipedrive.com",
+        "https://example.com/pipeline",
+        "[",
+        "",
+    ],
+)
+def test_completing_an_address_does_not_make_it_right(typed: str) -> None:
+    with pytest.raises(InvalidApiUrl):
+        checked_api_url(completed_api_url(typed))

@@ -69,7 +69,7 @@ def test_a_second_refusal_says_what_to_do_and_shows_no_token(
     with (
         host(lambda request, _: unauthorized(request)) as pipedrive,
         PipedriveClient(pipedrive.url, tokens, budgets=budgets) as client,
-        pytest.raises(InvalidToken, match=r"401, .*: allow the app again\.$") as failure,
+        pytest.raises(InvalidToken, match=r"401, .*: reconnect the account\.$") as failure,
     ):
         client.account()
     assert len(pipedrive.requests) == min(2, len(renewals))

@@ -15,7 +15,7 @@ import pytest
 from wooxy_pipedrive_etl.pipedrive import BearerTokens, Grant, OAuthApp, PipedriveClient
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
-from wooxy_pipedrive_etl.sandbox import Account, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, SandboxServer
 from wooxy_pipedrive_etl_tests.consent import allow, register
 
 from .conftest import FakeClock
@@ -94,7 +94,7 @@ def test_a_code_becomes_a_grant_that_opens_the_account(server: SandboxServer, ap
 def test_a_code_is_good_once_and_for_five_minutes(server: SandboxServer, app: OAuthApp) -> None:
     code, late = allow(server, app), allow(server, app)
     app.exchange(code)
-    with pytest.raises(e.GrantRefused, match=r"used up, expired or revoked; allow the app again\.$"):
+    with pytest.raises(e.GrantRefused, match=r"used up, expired or revoked; reconnect the account\.$"):
         app.exchange(code)
     server.account.clock = lambda: datetime.now(UTC) + timedelta(minutes=5)
     with pytest.raises(e.GrantRefused):

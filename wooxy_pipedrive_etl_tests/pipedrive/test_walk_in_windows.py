@@ -14,8 +14,8 @@ from wooxy_pipedrive_etl.pipedrive import ApiToken, PersonsPage, PipedriveClient
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.pipedrive.budget import Budgets
 from wooxy_pipedrive_etl.pipedrive.clock import Stopped
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
-from wooxy_pipedrive_etl.sandbox.budget import Budget as SandboxBudget
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive.budget import Budget as SandboxBudget
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, wait_for_end_of_threads
 
 from .conftest import Connect, FakeClock

@@ -10,7 +10,7 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Retries, Webhook
 from wooxy_pipedrive_etl.pipedrive import errors as e
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, SandboxServer
 
 from .conftest import Connect, FakeClock
 from .scripted import Reply, Request, host

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, SandboxServer
 from wooxy_pipedrive_etl_tests.patience import http_client
 
 from .receiver import Receiver

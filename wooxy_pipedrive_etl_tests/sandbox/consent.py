@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from wooxy_pipedrive_etl.sandbox import OAuthApp
+from wooxy_pipedrive_etl.sandbox.pipedrive import OAuthApp
 
 from .served import Served
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from wooxy_pipedrive_etl.sandbox import Account, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, SandboxServer
 
 
 class Clock:

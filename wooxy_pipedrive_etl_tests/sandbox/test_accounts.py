@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import (
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
     ODD_PERSONS,
     Account,
     Behaviours,
@@ -20,9 +20,9 @@ from wooxy_pipedrive_etl.sandbox import (
     UnknownRecordError,
     add_odd_persons,
 )
-from wooxy_pipedrive_etl.sandbox.fields import CUSTOM_FIELD_TYPES, OPTIONAL_FIELDS
-from wooxy_pipedrive_etl.sandbox.keyset import Window
-from wooxy_pipedrive_etl.sandbox.rendering import View, person_json
+from wooxy_pipedrive_etl.sandbox.pipedrive.fields import CUSTOM_FIELD_TYPES, OPTIONAL_FIELDS
+from wooxy_pipedrive_etl.sandbox.pipedrive.keyset import Window
+from wooxy_pipedrive_etl.sandbox.pipedrive.rendering import View, person_json
 
 from .served import Clock, Served
 

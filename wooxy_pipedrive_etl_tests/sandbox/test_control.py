@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account
-from wooxy_pipedrive_etl.sandbox.control import COMMANDS
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account
+from wooxy_pipedrive_etl.sandbox.pipedrive.control import COMMANDS
 
 from .served import Served
 
@@ -27,7 +27,9 @@ def test_a_person_is_created_edited_deleted_restored_hidden_and_merged(serve: Se
     person = done(served, "POST", "/persons", name="Ann Lee", emails=["ann@example.org"])["id"]
     path = f"/persons/{person}"
     body = f'{{"job_title": "CEO", "custom_fields": {{"{code}": 1.50}}}}'
-    assert served.http.patch(f"{served.server.url}/sandbox{path}", content=body).status_code == 200
+    assert (
+        served.http.patch(f"{served.server.url}/sandbox{path}", content=body, headers=JSON).status_code == 200
+    )
     assert f'"{code}":1.50' in served.get("/api/v2/persons").text
     done(served, "DELETE", path)
     assert served.persons() == []
@@ -161,7 +163,10 @@ def test_a_wrong_command_is_refused_in_a_sentence(
 def test_a_body_that_is_no_object_is_refused(serve: Serve) -> None:
     served = serve()
     for body in ("[1]", "{"):
-        assert served.http.post(f"{served.server.url}/sandbox/persons", content=body).status_code == 400
+        assert (
+            served.http.post(f"{served.server.url}/sandbox/persons", content=body, headers=JSON).status_code
+            == 400
+        )
 
 
 def test_the_index_lists_every_command(serve: Serve) -> None:
@@ -180,3 +185,31 @@ def test_the_control_surface_is_free_and_not_in_the_log(serve: Serve) -> None:
     done(served, "GET", "/state")
     assert served.server.requests == []
     assert served.server.tokens_used == 0
+
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"content-type": "text/plain", "origin": "http://evil.example"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({**JSON, "sec-fetch-site": "cross-site"}, 403),
+        ({**JSON, "host": "evil.example"}, 400),
+        (JSON, 200),
+    ],
+)
+def test_commands_are_not_for_other_sites(serve: Serve, headers: dict[str, str], code: int) -> None:
+    served = serve()
+    before = len(served.server.account.visible_person_ids())
+    url = f"{served.server.url}/sandbox/persons"
+    assert served.http.post(url, content=b'{"name": "Ann"}', headers=headers).status_code == code
+    assert len(served.server.account.visible_person_ids()) == before + (code == 200)
+
+
+def test_no_other_name_leads_to_the_account(serve: Serve) -> None:
+    served = serve()
+    for path in ("/sandbox/state", "/api/v2/persons"):
+        answer = served.http.get(f"{served.server.url}{path}", headers={"host": "evil.example"})
+        assert answer.status_code == 400

@@ -12,8 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import MIXED_KINDS, Account, Fault, FaultMix, InvalidValueError, Limits
-from wooxy_pipedrive_etl.sandbox.faults import FaultKind
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
+    MIXED_KINDS,
+    Account,
+    Fault,
+    FaultMix,
+    InvalidValueError,
+    Limits,
+)
+from wooxy_pipedrive_etl.sandbox.pipedrive.faults import FaultKind
 from wooxy_pipedrive_etl_tests.patience import running, wait_for_end
 
 from .served import Served

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Fault, InvalidValueError
-from wooxy_pipedrive_etl.sandbox.faults import FaultKind
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Fault, InvalidValueError
+from wooxy_pipedrive_etl.sandbox.pipedrive.faults import FaultKind
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
 from .served import Served

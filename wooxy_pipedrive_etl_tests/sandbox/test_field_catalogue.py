@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, InvalidValueError, UnknownRecordError
-from wooxy_pipedrive_etl.sandbox.fields import CUSTOM_FIELD_TYPES
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, InvalidValueError, UnknownRecordError
+from wooxy_pipedrive_etl.sandbox.pipedrive.fields import CUSTOM_FIELD_TYPES
 
 from .served import Clock, Served
 

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wooxy_pipedrive_etl.sandbox.cursors import read_cursor, write_cursor
-from wooxy_pipedrive_etl.sandbox.json_text import RawJson, decode, encode
-from wooxy_pipedrive_etl.sandbox.keyset import KeysetIndex, RowTimes, SortField, Window
+from wooxy_pipedrive_etl.sandbox.pipedrive.cursors import read_cursor, write_cursor
+from wooxy_pipedrive_etl.sandbox.pipedrive.json_text import RawJson, decode, encode
+from wooxy_pipedrive_etl.sandbox.pipedrive.keyset import KeysetIndex, RowTimes, SortField, Window
 
 _seconds = st.integers(1, 20)
 _rows = st.dictionaries(

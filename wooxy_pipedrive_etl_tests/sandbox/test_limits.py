@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, Limits
-from wooxy_pipedrive_etl.sandbox.budget import Budget
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault, Limits
+from wooxy_pipedrive_etl.sandbox.pipedrive.budget import Budget
 
 from .served import Clock, Served
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import (
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
     Account,
     Behaviours,
     Fault,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours
 
 from .served import Clock, Served
 

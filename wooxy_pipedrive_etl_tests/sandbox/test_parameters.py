@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours
 
 from .served import Served
 

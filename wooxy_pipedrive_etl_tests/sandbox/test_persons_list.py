@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, RawJson
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, RawJson
 
 from .served import Clock, Served
 

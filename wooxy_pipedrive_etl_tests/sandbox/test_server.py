@@ -12,7 +12,14 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Fault, Limits, PortTakenError, SandboxServer, run_sandbox
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
+    Account,
+    Fault,
+    Limits,
+    PortTakenError,
+    SandboxServer,
+    run_sandbox,
+)
 from wooxy_pipedrive_etl_tests.patience import http_client, join, running, wait_for_end, wait_until
 
 from .receiver import Receiver
@@ -102,7 +109,7 @@ def test_the_account_may_change_in_another_thread_while_it_is_read(serve: Serve)
 
 
 _FOREGROUND = """
-from wooxy_pipedrive_etl.sandbox import Account, run_sandbox
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, run_sandbox
 run_sandbox(Account.seeded(5, token="secret"), 0, announce=lambda url: print(url, flush=True))
 print("stopped")
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import (
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
     Account,
     InvalidValueError,
     Limits,

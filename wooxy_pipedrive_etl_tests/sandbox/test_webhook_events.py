@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, RawJson, add_odd_persons
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, RawJson, add_odd_persons
 
 from .receiver import Receiver
 from .served import Clock, Served

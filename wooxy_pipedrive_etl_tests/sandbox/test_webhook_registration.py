@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours
-from wooxy_pipedrive_etl.sandbox.subscriptions import Subscription
-from wooxy_pipedrive_etl.sandbox.webhooks import Webhook
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours
+from wooxy_pipedrive_etl.sandbox.pipedrive.subscriptions import Subscription
+from wooxy_pipedrive_etl.sandbox.pipedrive.webhooks import Webhook
 
 from .receiver import Receiver
 from .served import Served

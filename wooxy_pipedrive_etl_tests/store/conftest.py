@@ -14,6 +14,8 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord, add_connecti
 from wooxy_pipedrive_etl.store.database import open_database
 from wooxy_pipedrive_etl.store.migrations import upgrade
 
+from ..databases import PostgresDatabases
+
 
 @pytest.fixture(autouse=True)
 def home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -23,6 +25,21 @@ def home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("WOOXY_PIPEDRIVE_KEY", "WOOXY_PIPEDRIVE_DATABASE_URL", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     return folder
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLAlchemy URL of a SQLite file that nobody has made yet."""
+    return f"sqlite:///{tmp_path / 'list.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A SQLAlchemy URL of an empty PostgreSQL database, dropped after the test."""
+    databases = PostgresDatabases(postgres_server)
+    url = databases.new()
+    yield url
+    databases.drop(url)
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +54,8 @@ def sqlite_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine
 @pytest.fixture(scope="session")
 def postgres_state(postgres_server: str) -> Iterator[sa.Engine]:
     """The state's tables on PostgreSQL."""
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE state")
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+        db.execute("CREATE DATABASE state")
     engine = open_database(postgres_server.replace("/postgres?", "/state?"))
     upgrade(engine)
     yield engine
@@ -55,17 +72,17 @@ def shared_engine(request: pytest.FixtureRequest) -> sa.Engine:
 def engine(shared_engine: sa.Engine) -> Iterator[sa.Engine]:
     """The state's tables, empty, to be written to in transactions of the test's own."""
     yield shared_engine
-    with shared_engine.begin() as connection:
+    with shared_engine.begin() as db:
         for table in reversed(tables.metadata.sorted_tables):
-            connection.execute(table.delete())
+            db.execute(table.delete())
 
 
 @pytest.fixture
-def connection(shared_engine: sa.Engine) -> Iterator[sa.Connection]:
+def db(shared_engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction on the state's empty tables, rolled back in the end."""
-    with shared_engine.connect() as connection:
-        yield connection
-        connection.rollback()
+    with shared_engine.connect() as db:
+        yield db
+        db.rollback()
 
 
 def url_of(engine: sa.Engine) -> str:
@@ -74,25 +91,25 @@ def url_of(engine: sa.Engine) -> str:
 
 
 @pytest.fixture
-def record(connection: sa.Connection) -> ConnectionRecord:
+def record(db: sa.Connection) -> ConnectionRecord:
     """The connection `acme` of the domain shop.example.com, in the same transaction as `connection`."""
-    return new_connection(connection, "acme", "shop.example.com")
+    return new_connection(db, "acme", "shop.example.com")
 
 
-def new_domain(connection: sa.Connection, domain: str) -> int:
+def new_domain(db: sa.Connection, domain: str) -> int:
     """A domain as `contact_list` records it; returns its id."""
     statement = tables.domains.insert().values(
         name=domain, list_schema=None, list_table="default_contact_list"
     )
-    return int(connection.execute(statement.returning(tables.domains.c.id)).scalar_one())
+    return int(db.execute(statement.returning(tables.domains.c.id)).scalar_one())
 
 
-def new_connection(connection: sa.Connection, name: str, domain: str) -> ConnectionRecord:
+def new_connection(db: sa.Connection, name: str, domain: str) -> ConnectionRecord:
     """A connection of a domain of its own."""
     return add_connection(
-        connection,
+        db,
         name=name,
-        domain_id=new_domain(connection, domain),
+        domain_id=new_domain(db, domain),
         api_url="https://acme.pipedrive.com",
         encrypted_api_token="encrypted",
         company_id=7,

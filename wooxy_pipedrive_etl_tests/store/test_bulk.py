@@ -30,12 +30,12 @@ ROWS = st.lists(
 def table(database_url: str) -> Iterator[sa.Connection]:
     """A transaction with an empty table whose names need quoting."""
     engine = open_database(database_url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(
+    with engine.connect() as db:
+        db.exec_driver_sql(
             'CREATE TEMP TABLE "Odd ""Table" (row_number BIGINT, "a text" TEXT, "Order" BIGINT, flag BOOLEAN)'
         )
-        yield connection
-        connection.rollback()
+        yield db
+        db.rollback()
     engine.dispose()
 
 
@@ -126,11 +126,11 @@ def test_an_error_of_rows_with_bytes_is_sqlalchemys_and_tells_no_value(table: sa
 
 def test_table_of_a_schema(postgres_url: str) -> None:
     engine = open_database(postgres_url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql('CREATE SCHEMA "shop"')
-        connection.exec_driver_sql('CREATE TABLE "shop"."list" (a TEXT)')
-        copy_into(connection, "list", pd.DataFrame({"a": ["x"]}), schema="shop")
-        assert connection.exec_driver_sql('SELECT a FROM "shop"."list"').scalars().all() == ["x"]
+    with engine.begin() as db:
+        db.exec_driver_sql('CREATE SCHEMA "shop"')
+        db.exec_driver_sql('CREATE TABLE "shop"."list" (a TEXT)')
+        copy_into(db, "list", pd.DataFrame({"a": ["x"]}), schema="shop")
+        assert db.exec_driver_sql('SELECT a FROM "shop"."list"').scalars().all() == ["x"]
     engine.dispose()
 
 

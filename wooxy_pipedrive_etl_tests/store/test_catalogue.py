@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.person_fields import PersonField
 from wooxy_pipedrive_etl.store.catalogue import (
-    FIELD_COLUMNS,
     read_fields,
     recent_schema_changes,
     save_fields,
@@ -21,32 +20,26 @@ Options = list[dict[str, Any]]
 COLOUR: Options = [{"id": 12, "label": "Red"}, {"id": 3, "label": "Blue"}, {"id": 7, "label": "Green"}]
 
 
-def _fields(*rows: tuple[str, str, str, Options | None]) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        [(code, name, kind, len(code) > 9, code == "x", None) for code, name, kind, _ in rows],
-        columns=FIELD_COLUMNS,
-        dtype=object,
-    ).astype({"is_custom_field": bool, "is_optional_response_field": bool})
-    frame["options"] = pd.Series([options for *_, options in rows], dtype=object)
-    return frame
+def _fields(*rows: tuple[str, str, str, Options | None]) -> list[PersonField]:
+    return [
+        PersonField(code, name, kind, len(code) > 9, code == "x", options)
+        for code, name, kind, options in rows
+    ]
 
 
 NAME = ("name", "Name", "varchar", None)
 
 
-def _kinds(connection: sa.Connection, record: ConnectionRecord, *rows: Any) -> list[tuple[str, str]]:
-    return [(change.kind, change.message) for change in save_fields(connection, record.id, _fields(*rows))]
+def _kinds(db: sa.Connection, record: ConnectionRecord, *rows: Any) -> list[tuple[str, str]]:
+    return [(change.kind, change.message) for change in save_fields(db, record.id, _fields(*rows))]
 
 
-def _options(connection: sa.Connection, record: ConnectionRecord, code: str) -> Options | None:
-    fields = read_fields(connection, record.id).set_index("field_code")
-    options: Options | None = fields.loc[code, "options"]  # type: ignore[assignment]
+def _options(db: sa.Connection, record: ConnectionRecord, code: str) -> Options | None:
+    (options,) = (field.options for field in read_fields(db, record.id) if field.field_code == code)
     return options
 
 
-def test_catalogue_comes_back_in_its_own_order_and_types(
-    connection: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_catalogue_comes_back_in_its_own_order_and_types(db: sa.Connection, record: ConnectionRecord) -> None:
     fields = _fields(
         ("zeta", "Я 🎈 '\\", "varchar", None),
         NAME,
@@ -54,27 +47,19 @@ def test_catalogue_comes_back_in_its_own_order_and_types(
         ("x", "Flags", "boolean", [{"id": True, "label": "Yes"}, {"id": "no", "label": "No"}]),
         ("y", "Empty", "set", []),
     )
-    save_fields(connection, record.id, fields)
-    read = read_fields(connection, record.id)
-    assert read.to_dict("records") == fields.to_dict("records")
-    assert [read[name].dtype for name in ("is_custom_field", "is_optional_response_field")] == [bool, bool]
-    assert read_fields(connection, record.id, gone=True).empty
+    save_fields(db, record.id, fields)
+    assert read_fields(db, record.id) == fields
+    assert read_fields(db, record.id, gone=True) == []
 
 
-def test_no_catalogue_yet(connection: sa.Connection, record: ConnectionRecord) -> None:
-    read = read_fields(connection, record.id)
-    assert read.empty
-    assert read.columns.tolist() == FIELD_COLUMNS
+def test_first_catalogue_is_no_change(db: sa.Connection, record: ConnectionRecord) -> None:
+    assert _kinds(db, record, NAME, ("c", "Colour", "enum", COLOUR)) == []
+    assert recent_schema_changes(db, record.id) == []
 
 
-def test_first_catalogue_is_no_change(connection: sa.Connection, record: ConnectionRecord) -> None:
-    assert _kinds(connection, record, NAME, ("c", "Colour", "enum", COLOUR)) == []
-    assert recent_schema_changes(connection, record.id) == []
-
-
-def test_same_catalogue_is_no_change(connection: sa.Connection, record: ConnectionRecord) -> None:
-    _kinds(connection, record, NAME, ("c", "Colour", "enum", COLOUR))
-    assert _kinds(connection, record, ("c", "Colour", "enum", COLOUR[::-1]), NAME) == []
+def test_same_catalogue_is_no_change(db: sa.Connection, record: ConnectionRecord) -> None:
+    _kinds(db, record, NAME, ("c", "Colour", "enum", COLOUR))
+    assert _kinds(db, record, ("c", "Colour", "enum", COLOUR[::-1]), NAME) == []
 
 
 @pytest.mark.parametrize(
@@ -110,61 +95,58 @@ def test_same_catalogue_is_no_change(connection: sa.Connection, record: Connecti
     ],
 )
 def test_each_kind_of_change_is_told_once_and_recorded(
-    connection: sa.Connection, record: ConnectionRecord, before: Any, now: Any, change: tuple[str, str]
+    db: sa.Connection, record: ConnectionRecord, before: Any, now: Any, change: tuple[str, str]
 ) -> None:
-    _kinds(connection, record, NAME, *[row for row in [before] if row])
+    _kinds(db, record, NAME, *[row for row in [before] if row])
     current = [NAME, *[row for row in [now] if row]]
-    assert _kinds(connection, record, *current) == [change]
-    assert _kinds(connection, record, *current) == []
-    recorded = recent_schema_changes(connection, record.id)
+    assert _kinds(db, record, *current) == [change]
+    assert _kinds(db, record, *current) == []
+    recorded = recent_schema_changes(db, record.id)
     assert [(row["kind"], row["message"], row["field_code"]) for row in recorded] == [(*change, "c")]
 
 
-def test_recorded_changes_come_newest_first(connection: sa.Connection, record: ConnectionRecord) -> None:
+def test_recorded_changes_come_newest_first(db: sa.Connection, record: ConnectionRecord) -> None:
     for name in ("A", "B", "C", "D"):
-        _kinds(connection, record, ("name", name, "varchar", None))
-    newest = [row["message"] for row in recent_schema_changes(connection, record.id, limit=2)]
+        _kinds(db, record, ("name", name, "varchar", None))
+    newest = [row["message"] for row in recent_schema_changes(db, record.id, limit=2)]
     assert newest == ["The field C is now called D.", "The field B is now called C."]
 
 
-def test_gone_field_is_kept_apart_and_may_return(connection: sa.Connection, record: ConnectionRecord) -> None:
+def test_gone_field_is_kept_apart_and_may_return(db: sa.Connection, record: ConnectionRecord) -> None:
     colour = ("c", "Colour", "enum", COLOUR)
-    _kinds(connection, record, colour, NAME)
-    _kinds(connection, record, NAME)
-    assert read_fields(connection, record.id)["field_code"].tolist() == ["name"]
-    gone = read_fields(connection, record.id, gone=True)
-    assert gone[["field_code", "field_name", "field_type"]].to_numpy().tolist() == [["c", "Colour", "enum"]]
-    assert _kinds(connection, record, NAME) == []
+    _kinds(db, record, colour, NAME)
+    _kinds(db, record, NAME)
+    assert [field.field_code for field in read_fields(db, record.id)] == ["name"]
+    assert [field[:3] for field in read_fields(db, record.id, gone=True)] == [("c", "Colour", "enum")]
+    assert _kinds(db, record, NAME) == []
     renamed = ("c", "Shade", "enum", COLOUR[:2])
-    assert _kinds(connection, record, NAME, renamed) == [
+    assert _kinds(db, record, NAME, renamed) == [
         ("returned_field", "The field Shade is back."),
         ("renamed_field", "The field Colour is now called Shade."),
         ("gone_option", "The option Green of the field Shade is gone."),
     ]
-    assert read_fields(connection, record.id, gone=True).empty
-    assert _options(connection, record, "c") == [*COLOUR[:2], {"id": 7, "label": "Green", "gone": True}]
+    assert read_fields(db, record.id, gone=True) == []
+    assert _options(db, record, "c") == [*COLOUR[:2], {"id": 7, "label": "Green", "gone": True}]
 
 
 def test_options_keep_the_order_of_the_field_and_gone_ones_their_last_label(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
-    _kinds(connection, record, ("c", "Colour", "set", COLOUR))
-    _kinds(
-        connection, record, ("c", "Colour", "set", [{"id": 7, "label": "Lime"}, {"id": 12, "label": "Red"}])
-    )
+    _kinds(db, record, ("c", "Colour", "set", COLOUR))
+    _kinds(db, record, ("c", "Colour", "set", [{"id": 7, "label": "Lime"}, {"id": 12, "label": "Red"}]))
     blue = {"id": 3, "label": "Blue", "gone": True}
     lime = {"id": 7, "label": "Lime"}
-    assert _options(connection, record, "c") == [lime, {"id": 12, "label": "Red"}, blue]
-    _kinds(connection, record, ("c", "Colour", "set", None))
-    assert _options(connection, record, "c") == [
+    assert _options(db, record, "c") == [lime, {"id": 12, "label": "Red"}, blue]
+    _kinds(db, record, ("c", "Colour", "set", None))
+    assert _options(db, record, "c") == [
         {**lime, "gone": True},
         {"id": 12, "label": "Red", "gone": True},
         blue,
     ]
-    assert _kinds(connection, record, ("c", "Colour", "set", [{"id": 3, "label": "Navy"}])) == [
+    assert _kinds(db, record, ("c", "Colour", "set", [{"id": 3, "label": "Navy"}])) == [
         ("new_option", "The field Colour has a new option, Navy.")
     ]
-    assert _options(connection, record, "c") == [
+    assert _options(db, record, "c") == [
         {"id": 3, "label": "Navy"},
         {**lime, "gone": True},
         {"id": 12, "label": "Red", "gone": True},
@@ -172,61 +154,57 @@ def test_options_keep_the_order_of_the_field_and_gone_ones_their_last_label(
 
 
 def test_field_that_lost_its_options_with_its_type_has_none(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
     """The value "12" of a text field is no option."""
-    _kinds(connection, record, ("c", "Colour", "enum", COLOUR))
-    _kinds(connection, record, ("c", "Colour", "varchar", None))
-    assert _options(connection, record, "c") is None
+    _kinds(db, record, ("c", "Colour", "enum", COLOUR))
+    _kinds(db, record, ("c", "Colour", "varchar", None))
+    assert _options(db, record, "c") is None
 
 
 def test_field_that_changed_its_type_but_has_options_keeps_gone_ones(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
-    _kinds(connection, record, ("c", "Colour", "enum", COLOUR))
-    _kinds(connection, record, ("c", "Colour", "set", COLOUR[1:]))
-    assert _options(connection, record, "c") == [*COLOUR[1:], {"id": 12, "label": "Red", "gone": True}]
+    _kinds(db, record, ("c", "Colour", "enum", COLOUR))
+    _kinds(db, record, ("c", "Colour", "set", COLOUR[1:]))
+    assert _options(db, record, "c") == [*COLOUR[1:], {"id": 12, "label": "Red", "gone": True}]
 
 
 def test_field_that_does_not_tell_its_type_keeps_the_one_it_had(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
-    _kinds(connection, record, NAME, ("c", "Colour", "enum", COLOUR))
-    assert _kinds(connection, record, NAME, ("c", "Colour", "", COLOUR)) == []
-    _kinds(connection, record, NAME)
+    _kinds(db, record, NAME, ("c", "Colour", "enum", COLOUR))
+    assert _kinds(db, record, NAME, ("c", "Colour", "", COLOUR)) == []
+    _kinds(db, record, NAME)
     returned = [("returned_field", "The field Colour is back.")]
-    assert _kinds(connection, record, NAME, ("c", "Colour", "", COLOUR)) == returned
-    assert read_fields(connection, record.id)["field_type"].tolist() == ["varchar", "enum"]
-    assert _kinds(connection, record, NAME, ("c", "Colour", "", COLOUR), ("new", "New", "", None)) == [
+    assert _kinds(db, record, NAME, ("c", "Colour", "", COLOUR)) == returned
+    assert [field.field_type for field in read_fields(db, record.id)] == ["varchar", "enum"]
+    assert _kinds(db, record, NAME, ("c", "Colour", "", COLOUR), ("new", "New", "", None)) == [
         ("new_field", "The field New is new.")
     ]
 
 
 def test_text_that_no_database_stores_is_replaced_and_is_no_change_the_next_time(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
     odd = ("c", "Col\x00our \ud83d", "enum", [{"id": 1, "label": "\ud800Red"}])
-    _kinds(connection, record, NAME)
-    assert _kinds(connection, record, NAME, odd) == [("new_field", "The field Col�our � is new.")]
-    assert _kinds(connection, record, NAME, odd) == []
-    assert _options(connection, record, "c") == [{"id": 1, "label": "�Red"}]
+    _kinds(db, record, NAME)
+    assert _kinds(db, record, NAME, odd) == [("new_field", "The field Col�our � is new.")]
+    assert _kinds(db, record, NAME, odd) == []
+    assert _options(db, record, "c") == [{"id": 1, "label": "�Red"}]
 
 
-def test_saving_does_not_change_the_caller_s_dataframe(
-    connection: sa.Connection, record: ConnectionRecord
-) -> None:
-    _kinds(connection, record, ("c", "Colour", "enum", COLOUR))
+def test_saving_does_not_change_the_caller_s_fields(db: sa.Connection, record: ConnectionRecord) -> None:
+    _kinds(db, record, ("c", "Colour", "enum", COLOUR))
     fields = _fields(("c", "Colour", "enum", COLOUR[:1]))
-    save_fields(connection, record.id, fields)
-    assert fields["options"].tolist() == [COLOUR[:1]]
+    save_fields(db, record.id, fields)
+    assert fields == _fields(("c", "Colour", "enum", COLOUR[:1]))
 
 
-def test_connections_have_catalogues_of_their_own(
-    connection: sa.Connection, record: ConnectionRecord
-) -> None:
-    other = new_connection(connection, "bolt", "news.example.com")
-    _kinds(connection, record, NAME)
-    assert _kinds(connection, other, ("c", "Colour", "enum", COLOUR)) == []
-    _kinds(connection, record, ("name", "Full name", "varchar", None))
-    assert read_fields(connection, other.id)["field_code"].tolist() == ["c"]
-    assert recent_schema_changes(connection, other.id) == []
+def test_connections_have_catalogues_of_their_own(db: sa.Connection, record: ConnectionRecord) -> None:
+    other = new_connection(db, "bolt", "news.example.com")
+    _kinds(db, record, NAME)
+    assert _kinds(db, other, ("c", "Colour", "enum", COLOUR)) == []
+    _kinds(db, record, ("name", "Full name", "varchar", None))
+    assert [field.field_code for field in read_fields(db, other.id)] == ["c"]
+    assert recent_schema_changes(db, other.id) == []

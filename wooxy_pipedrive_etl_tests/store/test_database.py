@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.bulk import copy_into
 from wooxy_pipedrive_etl.store.database import DatabaseUnavailable, open_database, reading
-from wooxy_pipedrive_etl.store.home import HomeUnusable, dagster_home
+from wooxy_pipedrive_etl.store.home import HomeUnusable, dagster_home, home
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_url_that_cannot_be_used_is_refused_in_one_sentence_without_its_password
 def test_url_of_a_secret_file_and_of_a_hosting_service_are_understood(postgres_url: str) -> None:
     for url in (f" {postgres_url}\n", postgres_url.replace("postgresql+psycopg://", "postgres://")):
         engine = open_database(url)
-        with engine.connect() as connection:
-            assert connection.scalar(sa.text("SELECT 1")) == 1
+        with engine.connect() as db:
+            assert db.scalar(sa.text("SELECT 1")) == 1
         engine.dispose()
 
 
@@ -76,6 +76,17 @@ def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         open_database(f"sqlite:///{tmp_path / 'letter.txt' / 'list.db'}")
 
 
+def test_a_home_that_others_may_look_into_becomes_its_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o755)
+    monkeypatch.setenv("WOOXY_PIPEDRIVE_HOME", str(folder))
+    assert home() == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
 def test_home_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "letter.txt").write_text("")
     monkeypatch.setenv("WOOXY_PIPEDRIVE_HOME", str(tmp_path / "letter.txt"))
@@ -85,8 +96,8 @@ def test_home_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest
 
 def test_embedded_database_lies_in_the_home_folder_for_its_owner_alone(home_folder: Path) -> None:
     store = Store.open()
-    with store.engine.begin() as connection:
-        connection.execute(sa.text("SELECT 1"))
+    with store.engine.begin() as db:
+        db.execute(sa.text("SELECT 1"))
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home_folder.iterdir()}
     store.close()
     assert {"wooxy_pipedrive.db", "key"} <= files.keys()
@@ -108,14 +119,14 @@ def test_store_can_be_opened_and_read_while_another_program_writes(database_url:
 
 def test_two_writers_that_read_first_do_not_refuse_each_other(engine: sa.Engine) -> None:
     """On SQLite a transaction that began by reading could not turn writer once another one has written."""
-    with engine.begin() as connection:
-        connection.execute(sa.text("SELECT count(*) FROM sync_domains")).scalar()
+    with engine.begin() as db:
+        db.execute(sa.text("SELECT count(*) FROM sync_domains")).scalar()
         if engine.dialect.name == "sqlite":
             other = sa.create_engine(engine.url, connect_args={"timeout": 0})
             with other.connect() as impatient, pytest.raises(sa.exc.OperationalError, match="locked"):
                 impatient.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
             other.dispose()
-        connection.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('c', 'd')"))
+        db.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('c', 'd')"))
 
 
 PERSON = "Aino Virtanen"
@@ -128,18 +139,16 @@ PAGE = pd.DataFrame({"id": [1], "name": [PERSON], "list_table": ["a"]}, dtype=ob
 @pytest.mark.parametrize(
     "write",
     [
-        lambda connection: connection.execute(ROW, {"name": PERSON, "list_table": None}),
-        lambda connection: connection.execute(ROW, [{"name": PERSON, "list_table": "a"}] * 2),
-        lambda connection: copy_into(connection, "sync_domains", PAGE.assign(list_table=None)),
-        lambda connection: copy_into(connection, "sync_domains", pd.concat([PAGE, PAGE.assign(id=2)])),
+        lambda db: db.execute(ROW, {"name": PERSON, "list_table": None}),
+        lambda db: db.execute(ROW, [{"name": PERSON, "list_table": "a"}] * 2),
+        lambda db: copy_into(db, "sync_domains", PAGE.assign(list_table=None)),
+        lambda db: copy_into(db, "sync_domains", pd.concat([PAGE, PAGE.assign(id=2)])),
     ],
     ids=["a required value", "many rows", "a required value in bulk", "a taken value in bulk"],
 )
-def test_refused_write_tells_no_values(
-    connection: sa.Connection, write: Callable[[sa.Connection], object]
-) -> None:
+def test_refused_write_tells_no_values(db: sa.Connection, write: Callable[[sa.Connection], object]) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="sync_domains") as refused:
-        write(connection)
+        write(db)
     error: BaseException | None = refused.value
     while error is not None:
         assert PERSON not in str(error)
@@ -156,20 +165,20 @@ def test_both_ends_ask_after_a_machine_that_says_nothing_any_more(postgres_url: 
     }
     asked = sa.text("SELECT name FROM pg_settings WHERE name LIKE 'tcp_keepalives_%' AND source = 'session'")
     for _ in range(2):
-        with engine.connect() as connection:
-            assert len(connection.scalars(asked).all()) == 3
-            connection.rollback()
+        with engine.connect() as db:
+            assert len(db.scalars(asked).all()) == 3
+            db.rollback()
     engine.dispose()
 
 
 def test_value_of_the_wrong_type_is_not_told(postgres_url: str) -> None:
     engine = open_database(postgres_url)
     page = pd.DataFrame({"a": [PERSON]})
-    with engine.begin() as connection:
-        connection.execute(sa.text("CREATE TEMP TABLE t (a BIGINT)"))
+    with engine.begin() as db:
+        db.execute(sa.text("CREATE TEMP TABLE t (a BIGINT)"))
         with pytest.raises(sa.exc.DataError) as refused:
-            copy_into(connection, "t", page)
-        connection.rollback()
+            copy_into(db, "t", page)
+        db.rollback()
     assert PERSON not in str(refused.value)
     engine.dispose()
 
@@ -194,12 +203,12 @@ class _Interrupting:
 def test_interrupted_statement_keeps_no_writer_waiting(sqlite_url: str) -> None:
     """Also as long as the interrupt's traceback knows the cursor, as it does while the end of the run is noted."""
     engine = open_database(sqlite_url, sqlite_wait_seconds=0.1)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE numbers (number)")
-    with pytest.raises(KeyboardInterrupt) as interrupt, engine.begin() as connection:
-        connection.exec_driver_sql("INSERT INTO numbers VALUES (?)", [(1,), (_Interrupting(),)])
-    with engine.begin() as connection:
-        connection.exec_driver_sql("INSERT INTO numbers VALUES (2)")
-        assert connection.exec_driver_sql("SELECT number FROM numbers").scalars().all() == [2]
+    with engine.begin() as db:
+        db.exec_driver_sql("CREATE TABLE numbers (number)")
+    with pytest.raises(KeyboardInterrupt) as interrupt, engine.begin() as db:
+        db.exec_driver_sql("INSERT INTO numbers VALUES (?)", [(1,), (_Interrupting(),)])
+    with engine.begin() as db:
+        db.exec_driver_sql("INSERT INTO numbers VALUES (2)")
+        assert db.exec_driver_sql("SELECT number FROM numbers").scalars().all() == [2]
     assert interrupt.traceback
     engine.dispose()

@@ -128,8 +128,8 @@ def test_a_hundred_thousand_persons_are_settled_at_once(store: Store) -> None:
         {"connection_id": ACME, "person_id": n, "number": n, "deleted": False}
         for n in range(1, inbox.LIMIT + 1)
     ]
-    with store.inbox.begin() as connection:
-        connection.execute(inbox.events.insert(), rows)
+    with store.inbox.begin() as db:
+        db.execute(inbox.events.insert(), rows)
     hints = pending_hints(store.inbox, ACME)
     assert len(hints.changed) == inbox.LIMIT
     settle_hints(store.inbox, ACME, hints)

@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store.connections import get_connection
+from wooxy_pipedrive_etl.store.database import open_database
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, is_held, sole_writer
+from wooxy_pipedrive_etl.store.migrations import upgrade
 
 from .conftest import new_connection, url_of
 from .programs import program, read_line, say
@@ -33,21 +36,21 @@ except ConnectionBusy as busy:
 
 @pytest.fixture(autouse=True)
 def _two_connections(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        new_connection(connection, "acme", "shop.example.com")
-        new_connection(connection, "bolt", "news.example.com")
+    with engine.begin() as db:
+        new_connection(db, "acme", "shop.example.com")
+        new_connection(db, "bolt", "news.example.com")
 
 
 def _hold(engine: sa.Engine, name: str) -> None:
-    with engine.connect() as connection:
-        record = get_connection(connection, name)
+    with engine.connect() as db:
+        record = get_connection(db, name)
     with sole_writer(engine, record):
         pass
 
 
 def test_second_holder_is_refused_in_the_same_program(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
-        record = get_connection(connection, "acme")
+    with engine.connect() as db:
+        record = get_connection(db, "acme")
     with sole_writer(engine, record):
         with pytest.raises(ConnectionBusy, match="acme is at work; wait until it has ended"):
             _hold(engine, "acme")
@@ -56,12 +59,12 @@ def test_second_holder_is_refused_in_the_same_program(engine: sa.Engine) -> None
 
 
 def test_whoever_looks_often_sees_who_holds_it_and_keeps_nobody_from_it(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
-        record, other = get_connection(connection, "acme"), get_connection(connection, "bolt")
+    with engine.connect() as db:
+        record, other = get_connection(db, "acme"), get_connection(db, "bolt")
 
     def look() -> tuple[bool, bool]:
-        with engine.connect() as connection:
-            return is_held(connection, record.id), is_held(connection, other.id)
+        with engine.connect() as db:
+            return is_held(db, record.id), is_held(db, other.id)
 
     assert look() == (False, False)
     over = threading.Event()
@@ -84,18 +87,18 @@ def test_whoever_looks_often_sees_who_holds_it_and_keeps_nobody_from_it(engine: 
 
 
 def test_lock_is_let_go_when_the_run_fails(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
-        record = get_connection(connection, "acme")
+    with engine.connect() as db:
+        record = get_connection(db, "acme")
     with pytest.raises(KeyboardInterrupt), sole_writer(engine, record):
         raise KeyboardInterrupt
     _hold(engine, "acme")
 
 
 def test_holder_may_write_in_transactions_of_its_own(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
-        record = get_connection(connection, "acme")
-    with sole_writer(engine, record), engine.begin() as connection:
-        new_connection(connection, "core", "core.example.com")
+    with engine.connect() as db:
+        record = get_connection(db, "acme")
+    with sole_writer(engine, record), engine.begin() as db:
+        new_connection(db, "core", "core.example.com")
 
 
 def test_holder_in_another_program_is_respected_until_it_lets_go(
@@ -127,10 +130,21 @@ def _wait_for_postgresql_to_notice(engine: sa.Engine) -> None:
     returns then."""
     if engine.dialect.name != "postgresql":
         return
-    with engine.connect() as connection:
-        held = connection.execute(
+    with engine.connect() as db:
+        held = db.execute(
             sa.text("SELECT classid::bigint, objid::bigint FROM pg_locks WHERE locktype = 'advisory'")
         ).all()
         for key in held:
-            connection.execute(sa.text("SELECT pg_advisory_lock(:a, :b)"), {"a": key[0], "b": key[1]})
-            connection.execute(sa.text("SELECT pg_advisory_unlock(:a, :b)"), {"a": key[0], "b": key[1]})
+            db.execute(sa.text("SELECT pg_advisory_lock(:a, :b)"), {"a": key[0], "b": key[1]})
+            db.execute(sa.text("SELECT pg_advisory_unlock(:a, :b)"), {"a": key[0], "b": key[1]})
+
+
+def test_nobody_else_may_hold_a_lock_file(sqlite_url: str) -> None:
+    engine = open_database(sqlite_url)
+    upgrade(engine)
+    with engine.begin() as db:
+        record = new_connection(db, "acme", "shop.example.com")
+    with sole_writer(engine, record):
+        (lock,) = Path(str(engine.url.database)).parent.glob("*.lock")
+        assert lock.stat().st_mode & 0o777 == 0o600
+    engine.dispose()

@@ -37,28 +37,28 @@ def _numbered(ids: Sequence[int]) -> pd.DataFrame:
     return _persons([(number, number * 10, f'{{"id":{number}}}') for number in ids])
 
 
-def _ids(connection: sa.Connection, record: ConnectionRecord) -> np.ndarray:
+def _ids(db: sa.Connection, record: ConnectionRecord) -> np.ndarray:
     """The live persons."""
     table = tables.snapshot
     query = sa.select(table.c.person_id).where(table.c.connection_id == record.id, ~table.c.gone)
-    return np.sort(np.fromiter(connection.scalars(query), dtype=np.int64))
+    return np.sort(np.fromiter(db.scalars(query), dtype=np.int64))
 
 
-def _all(connection: sa.Connection, record: ConnectionRecord) -> list[Person]:
+def _all(db: sa.Connection, record: ConnectionRecord) -> list[Person]:
     return [
         (person_id, version, raw.decode())
-        for batch in read_persons(connection, record.id, _ids(connection, record), 5_000)
+        for batch in read_persons(db, record.id, _ids(db, record), 5_000)
         for person_id, version, raw in batch[["person_id", "version", "raw"]].itertuples(
             index=False, name=None
         )
     ]
 
 
-def test_persons_land_and_come_back_raw(connection: sa.Connection, record: ConnectionRecord) -> None:
+def test_persons_land_and_come_back_raw(db: sa.Connection, record: ConnectionRecord) -> None:
     rows = [(2, 0, '{"n":0.10,\t"e":"\\u0000\\ud83d \\\\N"}'), (2**40, 2**53 + 1, '{"name":"Łukasz 🎈"}')]
-    assert land_persons(connection, record.id, _persons(rows)) == 2
-    assert _all(connection, record) == rows
-    [batch] = read_persons(connection, record.id, _ids(connection, record), 5_000)
+    assert land_persons(db, record.id, _persons(rows)) == 2
+    assert _all(db, record) == rows
+    [batch] = read_persons(db, record.id, _ids(db, record), 5_000)
     assert {type(each) for each in batch["fingerprint"]} == {str}
     assert batch.dtypes.astype(str).to_dict() == {
         "person_id": "int64",
@@ -68,40 +68,40 @@ def test_persons_land_and_come_back_raw(connection: sa.Connection, record: Conne
     }
 
 
-def test_empty_page_and_empty_snapshot(connection: sa.Connection, record: ConnectionRecord) -> None:
-    assert land_persons(connection, record.id, _persons([])) == 0
-    assert _all(connection, record) == []
-    assert sample_persons(connection, record.id, 3).columns.tolist() == [
+def test_empty_page_and_empty_snapshot(db: sa.Connection, record: ConnectionRecord) -> None:
+    assert land_persons(db, record.id, _persons([])) == 0
+    assert _all(db, record) == []
+    assert sample_persons(db, record.id, 3).columns.tolist() == [
         "person_id",
         "version",
         "fingerprint",
         "raw",
     ]
-    assert missing_persons(connection, record.id, np.array([1], dtype=np.int64)) == []
+    assert missing_persons(db, record.id, np.array([1], dtype=np.int64)) == []
 
 
 def test_only_what_differs_is_touched(engine: sa.Engine) -> None:
     """Seen on the rows themselves: an untouched row keeps its place on PostgreSQL, and triggers find no update."""
-    with engine.begin() as connection:
-        record = new_connection(connection, "acme", "shop.example.com")
-        land_persons(connection, record.id, _numbered([1, 2, 3]))
-        before = _places(connection)
-    with engine.begin() as connection:
+    with engine.begin() as db:
+        record = new_connection(db, "acme", "shop.example.com")
+        land_persons(db, record.id, _numbered([1, 2, 3]))
+        before = _places(db)
+    with engine.begin() as db:
         page = _persons([(1, 10, '{"id":1}'), (2, 21, '{"id":2,"name":"B"}'), (4, 40, '{"id":4}')])
-        assert land_persons(connection, record.id, page) == 2
-        assert land_persons(connection, record.id, page) == 0
-        after = _places(connection)
+        assert land_persons(db, record.id, page) == 2
+        assert land_persons(db, record.id, page) == 0
+        after = _places(db)
     assert after[1] == before[1]
     assert after[3] == before[3]
     if engine.dialect.name == "postgresql":
         assert after[2] != before[2]
-    with engine.connect() as connection:
-        assert _all(connection, record)[:2] == [(1, 10, '{"id":1}'), (2, 21, '{"id":2,"name":"B"}')]
+    with engine.connect() as db:
+        assert _all(db, record)[:2] == [(1, 10, '{"id":1}'), (2, 21, '{"id":2,"name":"B"}')]
 
 
-def _places(connection: sa.Connection) -> dict[int, object]:
-    place = "ctid::text || ' ' || xmin" if connection.dialect.name == "postgresql" else "raw"
-    rows = connection.exec_driver_sql(f"SELECT person_id, {place} FROM sync_snapshot")  # noqa: S608
+def _places(db: sa.Connection) -> dict[int, object]:
+    place = "ctid::text || ' ' || xmin" if db.dialect.name == "postgresql" else "raw"
+    rows = db.exec_driver_sql(f"SELECT person_id, {place} FROM sync_snapshot")  # noqa: S608
     return {row[0]: row[1] for row in rows}
 
 
@@ -114,107 +114,101 @@ def test_newest_of_a_person_doubled_on_a_page_wins_and_of_equals_the_last(
     for person in page:
         if person[0] not in expected or person[1] >= expected[person[0]][1]:
             expected[person[0]] = person
-    with engine.connect() as connection:
-        record = new_connection(connection, "acme", "shop.example.com")
-        assert land_persons(connection, record.id, _persons(page)) == len(expected)
-        assert _all(connection, record) == sorted(expected.values())
-        connection.rollback()
+    with engine.connect() as db:
+        record = new_connection(db, "acme", "shop.example.com")
+        assert land_persons(db, record.id, _persons(page)) == len(expected)
+        assert _all(db, record) == sorted(expected.values())
+        db.rollback()
 
 
 def test_page_wins_over_what_was_known_even_if_it_is_older(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
     """A clock that was set back must not freeze a person."""
-    land_persons(connection, record.id, _persons([(1, 9, "a")]))
-    assert land_persons(connection, record.id, _persons([(1, 5, "b")])) == 1
-    assert _all(connection, record) == [(1, 5, "b")]
+    land_persons(db, record.id, _persons([(1, 9, "a")]))
+    assert land_persons(db, record.id, _persons([(1, 5, "b")])) == 1
+    assert _all(db, record) == [(1, 5, "b")]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
 def test_batches_are_complete_and_in_order(
-    connection: sa.Connection, record: ConnectionRecord, batch_size: int
+    db: sa.Connection, record: ConnectionRecord, batch_size: int
 ) -> None:
-    land_persons(connection, record.id, _numbered([9, 4, 1, 2**33, 6, 5, 8]))
-    mark_gone(connection, record.id, [5])
-    ids = _ids(connection, record)
-    read = read_persons(connection, record.id, ids, batch_size)
+    land_persons(db, record.id, _numbered([9, 4, 1, 2**33, 6, 5, 8]))
+    mark_gone(db, record.id, [5])
+    ids = _ids(db, record)
+    read = read_persons(db, record.id, ids, batch_size)
     batches = [batch["person_id"].tolist() for batch in read]
     assert [person_id for batch in batches for person_id in batch] == [1, 4, 6, 8, 9, 2**33]
     assert all(len(batch) == batch_size for batch in batches[:-1])
 
 
-def test_missing_are_the_known_that_were_not_seen(
-    connection: sa.Connection, record: ConnectionRecord
-) -> None:
-    other = new_connection(connection, "bolt", "news.example.com")
-    land_persons(connection, record.id, _numbered([1, 2, 3, 4]))
-    land_persons(connection, other.id, _numbered([7]))
-    assert missing_persons(connection, record.id, np.array([2, 3, 99], dtype=np.int64)) == [1, 4]
-    assert missing_persons(connection, record.id, np.array([], dtype=np.int64)) == [1, 2, 3, 4]
-    mark_gone(connection, record.id, [1])
-    assert missing_persons(connection, record.id, np.array([2, 3], dtype=np.int64)) == [1, 4]
+def test_missing_are_the_known_that_were_not_seen(db: sa.Connection, record: ConnectionRecord) -> None:
+    other = new_connection(db, "bolt", "news.example.com")
+    land_persons(db, record.id, _numbered([1, 2, 3, 4]))
+    land_persons(db, other.id, _numbered([7]))
+    assert missing_persons(db, record.id, np.array([2, 3, 99], dtype=np.int64)) == [1, 4]
+    assert missing_persons(db, record.id, np.array([], dtype=np.int64)) == [1, 2, 3, 4]
+    mark_gone(db, record.id, [1])
+    assert missing_persons(db, record.id, np.array([2, 3], dtype=np.int64)) == [1, 4]
 
 
 def test_looking_for_the_missing_leaves_the_connection_s_options_alone(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
-    before = dict(connection.get_execution_options())
-    missing_persons(connection, record.id, np.array([], dtype=np.int64))
-    assert dict(connection.get_execution_options()) == before
+    before = dict(db.get_execution_options())
+    missing_persons(db, record.id, np.array([], dtype=np.int64))
+    assert dict(db.get_execution_options()) == before
 
 
-def test_gone_persons_are_out_of_sight_and_may_return(
-    connection: sa.Connection, record: ConnectionRecord
-) -> None:
-    other = new_connection(connection, "bolt", "news.example.com")
+def test_gone_persons_are_out_of_sight_and_may_return(db: sa.Connection, record: ConnectionRecord) -> None:
+    other = new_connection(db, "bolt", "news.example.com")
     for one in (record, other):
-        land_persons(connection, one.id, _numbered([1, 2, 3]))
-    mark_gone(connection, record.id, [1, 3, 99])
-    assert [person_id for person_id, *_ in _all(connection, record)] == [2]
-    assert count_persons(connection, record.id) == 1
-    assert count_persons(connection, other.id) == 3
-    assert land_persons(connection, record.id, _numbered([3])) == 1
-    assert [person_id for person_id, *_ in _all(connection, record)] == [2, 3]
+        land_persons(db, one.id, _numbered([1, 2, 3]))
+    mark_gone(db, record.id, [1, 3, 99])
+    assert [person_id for person_id, *_ in _all(db, record)] == [2]
+    assert count_persons(db, record.id) == 1
+    assert count_persons(db, other.id) == 3
+    assert land_persons(db, record.id, _numbered([3])) == 1
+    assert [person_id for person_id, *_ in _all(db, record)] == [2, 3]
 
 
 def test_of_forgotten_persons_only_the_id_and_the_time_stay(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
     many = list(range(1, 2_401))
-    land_persons(connection, record.id, _numbered(many))
-    mark_gone(connection, record.id, many[1:])
-    forget_gone_persons(connection, record.id)
-    assert connection.scalars(sa.select(tables.snapshot.c.person_id)).all() == [1]
-    stones = connection.execute(sa.select(tables.tombstones).order_by(tables.tombstones.c.person_id)).all()
+    land_persons(db, record.id, _numbered(many))
+    mark_gone(db, record.id, many[1:])
+    forget_gone_persons(db, record.id)
+    assert db.scalars(sa.select(tables.snapshot.c.person_id)).all() == [1]
+    stones = db.execute(sa.select(tables.tombstones).order_by(tables.tombstones.c.person_id)).all()
     assert [stone.person_id for stone in stones] == many[1:]
     assert {stone.connection_id for stone in stones} == {record.id}
-    forget_gone_persons(connection, record.id)
-    land_persons(connection, record.id, _numbered([2]))
-    mark_gone(connection, record.id, [2])
-    forget_gone_persons(connection, record.id)
-    assert connection.scalar(sa.select(sa.func.count()).select_from(tables.tombstones)) == len(many) - 1
+    forget_gone_persons(db, record.id)
+    land_persons(db, record.id, _numbered([2]))
+    mark_gone(db, record.id, [2])
+    forget_gone_persons(db, record.id)
+    assert db.scalar(sa.select(sa.func.count()).select_from(tables.tombstones)) == len(many) - 1
 
 
 def test_sample_is_of_live_persons_of_the_connection_and_varies(
-    connection: sa.Connection, record: ConnectionRecord
+    db: sa.Connection, record: ConnectionRecord
 ) -> None:
-    other = new_connection(connection, "bolt", "news.example.com")
-    land_persons(connection, record.id, _numbered(range(1, 101)))
-    land_persons(connection, other.id, _numbered(range(101, 201)))
-    mark_gone(connection, record.id, list(range(51, 101)))
-    samples = [sample_persons(connection, record.id, 5)["person_id"].tolist() for _ in range(10)]
+    other = new_connection(db, "bolt", "news.example.com")
+    land_persons(db, record.id, _numbered(range(1, 101)))
+    land_persons(db, other.id, _numbered(range(101, 201)))
+    mark_gone(db, record.id, list(range(51, 101)))
+    samples = [sample_persons(db, record.id, 5)["person_id"].tolist() for _ in range(10)]
     assert all(len(set(sample)) == 5 for sample in samples)
     assert {person_id for sample in samples for person_id in sample} <= set(range(1, 51))
     assert len({tuple(sample) for sample in samples}) > 1
-    assert len(sample_persons(connection, record.id, 1_000)) == 50
+    assert len(sample_persons(db, record.id, 1_000)) == 50
 
 
-def test_persons_by_id_however_many_are_asked_for(
-    connection: sa.Connection, record: ConnectionRecord
-) -> None:
-    land_persons(connection, record.id, _numbered([1, 2, 40_000]))
-    found = persons_of(connection, record.id, range(2, 40_001))
+def test_persons_by_id_however_many_are_asked_for(db: sa.Connection, record: ConnectionRecord) -> None:
+    land_persons(db, record.id, _numbered([1, 2, 40_000]))
+    found = persons_of(db, record.id, range(2, 40_001))
     expected = _numbered([2, 40_000])
     found["raw"] = [raw.decode() for raw in found["raw"]]
     assert found[expected.columns].to_dict("records") == expected.to_dict("records")
-    assert persons_of(connection, record.id, []).empty
+    assert persons_of(db, record.id, []).empty

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.connections import accounts
+from wooxy_pipedrive_etl.errors import WrongAccount
 from wooxy_pipedrive_etl.pipedrive.errors import (
     AccountClosed,
     CloudflareBlocked,
@@ -17,10 +19,9 @@ from wooxy_pipedrive_etl.pipedrive.errors import (
     PipedriveError,
     TransientError,
 )
-from wooxy_pipedrive_etl.sandbox import Behaviours, Fault, Limits, add_odd_persons
-from wooxy_pipedrive_etl.sync import accounts
-from wooxy_pipedrive_etl.sync.errors import WrongAccount
+from wooxy_pipedrive_etl.sandbox.pipedrive import Behaviours, Fault, Limits, add_odd_persons
 from wooxy_pipedrive_etl_tests.scenario import (
+    RESERVE,
     Connected,
     FakeClock,
     Target,
@@ -102,7 +103,7 @@ def test_the_daily_budget_ends_the_run_cleanly_and_says_when_to_go_on(sqlite_url
         before = _synced(acme)
         acme.server.limits = Limits(daily_tokens=acme.server.tokens_used + 5, burst_per_2s=1000)
         with pytest.raises(DailyBudgetSpent, match="run again after midnight"):
-            acme.sync(use_reserve=True)
+            acme.sync(allowed=RESERVE)
         assert acme.dump() == before
         assert acme.status()["daily_tokens_left"] == 0
         acme.server.limits = Limits(burst_per_2s=1000)
@@ -234,5 +235,5 @@ def _no_table_is_left_over(acme: Connected) -> bool:
         name for name in inspector.get_table_names() if not name.startswith(("sync_", "alembic", "default_"))
     }
     return not names and not [
-        name for name in inspector.get_table_names() if "meetings" in name or "plan" in name
+        name for name in inspector.get_table_names() if "meetings" in name or name.startswith("sync_plan_")
     ]

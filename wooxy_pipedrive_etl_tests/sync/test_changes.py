@@ -9,17 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from wooxy_pipedrive_etl.connections import accounts
+from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent, PipedriveError
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault, Limits
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault, Limits
 from wooxy_pipedrive_etl.store import inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync import accounts, catalogue, contacts, flow, matching, names, persons, staging
+from wooxy_pipedrive_etl.sync import catalogue, contacts, flow, names, persons, staging
 from wooxy_pipedrive_etl.sync import run as run_module
-from wooxy_pipedrive_etl.sync.errors import SyncError
-from wooxy_pipedrive_etl.sync.matching import feed_plan_of
+from wooxy_pipedrive_etl.sync.feed import feed_plan_of
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.scenario import (
+    ANY_DELETIONS,
+    RESERVE,
     Connected,
     Refused,
     Target,
@@ -213,7 +217,7 @@ def test_many_announced_deletions_need_a_persons_word(sqlite_url: str, time: Tim
         with pytest.raises(Refused, match=r"^25 of the 40 contacts would be deleted at once"):
             acme.sync("changes")
         assert acme.dump() == before
-        assert acme.sync("changes", allow_mass_delete=True)["deleted"] == 25
+        assert acme.sync("changes", allowed=ANY_DELETIONS)["deleted"] == 25
 
 
 def test_renamed_organisations_and_owners_reach_their_persons_without_a_walk(
@@ -398,7 +402,7 @@ def test_a_full_walk_goes_on_where_it_had_to_stop(
         account.edit_person(10, custom_fields={"city": "Between"})
         add_person(account, 5_000)
         acme.server.clear_requests()
-        counts = acme.sync(use_reserve=True)
+        counts = acme.sync(allowed=RESERVE)
         # 700 persons are left, which makes two pages; and the second look at those that are missing.
         assert [("cursor" in each, "ids" in each) for each in _persons_asked(acme)] == [
             (True, False),
@@ -479,9 +483,9 @@ def test_a_cleared_stage_is_mapped_again(
 
 
 def _unlogged(acme: Connected) -> set[str]:
-    with reading(acme.store.engine) as connection:
+    with reading(acme.store.engine) as db:
         return set(
-            connection.exec_driver_sql(
+            db.exec_driver_sql(
                 "SELECT relname FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u'"
             ).scalars()
         )
@@ -548,7 +552,7 @@ def test_the_first_run_is_a_full_one_and_a_run_tells_what_it_cost(
         assert (counts["requests"], counts["tokens_used"]) == (4, 42)
         last = acme.status()["last_run"]
         assert last["estimated_tokens"] >= last["tokens_used"]
-        assert matching.show_matching(acme.store, acme.name)[1] is not None
+        assert view.show_matching(acme.store, acme.name)[1] is not None
 
 
 def test_a_run_before_any_person_was_there_goes_on_with_changes(database_url: str, time: Time) -> None:

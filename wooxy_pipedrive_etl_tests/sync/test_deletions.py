@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from wooxy_pipedrive_etl.guards import Permissions
 from wooxy_pipedrive_etl.pipedrive.errors import TransientError
-from wooxy_pipedrive_etl.sandbox import Fault
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.store import tables
-from wooxy_pipedrive_etl_tests.scenario import Refused, add_person, connected, small_account
+from wooxy_pipedrive_etl.views.runs import allow_once
+from wooxy_pipedrive_etl_tests.scenario import (
+    Connected,
+    Refused,
+    add_person,
+    connected,
+    refused_deletions,
+    small_account,
+)
 
 ROWS = {"emails": "email", "phones": "phoneNumber", "name": "name"}
 
@@ -81,31 +90,112 @@ def test_many_at_once_need_a_persons_word(database_url: str) -> None:
         # Neither the deletions nor anything else of that plan is written.
         add_person(acme.account, 41)
         before = acme.dump()
-        with pytest.raises(Refused, match=r"^21 of the 40 contacts would be deleted.*--allow-mass-delete$"):
+        with pytest.raises(
+            Refused, match=r"^21 of the 40 contacts would be deleted at once, so nothing was written"
+        ):
             acme.sync()
         assert acme.dump() == before
         last = acme.status()["last_run"]
-        assert (last["state"], last["deleted"]) == ("failed", 21)
-        assert "--allow-mass-delete" in last["message"]
+        assert (last["state"], last["deleted"], last["guard"]) == ("failed", 21, "mass_delete")
         # A re-map does not get round it, nor does a dry run.
         with pytest.raises(Refused):
             acme.remap()
         with pytest.raises(Refused):
             acme.sync(dry_run=True)
+        # Nor does the permission for something else, or for fewer.
+        with pytest.raises(Refused, match="deleted at once, so nothing"):
+            acme.sync(allowed=Permissions(lost_fields=True, reserve=True))
+        with pytest.raises(Refused, match="deleted at once, and 20 were allowed, so nothing was written"):
+            acme.sync(allowed=Permissions(deletions=20))
         assert acme.dump() == before
-        counts = acme.sync(allow_mass_delete=True)
+        counts = acme.sync(allowed=Permissions(deletions=21))
         assert (counts["deleted"], counts["created"], counts["unchanged"]) == (21, 1, 19)
         assert len(acme.contacts()) == 20
 
 
-def test_persons_that_are_seen_again_after_a_refused_run_stay(sqlite_url: str) -> None:
-    with connected(sqlite_url, small_account(40)) as acme:
+def test_who_would_go_is_listed_and_nobody_else_goes(database_url: str) -> None:
+    with connected(database_url, small_account(80)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
-        for person_id in range(1, 31):
+        of_person = {row["person_id"]: row["contact_id"] for row in acme.rows(tables.links)}
+        for person_id in range(1, 26):
             acme.account.hide_person(person_id)
         with pytest.raises(Refused):
             acme.sync()
+        refused = listed(acme)
+        assert refused == {of_person[person_id] for person_id in range(1, 26)}
+        allowed = Permissions(deletions_of=acme.status()["newest_run"]["run_id"])
+        # Others vanish after the list was looked at.
+        for person_id in range(40, 51):
+            acme.account.hide_person(person_id)
+        before = acme.dump()
+        with pytest.raises(
+            Refused, match=r"^36 of the 80 contacts .* 11 of which were not on the list that was"
+        ):
+            acme.sync(allowed=allowed)
+        assert acme.dump() == before
+        assert listed(acme) == refused | {of_person[person_id] for person_id in range(40, 51)}
+        # As many as were shown, but one of them is somebody else.
+        for person_id in range(40, 51):
+            acme.account.show_person(person_id)
+        with pytest.raises(Refused, match=r"^25 of the 80"):
+            acme.sync()
+        allowed = Permissions(deletions_of=acme.status()["newest_run"]["run_id"])
+        acme.account.show_person(1)
+        acme.account.hide_person(60)
+        with pytest.raises(Refused, match=r"^25 of the 80 .* 1 of which were not on the list"):
+            acme.sync(allowed=allowed)
+        # Fewer of them are no other ones.
+        acme.account.show_person(60)
+        acme.account.show_person(2)
+        with pytest.raises(Refused):
+            acme.sync()
+        allowed = Permissions(deletions_of=acme.status()["newest_run"]["run_id"])
+        acme.account.show_person(3)
+        assert acme.sync(allowed=allowed)["deleted"] == 22
+        assert listed(acme) == set()
+
+
+def listed(acme: Connected) -> set[int]:
+    return {row["contact_id"] for row in acme.rows(tables.planned_deletions)}
+
+
+def test_a_dry_run_lists_who_would_go_and_a_later_run_forgets_it(sqlite_url: str) -> None:
+    with connected(sqlite_url, small_account(10)) as acme:
+        acme.import_rows(ROWS)
+        acme.sync()
+        acme.account.hide_person(3)
+        acme.sync(dry_run=True)
+        assert len(listed(acme)) == 1
+        acme.sync()
+        assert listed(acme) == set()
+
+
+def test_a_list_that_is_about_to_be_allowed_outlives_another_refused_run(sqlite_url: str) -> None:
+    with refused_deletions(sqlite_url) as acme:
+        refused = acme.status()["newest_run"]["run_id"]
+        request = allow_once(acme.store, acme.name, "mass_delete", refused)
+        assert request is not None
+        # One that started by itself comes first, and has a list of its own.
+        with pytest.raises(Refused):
+            acme.sync("changes", automatic=True)
+        assert {row["run_id"] for row in acme.rows(tables.planned_deletions)} == {
+            refused,
+            acme.status()["newest_run"]["run_id"],
+        }
+        assert acme.sync(allowed=request.permissions)["deleted"] == 30
+
+
+def test_what_is_switched_off_is_listed_as_well(sqlite_url: str) -> None:
+    with refused_deletions(sqlite_url, on_delete="deactivate") as acme:
+        assert acme.status()["last_run"]["message"].startswith(
+            "30 of the 40 contacts would be switched off at once"
+        )
+        assert len(listed(acme)) == 30
+
+
+def test_persons_that_are_seen_again_after_a_refused_run_stay(sqlite_url: str) -> None:
+    with refused_deletions(sqlite_url) as acme:
         for person_id in range(1, 31):
             acme.account.show_person(person_id)
         counts = acme.sync()

@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
+from wooxy_pipedrive_etl.automation import due as automation
+from wooxy_pipedrive_etl.automation.due import Due
 from wooxy_pipedrive_etl.contact_list import ContactList
+from wooxy_pipedrive_etl.errors import InvalidMatching, NotImported, SyncError
 from wooxy_pipedrive_etl.mapping.matching import Matching, version_of
-from wooxy_pipedrive_etl.store import reports, tables
+from wooxy_pipedrive_etl.store import runs, tables
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.issues import read_issues
 from wooxy_pipedrive_etl.store.matchings import latest_matching
-from wooxy_pipedrive_etl.sync import watch
-from wooxy_pipedrive_etl.sync.errors import InvalidMatching, NotImported, SyncError
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import Kind
-from wooxy_pipedrive_etl.sync.watch import Due
+from wooxy_pipedrive_etl_tests import sensing
+from wooxy_pipedrive_etl_tests.matching.test_matching_edits import BEFORE, EDITS, IDENTITY
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, email, small_account
 
-from .test_matching_edits import BEFORE, EDITS, IDENTITY
-from .test_watch import _now
-
-PLANNED = [name for name in reports.COUNTS if name not in ("tokens_used", "requests")]
+PLANNED = ["fetched", *runs.PLANNED_COUNTS]
 ANOTHER_FORMAT = "another format, and another field for a variable"
 # What the matching becomes, and how many of the seven contacts then differ.
 DRAFTS: dict[str, tuple[dict[str, Target], int]] = {
@@ -37,13 +37,13 @@ DRAFTS: dict[str, tuple[dict[str, Target], int]] = {
 
 
 def _columns(acme: Connected) -> list[str]:
-    with reading(acme.store.engine) as connection:
-        return list(ContactList.of_domain(connection, acme.domain).stored(connection))
+    with reading(acme.store.engine) as db:
+        return list(ContactList.of_domain(db, acme.domain).stored(db))
 
 
 def _report(acme: Connected) -> dict[str, Any]:
-    with reading(acme.store.engine) as connection:
-        return reports.runs_of(connection, acme.record().id, 1)[0]
+    with reading(acme.store.engine) as db:
+        return runs.runs_of(db, acme.record().id, 1)[0]
 
 
 def _untouched(acme: Connected) -> list[Any]:
@@ -112,12 +112,13 @@ def test_a_dry_run_before_the_first_import(database_url: str) -> None:
         assert (told["created"], told["rejected"]) == (3, 1)
         assert _untouched(acme) == before
         report = _report(acme)
-        with reading(acme.store.engine) as connection:
-            draft = latest_matching(connection, acme.record().id)
-            found = reports.read_issues(connection, acme.record().id, pending=True)
+        with reading(acme.store.engine) as db:
+            draft = latest_matching(db, acme.record().id)
+            found = read_issues(db, acme.record().id, pending=True)
         assert draft is not None
         assert (report["state"], report["kind"], report["created"]) == ("dry_run", "full", 3)
-        assert report["matching_version"] == version_of(Matching(draft.ignore_empty_values, draft.variables))
+        version = version_of(Matching(draft.ignore_empty_values, draft.rows))
+        assert report["matching_version"].startswith(version)
         assert [(issue["person_id"], issue["reason"]) for issue in found] == [(4, "no_identifier")]
         acme.import_rows(BEFORE)
         done = acme.sync()
@@ -170,7 +171,7 @@ def test_a_dry_run_does_not_hide_a_renamed_option_from_the_sensor(sqlite_url: st
         acme.sync()
         acme.account.rename_option("colour", acme.account.custom_field("colour").options[0].id, "Golden")
         assert acme.remap(dry_run=True)["updated"] == 1
-        due = watch.schema_due(acme.store, acme.record(), _now())
+        due = automation.schema_due(acme.store, acme.record(), sensing.moment())
         assert isinstance(due, Due)
         assert due.kind == "re-map"
         assert acme.remap()["updated"] == 1

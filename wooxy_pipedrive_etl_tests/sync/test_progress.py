@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.progress import Progress, note_progress, read_progress, table
-from wooxy_pipedrive_etl.sync import accounts, progress
+from wooxy_pipedrive_etl.sync import progress
 from wooxy_pipedrive_etl.sync.run import begin
+from wooxy_pipedrive_etl_tests.connections.test_settings import ROWS
 from wooxy_pipedrive_etl_tests.scenario import Connected, connected, small_account
-
-from .test_settings import ROWS
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def _watched(acme: Connected) -> list[tuple[str, int, int | None]]:
 
 
 def _rows(acme: Connected) -> list[Any]:
-    with reading(acme.store.inbox) as connection:
-        return list(connection.execute(sa.select(table)))
+    with reading(acme.store.inbox) as db:
+        return list(db.execute(sa.select(table)))
 
 
 def test_another_process_sees_how_far_a_run_is(acme: Connected) -> None:
@@ -122,8 +122,8 @@ def test_notes_are_few_and_a_lost_one_does_no_harm(acme: Connected) -> None:
     assert writes[:3] == ["UPDATE", "DELETE", "INSERT"]
     assert writes[-2:] == ["UPDATE", "DELETE"]
     assert len(writes) < 10
-    with acme.store.inbox.begin() as connection:
-        table.drop(connection)
+    with acme.store.inbox.begin() as db:
+        table.drop(db)
     assert acme.sync()["created"] == 3
 
 

@@ -9,14 +9,15 @@ import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
+from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.contact_list.plan import contacts_owned_twice
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
 from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable
-from wooxy_pipedrive_etl.sync import accounts, contacts, flow
+from wooxy_pipedrive_etl.sync import contacts, flow
 from wooxy_pipedrive_etl.sync.run import begin
 
-from ..scenario import Refused, connected, small_account
+from ..scenario import connected, refused_deletions, small_account
 
 ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber"}
 
@@ -38,13 +39,7 @@ def test_another_key_ends_a_re_map_before_it_forgets_who_opted_out(
 
 
 def test_forgetting_takes_the_stage_of_a_refused_plan_away(database_url: str) -> None:
-    with connected(database_url, small_account(40)) as acme:
-        acme.import_rows(ROWS)
-        acme.sync()
-        for person_id in range(1, 31):
-            acme.account.hide_person(person_id)
-        with pytest.raises(Refused):
-            acme.sync()
+    with refused_deletions(database_url) as acme:
         accounts.disconnect(acme.store, acme.name, forget=True)
         names = sa.inspect(acme.store.engine).get_table_names()
         assert [name for name in names if name.startswith(("sync_stage_", "sync_plan_"))] == []
@@ -79,12 +74,13 @@ def test_a_plan_in_which_two_persons_write_one_contact_is_refused(database_url: 
             plan = next(done.report for done in steps if done.product == "contact_plan")
             assert contacts.refusal(run, plan) is None
             acme.execute(f"UPDATE sync_plan_{run.record.id} SET contact_id = 1")  # noqa: S608
-            with acme.store.engine.connect() as connection:
-                doubled = contacts_owned_twice(connection, run.record.id)
+            with acme.store.engine.connect() as db:
+                doubled = contacts_owned_twice(db, run.record.id)
             assert doubled == 1
             summary = replace(plan.summary, doubly_owned=doubled)
             refusal = contacts.refusal(run, replace(plan, summary=summary))
             assert refusal is not None
-            assert refusal.startswith(
+            assert refusal.guard is None
+            assert str(refusal).startswith(
                 "Two persons would write the same contact, 1 times, so nothing was written"
             )

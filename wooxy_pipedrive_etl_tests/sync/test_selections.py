@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox.odd import add_odd_persons
+from wooxy_pipedrive_etl.errors import NotImported, Refused, SyncError
+from wooxy_pipedrive_etl.sandbox.pipedrive.odd import add_odd_persons
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.sync import flow
-from wooxy_pipedrive_etl.sync.errors import NotImported, Refused, SyncError
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import PRODUCTS, Product, Selection
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, add_person, connected, small_account

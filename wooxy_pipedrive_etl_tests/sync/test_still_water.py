@@ -34,5 +34,5 @@ def test_postgresql_is_told_of_the_links_of_a_further_connection(
         acme.import_all()
         acme.sync()
         statistics = sa.text("SELECT n_distinct FROM pg_stats WHERE tablename = 'sync_links' LIMIT 1")
-        with acme.store.engine.connect() as connection:
-            assert connection.scalar(statistics) is not None
+        with acme.store.engine.connect() as db:
+            assert db.scalar(statistics) is not None

@@ -6,10 +6,17 @@ import hashlib
 from functools import cache
 from typing import Any
 
-from wooxy_pipedrive_etl.sandbox import Account
-from wooxy_pipedrive_etl.sandbox.fields import CustomField, Option
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account
+from wooxy_pipedrive_etl.sandbox.pipedrive.fields import CustomField, Option
 from wooxy_pipedrive_etl_tests.mapping.value_cases import CASES, COLOURS, NAMES, ValueCase
-from wooxy_pipedrive_etl_tests.scenario import Connected, connected, empty_account
+from wooxy_pipedrive_etl_tests.scenario import (
+    Connected,
+    add_person,
+    connected,
+    email,
+    empty_account,
+    small_account,
+)
 
 # Persons of the cases have ids of their own, beyond those that values refer to.
 FIRST_ID = 1001
@@ -17,12 +24,12 @@ FIRST_ID = 1001
 
 def _served(case: ValueCase) -> bool:
     """Whether an account's catalogue can have the field so; the unit test has the other types and options."""
-    options = case.field["options"] or []
+    options = case.field.options or []
     if any(option.get("gone") for option in options):
         return False
-    if case.field["is_custom_field"]:
-        return not options or case.field["field_type"] in ("enum", "set")
-    return (case.field["field_code"], case.field["field_type"], str(options)) in _catalogue()
+    if case.field.is_custom_field:
+        return not options or case.field.field_type in ("enum", "set")
+    return (case.field.field_code, case.field.field_type, str(options)) in _catalogue()
 
 
 @cache
@@ -47,11 +54,11 @@ def _account() -> Account:
 
 def _field_code(case: ValueCase) -> str:
     """A field of its own for each list of options."""
-    return hashlib.sha1(f"{case.record_key} {case.field['options']}".encode()).hexdigest()
+    return hashlib.sha1(f"{case.record_key} {case.field.options}".encode()).hexdigest()
 
 
 def _key(case: ValueCase) -> str:
-    code = _field_code(case) if case.field["is_custom_field"] else case.record_key
+    code = _field_code(case) if case.field.is_custom_field else case.record_key
     return code if case.part is None else f"{code}/{case.part}"
 
 
@@ -60,13 +67,11 @@ def _fill(account: Account, cases: list[ValueCase]) -> dict[int, ValueCase]:
     persons = {}
     for person_id, case in enumerate(cases, start=FIRST_ID):
         persons[person_id] = case
-        if case.field["is_custom_field"]:
+        if case.field.is_custom_field:
             code = _field_code(case)
-            options = [Option(option["id"], option["label"]) for option in case.field["options"] or []]
+            options = [Option(option["id"], option["label"]) for option in case.field.options or []]
             # Straight into the account, since types that can't be created any more still exist.
-            account.custom_fields[code] = CustomField(
-                person_id, code, code, case.field["field_type"], options
-            )
+            account.custom_fields[code] = CustomField(person_id, code, code, case.field.field_type, options)
             raw = f'{{"id":{person_id},"custom_fields":{{"{code}":{case.raw}}}}}'
         else:
             raw = f'{{"id":{person_id},"{case.record_key}":{case.raw},"custom_fields":null}}'
@@ -121,3 +126,26 @@ def _instant(stored: str | None) -> str | None:
 def test_nearly_every_case_can_be_served() -> None:
     """So that a change of the table or of the sandbox does not empty the test above unseen."""
     assert sum(map(_served, CASES)) >= 0.9 * len(CASES)
+
+
+def test_a_contact_of_an_older_spelling_keeps_its_row_and_flags(database_url: str) -> None:
+    """Earlier versions stored a domain as it was written; a newer one maps everybody again by itself."""
+    with connected(database_url, small_account(0)) as acme:
+        add_person(acme.account, 1, emails=[email("Name@Пример.РФ")])
+        acme.import_rows({"emails": "email", "phones": "phoneNumber"})
+        acme.sync()
+        (before,) = acme.contacts()
+        assert before["email"] == "name@xn--e1afmkfd.xn--p1ai"
+        acme.execute("UPDATE {list} SET email = 'name@пример.рф', \"smsSubscribe\" = (1 = 0)")
+        acme.execute(f"UPDATE sync_stage_{acme.record().id} SET email = 'name@пример.рф'")  # noqa: S608
+        acme.execute("UPDATE sync_connections SET mapped_with = 'an older version'")
+        acme.sync("changes")
+        (after,) = acme.contacts()
+        assert (after["contact_id"], after["email"]) == (before["contact_id"], before["email"])
+        assert (after["smsSubscribe"], after["viberSubscribe"]) == (False, True)
+        # The other spelling is the same address: the newer person owns the contact.
+        add_person(acme.account, 2, emails=[email("name@xn--e1afmkfd.xn--p1ai")], phones=[])
+        counts = acme.sync()
+        assert (counts["duplicates"], counts["created"], counts["deleted"]) == (1, 0, 0)
+        (last,) = acme.contacts()
+        assert last["contact_id"] == before["contact_id"]

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from wooxy_pipedrive_etl.errors import InvalidSetting
 from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, ServerError
-from wooxy_pipedrive_etl.sandbox import Account, Behaviours, Fault
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault
 from wooxy_pipedrive_etl.store import walks
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import catalogue, persons
-from wooxy_pipedrive_etl.sync.errors import InvalidSetting
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE, windows_from
 from wooxy_pipedrive_etl_tests.scenario import (
@@ -157,8 +157,8 @@ def test_a_broken_walk_in_windows_is_gone_on_with(acme: Connected, account: Acco
     with pytest.raises(ServerError):
         acme.sync()
     acme.server.faults.clear()
-    with reading(acme.store.engine) as connection:
-        broken = walks.unfinished_walk(connection, acme.record().id)
+    with reading(acme.store.engine) as db:
+        broken = walks.unfinished_walk(db, acme.record().id)
     assert broken is not None
     assert broken.unread not in (None, [(None, None)])
     time.passes(hours=3)
@@ -194,7 +194,7 @@ def test_an_account_that_does_not_answer_as_asked_is_read_page_after_page_for_a_
     account.behaviours = Behaviours(largest_page=PAGE, undated_sort="by_add_time")
     assert full(acme)["created"] == COUNT + 20
     assert "can't be read in windows of update_time" in caplog.text
-    assert "page after page" in caplog.text
+    assert "page by page" in caplog.text
     for days in (1, 28):
         time.passes(days=days)
         assert full(acme)["unchanged"] == COUNT + 20

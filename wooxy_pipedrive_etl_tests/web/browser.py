@@ -60,4 +60,4 @@ def assert_accessible(page: Page) -> None:
         for each in found
         if each["impact"] in ("serious", "critical")
     ]
-    assert serious == []
+    assert not serious, "; ".join(serious)

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
+from wooxy_pipedrive_etl.connections.webhooks import USER
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import update_connection
-from wooxy_pipedrive_etl.sync.webhooks import USER
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import isolate
@@ -61,9 +61,9 @@ class Receiver:
 
 
 def new_receiving_connection(store: Store, name: str, domain: str, password: str = PASSWORD) -> int:
-    with store.engine.begin() as connection:
-        record = new_connection(connection, name, domain)
-        update_connection(connection, record.id, encrypted_webhook_password=store.secrets.encrypt(password))
+    with store.engine.begin() as db:
+        record = new_connection(db, name, domain)
+        update_connection(db, record.id, encrypted_webhook_password=store.secrets.encrypt(password))
     return record.id
 
 

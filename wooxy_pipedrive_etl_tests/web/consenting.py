@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account, Limits, OAuthApp, SandboxServer
-from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
-from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.sync.oauth_app import (
+from wooxy_pipedrive_etl.connections.oauth_app import (
     CALLBACK_PATH,
     ID_VARIABLE,
     PUBLIC_URL_VARIABLE,
     SECRET_VARIABLE,
     URL_VARIABLE,
 )
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, OAuthApp, SandboxServer
+from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
+from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import DOMAIN
 
@@ -61,9 +61,9 @@ class Pipedrive:
             answer = self.visitor.follow(answer)
         return answer
 
-    def allow_again(self, name: str = "acme") -> httpx.Response:
+    def reconnect(self, name: str = "acme") -> httpx.Response:
         """Of a connection; the answer of the callback."""
-        return self.visitor.get(self.decide(start=f"/integrations/{name}/allow-again"))
+        return self.visitor.get(self.decide(start=f"/integrations/{name}/reconnect"))
 
     def connect(self, domain: str = DOMAIN, name: str = "acme") -> ConnectionRecord:
         """From Allow and Install to the connection."""
@@ -88,8 +88,8 @@ class Pipedrive:
         self.server.oauth_app = replace(self.server.oauth_app, scopes=scopes)
 
     def record(self, name: str = "acme") -> ConnectionRecord:
-        with reading(self.store.engine) as connection:
-            return get_connection(connection, name)
+        with reading(self.store.engine) as db:
+            return get_connection(db, name)
 
     def oauth_calls(self) -> list[str]:
         """Paths of the calls by our server, since the last `clear_requests`."""

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.web.app import build_app
 from wooxy_pipedrive_etl.web.receiver import REMEMBER_SECONDS
+from wooxy_pipedrive_etl.web.server import server_config
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, join
 
 
@@ -27,19 +28,16 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def serving(
-    store: Store, *, remember_seconds: float = REMEMBER_SECONDS, app: Starlette | None = None
+    store: Store, *, remember_seconds: float = REMEMBER_SECONDS, app: Starlette | None = None, **options: Any
 ) -> Iterator[str]:
     """The root of the application's URL, which is its public one too. With `remember_seconds` 0 it looks the passwords
-    up at each call; `app`: one that was built already."""
+    up at each call; `app`: one that was built already; `options`: of `server_config`."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    config = uvicorn.Config(
+    config = server_config(
         app or build_app(store, public_url=url, remember_seconds=remember_seconds),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        ws="none",
         timeout_graceful_shutdown=round(PATIENCE_SECONDS),
+        **options,
     )
     server = _Server(config)
     server.answers = threading.Event()

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account
+from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.installations import list_installations
-from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH
 from wooxy_pipedrive_etl.web import consent
 from wooxy_pipedrive_etl_tests.scenario import DOMAIN, empty_account, small_account
 
@@ -33,8 +33,8 @@ def pipedrive(visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -
 def assert_nothing_happened(pipedrive: Pipedrive) -> None:
     """No code was exchanged, and nothing is kept."""
     assert pipedrive.oauth_calls() == []
-    with pipedrive.store.engine.connect() as connection:
-        assert list_installations(connection) == []
+    with pipedrive.store.engine.connect() as db:
+        assert list_installations(db) == []
 
 
 def test_the_way_over_pipedrives_page_to_the_domain(pipedrive: Pipedrive) -> None:
@@ -61,7 +61,7 @@ def test_a_state_that_is_missing_or_forged(pipedrive: Pipedrive) -> None:
         changed = without if forged is None else without.copy_set_param("state", forged)
         page = pipedrive.visitor.get(str(changed))
         assert page.status_code == 400
-        assert "was not asked for in this browser" in text_of(page)
+        assert "was not started in this browser" in text_of(page)
         assert 'href="/integrations/new"' in page.text
         # One guess is all there is.
         assert pipedrive.visitor.get(str(back)).status_code == 400
@@ -118,7 +118,7 @@ def test_neither_a_code_nor_a_denial(pipedrive: Pipedrive) -> None:
         state = httpx.URL(pipedrive.decide()).params["state"]
         page = pipedrive.visitor.get(f"{CALLBACK_PATH}?state={state}{query}")
         assert page.status_code == 400
-        assert "without letting the app in" in text_of(page)
+        assert "did not grant access" in text_of(page)
     assert_nothing_happened(pipedrive)
 
 
@@ -148,8 +148,8 @@ def test_an_app_without_the_needed_scopes(pipedrive: Pipedrive) -> None:
     page = pipedrive.visitor.get(pipedrive.decide())
     assert page.status_code == 400
     assert "without the scope contacts:read" in text_of(page)
-    with pipedrive.store.engine.connect() as connection:
-        assert list_installations(connection) == []
+    with pipedrive.store.engine.connect() as db:
+        assert list_installations(db) == []
 
 
 def test_without_an_app_there_is_no_way_to_pipedrive(visitor: Visitor) -> None:
@@ -159,24 +159,24 @@ def test_without_an_app_there_is_no_way_to_pipedrive(visitor: Visitor) -> None:
     assert "needs the OAuth app" in text_of(answer)
 
 
-# Allow again
+# Reconnect
 
 
-def test_allow_again_after_access_was_revoked(pipedrive: Pipedrive) -> None:
+def test_reconnect_after_access_was_revoked(pipedrive: Pipedrive) -> None:
     pipedrive.connect()
-    with pipedrive.store.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE sync_connections SET access_lost = 'revoked'")
+    with pipedrive.store.engine.begin() as db:
+        db.exec_driver_sql("UPDATE sync_connections SET access_lost = 'revoked'")
     assert "✗ Access lost: access was revoked" in text_of(pipedrive.visitor.get("/"))
-    answer = pipedrive.allow_again()
+    answer = pipedrive.reconnect()
     assert answer.headers["location"] == "/integrations/acme/settings"
     assert "Pipedrive lets acme in again." in text_of(pipedrive.visitor.get("/"))
     assert pipedrive.record().access_lost is None
 
 
-def test_allow_again_by_another_company(pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconnect_by_another_company(pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch) -> None:
     pipedrive.connect()
     with consenting(_other_company(), pipedrive.visitor, pipedrive.store, monkeypatch) as other:
-        page = other.allow_again()
+        page = other.reconnect()
         assert page.status_code == 400
         assert "belong to the Pipedrive company 4242" in text_of(page)
         assert 'href="/integrations/acme/settings"' in page.text
@@ -193,13 +193,13 @@ def _other_company() -> Account:
 def test_fewer_scopes_the_next_time(pipedrive: Pipedrive) -> None:
     pipedrive.connect()
     pipedrive.set_scopes("base", "contacts:read")
-    pipedrive.allow_again()
+    pipedrive.reconnect()
     assert pipedrive.record().scopes == frozenset({"base", "contacts:read"})
 
 
-def test_allow_again_is_for_connections_that_are_there(pipedrive: Pipedrive) -> None:
+def test_reconnect_is_for_connections_that_are_there(pipedrive: Pipedrive) -> None:
     pipedrive.visitor.get("/integrations/new")
-    assert pipedrive.visitor.post("/integrations/nobody/allow-again").status_code == 404
+    assert pipedrive.visitor.post("/integrations/nobody/reconnect").status_code == 404
 
 
 # Headers

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl_tests.scenario import Connected, add_person, connected, email, small_account
 
 from .browser import assert_accessible
@@ -73,11 +74,16 @@ def test_a_contact_says_where_its_values_came_from(acme: Connected, visitor: Vis
     shown = text_of(answer)
     assert "person2@example.com Email emails" in shown
     assert "Person 5 (person 5)" in shown
-    assert f'href="{acme.server.url}/person/5"' in answer.text
+    # The sandbox has no pages of its persons, and Pipedrive has.
+    assert "/person/5" not in answer.text
+    with acme.store.engine.begin() as database:
+        update_connection(database, acme.record().id, api_url="https://acme.pipedrive.com")
+    answer = visitor.get(f"/integrations/acme/contacts/{owner}")
+    assert 'href="https://acme.pipedrive.com/person/5"' in answer.text
     assert "Duplicates Person 2 (person 2)" in shown
     assert "createdAt" in shown
     assert "kept by Wooxy" in shown
-    assert "emailSubscribe ○ nobody has said" in shown
+    assert "emailSubscribe ○ not set (counts as not subscribed)" in shown
     assert "Created by the sync" in shown
 
 
@@ -95,10 +101,14 @@ def test_what_was_not_written_is_told_with_names(acme: Connected, visitor: Visit
     assert "Person 2 2 Duplicate" in shown
     rejected = visitor.get("/integrations/acme/issues?kind=rejected&reason=no_identifier")
     assert "Person 2" not in text_of(rejected)
-    assert f'href="{acme.server.url}/person/4"' in rejected.text
+    assert "/person/4" not in rejected.text
+    with acme.store.engine.begin() as database:
+        update_connection(database, acme.record().id, api_url="https://acme.pipedrive.com")
+    rejected = visitor.get("/integrations/acme/issues?kind=rejected&reason=no_identifier")
+    assert 'href="https://acme.pipedrive.com/person/4"' in rejected.text
     assert "There is nothing of this kind." in text_of(visitor.get("/integrations/acme/issues?kind=conflict"))
     unknown = visitor.get("/integrations/acme/issues?run=another")
-    assert (unknown.status_code, "not kept any more" in text_of(unknown)) == (404, True)
+    assert (unknown.status_code, "no longer kept" in text_of(unknown)) == (404, True)
 
 
 def test_hostile_texts_are_text(acme: Connected, visitor: Visitor) -> None:
@@ -123,6 +133,8 @@ def test_the_pages_are_accessible_and_fit_a_phone(url: str, browser_page: Page) 
     browser_page.fill("#q", "person2")
     browser_page.keyboard.press("Enter")
     browser_page.wait_for_url("**/contacts?q=person2")
+    # A contact is a few lines.
+    assert browser_page.locator("tbody tr").first.evaluate("tr => tr.clientHeight") < 120
     for path in ("/contacts", "/contacts/1", "/issues"):
         browser_page.goto(f"{url}/integrations/acme{path}")
         assert_accessible(browser_page)

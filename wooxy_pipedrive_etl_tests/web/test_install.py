@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from wooxy_pipedrive_etl.connections import accounts
+from wooxy_pipedrive_etl.connections.oauth_app import ID_VARIABLE, SECRET_VARIABLE, WANTED_SCOPES
 from wooxy_pipedrive_etl.contact_list import ContactList
-from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
-from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import get_connection, list_connections
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.installations import list_installations
-from wooxy_pipedrive_etl.sync import accounts
-from wooxy_pipedrive_etl.sync.oauth_app import ID_VARIABLE, SECRET_VARIABLE, WANTED_SCOPES
 from wooxy_pipedrive_etl_tests.scenario import small_account
 
 from .consenting import CLIENT_SECRET, Pipedrive, consenting
@@ -96,8 +96,8 @@ def test_accounts_that_wait_for_their_domain(pipedrive: Pipedrive) -> None:
     page = pipedrive.visitor.get("/integrations/new")
     company = pipedrive.server.account.company_name
     assert f"{company} has allowed it already" in text_of(page)
-    with reading(pipedrive.store.engine) as connection:
-        (waiting,) = list_installations(connection)
+    with reading(pipedrive.store.engine) as db:
+        (waiting,) = list_installations(db)
     path = f"/integrations/new/{waiting.id}"
     assert f'href="{path}"' in page.text
     assert "Select the domain" in text_of(pipedrive.visitor.follow(pipedrive.visitor.get(path)))
@@ -110,9 +110,9 @@ def test_an_api_token(visitor: Visitor, server: SandboxServer, store: Store) -> 
     path = installed(visitor, server)
     answer = choose(visitor, path)
     assert answer.headers["location"] == "/integrations/acme/match"
-    with reading(store.engine) as connection:
-        record = get_connection(connection, "acme")
-        assert list_installations(connection) == []
+    with reading(store.engine) as db:
+        record = get_connection(db, "acme")
+        assert list_installations(db) == []
     assert (record.access, record.state, record.domain) == ("api token", "draft", "shop.example.com")
     page = visitor.get("/")
     assert "○ Draft: match variables" in text_of(page)
@@ -125,9 +125,8 @@ def test_a_token_or_an_address_that_is_wrong(visitor: Visitor, server: SandboxSe
         (server.url, "", "Give both the account's address and the API token."),
         ("", "f" * 40, "Give both"),
         ("http://acme.pipedrive.com", "f" * 40, "use https://acme.pipedrive.com"),
-        ("https://acme.pipedrive.com/pipeline", "f" * 40, "goes on after the host acme.pipedrive.com"),
-        # As people have it from their browser: what is wrong with it is not that https is missing.
-        ("acme.pipedrive.com/pipeline", "f" * 40, "goes on after the host acme.pipedrive.com"),
+        # What is wrong with it is not that https is missing.
+        ("acme.example.com/pipeline", "f" * 40, "goes on after the host acme.example.com"),
         ("https://", "f" * 40, "no valid host name"),
         (server.url, "töken\tx", "token"),
     ):
@@ -137,8 +136,15 @@ def test_a_token_or_an_address_that_is_wrong(visitor: Visitor, server: SandboxSe
         assert 'role="alert"' in answer.text
         assert f'value="{api_url}"' in answer.text
         assert not api_token or api_token not in answer.text
-    with reading(store.engine) as connection:
-        assert list_installations(connection) == []
+    with reading(store.engine) as db:
+        assert list_installations(db) == []
+
+
+def test_a_password_in_an_address_is_not_shown_again(visitor: Visitor) -> None:
+    answer = give_token(visitor, "https://user:hunter2@acme.pipedrive.com", "f" * 40)
+    assert answer.status_code == 422
+    assert "has a user name or a password in it" in text_of(answer)
+    assert "hunter2" not in answer.text
 
 
 # The domain
@@ -150,8 +156,8 @@ def test_the_domain_page_keeps_what_was_typed(visitor: Visitor, server: SandboxS
         ({"domain": "no domain"}, "'no domain' is not a domain"),
         ({"name": "no name"}, "The connection name 'no name' can't be used"),
         ({"default_region": "XX"}, "'XX' is not a region"),
-        ({"consent": "no"}, "'no' is no way to treat consent"),
-        ({"on_delete": ""}, "can't be done on deletion"),
+        ({"consent": "no"}, "consent must be respect, require or ignore, not 'no'"),
+        ({"on_delete": ""}, "on_delete must be delete, deactivate or keep, not ''"),
     ):
         answer = choose(visitor, path, **{"name": "my-name", "domain": "my.example.com", **changed})
         assert answer.status_code == 422
@@ -160,9 +166,62 @@ def test_the_domain_page_keeps_what_was_typed(visitor: Visitor, server: SandboxS
         assert f'name="name" value="{typed["name"]}"' in answer.text
         assert f'name="domain" value="{typed["domain"]}"' in answer.text
     assert choose(visitor, path, on_delete="keep", consent="require", default_region="fi").status_code == 303
-    with reading(store.engine) as connection:
-        record = get_connection(connection, "acme")
+    with reading(store.engine) as db:
+        record = get_connection(db, "acme")
     assert (record.on_delete, record.consent, record.default_region) == ("keep", "require", "FI")
+
+
+@pytest.mark.parametrize(
+    ("typed", "domain"),
+    [
+        ("https://Shop.example.com/", "shop.example.com"),
+        (" shop.example.com. ", "shop.example.com"),
+        ("http://shop.example.com:8080/cart?a=b", "shop.example.com"),
+    ],
+)
+def test_a_pasted_address_is_its_domain(
+    visitor: Visitor, server: SandboxServer, store: Store, typed: str, domain: str
+) -> None:
+    assert choose(visitor, installed(visitor, server), domain=typed).status_code == 303
+    with reading(store.engine) as db:
+        assert get_connection(db, "acme").domain == domain
+
+
+@pytest.mark.parametrize(
+    "typed", ["public", "sqlite", "localhost", "shop", "127.0.0.1", "a..example", "-a.fi"]
+)
+def test_a_word_is_no_domain(visitor: Visitor, server: SandboxServer, typed: str) -> None:
+    answer = choose(visitor, installed(visitor, server), domain=typed)
+    assert (answer.status_code, "is not a domain" in text_of(answer)) == (422, True)
+
+
+def test_a_slip_that_would_make_a_new_list_is_asked_about(
+    visitor: Visitor, server: SandboxServer, store: Store
+) -> None:
+    choose(visitor, installed(visitor, server))
+    path = installed(visitor, server)
+    answer = choose(visitor, path, name="other", domain="shp.example.com")
+    assert answer.status_code == 200
+    assert "There is a list of shop.example.com, and none of shp.example.com." in text_of(answer)
+    with reading(store.engine) as db:
+        assert [record.name for record in list_connections(db)] == ["acme"]
+    # Another slip is another question.
+    again = choose(visitor, path, name="other", domain="shhop.example.com", new_list="shp.example.com")
+    assert "none of shhop.example.com" in text_of(again)
+    sure = choose(visitor, path, name="other", domain="shp.example.com", new_list="shp.example.com")
+    assert sure.status_code == 303
+
+
+def test_a_connection_whose_domain_is_no_domain_name_goes_on(
+    visitor: Visitor, server: SandboxServer, store: Store
+) -> None:
+    """As any word was one, once."""
+    choose(visitor, installed(visitor, server))
+    with store.engine.begin() as db:
+        db.execute(tables.domains.update().values(name="public"))
+    accounts.disconnect(store, "acme", forget=False)
+    assert choose(visitor, installed(visitor, server), domain="public").status_code == 303
+    assert "public" in text_of(visitor.get("/"))
 
 
 def test_a_name_or_a_domain_that_is_taken(visitor: Visitor, server: SandboxServer, store: Store) -> None:
@@ -172,15 +231,15 @@ def test_a_name_or_a_domain_that_is_taken(visitor: Visitor, server: SandboxServe
     answer = choose(visitor, path, name="other")
     assert (answer.status_code, "fed by the connection acme already" in text_of(answer)) == (422, True)
     assert choose(visitor, path, name="other", domain="other.example.com").status_code == 303
-    with reading(store.engine) as connection:
-        assert [record.name for record in list_connections(connection)] == ["acme", "other"]
+    with reading(store.engine) as db:
+        assert [record.name for record in list_connections(db)] == ["acme", "other"]
 
 
 def test_lists_that_no_account_feeds_are_offered(
     visitor: Visitor, server: SandboxServer, store: Store
 ) -> None:
-    with store.engine.begin() as connection:
-        ContactList.of_domain(connection, "free.example.com")
+    with store.engine.begin() as db:
+        ContactList.of_domain(db, "free.example.com")
     choose(visitor, installed(visitor, server))
     page = visitor.get(installed(visitor, server))
     assert '<option value="free.example.com">' in page.text
@@ -208,7 +267,7 @@ def test_what_is_not_waiting_any_more(visitor: Visitor) -> None:
     for path in ("/integrations/new/7", "/integrations/new/7/domain", f"/integrations/new/{2**70}/domain"):
         page = visitor.get(path)
         assert page.status_code == 404
-        assert "not waiting for its domain any more" in text_of(page)
+        assert "no longer waits for its domain" in text_of(page)
     assert choose(visitor, "/integrations/new/7/domain").status_code == 404
     assert visitor.post("/integrations/new/7/cancel").status_code == 404
 

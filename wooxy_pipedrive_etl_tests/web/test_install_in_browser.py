@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from wooxy_pipedrive_etl.sandbox import Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Limits, SandboxServer
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl_tests.scenario import connected, small_account
 
@@ -83,14 +83,14 @@ def test_add_integration_with_the_keyboard_alone(pages: str, browser_page: Page)
     page.keyboard.type("no_domain")
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
-    page.keyboard.type("fi")
+    page.keyboard.type("finl")
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("not a domain")
     assert page.get_by_label("Wooxy domain").input_value() == "no_domain"
-    assert page.get_by_label("Default region").input_value() == "fi"
-    assert page.get_by_label("Require").is_checked()
+    assert page.get_by_label("Default country").input_value() == "FI"
+    assert page.get_by_label("Only people who opted in").is_checked()
     assert_accessible(page)
     press(page, "link", "Add integration")
     expect(page.get_by_text("Example Oy has allowed it already")).to_be_visible()

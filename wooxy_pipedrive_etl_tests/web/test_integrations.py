@@ -8,17 +8,21 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account
-from wooxy_pipedrive_etl.store import Store
+from wooxy_pipedrive_etl.automation import nightly
+from wooxy_pipedrive_etl.connections import settings
+from wooxy_pipedrive_etl.connections.run_requests import requested_run
+from wooxy_pipedrive_etl.errors import code_of
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account
+from wooxy_pipedrive_etl.store import Store, keys, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
-from wooxy_pipedrive_etl.sync import nightly, settings
+from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE
 from wooxy_pipedrive_etl.sync.run import begin
-from wooxy_pipedrive_etl.web.templates import moment
-from wooxy_pipedrive_etl.web.words import State, state_of
-from wooxy_pipedrive_etl_tests.scenario import Connected, add_person, connected, small_account
+from wooxy_pipedrive_etl.web.formats import moment
+from wooxy_pipedrive_etl.web.words import FAILURES, State, state_of
+from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, add_person, connected, small_account
 
 from .served import serving
-from .visitor import HOSTILE, Visitor, text_of, visiting
+from .visitor import HOSTILE, PASSWORD, Visitor, text_of, visiting
 
 
 @pytest.fixture
@@ -61,7 +65,8 @@ def test_a_draft(acme: Connected, visitor: Visitor) -> None:
         "○ Draft: match variables",
         "Domain shop.example.com, 0 contacts",
         f"Pipedrive account {acme.server.url.removeprefix('http://')}",
-        "Last sync None yet.",
+        "Last good sync None yet.",
+        "Not in the list Not known before the first sync.",
         "Next run After the first Import.",
     ):
         assert said in text_of(page)
@@ -79,26 +84,80 @@ def test_an_active_connection(acme: Connected, account: Account, visitor: Visito
         "● Active",
         "3 contacts",
         ": 3 created, 0 updated, 0 deleted.",
-        "1 rejected, 0 duplicates, 0 conflicts, 0 values dropped",
+        "Not in the list 1 rejected, 0 duplicates, 0 conflicts, 0 values skipped",
         f"Next run {moment(nightly.next_night(datetime.now(UTC)))}, and when something changes.",
-        f"{budget['limit'] - budget['left']:,} of {budget['limit']:,} tokens used, {budget['left']:,} left as of",
-        f"{budget['reserve']:,} are kept in reserve",
+        "Pipedrive API use today under 1 %",
+        f"{budget['limit'] - budget['left']:,} of {budget['limit']:,} tokens used",
+        f"{budget['left']:,} left as of",
+        f"Syncs leave {budget['reserve']:,} of them to the others.",
     ):
         assert said in text_of(page)
     assert 'href="/integrations/acme/issues"' in page.text
-    # Nothing but what was told of the last run when it is the next one's turn.
+
+
+def test_what_stands_is_told_whatever_the_last_run_did(
+    acme: Connected, account: Account, visitor: Visitor
+) -> None:
+    add_person(account, 4, emails=[], phones=[])
+    acme.import_all()
+    acme.sync()
+    # A run of changes that finds none, as there is one every few minutes.
+    acme.sync(kind="changes")
+    assert "0 created, 0 updated, 0 deleted." in front(visitor)
+    assert "1 rejected" in front(visitor)
     account.delete_person(4)
     acme.sync()
-    assert "0 created, 0 updated, 0 deleted. Nothing was rejected." in front(visitor)
+    assert "Nothing: every person is in the list, with every value." in front(visitor)
 
 
-def test_a_run_that_failed(acme: Connected, visitor: Visitor) -> None:
+def test_runs_that_fail(acme: Connected, visitor: Visitor) -> None:
     acme.import_all()
-    acme.account.token = "another"
+    acme.sync()
+    token, acme.account.token = acme.account.token, "another"
+    for _ in range(2):
+        with pytest.raises(Exception, match="401"):
+            acme.sync()
+    first = acme.rows(tables.runs)[1]["started_at"]
+    page = front(visitor)
+    assert f"✗ Failing since {moment(first)}" in page
+    assert "● Active" not in page
+    assert "Pipedrive doesn’t accept the API token." in page
+    # What a developer asks for is folded away.
+    assert (
+        "<details><summary>Details</summary>Pipedrive answered GET /api/v1/users/me with 401"
+        in visitor.get("/").text
+    )
+    assert f"Last good sync {moment(acme.rows(tables.runs)[0]['finished_at'])}" in page
+    answer = visitor.post("/integrations/acme/progress", {"again": "1"})
+    assert "Waiting for Dagster to start it" in text_of(visitor.follow(answer))
+    acme.account.token = token
+    acme.sync()
+    assert "● Active" in front(visitor)
+    # From an old page: nothing failed any more.
+    visitor.post("/integrations/acme/progress", {"again": "1"})
+    assert requested_run(acme.record()) is None
+
+
+def test_a_dry_run_that_fails_is_no_failing_list(acme: Connected, visitor: Visitor) -> None:
+    acme.import_all()
+    acme.sync()
+    token, acme.account.token = acme.account.token, "another"
     with pytest.raises(Exception, match="401"):
+        acme.sync(dry_run=True)
+    assert "● Active" in front(visitor)
+    acme.account.token = token
+
+
+def test_deletions_that_wait_for_a_person(acme: Connected, account: Account, visitor: Visitor) -> None:
+    for number in range(4, 34):
+        add_person(account, number)
+    acme.import_all()
+    acme.sync()
+    for number in range(1, 31):
+        account.delete_person(number)
+    with pytest.raises(Refused):
         acme.sync()
-    assert "Last sync ✗ Failed at" in front(visitor)
-    assert "401" in front(visitor)
+    assert "▲ Needs you: 30 deletions wait" in front(visitor)
 
 
 def test_sync_now(acme: Connected, visitor: Visitor) -> None:
@@ -146,8 +205,8 @@ def test_fields_that_wait_and_rows_that_are_red(acme: Connected, account: Accoun
 
 
 def test_a_disconnected_connection(acme: Connected, visitor: Visitor) -> None:
-    with acme.store.engine.begin() as connection:
-        update_connection(connection, acme.record().id, state="disconnected")
+    with acme.store.engine.begin() as db:
+        update_connection(db, acme.record().id, state="disconnected")
     page = visitor.get("/")
     assert "○ Disconnected" in text_of(page)
     assert "Next run None." in text_of(page)
@@ -159,6 +218,14 @@ def test_a_disconnected_connection(acme: Connected, visitor: Visitor) -> None:
     [
         ({}, State("● Active", "green")),
         ({"paused": True}, State("‖ Paused", "amber")),
+        (
+            {"failing_since": "2026-11-27T07:22:00Z", "last_run": {"guard": None}},
+            State("✗ Failing since 2026-11-27 07:22 UTC", "red"),
+        ),
+        (
+            {"failing_since": "2026-11-27T07:22:00Z", "last_run": {"guard": "mass_delete", "deleted": 1_035}},
+            State("▲ Needs you: 1,035 deletions wait", "amber"),
+        ),
         ({"state": "draft", "paused": True}, State("○ Draft: match variables", "amber")),
         ({"state": "disconnected"}, State("○ Disconnected", "gray")),
         ({"access_lost": "revoked"}, State("✗ Access lost: access was revoked or has expired", "red")),
@@ -169,4 +236,52 @@ def test_a_disconnected_connection(acme: Connected, visitor: Visitor) -> None:
     ],
 )
 def test_states(changed: dict[str, Any], state: State) -> None:
-    assert state_of({"state": "active", "paused": False, "access_lost": None, **changed}) == state
+    healthy = {
+        "state": "active",
+        "paused": False,
+        "access_lost": None,
+        "failing_since": None,
+        "last_run": None,
+    }
+    assert state_of({**healthy, **changed}) == state
+
+
+def test_pages_say_that_the_key_is_another_one_until_a_person_decides(
+    acme: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme.import_all()
+    acme.sync()
+    acme.execute('UPDATE {list} SET "smsSubscribe" = false')
+    acme.sync()
+    monkeypatch.setenv(KEY_VARIABLE, "A" * 43 + "=")
+    store = Store.open(acme.store.engine.url.render_as_string(hide_password=False), any_key=True)
+    with serving(store) as url, visiting(url) as visitor:
+        assert visitor.get("/").status_code == 303
+        # The first page already says it.
+        visitor.get("/sign-in")
+        assert visitor.post("/sign-in", {"password": PASSWORD}).status_code == 303
+        for path in (
+            "/",
+            "/integrations/acme/match",
+            "/integrations/acme/contacts",
+            "/integrations/acme/settings",
+        ):
+            page = visitor.get(path)
+            assert page.status_code == 503
+            assert "The key is not the one that the opt-outs in the database were stored with" in text_of(
+                page
+            )
+            assert "key accept --new-numbers-opted-out" in text_of(page)
+        keys.accept(store.engine, store.secrets, forget_opt_outs=False)
+        assert "numbers that are new to the list are not subscribed" in text_of(visitor.get("/"))
+    store.close()
+
+
+def test_every_failure_that_pages_explain_is_one_of_ours() -> None:
+    """A code is the name of an error; one that nobody raises any more would explain nothing."""
+    codes = {code_of(each) for each in _all_errors(Exception)}
+    assert FAILURES.keys() <= codes
+
+
+def _all_errors(root: type[BaseException]) -> set[type[BaseException]]:
+    return {root, *(each for child in root.__subclasses__() for each in _all_errors(child))}

@@ -3,109 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from html import unescape
-from html.parser import HTMLParser
 
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sync import matching
-from wooxy_pipedrive_etl.sync.requests import requested_run
-from wooxy_pipedrive_etl_tests.scenario import Connected, connected, small_account
+from wooxy_pipedrive_etl.connections.run_requests import requested_run
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
+from wooxy_pipedrive_etl_tests.scenario import connected, small_account
 
+from .match_editor import PATH, Editor, existing, new
 from .served import serving
-from .visitor import Visitor, text_of, visiting
-
-PATH = "/integrations/acme/match"
-
-
-class _Fields(HTMLParser):
-    """The fields that a browser would send of the form `matching`, and the rows that can be seen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fields: dict[str, str] = {}
-        self.seen: list[str] = []
-        self._select = self._chosen = ""
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attributes}
-        if tag == "tr" and "data-key" in given and "hidden" not in given:
-            self.seen.append(given["data-key"])
-        if "disabled" in given or (given.get("name") in (None, "q", "show") and tag != "option"):
-            self._select = "" if tag == "select" else self._select
-        elif tag == "select":
-            self._select = given["name"]
-        elif tag == "option" and self._select and "selected" in given:
-            self.fields[self._select] = given.get("value", "")
-            # Without a value, the text is it.
-            self._chosen = "" if "value" in given else self._select
-        elif tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
-            self.fields[given["name"]] = given.get("value", "on")
-
-    def handle_data(self, data: str) -> None:
-        if self._chosen:
-            self.fields[self._chosen] = data
-            self._chosen = ""
-
-
-@dataclass
-class Editor:
-    """Who fills in the form: fetches it, types, presses a button."""
-
-    acme: Connected
-    visitor: Visitor
-    answer: httpx.Response | None = None
-
-    def open(self, query: str = "") -> Editor:
-        self.answer = self.visitor.get(PATH + query)
-        assert self.answer.status_code == 200, text_of(self.answer)
-        return self
-
-    @property
-    def _read(self) -> _Fields:
-        assert self.answer is not None
-        found = _Fields()
-        found.feed(self.answer.text)
-        return found
-
-    @property
-    def fields(self) -> dict[str, str]:
-        return self._read.fields
-
-    @property
-    def seen(self) -> list[str]:
-        """The keys of the rows that are shown."""
-        return self._read.seen
-
-    @property
-    def text(self) -> str:
-        assert self.answer is not None
-        return text_of(self.answer)
-
-    def row(self, key: str) -> str:
-        """What a row says."""
-        assert self.answer is not None
-        found = re.search(rf'<tr [^>]*data-key="{re.escape(key)}".*?</tr>', self.answer.text, re.DOTALL)
-        assert found is not None
-        return text_of(found.group())
-
-    def press(self, button: str, typed: dict[str, str] | None = None, query: str = "") -> httpx.Response:
-        fields = {name: value for name, value in {**self.fields, **(typed or {})}.items() if value != "off"}
-        self.answer = self.visitor.post(PATH + query, {**fields, "button": button})
-        if self.answer.status_code == 303 and self.answer.headers["location"].startswith(PATH):
-            self.answer = self.visitor.follow(self.answer)
-        return self.answer
-
-
-def _new(key: str, wooxy: str) -> dict[str, str]:
-    return {f"choice:{key}": "new", f"wooxy:{key}": wooxy}
-
-
-def _existing(key: str, wooxy: str) -> dict[str, str]:
-    return {f"choice:{key}": "existing", f"wooxy:{key}": wooxy}
+from .visitor import visiting
 
 
 @pytest.fixture
@@ -122,7 +33,7 @@ def test_the_table_says_what_is_matched_and_what_values_look_like(editor: Editor
     editor.open()
     assert "Draft: nothing is imported yet" in editor.text
     assert re.match(
-        r"✓ Matched Email ?emails person\d@example.com Another ?in 6 of 6 persons", editor.row("emails")
+        r"✓ Matched Email ?emails ?person\d@example.com Another ?in 6 of 6 persons", editor.row("emails")
     )
     assert editor.row("city").startswith("○ Not matched City")
     assert "in 4 of 6 persons" in editor.row("note")
@@ -143,42 +54,39 @@ def test_search_and_filter_without_a_script(editor: Editor) -> None:
 
 
 def test_a_filtered_form_loses_nothing_that_it_does_not_show(editor: Editor) -> None:
-    editor.open().press("draft", _new("note", "remark"))
+    editor.open().press("draft", new("note", "remark"))
     assert "Draft saved." in editor.text
     editor.open("?q=city")
     assert not any("note" in name for name in editor.fields)
-    answer = editor.press("draft", _new("city", "place"), "?q=city")
+    answer = editor.press("draft", new("city", "place"), "?q=city")
     assert answer.request.url.query == b"q=city"
     editor.open()
     assert (editor.fields["wooxy:note"], editor.fields["wooxy:city"]) == ("remark", "place")
     # What was typed stays in sight when something is wrong with it, whatever the filter says.
     editor.open("?show=unmatched")
-    answer = editor.press("draft", _existing("colour", "tint"), "?show=unmatched")
+    answer = editor.press("draft", new("colour", ""), "?show=unmatched")
     assert answer.status_code == 422
     assert "colour" in editor.seen
     assert "emails" not in editor.seen
 
 
 def test_each_problem_is_said_and_what_was_typed_stays(editor: Editor) -> None:
-    typed = _existing("city", "town") | _new("note", "2nd note")
+    typed = new("city", " ") | new("note", "2nd note")
     for button in ("check", "draft", "suggest", "fetch", "dry-run", "import"):
         answer = editor.open().press(button, typed)
         assert answer.status_code == 422
-        assert (
-            "The list has no variable “town”: choose it from the list, or choose New variable."
-            in editor.row("city")
-        )
+        assert "Give the new variable a name, or choose Don't import." in editor.row("city")
         assert "“2nd note” is not a valid name" in editor.row("note")
-        assert (editor.fields["wooxy:city"], editor.fields["choice:city"]) == ("town", "existing")
+        assert (editor.fields["wooxy:city"], editor.fields["choice:city"]) == (" ", "new")
         # Nothing of it was saved.
         assert editor.open().fields["wooxy:note"] == ""
     assert requested_run(editor.acme.record()) is None
 
 
 def test_a_double_is_a_draft_that_can_not_be_tried_or_imported(editor: Editor) -> None:
-    double = _new("city", "place") | _new("note", "place")
+    double = new("city", "place") | new("note", "place")
     assert editor.open().press("check", double).status_code == 200
-    assert "Checked. 2 rows can't be imported as they stand" in editor.text
+    assert "Draft saved and checked. 2 rows have a problem; each says why." in editor.text
     assert editor.row("city").startswith("✗ Problem")
     assert "“City” (city) and “Note” (note)" in editor.row("note")
     for button in ("dry-run", "import"):
@@ -188,17 +96,18 @@ def test_a_double_is_a_draft_that_can_not_be_tried_or_imported(editor: Editor) -
 
 
 def test_import_goes_on_to_its_progress(editor: Editor) -> None:
-    answer = editor.open().press("import", _new("city", "town"))
+    answer = editor.open().press("import", new("city", "town"))
     assert answer.headers["location"] == "/integrations/acme/progress"
     assert editor.acme.record().state == "active"
-    assert "✓ In force" in editor.open().text
+    assert "✓ Live" in editor.open().text
     editor.press("import")
     assert "Nothing has changed since the last Import" in editor.text
     # A draft over it, which would take the column along.
-    editor.press("draft", _new("city", "place"))
-    assert "Draft: changes that are not imported yet" in editor.text
-    assert "To the list's variables Import would rename town to place." in editor.text
+    editor.press("draft", new("city", "place"))
+    assert "Draft: not live yet" in editor.text
+    assert "Import would rename town to place." in editor.text
     editor.press("import")
+    editor.confirm()
     editor.acme.sync()
     assert "place" in editor.acme.contacts()[0]
 
@@ -207,26 +116,26 @@ def test_a_form_that_changes_nothing_makes_no_draft(editor: Editor) -> None:
     """A row of none shows the format that suits it, whatever is stored."""
     editor.acme.import_rows({"emails": "email"})
     editor.open().press("draft")
-    assert "✓ In force" in editor.text
+    assert "✓ Live" in editor.text
 
 
 def test_a_field_that_is_gone_keeps_nobody_from_trying(editor: Editor) -> None:
-    editor.open().press("import", _new("city", "town"))
+    editor.open().press("import", new("city", "town"))
     editor.acme.account.delete_field("city")
     editor.open().press("fetch")
     assert "The field City is gone" in editor.text
     assert editor.row("city").startswith("✗ Problem")
-    assert editor.press("dry-run", _new("note", "remark")).headers["location"].endswith("/progress")
+    assert editor.press("dry-run", new("note", "remark")).headers["location"].endswith("/progress")
 
 
 def test_a_conflict_shows_both_versions(editor: Editor) -> None:
     mine = Editor(editor.acme, editor.visitor).open()
-    editor.open().press("draft", _new("city", "theirs") | {"ignore_empty": "off"})
+    editor.open().press("draft", new("city", "theirs") | {"ignore_empty": "off"})
     for button in ("check", "import"):
-        answer = Editor(mine.acme, mine.visitor, mine.answer).press(button, _new("city", "mine"))
+        answer = Editor(mine.acme, mine.visitor, mine.answer).press(button, new("city", "mine"))
         assert answer.status_code == 409
-    mine.press("draft", _new("city", "mine"))
-    assert "Somebody else has changed this matching" in mine.text
+    mine.press("draft", new("city", "mine"))
+    assert "Someone else changed this matching" in mine.text
     assert "The other version: “theirs”" in mine.row("city")
     assert "The other version" not in mine.row("emails")
     assert mine.fields["wooxy:city"] == "mine"
@@ -238,12 +147,12 @@ def test_a_conflict_shows_both_versions(editor: Editor) -> None:
 
 
 def test_a_conflict_about_a_row_of_a_field_that_is_gone(editor: Editor) -> None:
-    editor.open().press("import", _new("city", "town"))
+    editor.open().press("import", new("city", "town"))
     editor.acme.account.delete_field("city")
     editor.open().press("fetch")
     mine = Editor(editor.acme, editor.visitor).open()
     editor.press("draft", {"choice:city": "none"})
-    assert mine.press("draft", _new("note", "remark")).status_code == 409
+    assert mine.press("draft", new("note", "remark")).status_code == 409
     assert "The other version: not imported" in mine.row("note")
 
 
@@ -253,30 +162,40 @@ def test_suggestions(editor: Editor) -> None:
     assert editor.fields["choice:note"] == "none"
     assert editor.open().press("use:nothing").status_code == 422
     editor.open().press("suggest", {"wooxy:city": "place"})
-    assert "matched anew by suggestion" in editor.text
+    assert "suggestions to your draft" in editor.text
     assert (editor.fields["wooxy:city"], editor.fields["wooxy:note"]) == ("place", "note")
     assert "none" not in {value for name, value in editor.fields.items() if name.startswith("choice:")}
 
 
 def test_fields_are_fetched_anew(editor: Editor) -> None:
-    matching.suggest_matching(editor.acme.store, "acme")
+    view.suggest_matching(editor.acme.store, "acme")
     editor.open().press("import")
     editor.acme.account.add_field("Size", "varchar", code="size")
     editor.open().press("fetch")
     assert "The field Size is new." in editor.text
     assert editor.open("?show=new").seen == ["size"]
     editor.press("fetch")
-    assert "nothing has changed" in editor.text
+    assert "Fields refreshed. Nothing changed." in editor.text
+    assert "saved as a draft" not in editor.text
+    editor.press("fetch", new("size", "size"))
+    assert "What you typed is saved as a draft." in editor.text
+    editor.press("discard")
     editor.acme.account.token = "0" * 40
     editor.press("fetch", {"ignore_empty": "off"})
-    assert "The fields were not fetched. " in editor.text
+    assert "The fields were not refreshed. Pipedrive doesn’t accept the API token." in editor.text
+    # Somebody waits: they are told soon, and can try again themselves.
+    editor.acme.server.faults.add(Fault("status", status=503, times=None))
+    editor.acme.server.clear_requests()
+    editor.press("fetch", {"ignore_empty": "off"})
+    assert "The fields were not refreshed. Pipedrive has a problem of its own at the moment." in editor.text
+    assert len(editor.acme.requests()) == 2
     assert "ignore_empty" not in editor.fields
 
 
 def test_a_dry_run_is_asked_for_and_its_result_shown_as_long_as_it_is_about_this_matching(
     editor: Editor,
 ) -> None:
-    answer = editor.open().press("dry-run", _new("city", "town"))
+    answer = editor.open().press("dry-run", new("city", "town"))
     assert answer.headers["location"] == "/integrations/acme/progress"
     request = requested_run(editor.acme.record())
     assert request is not None
@@ -287,9 +206,9 @@ def test_a_dry_run_is_asked_for_and_its_result_shown_as_long_as_it_is_about_this
     assert editor.answer is not None
     (run,) = re.findall(r'href="/integrations/acme/issues\?run=([^"]+)"', editor.answer.text)
     assert unescape(run).startswith("run-")
-    editor.press("draft", _new("city", "place"))
+    editor.press("draft", new("city", "place"))
     assert "The dry run of" not in editor.text
-    editor.press("draft", _new("city", "town"))
+    editor.press("draft", new("city", "town"))
     assert "The dry run of" in editor.text
 
 
@@ -309,20 +228,20 @@ def test_another_preview_without_a_script(editor: Editor) -> None:
 def test_what_the_script_asks_for(editor: Editor) -> None:
     editor.open()
     headers = {"accept": "application/json", "x-csrf-token": editor.visitor.csrf}
-    typed = _new("city", "place") | _new("note", "place") | {"choice:gone": "none"}
+    typed = new("city", "place") | new("note", "place") | {"choice:gone": "none"}
     answer = editor.visitor.post(f"{PATH}/check", typed, headers=headers).json()
     assert answer["version"] == editor.fields["version"]
     assert answer["rows"]["city"][0] == "red"
     assert "“Note” (note)" in answer["rows"]["city"][1]
-    assert answer["rows"]["emails"] == ["green", None, None]
-    assert "2 rows can't be imported" in answer["summary"]
+    assert answer["rows"]["emails"] == ["green", None, None, None]
+    assert "2 rows have a problem" in answer["summary"]
     texts = {
         editor.visitor.get(f"{PATH}/preview?key=city&number={number}", headers=headers).json()["text"]
         for number in range(10)
     }
     assert len(texts) == 5
     wrong = editor.visitor.get(f"{PATH}/preview?key=nothing&number=x", headers=headers)
-    assert (wrong.status_code, "no such variable" in wrong.json()["error"]) == (400, True)
+    assert (wrong.status_code, "no longer has this variable" in wrong.json()["error"]) == (400, True)
     # Checking saves nothing.
     assert editor.open().fields["choice:city"] == "none"
 
@@ -355,9 +274,167 @@ def test_hostile_names_and_values_are_texts(sqlite_url: str) -> None:
         editor = Editor(acme, visitor.sign_in()).open()
         row = editor.row("hostile")
         assert row.count(HOSTILE) > 3
-        answer = editor.press("draft", _existing("hostile", HOSTILE))
+        answer = editor.press("draft", existing("hostile", HOSTILE) | new("name", ""))
         assert answer.status_code == 422
         assert editor.fields["wooxy:hostile"] == HOSTILE
         query = httpx.QueryParams({"q": HOSTILE, "another": HOSTILE})
         answers = [answer, visitor.get(f"{PATH}?{query}")]
         assert all("<script>alert" not in each.text and "<img" not in each.text for each in answers)
+
+
+def test_a_name_beside_do_not_import_is_meant(editor: Editor) -> None:
+    editor.open().press("draft", {"wooxy:city": "myTown", "wooxy:note": "sourceName"})
+    assert (editor.fields["choice:city"], editor.fields["wooxy:city"]) == ("new", "myTown")
+    assert (editor.fields["choice:note"], editor.fields["wooxy:note"]) == ("existing", "sourceName")
+    # A row that was matched and is set to none is not imported, though its name stands beside it still.
+    editor.press("draft", {"choice:city": "none"})
+    assert (editor.fields["choice:city"], editor.fields["wooxy:city"]) == ("none", "")
+
+
+def test_a_rename_is_asked_about_once(editor: Editor) -> None:
+    editor.open().press("import", new("city", "town") | new("note", "remark"))
+    editor.acme.sync()
+    sentence = "Renames “town” to “place”; templates and segments that use “town” must be changed."
+    editor.open().press("draft", new("city", "place"))
+    assert sentence in editor.row("city")
+    assert "is added to the list" not in editor.row("city")
+    answer = editor.press("import")
+    assert (answer.status_code, sentence in editor.text) == (200, True)
+    assert "place" not in editor.acme.contacts()[0]
+    answer = editor.confirm()
+    assert answer.headers["location"].endswith("/progress")
+    assert "town" not in editor.acme.contacts()[0]
+    assert "Renamed town to place." in editor.visitor.get(answer.headers["location"]).text
+    # What renames nothing asks nothing.
+    assert editor.open().press("import", new("colour", "shade")).headers["location"].endswith("/progress")
+
+
+def test_back_from_the_question_keeps_what_was_typed(editor: Editor) -> None:
+    editor.open().press("import", new("city", "town"))
+    version = editor.open().fields["version"]
+    editor.press("import", new("city", "place"))
+    editor.confirm("back")
+    assert (editor.fields["wooxy:city"], editor.fields["version"]) == ("place", version)
+    assert editor.open().fields["wooxy:city"] == "town"
+
+
+def test_what_was_allowed_is_what_was_shown(editor: Editor) -> None:
+    editor.open().press("import", new("city", "town"))
+    mine = Editor(editor.acme, editor.visitor).open()
+    mine.press("import", new("city", "place"))
+    # Somebody else changes the matching while the question stands.
+    editor.open().press("draft", new("note", "remark"))
+    assert mine.confirm().status_code == 409
+    assert mine.press("import").status_code == 200
+    assert "Rename and import?" in mine.text
+    # An answer to another question allows nothing.
+    for renames in ('[["town", "elsewhere"]]', "no JSON", "[1]", "{}"):
+        assert mine.confirm(renames=renames).status_code == 200
+        assert "Rename and import?" in mine.text
+    mine.confirm()
+    assert "place" in editor.open().fields["wooxy:city"]
+    assert "✓ Live" in editor.text
+
+
+def test_a_draft_says_what_it_changes_and_can_be_discarded(editor: Editor) -> None:
+    editor.open().press("import", new("city", "town"))
+    assert "changed against" not in editor.open().text
+    assert "Discard draft" not in editor.text
+    editor.press("suggest", {"ignore_empty": "off", "choice:emails": "none"})
+    assert "rows changed against what is live, and Ignore empty values" in editor.text
+    assert "Ignore empty values: on → off" in editor.text
+    assert "Note note: not imported → note (String)" in editor.text
+    stale = Editor(editor.acme, editor.visitor, editor.answer)
+    editor.press("draft", new("note", "remark"))
+    assert stale.press("discard").status_code == 409
+    editor.press("discard")
+    assert "Draft discarded: " in editor.text
+    assert "✓ Live" in editor.text
+    assert (editor.fields["wooxy:note"], editor.fields["wooxy:city"], editor.fields["ignore_empty"]) == (
+        "",
+        "town",
+        "on",
+    )
+    assert editor.press("discard").status_code == 422
+
+
+def test_a_draft_before_the_first_import_can_be_discarded(editor: Editor) -> None:
+    editor.open().press("suggest")
+    editor.press("discard")
+    assert "✓ Matched" in editor.row("emails")
+    assert editor.fields["choice:city"] == "none"
+
+
+SINCE: dict[str, Callable[[Editor], object]] = {
+    "an Import": lambda editor: editor.press("import"),
+    "another run": lambda editor: editor.acme.sync("changes"),
+    "consent": lambda editor: editor.set(consent="require"),
+    "a region": lambda editor: editor.set(default_region="FI"),
+    "deletions": lambda editor: editor.set(on_delete="keep"),
+    "empty values": lambda editor: editor.set(ignore_empty="off"),
+}
+
+
+@pytest.mark.parametrize("since", SINCE)
+def test_a_dry_run_is_shown_until_something_happens(editor: Editor, since: str) -> None:
+    editor.open().press("import")
+    editor.acme.sync()
+    if since == "an Import":
+        editor.open().press("draft", new("city", "town"))
+    editor.acme.sync("re-map", dry_run=True, draft=True)
+    assert "The dry run of a moment ago: this would create 0" in editor.open().text
+    SINCE[since](editor)
+    assert "The dry run of" not in editor.open().text
+
+
+def test_a_variable_of_which_no_value_fits_says_so_at_once(editor: Editor) -> None:
+    editor.open()
+    headers = {"accept": "application/json", "x-csrf-token": editor.visitor.csrf}
+    typed = new("city", "visited") | {"format:city": "DateTime"}
+    status, reason, _, preview = editor.visitor.post(f"{PATH}/check", typed, headers=headers).json()["rows"][
+        "city"
+    ]
+    assert status == "amber"
+    assert re.search(
+        r"6 of your 6 persons have a value and none fits: “City \d” is not an ISO date or date-time\.", reason
+    )
+    assert preview == [None, 0, "in 6 of 6 persons, 0 fit"]
+    editor.press("draft", typed)
+    assert editor.row("city").startswith("▲ No value fits City")
+    assert "1 of them has no value that fits" in editor.text
+    assert editor.open("?show=unfit").seen == ["city"]
+    assert "city" in editor.open("?show=matched").seen
+    # It is a warning: the matching can be imported.
+    assert editor.press("import").status_code == 303
+
+
+def test_the_check_says_what_becomes_of_columns(editor: Editor) -> None:
+    editor.open().press("import", new("city", "town"))
+    editor.open()
+    headers = {"accept": "application/json", "x-csrf-token": editor.visitor.csrf}
+    answer = editor.visitor.post(f"{PATH}/check", new("city", "place"), headers=headers).json()
+    assert answer["columns"] == "Import would rename town to place."
+    assert answer["rows"]["city"][1].startswith("Renames “town” to “place”;")
+    assert editor.visitor.post(f"{PATH}/check", {}, headers=headers).json()["columns"] is None
+
+
+BACKWARDS = "\u202e"
+
+
+def test_names_from_right_to_left_keep_to_their_place(sqlite_url: str) -> None:
+    account = small_account(1)
+    account.add_field(f"evil{BACKWARDS}emanresu", "varchar", code="evil")
+    account.add_field("עיר", "varchar", code="city2")
+    account.edit_person(1, custom_fields={"evil": f"value{BACKWARDS}eulav"})
+    with connected(sqlite_url, account) as acme, serving(acme.store) as url, visiting(url) as visitor:
+        editor = Editor(acme, visitor.sign_in()).open()
+        assert editor.answer is not None
+        assert '<bdi class="variable">evilemanresu</bdi>' in editor.answer.text
+        assert '<bdi class="variable">עיר</bdi>' in editor.answer.text
+        assert f'<bdi class="preview">value{BACKWARDS}eulav</bdi>' in editor.answer.text
+        assert 'placeholder="evilemanresu"' in editor.answer.text
+        acme.account.rename_field("evil", f"worse{BACKWARDS}esrow")
+        editor.press("fetch")
+        assert "is now called worseesrow." in editor.text
+        outside = re.sub(r"<bdi[^>]*>.*?</bdi>", "", editor.answer.text)
+        assert BACKWARDS not in outside

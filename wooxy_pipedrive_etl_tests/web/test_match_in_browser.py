@@ -30,6 +30,11 @@ class Pages:
         expect(page.get_by_role("heading", name="Match variables")).to_be_visible()
 
 
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, pages: Pages) -> None:
+    """As the module's account is: what is set for it holds for other accounts, too."""
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     """One account for all tests of this module, which change its drafts only."""
@@ -73,14 +78,19 @@ def test_what_is_typed_is_checked_at_once(pages: Pages, browser_page: Page) -> N
         expect(row).to_contain_text("is fed by more than one row: “City” (city) and “Note” (note).")
     expect(_wooxy(browser_page, "City")).to_have_attribute("aria-invalid", "true")
     expect(browser_page.locator("#show option[value=problems]")).to_have_text("Problems (2)")
-    # The list decides the format of its own variables, and what it does not have is no variable of it.
+    # The list decides the format of its own variables; values that do not fit are said so at once.
     _wooxy(browser_page, "Note").fill("contactBirthday")
-    _choice(browser_page, "Note").select_option("existing")
+    expect(_choice(browser_page, "Note")).to_have_value("existing")
     expect(browser_page.get_by_label("Format of Note", exact=True)).to_have_value("DateTime")
-    expect(note).to_contain_text("as the list has it")
+    expect(note).to_contain_text("format set by the list")
+    expect(note).to_contain_text("▲ No value fits")
+    expect(note).to_contain_text("in 6 of 8 persons, 0 fit")
     expect(city).to_contain_text("✓ Matched")
+    # Another choice wants another name.
+    _choice(browser_page, "Note").select_option("new")
+    expect(_wooxy(browser_page, "Note")).not_to_have_value("contactBirthday")
     _wooxy(browser_page, "Note").fill(HOSTILE)
-    expect(note).to_contain_text(f"The list has no variable “{HOSTILE}”")
+    expect(note).to_contain_text(f"“{HOSTILE}” is not a valid name")
     assert browser_page.locator("img").count() == 0
     note.get_by_role("button", name="Use suggestion").click()
     expect(_wooxy(browser_page, "Note")).to_have_value("note")
@@ -150,10 +160,19 @@ def test_by_keyboard_alone(pages: Pages, browser_page: Page) -> None:
     keyboard.press("ControlOrMeta+a")
     keyboard.type("desk")
     expect(_row(browser_page, "phones/work")).to_contain_text("✓ Matched")
-    # Enter in a text presses Check, and never Import.
+    # Enter in a text saves nothing.
     keyboard.press("Enter")
-    expect(browser_page.get_by_text("Checked.")).to_be_visible()
-    assert pages.acme.record().state == "draft"
+    expect(_wooxy(browser_page, "Phone/Work")).to_have_value("desk")
+    expect(browser_page.get_by_text("Draft saved")).to_have_count(0)
+    assert browser_page.get_by_role("button", name="Save and check").count() == 0
+    # From any row it is a few keys to Import.
+    expect(browser_page.get_by_role("button", name="Import")).to_be_visible()
+    pressed = 0
+    while browser_page.evaluate("document.activeElement.id") != "import":
+        focused = browser_page.evaluate("document.activeElement.textContent")
+        keyboard.press("Enter" if focused == "Skip to Import" else "Shift+Tab")
+        pressed += 1
+        assert pressed < 20
 
 
 def test_without_scripts_and_on_a_phone(pages: Pages, browser: Browser) -> None:
@@ -165,15 +184,81 @@ def test_without_scripts_and_on_a_phone(pages: Pages, browser: Browser) -> None:
         page.get_by_role("button", name="Show").click()
         expect(_row(page, "emails/home")).to_be_visible()
         expect(_row(page, "emails")).to_be_hidden()
+        # A row is one line, until it is opened.
+        expect(_choice(page, "Email/Home")).to_be_hidden()
+        expect(page.get_by_role("button", name="Import")).to_be_in_viewport()
+        page.get_by_text("Email/Home", exact=True).click()
         _choice(page, "Email/Home").select_option("new")
         _wooxy(page, "Email/Home").fill("Home")
-        page.get_by_role("button", name="Check").click()
-        expect(page.get_by_text("1 row can't be imported as it stands")).to_have_count(2)
+        page.get_by_role("button", name="Save and check").click()
+        expect(page.get_by_text("1 row has a problem; the row says why.")).to_have_count(2)
         page.get_by_label("Show", exact=True).select_option("problems")
         page.get_by_role("button", name="Show").click()
         expect(_row(page, "emails/home")).to_contain_text("“Home” is not a valid name")
         _row(page, "emails/home").get_by_role("button", name="Use suggestion").click()
         page.goto(f"{pages.url}/integrations/acme/match?q=email/home")
         expect(_wooxy(page, "Email/Home")).to_have_value("emailHome")
+        page.goto(f"{pages.url}/integrations/acme/match")
+        assert _row(page, "emails").evaluate("tr => tr.clientHeight") < 60
         overflow = page.locator("html").evaluate("html => html.scrollWidth > html.clientWidth")
         assert not overflow
+
+
+def test_a_rename_from_the_first_key_to_import(sqlite_url: str, browser_page: Page) -> None:
+    with connected(sqlite_url, small_account(3)) as acme, serving(acme.store) as url:
+        acme.import_rows({"emails": "email", "city": "town"})
+        acme.sync()
+        Pages(acme, url).open(browser_page)
+        columns, sentence = (
+            browser_page.locator("#columns"),
+            "Renames “town” to “place”; templates and segments",
+        )
+        expect(columns).to_be_hidden()
+        browser_page.set_viewport_size({"width": 390, "height": 800})
+        assert_accessible(browser_page)
+        browser_page.set_viewport_size({"width": 1280, "height": 720})
+        _choice(browser_page, "City").select_option("new")
+        _wooxy(browser_page, "City").fill("")
+        _wooxy(browser_page, "City").press_sequentially("place")
+        expect(_row(browser_page, "city")).to_contain_text(sentence)
+        expect(columns).to_have_text("Import would rename town to place.")
+        browser_page.get_by_role("button", name="Import").click()
+        expect(browser_page.get_by_role("heading", name="Rename and import?")).to_be_visible()
+        expect(browser_page.locator("#renames")).to_contain_text(sentence)
+        assert_accessible(browser_page)
+        browser_page.get_by_role("button", name="Back to Match variables").click()
+        expect(_wooxy(browser_page, "City")).to_have_value("place")
+        browser_page.get_by_role("button", name="Import").click()
+        browser_page.get_by_role("button", name="Rename and import").click()
+        expect(browser_page.get_by_text("Renamed town to place.")).to_be_visible()
+        assert "place" in acme.contacts()[0]
+        # It asks how far the run is, for as long as it is open, also when nobody answers any more.
+        browser_page.close()
+
+
+def test_by_thumb_a_draft_is_discarded_and_another_imported(sqlite_url: str, browser: Browser) -> None:
+    with (
+        connected(sqlite_url, small_account(3)) as acme,
+        serving(acme.store) as url,
+        fresh_page(browser, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True) as page,
+    ):
+        acme.import_rows({"emails": "email"})
+        Pages(acme, url).open(page)
+
+        def name_city(name: str) -> None:
+            page.get_by_text("City", exact=True).tap()
+            _choice(page, "City").select_option("new")
+            _wooxy(page, "City").fill(name)
+            expect(_row(page, "city")).to_contain_text("✓ Matched")
+            page.get_by_role("button", name="Save draft").tap()
+            expect(page.get_by_text("Draft saved")).to_be_visible()
+
+        name_city("place")
+        page.get_by_role("button", name="Discard draft").tap()
+        expect(page.get_by_role("button", name="Discard draft")).to_be_hidden()
+        expect(_row(page, "city")).not_to_contain_text("place")
+        name_city("town")
+        page.get_by_role("button", name="Import").tap()
+        expect(page.get_by_text("Waiting for Dagster to start it")).to_be_visible()
+        acme.sync()
+        assert "town" in acme.contacts()[0]

@@ -18,10 +18,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.connections.webhooks import USER
 from wooxy_pipedrive_etl.store import Store, inbox
 from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.inbox import Hints, count_hints, pending_hints, received
-from wooxy_pipedrive_etl.sync.webhooks import USER
 from wooxy_pipedrive_etl.web.receiver import _LOOK_SECONDS as LOOK_SECONDS
 from wooxy_pipedrive_etl.web.receiver import MAX_BODY_BYTES
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, http_client
@@ -150,13 +150,16 @@ def test_each_connection_has_its_own_password(receiver: Receiver) -> None:
     assert pending_hints(receiver.store.inbox, other).changed == [3]
 
 
-def test_connections_that_have_no_webhook_are_unknown(forgetful_receiver: Receiver) -> None:
-    assert forgetful_receiver.call(event("1"), name="unknown").status_code == 404
-    assert forgetful_receiver.call(event("1"), name="ACME").status_code == 404
+def test_nobody_learns_which_connections_have_a_webhook(forgetful_receiver: Receiver) -> None:
+    wrong = forgetful_receiver.call(event("1"), auth=(USER, "a guess"))
+    unknown = forgetful_receiver.call(event("1"), name="unknown")
+    assert (unknown.status_code, unknown.text) == (wrong.status_code, wrong.text)
+    assert forgetful_receiver.call(event("1"), name="unknown").status_code == 401
+    assert forgetful_receiver.call(event("1"), name="ACME").status_code == 401
     for values in ({"state": "disconnected"}, {"state": "draft", "encrypted_webhook_password": None}):
         with forgetful_receiver.store.engine.begin() as connection:
             update_connection(connection, forgetful_receiver.connection_id, **values)
-        assert forgetful_receiver.call(event("1")).status_code == 404
+        assert forgetful_receiver.call(event("1")).status_code == 401
     assert hints(forgetful_receiver).changed == []
 
 
@@ -351,7 +354,7 @@ def test_a_flood_of_wrong_passwords_is_no_flood_of_queries(
 
         began = time.monotonic()
         with ThreadPoolExecutor(16) as pool:
-            assert set(pool.map(call, range(80))) == {401, 404}
+            assert set(pool.map(call, range(80))) == {401}
         # On a slow machine the calls take long, and more looks are due.
         assert len(looks) <= 1 + (time.monotonic() - began) / LOOK_SECONDS
     assert caplog.text.count("without the webhook's password") == 1
@@ -387,7 +390,7 @@ def test_what_was_registered_just_now_is_let_in_at_once(store: Store) -> None:
     with serving(store, remember_seconds=3600) as url, http_client() as client:
         receiver = Receiver(store, connection_id, url, client)
         assert receiver.call(event("1")).status_code == 200
-        assert receiver.call(event("1"), name="other").status_code == 404
+        assert receiver.call(event("1"), name="other").status_code == 401
         new_receiving_connection(store, "other", "other.example.com")
         assert receiver.call(event("1"), name="other").status_code == 200
         with store.engine.begin() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,14 +10,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from wooxy_pipedrive_etl.store import Store, reports, tables
+from wooxy_pipedrive_etl.connections.run_requests import request_run, requested_run
+from wooxy_pipedrive_etl.guards import Permissions
+from wooxy_pipedrive_etl.store import Store, runs, tables
 from wooxy_pipedrive_etl.store.connections import update_connection
-from wooxy_pipedrive_etl.store.reports import finish_run, newest_run_id
+from wooxy_pipedrive_etl.store.runs import finish_run, newest_run_id
 from wooxy_pipedrive_etl.sync.progress import report
-from wooxy_pipedrive_etl.sync.requests import request_run, requested_run
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import Selection
-from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, add_person, connected, email, small_account
+from wooxy_pipedrive_etl_tests.scenario import (
+    Connected,
+    Refused,
+    add_person,
+    connected,
+    email,
+    small_account,
+)
 
 from .browser import assert_accessible
 from .visitor import PASSWORD, Visitor, text_of
@@ -58,26 +67,26 @@ def test_from_the_import_to_the_end(acme: Connected, visitor: Visitor) -> None:
         assert (answer["under_way"], answer["sentence"]) == (True, "Reading persons")
         assert '<progress max="5000" value="5000"' in answer["html"]
         assert "… Running" in text_of(visitor.get("/integrations/acme/runs"))
-    assert "The run failed The run stopped without an error" in progress(visitor)
+    assert "The run failed The run stopped before its end." in progress(visitor)
     acme.sync()
     answer = visitor.get(PROGRESS)
     assert "Synchronization completed Persons 4 Created 3 Updated 0" in text_of(answer)
     assert 'href="/integrations/acme/issues">See what was rejected, and why' in answer.text
     assert "http-equiv" not in answer.text
     assert visitor.get(PROGRESS, headers={"accept": "application/json"}).json()["under_way"] is False
-    with acme.store.engine.begin() as connection:
-        connection.execute(tables.runs.delete())
+    with acme.store.engine.begin() as db:
+        db.execute(tables.runs.delete())
     assert "Waiting for Dagster" not in progress(visitor)
 
 
 def test_who_waits_long_is_told_what_must_run(acme: Connected, visitor: Visitor) -> None:
     acme.import_rows(ROWS)
     long_ago = datetime(2026, 1, 1)
-    with acme.store.engine.begin() as connection:
-        connection.execute(tables.matchings.update().values(confirmed_at=long_ago))
+    with acme.store.engine.begin() as db:
+        db.execute(tables.matchings.update().values(confirmed_at=long_ago))
     assert "dagster-daemon run" in progress(visitor)
-    with acme.store.engine.begin() as connection:
-        update_connection(connection, acme.record().id, paused=True)
+    with acme.store.engine.begin() as db:
+        update_connection(db, acme.record().id, paused=True)
     assert "Paused: nothing starts by itself" in progress(visitor)
     request_run(acme.store, acme.name, "full")
     assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
@@ -87,10 +96,10 @@ def test_who_waits_for_tokens_or_for_another_run_is_told_nothing_of_the_daemon(
     acme: Connected, visitor: Visitor
 ) -> None:
     acme.import_rows(ROWS)
-    with acme.store.engine.begin() as connection:
-        connection.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
+    with acme.store.engine.begin() as db:
+        db.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
         update_connection(
-            connection,
+            db,
             acme.record().id,
             daily_token_limit=30_000,
             daily_tokens_left=10,
@@ -100,10 +109,10 @@ def test_who_waits_for_tokens_or_for_another_run_is_told_nothing_of_the_daemon(
     assert "Of Pipedrive's 30000 tokens a day 10 are left" in shown
     assert "dagster-daemon" not in shown
     request_run(acme.store, acme.name, "full")
-    with acme.store.engine.begin() as connection:
+    with acme.store.engine.begin() as db:
         request = json.loads(acme.record().requested_run or "")
         request["requested_at"] = "2026-01-01T00:00:00+00:00"
-        update_connection(connection, acme.record().id, requested_run=json.dumps(request))
+        update_connection(db, acme.record().id, requested_run=json.dumps(request))
     assert "dagster-daemon" in progress(visitor)
     only_fields = Selection(frozenset(["person_fields"]))
     with begin(acme.store, acme.name, "another", only_fields) as run:
@@ -115,8 +124,8 @@ def test_a_dry_run_says_what_would_happen(acme: Connected, visitor: Visitor) -> 
     acme.import_rows(ROWS)
     add_person(acme.account, 4, emails=[email("person1@example.com")], phones=[])
     acme.sync(dry_run=True)
-    with acme.store.engine.begin() as connection:
-        connection.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
+    with acme.store.engine.begin() as db:
+        db.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
     answer = visitor.get(PROGRESS)
     assert (
         "Of 4 persons this would create 3, update 0, leave 0 as they are and not write 1; "
@@ -129,40 +138,136 @@ def test_a_dry_run_says_what_would_happen(acme: Connected, visitor: Visitor) -> 
 
 
 def newest(acme: Connected) -> str:
-    with acme.store.engine.connect() as connection:
-        found = newest_run_id(connection, acme.record().id)
+    with acme.store.engine.connect() as db:
+        found = newest_run_id(db, acme.record().id)
     assert found is not None
     return found
 
 
-def test_a_refused_mass_deletion_is_allowed_once(acme: Connected, visitor: Visitor) -> None:
-    for number in range(4, 34):
-        add_person(acme.account, number)
+@pytest.fixture
+def refused(acme: Connected) -> str:
+    """The path of the list of 30 deletions that wait for a person."""
+    for number in range(4, 61):
+        add_person(acme.account, number, **({"name": "=Person 4"} if number == 4 else {}))
     acme.import_rows(ROWS)
     acme.sync()
     for number in range(1, 31):
         acme.account.delete_person(number)
     with pytest.raises(Refused):
         acme.sync()
+    return f"/integrations/acme/runs/{newest(acme)}/deletions"
+
+
+def test_deletions_are_looked_at_and_allowed_once(acme: Connected, visitor: Visitor, refused: str) -> None:
     answer = visitor.get(PROGRESS)
-    assert "30 of the 33 contacts would be deleted at once" in text_of(answer)
-    assert "Allow these deletions and run once more" in text_of(answer)
-    after = visitor.follow(visitor.post(PROGRESS, {"guard": "reserve"}))
-    assert "nothing was started" in text_of(after)
+    assert "30 of the 60 contacts would be deleted at once" in text_of(answer)
+    assert "wooxy-pipedrive" not in text_of(answer)
+    assert f'href="{refused}">See who would be deleted, and decide' in answer.text
+    page = visitor.get(refused)
+    for said in (
+        "30 contacts would be deleted",
+        "30 contacts will be deleted for good.",
+        "Delete these 30 contacts",
+        "Person 2 person2@example.com +35840100002 deleted in Pipedrive, or hidden from the token's user",
+    ):
+        assert said in text_of(page)
+    assert "Person 31" not in text_of(page)
+    # What is no guard, or another one, allows nothing.
+    for guard in ("mass_delete", "lost_fields", "reserve", "nonsense"):
+        after = visitor.follow(visitor.post(PROGRESS, {"guard": guard, "run": "another"}))
+        assert "nothing was started" in text_of(after)
     assert requested_run(acme.record()) is None
-    assert "Waiting for Dagster" in text_of(visitor.follow(visitor.post(PROGRESS, {"guard": "mass_delete"})))
+    assert "Waiting for Dagster" in text_of(visitor.follow(visitor.post(refused)))
     request = requested_run(acme.record())
     assert request is not None
-    assert (request.kind, request.dry_run, request.allow_mass_delete, request.use_reserve) == (
-        "full",
-        False,
-        True,
-        False,
-    )
-    # A second click, or one from an old page, asks for nothing.
-    acme.sync(allow_mass_delete=True)
-    visitor.post(PROGRESS, {"guard": "mass_delete"})
+    assert (request.kind, request.dry_run) == ("full", False)
+    assert request.permissions == Permissions(deletions_of=newest(acme))
+    assert acme.sync(allowed=request.permissions)["deleted"] == 30
+    # A second click, or one from an old page, asks for nothing, and there is nothing to look at.
+    visitor.post(refused)
     assert requested_run(acme.record()) is None
+    assert visitor.get(refused).status_code == 404
+
+
+def test_deletions_are_downloaded(acme: Connected, visitor: Visitor, refused: str) -> None:
+    rows = visitor.get(f"{refused}.json").json()
+    assert len(rows) == 30
+    assert rows[1] == {
+        "contact_id": 2,
+        "name": "Person 2",
+        "email": "person2@example.com",
+        "phone_number": "+35840100002",
+        "person_id": 2,
+        "why": "deleted in Pipedrive, or hidden from the token's user",
+    }
+    answer = visitor.get(f"{refused}.csv")
+    assert 'filename="acme-deletions.csv"' in answer.headers["content-disposition"]
+    lines = list(csv.DictReader(answer.text.removeprefix("\ufeff").splitlines()))
+    assert len(lines) == 30
+    # No spreadsheet runs a name, and a phone number stays one.
+    assert (lines[3]["name"], lines[3]["phone_number"]) == ("'=Person 4", "+35840100004")
+    assert visitor.get(f"{refused}.exe").status_code == 404
+    assert visitor.get("/integrations/acme/runs/nobody/deletions.csv").status_code == 404
+
+
+def test_lost_fields_are_offered_as_lost_fields(acme: Connected, visitor: Visitor) -> None:
+    for number in range(60):
+        acme.account.add_field(f"Field {number}", "varchar", code=f"extra{number}")
+    acme.import_rows(ROWS)
+    acme.sync()
+    for number in range(50):
+        acme.account.delete_field(f"extra{number}")
+    with pytest.raises(Refused):
+        acme.sync()
+    page = visitor.get(PROGRESS)
+    assert "These fields were deleted: continue without them" in text_of(page)
+    assert "would be deleted" not in text_of(page)
+    assert "▲ Needs you: many fields are missing in Pipedrive" in text_of(visitor.get("/"))
+    visitor.post(PROGRESS, {"guard": "mass_delete", "run": newest(acme)})
+    assert requested_run(acme.record()) is None
+    visitor.post(PROGRESS, {"guard": "lost_fields", "run": newest(acme)})
+    request = requested_run(acme.record())
+    assert request is not None
+    assert request.permissions == Permissions(lost_fields=True)
+    acme.sync(allowed=request.permissions)
+
+
+def test_nobody_else_goes_than_was_shown(acme: Connected, url: str, browser_page: Page, refused: str) -> None:
+    """The whole way in a browser, while more persons vanish."""
+    browser_page.goto(url + PROGRESS)
+    browser_page.fill("#password", PASSWORD)
+    browser_page.click("main button")
+    browser_page.get_by_role("link", name="See who would be deleted, and decide").click()
+    expect(browser_page.get_by_role("heading", name="30 contacts would be deleted")).to_be_visible()
+    assert_accessible(browser_page)
+    for number in range(31, 36):
+        acme.account.hide_person(number)
+    browser_page.get_by_role("button", name="Delete these 30 contacts").click()
+    sentence = browser_page.locator("#sentence")
+    expect(sentence).to_have_text("Waiting for Dagster to start it")
+    request = requested_run(acme.record())
+    assert request is not None
+    before = acme.dump()
+    with pytest.raises(Refused):
+        acme.sync(allowed=request.permissions)
+    assert acme.dump() == before
+    expect(sentence).to_have_text("The run failed")
+    expect(browser_page.get_by_text("5 of which were not on the list that was allowed")).to_be_visible()
+    # They are seen again, and the thirty are allowed once more.
+    for number in range(31, 36):
+        acme.account.show_person(number)
+    browser_page.get_by_role("button", name="Try again").click()
+    with pytest.raises(Refused):
+        acme.sync()
+    expect(browser_page.get_by_text("30 of the 60 contacts would be deleted at once")).to_be_visible()
+    browser_page.get_by_role("link", name="See who would be deleted, and decide").click()
+    browser_page.get_by_role("button", name="Delete these 30 contacts").click()
+    expect(sentence).to_have_text("Waiting for Dagster to start it")
+    request = requested_run(acme.record())
+    assert request is not None
+    assert acme.sync(allowed=request.permissions)["deleted"] == 30
+    expect(sentence).to_have_text("Synchronization completed")
+    assert len(acme.contacts()) == 30
 
 
 def test_the_history_of_runs(acme: Connected, visitor: Visitor) -> None:
@@ -172,13 +277,13 @@ def test_the_history_of_runs(acme: Connected, visitor: Visitor) -> None:
     acme.import_rows(ROWS)
     acme.sync()
     first = acme.rows(tables.runs)[0]["started_at"]
-    with acme.store.engine.begin() as connection:
+    with acme.store.engine.begin() as db:
         for number in range(35):
             run_id = f"older-{number}"
-            reports.begin_run(connection, acme.record().id, run_id, "changes")
-            finish_run(connection, acme.record().id, run_id, "failed", f"<b>Failed</b> {number}")
+            runs.begin_run(db, acme.record().id, run_id, "changes")
+            finish_run(db, acme.record().id, run_id, "failed", f"<b>Failed</b> {number}")
             began = first - timedelta(minutes=number + 1)
-            connection.execute(
+            db.execute(
                 tables.runs.update()
                 .where(tables.runs.c.run_id == run_id)
                 .values(started_at=began, finished_at=began + timedelta(seconds=75))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.sandbox import Account
+from wooxy_pipedrive_etl.connections.run_requests import requested_run
+from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED
+from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import list_connections
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import sole_writer
-from wooxy_pipedrive_etl.sync import matching
-from wooxy_pipedrive_etl.sync.requests import requested_run
 from wooxy_pipedrive_etl.web.app import build_app
 from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, connected, small_account
 
 from .consenting import CLIENT_SECRET, Pipedrive, consenting
 from .served import serving
-from .visitor import HOSTILE, Visitor, text_of, visiting
+from .visitor import HOSTILE, PASSWORD, Visitor, text_of, visiting
 
 SETTINGS = "/integrations/acme/settings"
 
@@ -68,17 +70,72 @@ def test_settings_are_shown_and_saved(acme: Connected, visitor: Visitor) -> None
     assert re.search(r'name="ignore_empty"[^>]*checked', page.text)
     assert "a channel that is off is never switched on again" in text_of(page)
     assert "The settings are saved." in told(visitor, "settings", CHANGED)
+    assert "starts now" not in text_of(visitor.get(SETTINGS))
     record = acme.record()
     assert (record.default_region, record.consent, record.on_delete) == ("FI", "require", "keep")
-    assert not matching.ignores_empty_values(acme.store, acme.name)
+    assert not view.ignores_empty_values(acme.store, acme.name)
     page = visitor.get(SETTINGS)
-    assert 'name="default_region" value="FI"' in page.text
+    assert '<option value="FI" selected>Finland (+358)</option>' in page.text
     assert re.search(r'value="require"[^>]*checked', page.text)
     assert re.search(r'value="keep"[^>]*checked', page.text)
     assert not re.search(r'name="ignore_empty"[^>]*checked', page.text)
     told(visitor, "settings", {**CHANGED, "ignore_empty": "on", "default_region": ""})
     assert acme.record().default_region is None
-    assert matching.ignores_empty_values(acme.store, acme.name)
+    assert view.ignores_empty_values(acme.store, acme.name)
+
+
+AS_IT_IS = {"default_region": "", "consent": "respect", "on_delete": "delete"}
+
+
+def test_ignore_empty_values_is_in_force_as_it_is_shown(acme: Connected, visitor: Visitor) -> None:
+    """Also with a draft over it, whose Import does not undo what was set meanwhile."""
+    acme.import_rows({"emails": "email", "city": "town"})
+    acme.sync()
+    acme.draft_rows({"emails": "email", "city": "town", "note": "remark"})
+    shown = told(visitor, "settings", AS_IT_IS)
+    assert "A run that brings the whole list in line with them starts now." in shown
+    assert not re.search(r'name="ignore_empty"[^>]*checked', visitor.get(SETTINGS).text)
+    acme.account.edit_person(8, custom_fields={"city": None})
+    acme.sync("changes")
+    assert acme.contact(email="person8@example.com")["town"] is None
+    match = visitor.get("/integrations/acme/match")
+    assert "Draft: not live yet" in text_of(match)
+    assert not re.search(r'name="ignore_empty"[^>]*checked', match.text)
+    assert 'value="remark"' in match.text
+
+
+def test_what_a_draft_changes_of_ignore_empty_values_waits_for_its_import(
+    acme: Connected, visitor: Visitor
+) -> None:
+    acme.import_rows({"emails": "email"})
+    acme.draft_rows({"emails": "email"}, ignore_empty=False)
+    page = visitor.get(SETTINGS)
+    assert re.search(r'name="ignore_empty"[^>]*checked', page.text)
+    assert "The draft on Match variables switches it off, which waits for Import." in text_of(page)
+    # Saving something else leaves the draft's.
+    told(visitor, "settings", {**AS_IT_IS, "ignore_empty": "on", "consent": "require"})
+    assert "switches it off" in text_of(visitor.get(SETTINGS))
+    assert view.ignores_empty_values(acme.store, acme.name)
+
+
+def test_saved_settings_say_whether_the_list_follows(acme: Connected, visitor: Visitor) -> None:
+    same = {**AS_IT_IS, "ignore_empty": "on"}
+    assert "starts now" not in told(visitor, "settings", {**same, "default_region": "DE"})
+    acme.import_rows({"emails": "email"})
+    assert "starts now" in told(visitor, "settings", {**same, "default_region": "FI"})
+    assert "starts now" not in told(
+        visitor, "settings", {**same, "default_region": "FI", "consent": "ignore"}
+    )
+    told(visitor, "pause")
+    assert "with the next run: acme is paused" in told(visitor, "settings", same)
+
+
+def test_no_page_shows_a_path_of_the_server(acme: Connected, visitor: Visitor) -> None:
+    path = acme.store.engine.url.database
+    assert path is not None
+    for page in ("/", SETTINGS, "/integrations/acme/match", "/integrations/acme/contacts"):
+        assert path not in visitor.get(page).text
+    assert "of the embedded SQLite database" in text_of(visitor.get(SETTINGS))
 
 
 def test_settings_that_can_not_be(acme: Connected, visitor: Visitor) -> None:
@@ -90,7 +147,7 @@ def test_settings_that_can_not_be(acme: Connected, visitor: Visitor) -> None:
     # What was typed is still there.
     assert re.search(r'value="require"[^>]*checked', answer.text)
     assert acme.record().consent == "respect"
-    assert matching.ignores_empty_values(acme.store, acme.name)
+    assert view.ignores_empty_values(acme.store, acme.name)
 
 
 def test_settings_during_a_run(acme: Connected, visitor: Visitor) -> None:
@@ -107,7 +164,7 @@ def test_pause_and_resume(acme: Connected, visitor: Visitor) -> None:
     acme.import_all()
     assert "acme is paused" in told(visitor, "pause")
     assert acme.record().paused
-    assert "acme goes on" in told(visitor, "resume")
+    assert "acme resumed" in told(visitor, "resume")
     assert not acme.record().paused
 
 
@@ -118,45 +175,26 @@ def test_sync_now(acme: Connected, visitor: Visitor) -> None:
     assert answer.headers["location"] == "/integrations/acme/progress"
     request = requested_run(acme.record())
     assert request is not None
-    assert (request.kind, request.dry_run, request.allow_mass_delete, request.use_reserve) == (
-        "full",
-        False,
-        False,
-        False,
-    )
+    assert (request.kind, request.dry_run, request.permissions) == ("full", False, NOTHING_ALLOWED)
 
 
-def test_what_a_guard_refused_can_be_allowed_once(
+def test_what_a_guard_refused_is_found_from_the_settings(
     acme: Connected, account: Account, visitor: Visitor
 ) -> None:
     acme.import_all()
     acme.sync()
-    assert "allow_mass_delete" not in visitor.get(SETTINGS).text
+    assert "See what waits for you" not in text_of(visitor.get(SETTINGS))
     for number in range(1, 23):
         account.delete_person(number)
     with pytest.raises(Refused):
         acme.sync()
-    assert 'href="/integrations/acme/settings#runs">Allow it once' in visitor.get("/").text
-    assert "Allow the deletions that the last run refused, once" in text_of(visitor.get(SETTINGS))
-    act(visitor, "sync", {"kind": "full", "allow_mass_delete": "on"})
+    for path in ("/", SETTINGS):
+        assert 'href="/integrations/acme/progress">See what waits for you' in visitor.get(path).text
+    # A run that is asked for here is allowed nothing, whatever the form says.
+    act(visitor, "sync", {"kind": "full", "allow_mass_delete": "on", "use_reserve": "on"})
     request = requested_run(acme.record())
     assert request is not None
-    assert request.allow_mass_delete
-    acme.sync(allow_mass_delete=True)
-    assert "allow_mass_delete" not in visitor.get(SETTINGS).text
-
-
-def test_a_run_that_would_spend_the_reserve(acme: Connected, visitor: Visitor) -> None:
-    acme.import_all()
-    assert acme.server.limits.daily_tokens is not None
-    acme.server.gateway.budget.tokens_used = acme.server.limits.daily_tokens - 1_000
-    with pytest.raises(Exception, match="reserve"):
-        acme.sync()
-    assert "Let this run use the reserve" in text_of(visitor.get(SETTINGS))
-    act(visitor, "sync", {"kind": "full", "use_reserve": "on"})
-    request = requested_run(acme.record())
-    assert request is not None
-    assert request.use_reserve
+    assert request.permissions == NOTHING_ALLOWED
 
 
 # The webhook
@@ -168,7 +206,7 @@ def test_a_webhook(acme: Connected, visitor: Visitor) -> None:
     assert "○ None: changes are found by polling" in page
     assert f"Pipedrive will send to {where}" in page
     page = told(visitor, "webhook", {"action": "register"})
-    assert f"Pipedrive was asked to tell of changes at {where}." in page
+    assert f"Webhook registered: Pipedrive sends changes to {where}." in page
     assert "● Registered" in page
     assert [each["subscription_url"] for each in acme.server.webhooks.shown()] == [where]
     page = told(visitor, "webhook", {"action": "remove"})
@@ -203,13 +241,13 @@ def test_disconnect(acme: Connected, visitor: Visitor) -> None:
     page = visitor.get(SETTINGS)
     assert "with the name acme and the domain shop.example.com" in text_of(page)
     assert "25 contacts of shop.example.com, in the table" in text_of(page)
-    for form in ("pause", "sync", "webhook", "allow-again"):
+    for form in ("pause", "sync", "webhook", "reconnect"):
         assert f'action="/integrations/acme/{form}"' not in page.text
     answer = act(visitor, "disconnect", {"confirm": "acme", "forget": "on"})
     assert "everything of it is forgotten but the list" in text_of(visitor.follow(answer))
     assert visitor.get(SETTINGS).status_code == 404
-    with reading(acme.store.engine) as connection:
-        assert list_connections(connection) == []
+    with reading(acme.store.engine) as db:
+        assert list_connections(db) == []
 
 
 def test_a_webhook_that_stays_behind_is_told_of(acme: Connected, visitor: Visitor) -> None:
@@ -243,29 +281,29 @@ def pipedrive(account: Account, database_url: str, monkeypatch: pytest.MonkeyPat
 
 def test_scopes_that_were_not_given(pipedrive: Pipedrive) -> None:
     page = pipedrive.visitor.get(SETTINGS)
-    assert "Let in by the app (OAuth)" in text_of(page)
-    assert "allow-again" not in page.text
+    assert "Signed in with the app (OAuth)" in text_of(page)
+    assert "reconnect" not in page.text
     pipedrive.set_scopes("base", "contacts:read")
-    pipedrive.allow_again()
+    pipedrive.reconnect()
     page = pipedrive.visitor.get(SETTINGS)
     assert "Pipedrive let the app in without: Users, read only" in text_of(page)
     assert "Administer account" in text_of(page)
     assert f"form-action 'self' {pipedrive.server.url};" in page.headers["content-security-policy"]
     assert "allowed without the scope admin" in told(pipedrive.visitor, "webhook", {"action": "register"})
     pipedrive.set_scopes("base", "contacts:read", "users:read", "admin")
-    pipedrive.allow_again()
+    pipedrive.reconnect()
     assert "Pipedrive let the app in without" not in text_of(pipedrive.visitor.get(SETTINGS))
 
 
 def test_a_revoked_app(pipedrive: Pipedrive) -> None:
     pipedrive.server.oauth.revoke_all()
     page = told(pipedrive.visitor, "webhook", {"action": "register"})
-    assert "allow the app again" in page
+    assert "reconnects" in page
     assert "✗ Access lost: access was revoked or has expired" in page
     page = pipedrive.visitor.get(SETTINGS).text
-    assert 'action="/integrations/acme/allow-again"' in page
+    assert 'action="/integrations/acme/reconnect"' in page
     assert 'action="/integrations/acme/sync"' not in page
-    pipedrive.allow_again()
+    pipedrive.reconnect()
     assert "● Registered" in told(pipedrive.visitor, "webhook", {"action": "register"})
 
 
@@ -304,3 +342,59 @@ def test_no_page_has_a_secret_in_it(pipedrive: Pipedrive) -> None:
     for page in pages:
         for secret in secrets:
             assert secret not in page
+
+
+SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
+
+
+def test_what_was_typed_by_somebody_who_was_signed_out_comes_back(acme: Connected, visitor: Visitor) -> None:
+    visitor.get(SETTINGS)
+    acme.execute("DELETE FROM sync_sessions")
+    typed = {"consent": "require", "on_delete": "keep", "default_region": "SE"}
+    page = visitor.post(SETTINGS, typed, headers=SAME_ORIGIN)
+    assert page.status_code == 403
+    assert "You were signed out; nothing was saved yet. Sign in, and what you typed comes back." in text_of(
+        page
+    )
+    assert acme.record().consent == "respect"
+    (carried,) = re.findall(r'name="kept" value="([^"]+)"', page.text)
+    fields = {"password": PASSWORD, "kept": unescape(carried)}
+    # A wrong password loses nothing either.
+    again = visitor.post("/sign-in", fields | {"password": "a wrong one"})
+    assert f'name="kept" value="{carried}"' in again.text
+    page = visitor.post("/sign-in", fields)
+    assert "What you typed before was not saved. It is still here." in text_of(page)
+    assert acme.record().consent == "respect"
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+    assert {name: hidden[name] for name in typed} == typed
+    assert visitor.post(SETTINGS, hidden).status_code == 303
+    assert (acme.record().consent, acme.record().on_delete) == ("require", "keep")
+
+
+@pytest.mark.parametrize("path", ["disconnect", "sync", "pause", "runs/x/deletions"])
+def test_what_does_something_is_done_by_nobody_who_is_signed_out(
+    acme: Connected, visitor: Visitor, path: str
+) -> None:
+    visitor.get(SETTINGS)
+    acme.execute("DELETE FROM sync_sessions")
+    page = visitor.post(f"/integrations/acme/{path}", {"confirm": "acme"}, headers=SAME_ORIGIN)
+    assert "nothing was saved yet. Sign in, and do it again." in text_of(page)
+    assert 'name="kept"' not in page.text
+    forged = {"password": PASSWORD, "kept": f'["/integrations/acme/{path}", [["confirm", "acme"]]]'}
+    assert visitor.post("/sign-in", forged).status_code == 303
+    assert acme.record().state == "draft"
+
+
+def test_a_page_says_soon_that_somebody_else_is_writing(acme: Connected) -> None:
+    url = acme.store.engine.url.render_as_string(hide_password=False)
+    # As `serve` opens it, for less patience than a run has.
+    store = Store.open(url, sqlite_wait_seconds=0.2)
+    with serving(store) as pages, visiting(pages) as visitor:
+        visitor.sign_in().get(SETTINGS)
+        with acme.store.engine.begin():
+            page = visitor.post("/integrations/acme/pause")
+        assert page.status_code == 503
+        assert "is locked by another program" in text_of(page)
+        assert not acme.record().paused
+        assert visitor.post("/integrations/acme/pause").status_code == 303
+    store.close()

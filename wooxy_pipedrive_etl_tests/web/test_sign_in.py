@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 from starlette.routing import Mount, Route
 
-from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.sync import webhooks
-from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH
+from wooxy_pipedrive_etl.connections import webhooks
+from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH
+from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.web.app import build_app
+from wooxy_pipedrive_etl.web.attempts import Attempts, TooManyAtOnce, network_of
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE, PasswordRefused
 from wooxy_pipedrive_etl.web.visit import MAX_FORM_BYTES, MAX_FORM_FIELDS, safe_path
 
@@ -48,7 +55,7 @@ def test_a_script_is_told_that_the_browser_is_not_signed_in_any_more(store: Stor
         answer = visitor.get("/", headers={"accept": "application/json"})
         assert (answer.status_code, answer.json()["error"]) == (
             401,
-            "You are not signed in any more; sign in again.",
+            "Your session has ended; sign in again.",
         )
 
 
@@ -77,18 +84,116 @@ def test_a_wrong_password(visitor: Visitor, store: Store) -> None:
         for wrong in ("", "wrong", PASSWORD + " ", PASSWORD.upper(), "x" * 100_000):
             answer = stranger.post("/sign-in", {"password": wrong})
             assert answer.status_code == 403
-            assert "The password is not right." in text_of(answer)
+            assert "Wrong password." in text_of(answer)
             assert stranger.get("/").status_code == 303
 
 
-def test_guesses_are_limited_and_a_right_one_does_not_help_then(store: Store) -> None:
-    with serving(store) as url, visiting(url) as guesser:
+@pytest.fixture
+def slow(store: Store) -> Iterator[tuple[str, Attempts]]:
+    """The root of pages whose guessers wait longer than their browser does."""
+    app = build_app(store)
+    attempts = app.state.attempts = Attempts(b"key", slow_seconds=2)
+    with serving(store, app=app) as url:
+        yield url, attempts
+
+
+def test_guesses_are_slowed_down_and_keep_nobody_out(store: Store) -> None:
+    app = build_app(store)
+    app.state.attempts = Attempts(b"key", slow_seconds=0.2)
+    with serving(store, app=app) as url, visiting(url) as guesser:
         guesser.get("/sign-in")
-        codes = [guesser.post("/sign-in", {"password": f"guess {n}"}).status_code for n in range(6)]
-        assert codes == [403] * 5 + [429]
-        answer = guesser.post("/sign-in", {"password": PASSWORD})
-        assert answer.status_code == 429
-        assert "wait five minutes" in text_of(answer)
+        codes = [guesser.post("/sign-in", {"password": f"guess {n}"}).status_code for n in range(7)]
+        assert codes == [403] * 7
+        began = time.monotonic()
+        assert guesser.post("/sign-in", {"password": PASSWORD}).status_code == 303
+        assert time.monotonic() - began >= 0.2
+
+
+def test_a_browser_that_signed_in_before_does_not_wait(slow: tuple[str, Attempts]) -> None:
+    url, attempts = slow
+    with visiting(url) as known, visiting(url) as stranger:
+        known.sign_in()
+        known.post("/sign-out")
+        # From everywhere, and more than one address can be slow for.
+        for number in range(300):
+            _guess(attempts, f"192.0.2.{number % 250}")
+        known.sign_in()
+        stranger.get("/sign-in")
+        stranger.client.timeout = httpx.Timeout(0.5)
+        with pytest.raises(httpx.ReadTimeout):
+            stranger.post("/sign-in", {"password": PASSWORD})
+        # What the cookie says is signed.
+        name = next(name for name in known.client.cookies if name.endswith("-known"))
+        stranger.client.cookies.set(name, known.client.cookies[name][:-2] + "xx")
+        with pytest.raises(httpx.ReadTimeout):
+            stranger.post("/sign-in", {"password": PASSWORD})
+
+
+def _guess(attempts: Attempts, address: str) -> None:
+    async def begin() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await attempts.wait_for_turn(address, None)
+
+    asyncio.run(begin())
+
+
+def test_only_so_many_guesses_of_one_address_wait() -> None:
+    attempts = Attempts(b"key", slow_seconds=0.05)
+
+    async def many() -> list[BaseException | None]:
+        return await asyncio.gather(
+            *(attempts.wait_for_turn("192.0.2.1", None) for _ in range(40)), return_exceptions=True
+        )
+
+    came = asyncio.run(many())
+    assert [isinstance(each, TooManyAtOnce) for each in came] == [False] * 25 + [True] * 15
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("", ""),
+    ],
+)
+def test_a_guesser_has_all_addresses_of_a_network(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+def test_signing_out_ends_the_session_wherever_its_cookie_went(store: Store) -> None:
+    with serving(store) as url, visiting(url) as visitor, visiting(url) as thief, visiting(url) as other:
+        visitor.sign_in()
+        other.sign_in()
+        thief.client.cookies = httpx.Cookies(visitor.client.cookies)
+        assert thief.get("/").status_code == 200
+        visitor.post("/sign-out")
+        assert thief.get("/").status_code == 303
+        # Another browser is not signed out by that.
+        assert other.get("/").status_code == 200
+
+
+def test_twelve_hours_are_twelve_hours_from_signing_in(store: Store) -> None:
+    with serving(store) as url, visiting(url) as visitor:
+        visitor.sign_in()
+        with store.engine.begin() as db:
+            (expires,) = db.scalars(sa.select(tables.sessions.c.expires_at))
+            assert timedelta(hours=11, minutes=55) < expires - _now() <= timedelta(hours=12)
+            # Whatever the browser does, it does not live longer.
+            db.execute(tables.sessions.update().values(expires_at=_now() + timedelta(minutes=1)))
+        assert visitor.get("/").status_code == 200
+        with store.engine.begin() as db:
+            db.execute(tables.sessions.update().values(expires_at=_now()))
+        assert visitor.get("/").status_code == 303
+        visitor.sign_in()
+        with store.engine.connect() as db:
+            assert db.scalar(sa.select(sa.func.count()).select_from(tables.sessions)) == 1
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def test_who_signs_in_may_try_again_from_there(store: Store) -> None:
@@ -109,7 +214,8 @@ def test_the_cookie_is_hidden_from_scripts_and_other_sites_and_can_not_be_made_u
     assert "samesite=lax" in set_cookie
     assert "secure" not in set_cookie
     forged = httpx.Cookies()
-    forged.set("wooxy-pipedrive", visitor.client.cookies["wooxy-pipedrive"][:-2] + "xx")
+    (name,) = visitor.client.cookies
+    forged.set(name, visitor.client.cookies[name][:-2] + "xx")
     visitor.client.cookies = forged
     assert visitor.get("/").status_code == 303
 
@@ -119,6 +225,8 @@ def test_over_https_the_cookie_is_for_https_only(store: Store) -> None:
     with serving(store, app=app) as url, visiting(url) as visitor:
         answer = visitor.get("/sign-in", headers={"host": "sync.example.com"})
         assert "secure" in answer.headers["set-cookie"].lower()
+        assert answer.headers["set-cookie"].startswith("__Host-wooxy-pipedrive=")
+        assert "max-age" in answer.headers["strict-transport-security"]
 
 
 def test_another_password_ends_all_sessions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +334,8 @@ def test_the_first_start(store: Store) -> None:
         visitor.get(f"/welcome?invitation={invitation}")
         fields = {"invitation": invitation, "password": "short", "again": "short"}
         assert "12 to 1000 characters" in text_of(visitor.post("/welcome", fields))
+        same = fields | {"password": "a" * 12, "again": "a" * 12}
+        assert "must have 5 different characters" in text_of(visitor.post("/welcome", same))
         fields = {"invitation": invitation, "password": chosen, "again": chosen + "x"}
         assert "not the same" in text_of(visitor.post("/welcome", fields))
         fields = {"invitation": invitation, "password": chosen, "again": chosen}
@@ -240,8 +350,8 @@ def test_the_first_start(store: Store) -> None:
         }
         assert "chosen already" in text_of(visitor.post("/welcome", fields))
         visitor.sign_in(chosen)
-    with store.engine.connect() as connection:
-        assert chosen not in str(connection.exec_driver_sql("SELECT * FROM sync_settings").all())
+    with store.engine.connect() as db:
+        assert chosen not in str(db.exec_driver_sql("SELECT * FROM sync_settings").all())
 
 
 def test_a_short_password_of_the_environment_is_refused(

@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from wooxy_pipedrive_etl.connections import run_requests
+from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH, SECRET_VARIABLE
+from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.installations import list_installations
-from wooxy_pipedrive_etl.sync import matching, requests
-from wooxy_pipedrive_etl.sync.oauth_app import CALLBACK_PATH, SECRET_VARIABLE
 from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import small_account
 
@@ -49,19 +50,19 @@ def tell(pipedrive: Pipedrive, auth: tuple[str, str] | None = APP, **changed: An
 
 def test_an_uninstalled_app(pipedrive: Pipedrive) -> None:
     pipedrive.allow()
-    matching.suggest_matching(pipedrive.store, "acme")
-    requests.request_run(pipedrive.store, "acme", "full", dry_run=True)
+    view.suggest_matching(pipedrive.store, "acme")
+    run_requests.request_run(pipedrive.store, "acme", "full", dry_run=True)
     pipedrive.server.uninstall_app()
     record = pipedrive.record()
     assert record.requested_run is None
     assert (record.state, record.access_lost) == ("disconnected", "uninstalled")
     assert record.encrypted_oauth_tokens is None
-    with pipedrive.store.engine.connect() as connection:
-        assert list_installations(connection) == []
+    with pipedrive.store.engine.connect() as db:
+        assert list_installations(db) == []
     page = pipedrive.visitor.get("/")
     assert "✗ Access lost: the app was uninstalled in Pipedrive" in text_of(page)
-    assert 'href="/integrations/acme/settings">Allow again' in page.text
-    pipedrive.allow_again()
+    assert 'href="/integrations/acme/settings">Reconnect' in page.text
+    pipedrive.reconnect()
     assert pipedrive.record().state == "draft"
     assert "○ Draft" in text_of(pipedrive.visitor.get("/"))
 

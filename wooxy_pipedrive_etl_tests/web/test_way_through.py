@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from wooxy_pipedrive_etl.sandbox import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl_tests.daemon import running_daemon
 from wooxy_pipedrive_etl_tests.scenario import closing_databases, small_account
@@ -82,6 +82,7 @@ def contact(page: Page, world: World, search: str) -> None:
     page.get_by_role("table").get_by_role("link").first.click()
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_from_adding_an_integration_to_the_list_and_on(world: World, browser_page: Page) -> None:
     page = browser_page
     sign_in(page, world)
@@ -112,8 +113,8 @@ def test_from_adding_an_integration_to_the_list_and_on(world: World, browser_pag
     world.account.add_field("Shoe size", "double", code="shoe")
     world.account.edit_person(2, custom_fields={"shoe": 43})
     page.goto(f"{world.url}/integrations/acme/match")
-    page.get_by_role("button", name="Fetch fields anew").click()
-    page.get_by_label("What to do with Shoe size").select_option("New variable")
+    page.get_by_role("button", name="Refresh fields from Pipedrive").click()
+    page.get_by_label("What to do with Shoe size").select_option("Create new variable")
     page.get_by_label("Wooxy variable for Shoe size").fill("shoeSize")
     page.get_by_role("button", name="Import").click()
     wait_for_the_run(page)
@@ -126,9 +127,11 @@ def test_from_adding_an_integration_to_the_list_and_on(world: World, browser_pag
 
     # A variable that is renamed takes its values along.
     page.goto(f"{world.url}/integrations/acme/match")
-    page.get_by_label("What to do with Shoe size").select_option("New variable")
+    page.get_by_label("What to do with Shoe size").select_option("Create new variable")
     page.get_by_label("Wooxy variable for Shoe size").fill("sizeOfShoes")
     page.get_by_role("button", name="Import").click()
+    expect(page.get_by_text("Renames “shoeSize” to “sizeOfShoes”")).to_be_visible()
+    page.get_by_role("button", name="Rename and import").click()
     wait_for_the_run(page)
     contact(page, world, "person2@example.com")
     expect(page.get_by_text("sizeOfShoes", exact=True)).to_be_visible()
@@ -136,7 +139,6 @@ def test_from_adding_an_integration_to_the_list_and_on(world: World, browser_pag
 
     # Two rows on one variable: each names the other, and nothing is imported.
     page.goto(f"{world.url}/integrations/acme/match")
-    page.get_by_label("What to do with City").select_option("Variable of the list")
     page.get_by_label("Wooxy variable for City").fill("note")
     expect(
         page.get_by_text(re.compile("“note” is fed by more than one row.*City.*Note|Note.*City")).first
@@ -167,9 +169,9 @@ def test_without_scripts(world: World, browser: Browser) -> None:
         page.get_by_label("Wooxy domain").fill("shop.example.com")
         page.get_by_label("Name of the integration").fill("acme")
         page.get_by_role("button", name="Continue").click()
-        page.get_by_label("What to do with City").select_option("New variable")
+        page.get_by_label("What to do with City").select_option("Create new variable")
         page.get_by_label("Wooxy variable for City").fill("Not a name")
-        page.get_by_role("button", name="Check").click()
+        page.get_by_role("button", name="Save and check").click()
         expect(page.get_by_text("is not a valid name").first).to_be_visible()
         page.get_by_label("Wooxy variable for City").fill("town")
         page.get_by_role("button", name="Import").click()

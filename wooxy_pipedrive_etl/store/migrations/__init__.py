@@ -35,10 +35,10 @@ def upgrade(engine: sa.Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-        config.attributes["connection"] = connection
+    with engine.begin() as db:
+        if db.dialect.name == "postgresql":
+            db.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        config.attributes["connection"] = db
         try:
             command.upgrade(config, "head")
         except CommandError:
@@ -56,8 +56,8 @@ def _is_current(engine: sa.Engine) -> bool:
     """A cheap look; whatever it can't tell is left to Alembic."""
     version = sa.table(VERSION_TABLE, sa.column("version_num"))
     try:
-        with reading(engine) as connection:
-            return connection.execute(sa.select(version.c.version_num)).scalars().all() == [newest_revision()]
+        with reading(engine) as db:
+            return db.execute(sa.select(version.c.version_num)).scalars().all() == [newest_revision()]
     except DBAPIError:
         # There is no such table yet.
         return False

@@ -7,11 +7,13 @@
   const filter = document.getElementById("filter");
   const summary = document.getElementById("summary");
   const rows = new Map(Array.from(form.querySelectorAll("tr[data-key]"), (tr) => [tr.dataset.key, parts(tr)]));
-  const targets = new Map(Array.from(document.getElementById("targets").options, (o) => [o.value, o.label]));
-  const states = { green: "✓ Matched", gray: "○ Not matched", red: "✗ Problem" };
+  const targets = new Map(Array.from(form.querySelectorAll("datalist option"), (o) => [o.value, o.label]));
+  const states = { green: "✓ Matched", amber: "▲ No value fits", gray: "○ Not matched", red: "✗ Problem" };
+  const columns = document.getElementById("columns");
   const filters = {
     all: () => true,
-    matched: (tr) => tr.dataset.status === "green",
+    matched: (tr) => ["green", "amber"].includes(tr.dataset.status),
+    unfit: (tr) => tr.dataset.status === "amber",
     unmatched: (tr) => tr.dataset.status === "gray",
     problems: (tr) => tr.dataset.status === "red",
     new: (tr) => "new" in tr.dataset,
@@ -24,7 +26,11 @@
     const [choice, format] = tr.querySelectorAll("select");
     return {
       tr, choice, format,
-      wooxy: tr.querySelector("input"),
+      own: null,
+      wooxy: tr.querySelector(".feed input"),
+      preview: tr.querySelector(".preview"),
+      another: tr.querySelector(".another"),
+      filled: tr.querySelector(".filled"),
       state: tr.querySelector(".state"),
       reason: tr.querySelector(".reason"),
       use: tr.querySelector(".use"),
@@ -38,17 +44,21 @@
     return "typed" in tr.dataset || other(choice) || other(format) || wooxy.value !== wooxy.defaultValue;
   }
 
-  // The list decides the format of its own variables.
-  function fixFormat({ choice, format, wooxy, fixed }) {
-    const known = choice.value === "existing" ? targets.get(wooxy.value.trim()) : undefined;
-    if (known !== undefined) format.value = known;
-    fixed.hidden = known === undefined;
+  // The list decides the format of its own variables; for a new one it is again what it was before.
+  function fixFormat(row) {
+    const known = row.choice.value === "existing" ? targets.get(row.wooxy.value.trim()) : undefined;
+    if (known !== undefined) row.own ??= row.format.value;
+    if (known !== undefined || row.own !== null) row.format.value = known ?? row.own;
+    if (known === undefined) row.own = null;
+    row.fixed.hidden = known === undefined;
   }
 
+  // A name says which choice is meant; a choice that the name does not fit wants another name.
   function touch(row, control) {
-    if (control === row.wooxy && row.choice.value === "none" && row.wooxy.value.trim()) {
-      row.choice.value = targets.has(row.wooxy.value.trim()) ? "existing" : "new";
-    }
+    const name = row.wooxy.value.trim();
+    const meant = targets.has(name) ? "existing" : "new";
+    if (control === row.wooxy && name) row.choice.value = meant;
+    if (control === row.choice && name && row.choice.value !== meant) row.wooxy.value = "";
     if (control === row.choice && row.choice.value === "new" && !row.wooxy.value.trim()) {
       row.wooxy.value = row.wooxy.placeholder;
     }
@@ -86,14 +96,17 @@
       const stale = found.version === form.elements.version.value ? "" :
         " Somebody else has changed this matching meanwhile: to save yours, you will have to look at theirs.";
       summary.textContent = found.summary + (reason ? ` ${touched.tr.querySelector(".variable").textContent}: ${reason}` : "") + stale;
-      document.getElementById("columns")?.remove();
+      columns.textContent = found.columns ?? "";
+      columns.hidden = found.columns === null;
+      // It was about what was there before.
+      document.getElementById("dry-run")?.remove();
       count();
     } catch (error) {
       if (number === asked) summary.textContent = `What you typed could not be checked. ${error.message}`;
     }
   }
 
-  function show(row, status, reason, suggestion) {
+  function show(row, status, reason, suggestion, preview) {
     row.tr.dataset.status = status;
     row.state.className = `state ${status}`;
     row.state.textContent = states[status];
@@ -102,6 +115,13 @@
     row.use.hidden = suggestion === null;
     if (status === "red") row.wooxy.setAttribute("aria-invalid", "true");
     else row.wooxy.removeAttribute("aria-invalid");
+    if (preview !== null) {
+      const [text, values, filled] = preview;
+      row.preview.textContent = text ?? "";
+      row.another.hidden = values < 2;
+      row.another.dataset.number = 1;
+      row.filled.textContent = filled;
+    }
   }
 
   function count() {
@@ -148,14 +168,17 @@
     if (another) {
       event.preventDefault();
       const query = new URLSearchParams({ key: tr.dataset.key, number: another.dataset.number });
-      const preview = tr.querySelector(".preview");
       try {
-        preview.textContent = (await ask(`${form.dataset.path}/preview?${query}`)).text ?? "";
+        row.preview.textContent = (await ask(`${form.dataset.path}/preview?${query}`)).text ?? "";
         another.dataset.number = Number(another.dataset.number) + 1;
       } catch (error) {
         summary.textContent = error.message;
       }
     }
+  });
+  // Enter would press the first button, which saves: nothing is saved unasked.
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("input")) event.preventDefault();
   });
   form.addEventListener("submit", () => { sending = true; });
   filter.addEventListener("input", applyFilter);
@@ -166,4 +189,5 @@
   // A browser that comes back to the page puts in again what was typed before.
   addEventListener("pageshow", () => { sending = false; rows.forEach(fixFormat); });
   document.getElementById("apply").hidden = true;
+  document.getElementById("check").hidden = true;
 })();

@@ -1,0 +1,290 @@
+"""Connecting a Pipedrive account with a Wooxy domain, and letting it go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Required, TypedDict, Unpack
+
+import phonenumbers
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.contact_list import ContactList, drop_stage
+from wooxy_pipedrive_etl.errors import InvalidSetting, WrongAccount
+from wooxy_pipedrive_etl.mapping.matching import empty_matching, preview_plan
+from wooxy_pipedrive_etl.mapping.transform import read_batch, references
+from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
+from wooxy_pipedrive_etl.person_fields import PersonField
+from wooxy_pipedrive_etl.pipedrive import (
+    Account,
+    ApiToken,
+    Credentials,
+    PersonsPage,
+    PipedriveClient,
+    optional_fields,
+)
+from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
+from wooxy_pipedrive_etl.store import Store, connections, inbox
+from wooxy_pipedrive_etl.store.catalogue import read_fields, save_fields, save_names
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.errors import StoreError
+from wooxy_pipedrive_etl.store.locks import sole_writer
+from wooxy_pipedrive_etl.store.matchings import confirmed_matching
+from wooxy_pipedrive_etl.store.snapshot import land_persons
+from wooxy_pipedrive_etl.store.walks import forget_walk
+
+from . import token_budget, webhooks
+from .credentials import (
+    NO_CREDENTIALS,
+    WAITED_FOR,
+    WAITED_FOR_SECONDS,
+    revoke_unless_used,
+    stored_tokens,
+)
+from .whole_catalogue import read_whole_catalogue
+
+# A name is a partition key, a part of file names and an argument of commands.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_DOMAIN = re.compile(
+    r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]{1,59})"
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a Pipedrive account lets us in: where its API is, with which credentials, and the columns of
+    `sync_connections` that keep them."""
+
+    api_url: str
+    credentials: Credentials
+    columns: dict[str, Any] = field(repr=False)
+
+
+def api_token_access(store: Store, api_url: str, api_token: str) -> Access:
+    """Raises InvalidToken."""
+    columns = {
+        **NO_CREDENTIALS,
+        "oauth_user_id": None,
+        "encrypted_api_token": store.secrets.encrypt(api_token),
+    }
+    return Access(api_url, ApiToken(api_token), columns)
+
+
+class ConnectionSettings(TypedDict, total=False):
+    """What a person chooses for a connection; see `connect_with`."""
+
+    name: Required[str]
+    domain: Required[str]
+    default_region: str | None
+    consent: str
+    on_delete: str
+    allow_lost_fields: bool
+
+
+def connect(
+    store: Store, *, api_url: str, api_token: str, **settings: Unpack[ConnectionSettings]
+) -> tuple[ConnectionRecord, Account]:
+    """`connect_with` an API token."""
+    return connect_with(store, api_token_access(store, api_url, api_token), **settings)
+
+
+def connect_with(
+    store: Store,
+    access: Access,
+    *,
+    name: str,
+    domain: str,
+    default_region: str | None = None,
+    consent: str = "respect",
+    on_delete: str = "delete",
+    allow_lost_fields: bool = False,
+) -> tuple[ConnectionRecord, Account]:
+    """Checks the credentials, reads the field catalogue and some persons (for previews), and stores the connection
+    in state draft. The list's table is made, but nothing is written to it.
+
+    A connection that was disconnected takes up where it was, with these credentials and settings, if the domain and
+    the Pipedrive account are the same, and if its fields are still there (or `allow_lost_fields`).
+
+    Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
+    """
+    check_name(name)
+    check_settings(default_region, consent, on_delete)
+    with reading(store.engine) as db:
+        known = {record.name: record for record in connections.list_connections(db)}.get(name)
+        # One from the time when any word was a domain is taken up again as well.
+        domain = known.domain if known is not None and domain.lower() == known.domain else domain_of(domain)
+        known_fields = None if known is None else read_fields(db, known.id)
+    if known is not None and known.state != "disconnected":
+        raise connections.ConnectionExists(
+            f"A connection named {name} exists already; choose another name or disconnect it first."
+        )
+    with PipedriveClient(
+        access.api_url, access.credentials, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS
+    ) as client:
+        account = client.account()
+        if known is not None:
+            check_company(known, account.company_id)
+        fields = read_whole_catalogue(client, known_fields, allow_lost_fields=allow_lost_fields)
+        sample = next(client.walk_persons(include_fields=optional_fields(fields)), None)
+        names = _names_for_previews(client, fields, sample)
+        usage = client.usage
+    settings: dict[str, Any] = {
+        **access.columns,
+        "api_url": access.api_url,
+        "default_region": default_region.upper() if default_region else None,
+        "consent": consent,
+        "on_delete": on_delete,
+    }
+    with store.engine.begin() as db:
+        if known is None:
+            domain_id = ContactList.of_domain(db, domain).domain_id
+            record = connections.add_connection(
+                db, name=name, domain_id=domain_id, company_id=account.company_id, **settings
+            )
+            # SQLite gives the number of a connection that was forgotten to the next one.
+            inbox.forget_connection(store.inbox, record.id)
+        else:
+            record = _take_up(db, known, domain, settings)
+        save_fields(db, record.id, fields)
+        if sample is not None and land_persons(db, record.id, sample.persons):
+            connections.update_connection(db, record.id, unapplied=True)
+        # The persons of a connection that is taken up are mapped with the names that are stored: its next run sees what
+        # has changed.
+        for kind, found in names.items() if known is None else ():
+            save_names(db, record.id, kind, found)
+        token_budget.note(db, record.id, usage)
+        return connections.get_connection(db, name), account
+
+
+def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
+    """Stops the syncing of a connection, removes its webhook, gives back what OAuth gave and forgets its credentials;
+    the list stays. With `forget`, everything that is known of the connection goes but the list.
+
+    Returns a sentence if something may be left in Pipedrive. Raises UnknownConnection, and ConnectionBusy during a run.
+    """
+    with reading(store.engine) as db:
+        record = connections.get_connection(db, name)
+    with sole_writer(store.engine, record):
+        left = webhooks.let_go(store, record)
+        with store.engine.begin() as db:
+            if forget:
+                drop_stage(db, record.id)
+                connections.remove_connection(db, record.id)
+            else:
+                connections.update_connection(
+                    db,
+                    record.id,
+                    state="disconnected",
+                    access_lost=None,
+                    requested_run=None,
+                    **NO_CREDENTIALS,
+                    webhook_id=None,
+                    webhook_url=None,
+                    encrypted_webhook_password=None,
+                )
+        if forget:
+            inbox.forget_connection(store.inbox, record.id)
+    return " ".join(filter(None, (left, _give_back(store, record)))) or None
+
+
+def _give_back(store: Store, record: ConnectionRecord) -> str | None:
+    """Lets the grant of a connection go that is disconnected; returns a sentence if that may not have been done."""
+    if record.encrypted_oauth_tokens is None or record.oauth_user_id is None:
+        return None
+    try:
+        tokens = stored_tokens(store, record.encrypted_oauth_tokens, record.oauth_expires_at)
+    except StoreError as error:
+        return f"The app may still be installed in Pipedrive; uninstall it there. {error}"
+    return revoke_unless_used(store, None, tokens.refresh_token, record.company_id, record.oauth_user_id)
+
+
+def _names_for_previews(
+    client: PipedriveClient, fields: Iterable[PersonField], sample: PersonsPage | None
+) -> dict[str, dict[int, str]]:
+    """The names that the sample refers to. Where some can't be read the account still connects; previews stay empty."""
+    if sample is None:
+        return {}
+    # Which names are needed does not depend on the list.
+    plan = preview_plan(pipedrive_variables(fields), empty_matching(), [])
+    wanted = references(read_batch(sample.persons, plan))
+    organizations = wanted.loc[wanted["kind"] == "org", "entity_id"].tolist()
+    names: dict[str, dict[int, str]] = {}
+    with suppress(Forbidden, BadRequest, EndpointGone):
+        names["org"] = client.organization_names(organizations)
+    with suppress(Forbidden, BadRequest, EndpointGone):
+        names["user"] = client.user_names() if (wanted["kind"] == "user").any() else {}
+    return names
+
+
+def _take_up(
+    db: sa.Connection,
+    known: ConnectionRecord,
+    domain: str,
+    settings: dict[str, Any],
+) -> ConnectionRecord:
+    if known.domain != domain:
+        raise InvalidSetting(
+            f"The connection {known.name} was disconnected from the domain {known.domain}, not {domain}; "
+            "choose another name, or run disconnect --forget first."
+        )
+    # Other credentials may see other persons than those that a broken walk has read.
+    forget_walk(db, known.id)
+    imported = confirmed_matching(db, known.id) is not None
+    connections.update_connection(
+        db, known.id, state="active" if imported else "draft", access_lost=None, **settings
+    )
+    return known
+
+
+def check_account(client: PipedriveClient, record: ConnectionRecord) -> None:
+    """Raises WrongAccount if the credentials have come to belong to another company."""
+    check_company(record, client.account().company_id)
+
+
+def check_company(record: ConnectionRecord, company_id: int) -> None:
+    """Raises WrongAccount if it is another company than the connection's."""
+    if company_id != record.company_id:
+        raise WrongAccount(
+            f"The credentials of the connection {record.name} belong to the Pipedrive company {company_id}, "
+            f"but it was connected with {record.company_id}; nothing was read or written. "
+            "Connect the other account under another name."
+        )
+
+
+def domain_of(text: str) -> str:
+    """The domain that somebody typed, or pasted as an address: `https://Shop.example.com/` → `shop.example.com`.
+
+    Raises InvalidSetting if that is no domain name.
+    """
+    _, _, rest = text.strip().rpartition("://")
+    domain = re.split(r"[/?#]", rest, maxsplit=1)[0].partition(":")[0].rstrip(".").lower()
+    if not _DOMAIN.fullmatch(domain):
+        raise InvalidSetting(f"{domain!r} is not a domain; give one like shop.example.com.")
+    return domain
+
+
+def check_name(name: str) -> None:
+    """Raises InvalidSetting."""
+    if not _NAME.fullmatch(name):
+        raise InvalidSetting(
+            f"The connection name {name!r} can't be used; take up to 63 letters, digits, dots, hyphens and underscores."
+        )
+
+
+def check_settings(default_region: str | None, consent: str, on_delete: str) -> None:
+    """Raises InvalidSetting."""
+    if default_region is not None and default_region.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise InvalidSetting(
+            f"{default_region!r} is not a region; give two letters of ISO 3166-1, like FI or DE."
+        )
+    if consent not in connections.CONSENT:
+        raise InvalidSetting(f"consent must be {_any_of(connections.CONSENT)}, not {consent!r}.")
+    if on_delete not in connections.ON_DELETE:
+        raise InvalidSetting(f"on_delete must be {_any_of(connections.ON_DELETE)}, not {on_delete!r}.")
+
+
+def _any_of(choices: tuple[str, ...]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"

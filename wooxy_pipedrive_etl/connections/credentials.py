@@ -1,0 +1,229 @@
+"""What a connection shows Pipedrive to be let in: an API token, or what OAuth gave, renewed and given back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, AccessLost, SyncError
+from wooxy_pipedrive_etl.pipedrive import (
+    ApiToken,
+    BearerTokens,
+    Credentials,
+    Grant,
+    OAuthApp,
+    PipedriveClient,
+    Retries,
+)
+from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused
+from wooxy_pipedrive_etl.store import Store, connections, installations
+from wooxy_pipedrive_etl.store import errors as store_errors
+from wooxy_pipedrive_etl.store.clock import utc_now
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading, writing_soon
+from wooxy_pipedrive_etl.store.locks import sole_renewer
+
+from .oauth_app import needed_oauth_app
+
+logger = logging.getLogger(__name__)
+
+# An access token is renewed so long before it ends: a request may be under way for a while, and clocks differ.
+AHEAD = timedelta(minutes=2)
+# How long new tokens wait to be stored while SQLite has another writer.
+STORING_SECONDS = 5.0
+
+# Why access was lost, as `access_lost` has it.
+REVOKED = "revoked"
+UNINSTALLED = "uninstalled"
+
+# The columns of `sync_connections` that credentials are in, as they are without any.
+NO_CREDENTIALS: dict[str, Any] = {
+    "encrypted_api_token": "",
+    "encrypted_oauth_tokens": None,
+    "oauth_expires_at": None,
+    "oauth_scopes": None,
+}
+
+
+# For what a person waits for, on a page or at a prompt: they would rather be told soon, and try again themselves.
+WAITED_FOR = Retries(attempts=2)
+WAITED_FOR_SECONDS = 10.0
+
+
+@contextmanager
+def pipedrive_client(
+    store: Store, record: ConnectionRecord, *, retries: Retries | None = None, timeout: float = 60.0
+) -> Iterator[PipedriveClient]:
+    """A client with the connection's credentials. Raises what `credentials_of` raises."""
+    credentials = credentials_of(store, record)
+    with PipedriveClient(record.api_url, credentials, retries=retries, timeout=timeout) as client:
+        yield client
+
+
+def credentials_of(store: Store, record: ConnectionRecord) -> Credentials:
+    """What the connection shows Pipedrive. OAuth's tokens are renewed in time, and once they are refused; many runs
+    and polls at once renew them once.
+
+    Raises AccessLost, SyncError of a connection that is disconnected, and KeyUnusable; asks Pipedrive nothing.
+    """
+    check_access(record)
+    if record.state == "disconnected":
+        raise SyncError(f"The connection {record.name} is disconnected; connect it again first.")
+    if record.oauth_user_id is None:
+        return ApiToken(store.secrets.decrypt(record.encrypted_api_token))
+    return BearerTokens(_KeptTokens(store, record).current, user_key(record.company_id, record.oauth_user_id))
+
+
+def user_key(company_id: int, user_id: int) -> str:
+    """Whose requests Pipedrive counts together."""
+    return f"{company_id}/{user_id}"
+
+
+def check_access(record: ConnectionRecord) -> None:
+    """Raises AccessLost if Pipedrive is known not to let the connection in."""
+    lost = lost_sentence(record)
+    if lost is not None:
+        raise AccessLost(lost)
+
+
+def lost_sentence(record: ConnectionRecord) -> str | None:
+    """What happened to the connection's access, and what to do, or None if it has any."""
+    if record.access_lost is None:
+        return None
+    because = (
+        "the app was uninstalled in Pipedrive"
+        if record.access_lost == UNINSTALLED
+        else "access was revoked or has expired"
+    )
+    return (
+        f"The connection {record.name} lost access to Pipedrive, because {because}. Reconnect it: "
+        f"Integrations > {record.name} > Reconnect."
+    )
+
+
+def token_columns(store: Store, grant: Grant) -> dict[str, Any]:
+    """What is stored of a grant, in connections and installations."""
+    tokens = {"access_token": grant.access_token, "refresh_token": grant.refresh_token}
+    return {
+        "api_url": grant.api_url,
+        "encrypted_oauth_tokens": store.secrets.encrypt(json.dumps(tokens)),
+        "oauth_expires_at": grant.expires_at.astimezone(UTC).replace(tzinfo=None),
+        "oauth_scopes": ",".join(sorted(grant.scopes)),
+    }
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What `encrypted_oauth_tokens` holds, and until when the access token lives (UTC, without a zone)."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_at: datetime
+
+    def end_soon(self) -> bool:
+        return utc_now() >= self.expires_at - AHEAD
+
+
+def stored_tokens(store: Store, encrypted: str, expires_at: datetime | None) -> Tokens:
+    """Raises KeyUnusable."""
+    tokens = json.loads(store.secrets.decrypt(encrypted))
+    return Tokens(tokens["access_token"], tokens["refresh_token"], expires_at or datetime.min)
+
+
+def revoke_unless_used(
+    store: Store, app: OAuthApp | None, refresh_token: str, company_id: int, user_id: int
+) -> str | None:
+    """Gives the access back, which uninstalls the app for the user, unless a connection or an installation of the same
+    user still needs it. `app`: None for the one of the environment.
+
+    Returns a sentence if the app may still be installed.
+    """
+    with reading(store.engine) as db:
+        using = [
+            record
+            for record in connections.connections_of_user(db, company_id, user_id)
+            if record.access_lost is None
+        ]
+        waiting = installations.list_installations(db)
+    if using or any(
+        each.access == "oauth" and (each.company_id, each.user_id) == (company_id, user_id)
+        for each in waiting
+    ):
+        return None
+    try:
+        (app or needed_oauth_app("Giving back the access to Pipedrive")).revoke(refresh_token)
+    except EXPECTED_ERRORS as error:
+        return (
+            "The app may still be installed in Pipedrive, since access could not be given back "
+            f"({str(error).rstrip('.')}); uninstall it in Pipedrive's Marketplace apps."
+        )
+    return None
+
+
+class _KeptTokens:
+    """The tokens of one connection, as the database has them, for one client."""
+
+    def __init__(self, store: Store, record: ConnectionRecord) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._take(record)
+
+    def current(self, refused: str | None) -> str:
+        """The access token to send now, another one than was refused. Raises AccessLost, InvalidSetting where there is
+        no app, and what `OAuthApp.refresh` raises."""
+        with self._lock:
+            if self._is_done_with(refused):
+                with sole_renewer(self._store.engine, self._record):
+                    with reading(self._store.engine) as db:
+                        self._take(connections.get_connection(db, self._record.name))
+                    # Another thread or process may have renewed them while we waited.
+                    if self._is_done_with(refused):
+                        self._renew()
+            return self._tokens.access_token
+
+    def _is_done_with(self, refused: str | None) -> bool:
+        return self._tokens.end_soon() or self._tokens.access_token == refused
+
+    def _take(self, record: ConnectionRecord) -> None:
+        check_access(record)
+        if record.encrypted_oauth_tokens is None:
+            raise SyncError(f"The connection {record.name} has other credentials by now; start again.")
+        self._record = record
+        self._encrypted = record.encrypted_oauth_tokens
+        self._tokens = stored_tokens(self._store, self._encrypted, record.oauth_expires_at)
+
+    def _renew(self) -> None:
+        name = self._record.name
+        app = needed_oauth_app(f"The connection {name}")
+        try:
+            grant = app.refresh(self._tokens.refresh_token)
+        except GrantRefused as error:
+            logger.warning("The tokens of the connection %s can't be renewed: %s", name, error)
+            self._save(access_lost=REVOKED)
+        else:
+            logger.info("The tokens of the connection %s were renewed.", name)
+            self._save(**token_columns(self._store, grant))
+
+    def _save(self, **values: Any) -> None:
+        """Stores what became of the tokens, unless a person has allowed or uninstalled the app meanwhile; goes on with
+        what the database has then. Raises AccessLost."""
+        try:
+            with writing_soon(self._store.engine, STORING_SECONDS) as db:
+                connections.update_renewed(db, self._record.id, self._encrypted, **values)
+                record = connections.get_connection(db, self._record.name)
+        except store_errors.DATABASE_ERRORS as error:
+            # A run may be SQLite's writer for long, and whoever waits here may be that run. Nothing is lost, since the
+            # refresh token stays the same: whoever comes next renews for himself.
+            logger.warning(
+                "What became of the tokens of the connection %s was not stored (%s).",
+                self._record.name,
+                type(error).__name__,
+            )
+            record = replace(self._record, **values)
+        self._take(record)

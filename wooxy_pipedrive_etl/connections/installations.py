@@ -1,0 +1,279 @@
+"""Pipedrive accounts that a person lets us into: waiting for their domain, allowed again, uninstalled."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Collection
+from typing import Any
+
+from wooxy_pipedrive_etl.errors import AccessLost, InvalidSetting, WrongAccount
+from wooxy_pipedrive_etl.pipedrive import (
+    Account,
+    ApiToken,
+    BearerTokens,
+    Grant,
+    OAuthApp,
+    PipedriveClient,
+)
+from wooxy_pipedrive_etl.pipedrive.api_url import checked_api_url
+from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, MissingScope
+from wooxy_pipedrive_etl.store import Store, connections, installations
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.installations import Installation
+from wooxy_pipedrive_etl.store.matchings import confirmed_matching
+from wooxy_pipedrive_etl.store.walks import forget_walk
+
+from .accounts import Access, api_token_access, check_company, connect_with
+from .credentials import (
+    NO_CREDENTIALS,
+    UNINSTALLED,
+    WAITED_FOR,
+    WAITED_FOR_SECONDS,
+    revoke_unless_used,
+    stored_tokens,
+    token_columns,
+    user_key,
+)
+from .oauth_app import NEEDED_SCOPES, WANTED_SCOPES, needed_oauth_app
+
+logger = logging.getLogger(__name__)
+
+# As long as a connection's name may be.
+_NAME_LENGTH = 63
+
+
+def install_with_code(store: Store, app: OAuthApp, code: str) -> Installation:
+    """Takes what a person has just allowed, to be connected with a domain. Connections of the same user of Pipedrive
+    (`connected_to`) go on with it as well.
+
+    Raises MissingScope, and PipedriveError where the code is refused or Pipedrive can't be asked.
+    """
+    grant, account = _granted(store, app, code)
+    tokens = token_columns(store, grant)
+    with store.engine.begin() as db:
+        for record in connections.connections_of_user(db, account.company_id, account.user_id):
+            connections.update_connection(db, record.id, **tokens, access_lost=None)
+        return installations.add_installation(db, **_about(account), **tokens, encrypted_api_token="")
+
+
+def install_with_api_token(store: Store, api_url: str, api_token: str) -> Installation:
+    """Takes the API token of a user, to be connected with a domain. Raises PipedriveError."""
+    api_url = checked_api_url(api_url)
+    with PipedriveClient(
+        api_url, ApiToken(api_token), retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS
+    ) as client:
+        account = client.account()
+    with store.engine.begin() as db:
+        return installations.add_installation(
+            db,
+            **_about(account),
+            api_url=api_url,
+            encrypted_api_token=store.secrets.encrypt(api_token),
+        )
+
+
+def get(store: Store, installation_id: int) -> Installation:
+    """Raises UnknownInstallation."""
+    with reading(store.engine) as db:
+        return installations.get_installation(db, installation_id)
+
+
+def waiting(store: Store) -> list[Installation]:
+    """Those whose domain is not chosen yet, the newest first."""
+    with reading(store.engine) as db:
+        return installations.list_installations(db)
+
+
+def forget(store: Store, installation_id: int) -> None:
+    """A person wants no domain for it: what was given goes, and access is given back unless a connection needs it.
+    Raises UnknownInstallation."""
+    installation = get(store, installation_id)
+    with store.engine.begin() as db:
+        installations.remove_installation(db, installation_id)
+    if installation.encrypted_oauth_tokens is not None:
+        tokens = stored_tokens(store, installation.encrypted_oauth_tokens, installation.oauth_expires_at)
+        _give_back(store, None, tokens.refresh_token, installation.company_id, installation.user_id)
+
+
+def connect_installation(
+    store: Store,
+    installation_id: int,
+    *,
+    name: str,
+    domain: str,
+    default_region: str | None,
+    consent: str,
+    on_delete: str,
+) -> tuple[ConnectionRecord, Account]:
+    """Connects it with a domain; it waits no more then. Raises UnknownInstallation, AccessLost if access was revoked
+    meanwhile, and what `accounts.connect_with` raises."""
+    access = _access(store, get(store, installation_id))
+    connected = connect_with(
+        store,
+        access,
+        name=name,
+        domain=domain,
+        default_region=default_region,
+        consent=consent,
+        on_delete=on_delete,
+    )
+    with store.engine.begin() as db:
+        installations.remove_installation(db, installation_id)
+    return connected
+
+
+def reconnect(store: Store, app: OAuthApp, name: str, code: str) -> ConnectionRecord:
+    """Lets the connection in again with what a person has just allowed, and others of the same user with it. One that
+    ended because the app was uninstalled takes up where it was.
+
+    Raises UnknownConnection, InvalidSetting if a person has disconnected it, WrongAccount, MissingScope and
+    PipedriveError; then it is as it was.
+    """
+    with reading(store.engine) as db:
+        record = connections.get_connection(db, name)
+    if record.state == "disconnected" and record.access_lost is None:
+        raise InvalidSetting(f"The connection {name} is disconnected; connect it again with Add integration.")
+    grant, account = _granted(store, app, code)
+    try:
+        check_company(record, account.company_id)
+    except WrongAccount:
+        _give_back(store, app, grant.refresh_token, account.company_id, account.user_id)
+        raise
+    tokens = token_columns(store, grant)
+    with store.engine.begin() as db:
+        for other in connections.connections_of_user(db, account.company_id, account.user_id):
+            connections.update_connection(db, other.id, **tokens, access_lost=None)
+        # Read again: the app may have been uninstalled since.
+        record = connections.get_connection(db, name)
+        if record.oauth_user_id != account.user_id:
+            # Another user may see other persons than those that a broken walk has read.
+            forget_walk(db, record.id)
+        state = record.state
+        if state == "disconnected":
+            state = "active" if confirmed_matching(db, record.id) is not None else "draft"
+        connections.update_connection(
+            db,
+            record.id,
+            **{**NO_CREDENTIALS, **tokens},
+            oauth_user_id=account.user_id,
+            access_lost=None,
+            state=state,
+        )
+        return connections.get_connection(db, name)
+
+
+def uninstalled(store: Store, company_id: int, user_id: int) -> list[str]:
+    """Notes that the user has uninstalled the app in Pipedrive, which has ended all that was given; returns the names
+    of the connections that were let in by it. A run that is under way ends with its next request."""
+    with store.engine.begin() as db:
+        ended = connections.connections_of_user(db, company_id, user_id)
+        for record in ended:
+            connections.update_connection(
+                db,
+                record.id,
+                **NO_CREDENTIALS,
+                state="disconnected",
+                access_lost=UNINSTALLED,
+                requested_run=None,
+                webhook_id=None,
+                webhook_url=None,
+                encrypted_webhook_password=None,
+            )
+        installations.remove_installations_of_user(db, company_id, user_id)
+    return [record.name for record in ended]
+
+
+def suggested_name(company_domain: str, taken: Collection[str]) -> str:
+    """A name for a connection of that company that is not taken."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", company_domain).strip("-._")[:_NAME_LENGTH] or "pipedrive"
+    name, number = plain, 1
+    while name in taken:
+        number += 1
+        ending = f"-{number}"
+        name = plain[: _NAME_LENGTH - len(ending)] + ending
+    return name
+
+
+def _granted(store: Store, app: OAuthApp, code: str) -> tuple[Grant, Account]:
+    """What the code is good for, and whose it is. A grant that is too small is given back."""
+    grant = app.exchange(code)
+    missing = sorted(NEEDED_SCOPES - grant.scopes)
+    # Without basic information nobody can tell whose it is, and nothing can have needed it.
+    account = None if "base" in missing else _account(grant)
+    if account is not None and not missing:
+        return grant, account
+    company_id, user_id = (0, 0) if account is None else (account.company_id, account.user_id)
+    _give_back(store, app, grant.refresh_token, company_id, user_id)
+    wanted = " ".join(f"{scope} ({WANTED_SCOPES[scope].partition(':')[0]})" for scope in missing)
+    raise MissingScope(
+        f"Pipedrive let the app in without the scope {wanted}, which the sync needs; choose it for the app in "
+        "Pipedrive's Developer Hub, then reconnect."
+    )
+
+
+def _account(grant: Grant) -> Account:
+    identity = hashlib.sha256(grant.refresh_token.encode()).hexdigest()
+    with PipedriveClient(
+        grant.api_url, _only(grant.access_token, identity), retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS
+    ) as client:
+        return client.account()
+
+
+def _only(access_token: str, identity: str) -> BearerTokens:
+    """For a moment in which it needs no renewal."""
+    return BearerTokens(lambda refused: access_token, identity)
+
+
+def _access(store: Store, installation: Installation) -> Access:
+    """With tokens that live long enough to connect with. Raises AccessLost."""
+    if installation.encrypted_oauth_tokens is None:
+        api_token = store.secrets.decrypt(installation.encrypted_api_token)
+        return api_token_access(store, installation.api_url, api_token)
+    columns: dict[str, Any] = {
+        "encrypted_oauth_tokens": installation.encrypted_oauth_tokens,
+        "oauth_expires_at": installation.oauth_expires_at,
+        "oauth_scopes": installation.oauth_scopes,
+    }
+    tokens = stored_tokens(store, installation.encrypted_oauth_tokens, installation.oauth_expires_at)
+    api_url, access_token = installation.api_url, tokens.access_token
+    if tokens.end_soon():
+        grant = _renewed(store, installation, tokens.refresh_token)
+        columns = token_columns(store, grant)
+        api_url, access_token = columns.pop("api_url"), grant.access_token
+    return Access(
+        api_url,
+        _only(access_token, user_key(installation.company_id, installation.user_id)),
+        {**NO_CREDENTIALS, **columns, "oauth_user_id": installation.user_id},
+    )
+
+
+def _renewed(store: Store, installation: Installation, refresh_token: str) -> Grant:
+    try:
+        return needed_oauth_app("Connecting this Pipedrive account").refresh(refresh_token)
+    except GrantRefused:
+        with store.engine.begin() as db:
+            installations.remove_installation(db, installation.id)
+        raise AccessLost(
+            f"The app lost access to {installation.company_name}, because access was revoked or has expired; start "
+            "again with Add integration."
+        ) from None
+
+
+def _about(account: Account) -> dict[str, Any]:
+    return {
+        "company_id": account.company_id,
+        "company_name": account.company_name,
+        "company_domain": account.company_domain,
+        "user_id": account.user_id,
+        "user_name": account.user_name,
+        "is_admin": account.is_admin,
+    }
+
+
+def _give_back(store: Store, app: OAuthApp | None, refresh_token: str, company_id: int, user_id: int) -> None:
+    left = revoke_unless_used(store, app, refresh_token, company_id, user_id)
+    if left is not None:
+        logger.warning("%s", left)

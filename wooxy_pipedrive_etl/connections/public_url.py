@@ -1,0 +1,40 @@
+"""Where `serve` is reached from outside: https, or http on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from wooxy_pipedrive_etl.errors import InvalidSetting
+
+_EXAMPLE = "give the public root of `wooxy-pipedrive serve`, as in https://sync.example.com"
+
+
+def checked_public_url(public_url: str, what: str, secret: str) -> str:
+    """The normal form of a root (scheme, host, port if given, path without a slash at the end).
+
+    `what` is meant by it, and which `secret` would travel to it, for messages. Raises InvalidSetting, which does not
+    repeat what may hold a secret.
+    """
+    try:
+        parts = urlsplit(public_url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise InvalidSetting(f"{what} can't be read; {_EXAMPLE}.") from None
+    if parts.scheme not in ("https", "http") or not host or any(each.isspace() for each in public_url):
+        raise InvalidSetting(f"{what} is not an https URL; {_EXAMPLE}.")
+    if parts.username is not None or parts.password is not None or "?" in public_url or "#" in public_url:
+        raise InvalidSetting(f"{what} has more than a host and a path in it; {_EXAMPLE}.")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise InvalidSetting(
+            f"{what} of {host} is http, which would send {secret} in the clear; use https://{host}."
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}{f':{port}' if port is not None else ''}{parts.path.rstrip('/')}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,54 @@
+"""What a person changes on a connection that is there: its settings, and whether its runs start by themselves. Ignore
+empty values is a setting of the matching (`matching.view`)."""
+
+from __future__ import annotations
+
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.locks import sole_writer
+
+from .accounts import check_settings
+
+
+def change_settings(
+    store: Store, name: str, *, default_region: str | None, consent: str, on_delete: str
+) -> bool:
+    """Sets all three, and has a run start by itself where the list must follow, which is returned: persons are mapped
+    anew with another region, and contacts that have lost their person go the other way. How consent is treated matters
+    for channels that have yet to be subscribed, and so changes no contact.
+
+    Raises InvalidSetting, UnknownConnection, and ConnectionBusy during a run, which would go on with the old ones.
+    """
+    check_settings(default_region, consent, on_delete)
+    with reading(store.engine) as db:
+        record = connections.get_connection(db, name)
+    with sole_writer(store.engine, record), store.engine.begin() as db:
+        record = connections.get_connection(db, name)
+        region = default_region.upper() if default_region else None
+        follows = (region, on_delete) != (record.default_region, record.on_delete)
+        connections.update_connection(
+            db,
+            record.id,
+            default_region=region,
+            consent=consent,
+            on_delete=on_delete,
+            unapplied=record.unapplied or follows,
+        )
+        return follows and record.state == "active"
+
+
+def pause(store: Store, name: str) -> None:
+    """From now on no run starts by itself, and Pipedrive is not asked; webhooks are still noted. What a person asks for
+    runs. Raises UnknownConnection."""
+    _set_paused(store, name, True)
+
+
+def resume(store: Store, name: str) -> None:
+    """Ends a pause: what has come due meanwhile is caught up with. Raises UnknownConnection."""
+    _set_paused(store, name, False)
+
+
+def _set_paused(store: Store, name: str, paused: bool) -> None:
+    with store.engine.begin() as db:
+        record = connections.get_connection(db, name)
+        connections.update_connection(db, record.id, paused=paused)

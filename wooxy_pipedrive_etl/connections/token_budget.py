@@ -1,0 +1,152 @@
+"""The token budget of the day, which all of a company's integrations share: what runs will cost, what is kept back."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.errors import InvalidSetting, Refused
+from wooxy_pipedrive_etl.pipedrive.endpoints import (
+    CURRENT_USER,
+    IDS_LIMIT,
+    ORGANIZATIONS,
+    PAGE_LIMIT,
+    PERSON_FIELDS,
+    PERSONS,
+    USERS,
+    WEBHOOKS,
+)
+from wooxy_pipedrive_etl.store import tables
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, update_connection
+from wooxy_pipedrive_etl.store.matchings import confirmed_matching
+from wooxy_pipedrive_etl.store.snapshot import count_persons
+
+from .variables import variables_of
+
+if TYPE_CHECKING:
+    from wooxy_pipedrive_etl.pipedrive import Usage
+
+# The part of a day's tokens that no run spends by itself, in per cent: what the customer's other integrations and the
+# next night's run need (product.md section 5).
+RESERVE_PERCENT = 20
+RESERVE_VARIABLE = "WOOXY_PIPEDRIVE_RESERVE"
+
+
+class BudgetReserve(Refused):
+    """The run would spend what is kept back of the day's budget."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "reserve")
+
+
+def reserve_percent() -> int:
+    """Raises InvalidSetting."""
+    setting = os.environ.get(RESERVE_VARIABLE) or str(RESERVE_PERCENT)
+    if not setting.isdecimal() or not 0 <= int(setting) <= 99:
+        raise InvalidSetting(
+            f"{RESERVE_VARIABLE} is not a share of the budget; set it to whole per cent like {RESERVE_PERCENT}, "
+            "without a sign, 99 at most."
+        )
+    return int(setting)
+
+
+def reserve(daily_limit: int) -> int:
+    """The tokens of a day's limit that are kept back. Raises InvalidSetting."""
+    return daily_limit * reserve_percent() // 100
+
+
+def estimate(db: sa.Connection, record: ConnectionRecord, kind: str, hints: int = 0) -> int:
+    """The tokens that a run of this kind (changes, full, re-map) will use, as far as the last run can tell.
+
+    `hints`: so many persons wait in the inbox, which a run of changes asks for. Before the first full run only the
+    persons of the previews are known, and the estimate is too low.
+    """
+    return _estimate(db, record, kind, hints, kinds_shown(db, record))
+
+
+def estimates(db: sa.Connection, record: ConnectionRecord, hints: int) -> dict[str, int]:
+    """`estimate` of the kinds that start by themselves, changes and full."""
+    shown = kinds_shown(db, record)
+    return {kind: _estimate(db, record, kind, hints, shown) for kind in ("changes", "full")}
+
+
+def _estimate(db: sa.Connection, record: ConnectionRecord, kind: str, hints: int, shown: set[str]) -> int:
+    tokens = CURRENT_USER.token_cost + PERSON_FIELDS.token_cost
+    if kind == "full":
+        # The last one is the second look at those that the walk does not have.
+        requests = _pages(count_persons(db, record.id), PAGE_LIMIT) + 1
+        tokens += requests * PERSONS.token_cost
+        if record.webhook_url is not None:
+            tokens += WEBHOOKS.token_cost
+    elif kind == "changes":
+        requests = 1 + -(-hints // IDS_LIMIT)
+        # Where new persons may have no update_time, they are asked for by their ids as well.
+        requests += record.null_update_times is not False
+        tokens += requests * PERSONS.token_cost
+    if "org" in shown:
+        requests = _organization_requests(db, record) if kind == "full" else 1
+        tokens += requests * ORGANIZATIONS.token_cost
+    if "user" in shown:
+        tokens += USERS.token_cost
+    return tokens
+
+
+def refusal(expected: int, usage: Usage) -> str | None:
+    """Why a run that is expected to use so many tokens must not go on, in a sentence, or None.
+
+    `usage`: of the run so far, with what Pipedrive has just said; where it says nothing, nothing is refused.
+    """
+    limit, left = usage.daily_limit, usage.daily_remaining
+    if limit is None or left is None:
+        return None
+    kept = reserve(limit)
+    if left - max(0, expected - usage.tokens_used) >= kept:
+        return None
+    if expected > limit - kept:
+        later = f"it will not fit on another day either, so lower {RESERVE_VARIABLE}"
+    else:
+        later = "run again after midnight of Pipedrive's server, when the budget is new"
+    return (
+        f"The run would use about {expected} tokens, but of Pipedrive's {limit} tokens a day (all integrations of the "
+        f"company share them) {left} are left and {kept} are kept in reserve, so it did not start; {later}."
+    )
+
+
+def note(db: sa.Connection, connection_id: int, usage: Usage, now: datetime | None = None) -> None:
+    """Keeps what Pipedrive last said of the day's budget, if it said anything."""
+    if usage.daily_remaining is not None:
+        update_connection(
+            db,
+            connection_id,
+            daily_token_limit=usage.daily_limit,
+            daily_tokens_left=usage.daily_remaining,
+            budget_noted_at=(now or datetime.now(UTC)).replace(tzinfo=None),
+        )
+
+
+def _pages(rows: int, size: int) -> int:
+    """Requests for so many rows; an empty list is a request, too."""
+    return max(1, -(-rows // size))
+
+
+def kinds_shown(db: sa.Connection, record: ConnectionRecord) -> set[str]:
+    """The kinds (org, user, …) of the variables that the confirmed matching feeds."""
+    matching = confirmed_matching(db, record.id)
+    if matching is None:
+        return set()
+    fed = {row.pipedrive for row in matching.rows if row.wooxy is not None}
+    return {variable.kind for variable in variables_of(db, record) if variable.key in fed}
+
+
+def _organization_requests(db: sa.Connection, record: ConnectionRecord) -> int:
+    """As many as `PipedriveClient.organization_names` needs for those whose names are known."""
+    names = tables.names
+    count, largest = db.execute(
+        sa.select(sa.func.count(), sa.func.max(names.c.entity_id)).where(
+            names.c.connection_id == record.id, names.c.kind == "org"
+        )
+    ).one()
+    return min(_pages(count, IDS_LIMIT), _pages(largest or 0, PAGE_LIMIT))

@@ -1,0 +1,254 @@
+"""A connection's webhook in Pipedrive: registered, looked after, let go. Without one the sync goes on by polling.
+
+What is stored on the connection: `webhook_url` is what is wished for, `webhook_id` what Pipedrive has made of it, and
+the password is what the receiver lets in. A webhook in Pipedrive is ours if it has that id, or if it tells that very
+URL of persons: the URL has the connection's name in it, so that no other connection's webhook is taken for ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from wooxy_pipedrive_etl.errors import InvalidSetting, SyncError, WrongAccount
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Webhook
+from wooxy_pipedrive_etl.pipedrive.endpoints import CREATE_WEBHOOK
+from wooxy_pipedrive_etl.pipedrive.errors import MissingScope, PipedriveError, TransientError
+from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.errors import StoreError
+from wooxy_pipedrive_etl.store.locks import sole_writer
+
+from .credentials import WAITED_FOR, WAITED_FOR_SECONDS, pipedrive_client
+from .public_url import checked_public_url
+
+logger = logging.getLogger(__name__)
+
+# Where the receiver listens, and the user of its Basic authentication.
+PATH = "/webhooks/pipedrive/{name}"
+USER = "wooxy"
+_PASSWORD_BYTES = 32
+
+
+@dataclass(frozen=True)
+class WebhookState:
+    """How a connection's webhook stands, after a look at Pipedrive.
+
+    `state`: none (none is wished for), alive, registered (made just now), or unavailable (Pipedrive refuses it or does
+    not answer; the connection goes on by polling). `message`: a sentence for a person.
+    """
+
+    state: Literal["none", "alive", "registered", "unavailable"]
+    url: str | None
+    message: str
+
+
+def register(store: Store, name: str, public_url: str) -> WebhookState:
+    """Has Pipedrive tell of every change of a person at `public_url`, which leads to `serve`. One that is registered
+    there is looked after only; one at another URL is replaced.
+
+    Raises InvalidSetting, UnknownConnection, ConnectionBusy, WrongAccount and PipedriveError.
+    """
+    url = subscription_url(public_url, name)
+    with _held(store, name) as record:
+        if record.state == "disconnected":
+            raise InvalidSetting(f"The connection {name} is disconnected; connect it again first.")
+        _check_scope(record)
+        with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
+            _check_account(client, record)
+            return _ensure(client, store, record, url)
+
+
+def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> WebhookState:
+    """Looks whether the webhook is still there, and registers it again (with a new password) if it is not. Costs
+    nothing where none is wished for. For whoever holds the connection; raises no PipedriveError."""
+    url = record.webhook_url
+    if url is None:
+        return _none(record)
+    try:
+        _check_scope(record)
+        return _ensure(client, store, record, url)
+    except PipedriveError as error:
+        return WebhookState(
+            "unavailable", url, f"The webhook is not registered; changes are found by polling: {error}"
+        )
+
+
+def look_after(store: Store, name: str) -> WebhookState:
+    """`check` for a person who asks. Raises UnknownConnection, ConnectionBusy, WrongAccount, and the PipedriveError of
+    an account that can't be asked at all."""
+    with _held(store, name) as record:
+        if record.webhook_url is None:
+            return _none(record)
+        with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
+            _check_account(client, record)
+            return check(client, store, record)
+
+
+def remove(store: Store, name: str) -> WebhookState:
+    """Removes the webhook in Pipedrive, and goes on by polling. Raises UnknownConnection, ConnectionBusy, WrongAccount
+    and PipedriveError; then it is as it was."""
+    with _held(store, name) as record:
+        if record.webhook_url is not None:
+            with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
+                _delete_ours(client, record)
+            _save(store, record, webhook_id=None, webhook_url=None, encrypted_webhook_password=None)
+        return _none(record)
+
+
+def let_go(store: Store, record: ConnectionRecord) -> str | None:
+    """Removes the webhook as far as that is possible, since its connection ends; for whoever holds it.
+
+    Returns a sentence if it may still be there.
+    """
+    if record.webhook_url is None:
+        return None
+    try:
+        with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
+            _delete_ours(client, record)
+    except (PipedriveError, StoreError, SyncError) as error:
+        return (
+            f"The webhook to {record.webhook_url} may still be in Pipedrive, since it could not be removed there "
+            f"({str(error).rstrip('.')}); remove it in Pipedrive's settings, or wait three days until Pipedrive does."
+        )
+    return None
+
+
+def subscription_url(public_url: str, name: str) -> str:
+    """The connection's own URL at the receiver whose root is `public_url`, https (http on loopback only). Raises
+    InvalidSetting, which does not repeat what may hold a secret."""
+    root = checked_public_url(public_url, "The webhook URL", "the webhook's password")
+    path = PATH.format(name=name)
+    return root.removesuffix(path) + path
+
+
+def _none(record: ConnectionRecord) -> WebhookState:
+    return WebhookState(
+        "none", None, f"The connection {record.name} has no webhook; it is synced by polling."
+    )
+
+
+def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url: str) -> WebhookState:
+    """Sees to it that one webhook of ours is there and sends to `url`, and no other one of ours."""
+    listed = client.webhooks()
+    ours = [webhook for webhook in listed if _is_ours(webhook, record, url)]
+    kept = next((webhook for webhook in ours if _is_whole(store, webhook, record, url)), None)
+    made = kept is None
+    if kept is None:
+        password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        # Stored before it is given away: the first event may be here before the answer.
+        _save(
+            store,
+            record,
+            webhook_url=url,
+            webhook_id=record.webhook_id if any(each.id == record.webhook_id for each in ours) else None,
+            encrypted_webhook_password=store.secrets.encrypt(password),
+        )
+        try:
+            kept = client.create_webhook(
+                url=url,
+                name=f"Wooxy contact list ({record.name})",
+                user=USER,
+                password=password,
+                before={webhook.id for webhook in listed},
+            )
+        except TransientError:
+            # It may have been made: the next look finds it by its URL.
+            raise
+        except PipedriveError:
+            _go_back(store, record, ours, url)
+            raise
+    if kept.id != record.webhook_id:
+        _save(store, record, webhook_id=kept.id)
+    for webhook in ours:
+        if webhook.id != kept.id:
+            try:
+                client.delete_webhook(webhook.id)
+            except PipedriveError as error:
+                # It does no harm: it knows no password that the receiver lets in.
+                logger.warning("A webhook of the connection %s that is done with: %s", record.name, error)
+    if made:
+        return WebhookState("registered", url, f"Webhook registered: Pipedrive sends changes to {url}.")
+    return WebhookState("alive", url, f"Pipedrive sends changes to {url}.")
+
+
+def _go_back(store: Store, record: ConnectionRecord, ours: list[Webhook], url: str) -> None:
+    """What is stored after a refusal: an earlier webhook at another URL goes on as it was; one that Pipedrive has
+    dropped stays wished for, and is asked for again at the next look."""
+    stays = record.webhook_url != url and any(
+        webhook.id == record.webhook_id and webhook.active for webhook in ours
+    )
+    _save(
+        store,
+        record,
+        webhook_url=record.webhook_url,
+        webhook_id=record.webhook_id if stays else None,
+        encrypted_webhook_password=record.encrypted_webhook_password if stays else None,
+    )
+
+
+def _is_ours(webhook: Webhook, record: ConnectionRecord, url: str | None) -> bool:
+    return webhook.id == record.webhook_id or (
+        webhook.event_object == "person" and webhook.url in (url, record.webhook_url)
+    )
+
+
+def _is_whole(store: Store, webhook: Webhook, record: ConnectionRecord, url: str) -> bool:
+    """Whether the webhook does all that it should, with the password that is stored."""
+    if not webhook.active or record.encrypted_webhook_password is None:
+        return False
+    if (webhook.url, webhook.event_object, webhook.event_action) != (url, "person", "*"):
+        return False
+    if not webhook.version.startswith("2"):
+        return False
+    if webhook.id == record.webhook_id:
+        return record.webhook_url == url
+    # The answer that told its id was lost; only its password can tell that it is that one.
+    stored = store.secrets.decrypt(record.encrypted_webhook_password)
+    return record.webhook_url == url and (webhook.user, webhook.password) == (USER, stored)
+
+
+def _check_scope(record: ConnectionRecord) -> None:
+    scope = CREATE_WEBHOOK.scope
+    if not record.allows(scope):
+        raise MissingScope(
+            f"The connection {record.name} was allowed without the scope {scope} (Administer account), which webhooks "
+            f"need; reconnect to grant it (Integrations > {record.name} > Reconnect), or go on by polling."
+        )
+
+
+def _check_account(client: PipedriveClient, record: ConnectionRecord) -> None:
+    """Another account's webhook may have the number of ours."""
+    company_id = client.account().company_id
+    if company_id != record.company_id:
+        raise WrongAccount(
+            f"The credentials of the connection {record.name} belong to the Pipedrive company {company_id}, but it was "
+            f"connected with {record.company_id}; no webhook was changed."
+        )
+
+
+def _delete_ours(client: PipedriveClient, record: ConnectionRecord) -> None:
+    _check_account(client, record)
+    for webhook in client.webhooks():
+        if _is_ours(webhook, record, None):
+            client.delete_webhook(webhook.id)
+
+
+@contextmanager
+def _held(store: Store, name: str) -> Iterator[ConnectionRecord]:
+    with reading(store.engine) as db:
+        record = connections.get_connection(db, name)
+    with sole_writer(store.engine, record):
+        with reading(store.engine) as db:
+            record = connections.get_connection(db, name)
+        yield record
+
+
+def _save(store: Store, record: ConnectionRecord, **values: int | str | None) -> None:
+    with store.engine.begin() as db:
+        connections.update_connection(db, record.id, **values)

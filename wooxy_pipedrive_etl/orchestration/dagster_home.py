@@ -1,0 +1,41 @@
+"""Dagster's own folder and the storage in it, opened by one process after the other.
+
+Two processes that make Dagster's SQLite storage at the same moment can leave it with two heads of migrations; then no
+schedule and no sensor ever runs, while the services look alive.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import dagster as dg
+
+from wooxy_pipedrive_etl.store.home import dagster_home
+
+
+def prepare_dagster_home() -> Path:
+    """Sets DAGSTER_HOME, and makes what is missing of it: the folder, our dagster.yaml, the storage."""
+    with open_dagster():
+        return Path(os.environ["DAGSTER_HOME"])
+
+
+@contextmanager
+def open_dagster() -> Iterator[dg.DagsterInstance]:
+    """The instance in DAGSTER_HOME, made ready as by `prepare_dagster_home`."""
+    from filelock import FileLock
+
+    folder = dagster_home()
+    os.environ["DAGSTER_HOME"] = str(folder)
+    settings = folder / "dagster.yaml"
+    with FileLock(folder / "prepare.lock", mode=0o600):
+        if not settings.exists():
+            with as_file(files("wooxy_pipedrive_etl.orchestration") / "dagster.yaml") as shipped:
+                shutil.copyfile(shipped, settings)
+        instance = dg.DagsterInstance.get()
+    with instance:
+        yield instance

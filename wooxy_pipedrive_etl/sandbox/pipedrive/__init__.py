@@ -1,0 +1,43 @@
+"""A Pipedrive account on this machine, served over HTTP as strictly and as oddly as the real one."""
+
+from .account import Account, Organization, User
+from .behaviours import Behaviours, Limits
+from .errors import InvalidValueError, PortTakenError, SandboxError, UnknownRecordError
+from .fault_mix import MIXED_KINDS, FaultMix
+from .faults import FAULT_KINDS, Fault, FaultKind, Faults
+from .gateway import RequestRecord
+from .json_text import RawJson
+from .oauth import SCOPES, OAuth, OAuthApp
+from .odd import ODD_PERSONS, add_odd_persons
+from .server import DEFAULT_PORT, SandboxServer, run_sandbox
+from .webhooks import DeliveryRecord, Webhooks
+
+__all__ = [
+    "DEFAULT_PORT",
+    "FAULT_KINDS",
+    "MIXED_KINDS",
+    "ODD_PERSONS",
+    "SCOPES",
+    "Account",
+    "Behaviours",
+    "DeliveryRecord",
+    "Fault",
+    "FaultKind",
+    "FaultMix",
+    "Faults",
+    "InvalidValueError",
+    "Limits",
+    "OAuth",
+    "OAuthApp",
+    "Organization",
+    "PortTakenError",
+    "RawJson",
+    "RequestRecord",
+    "SandboxError",
+    "SandboxServer",
+    "UnknownRecordError",
+    "User",
+    "Webhooks",
+    "add_odd_persons",
+    "run_sandbox",
+]

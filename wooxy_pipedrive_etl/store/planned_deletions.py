@@ -1,0 +1,63 @@
+"""Which contacts a run would have deleted or switched off: what a refused run or a dry run shows, and a person allows.
+
+Ids alone: who they are, is looked up in the list when somebody looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from . import tables
+
+_table = tables.planned_deletions
+
+
+def replace(
+    db: sa.Connection, connection_id: int, run_id: str, contacts: sa.Select[tuple[int]], keep: str | None
+) -> None:
+    """Stores what this run would delete. `contacts`: their ids. Those of other runs go, but for the run `keep`, which a
+    person may be about to allow."""
+    others = [_table.c.run_id != keep] if keep is not None else []
+    db.execute(_table.delete().where(_table.c.connection_id == connection_id, *others))
+    ids = contacts.subquery("going")
+    rows = sa.select(sa.literal(connection_id), sa.literal(run_id), *ids.c)
+    db.execute(_table.insert().from_select(["connection_id", "run_id", "contact_id"], rows))
+
+
+def forget(db: sa.Connection, connection_id: int) -> None:
+    """Forgets all of them: the list has been written since."""
+    db.execute(_table.delete().where(_table.c.connection_id == connection_id))
+
+
+def count(db: sa.Connection, connection_id: int, run_id: str) -> int:
+    return db.execute(
+        sa.select(sa.func.count()).where(_table.c.connection_id == connection_id, _table.c.run_id == run_id)
+    ).scalar_one()
+
+
+def count_others(db: sa.Connection, connection_id: int, run_id: str, contacts: sa.Select[tuple[int]]) -> int:
+    """How many of these contacts (their ids) the run did not list."""
+    going = contacts.subquery("going")
+    (contact_id,) = going.c
+    listed = sa.select(1).where(
+        _table.c.connection_id == connection_id,
+        _table.c.run_id == run_id,
+        _table.c.contact_id == contact_id,
+    )
+    return db.execute(sa.select(sa.func.count()).select_from(going).where(~listed.exists())).scalar_one()
+
+
+def contact_ids(
+    db: sa.Connection, connection_id: int, run_id: str, *, limit: int | None = None, offset: int = 0
+) -> Sequence[int]:
+    """In ascending order."""
+    query = (
+        sa.select(_table.c.contact_id)
+        .where(_table.c.connection_id == connection_id, _table.c.run_id == run_id)
+        .order_by(_table.c.contact_id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return db.scalars(query).all()

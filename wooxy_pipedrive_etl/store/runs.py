@@ -1,0 +1,328 @@
+"""What the runs of a connection did and cost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from . import tables
+from .clock import utc_now
+from .errors import StoreError
+from .locks import is_held
+
+Kind = Literal["changes", "full", "re-map"]
+PLANNED_COUNTS = (
+    "created",
+    "updated",
+    "unchanged",
+    "deleted",
+    "rejected",
+    "duplicates",
+    "conflicts",
+    "dropped_values",
+)
+COUNTS = ("fetched", *PLANNED_COUNTS, "tokens_used", "requests")
+
+# For the sake of privacy, what is older than this goes when a run begins.
+KEEP_DAYS = 90
+KEEP_DAYS_VARIABLE = "WOOXY_PIPEDRIVE_KEEP_DAYS"
+
+
+def begin_run(
+    db: sa.Connection,
+    connection_id: int,
+    run_id: str,
+    kind: str,
+    *,
+    selected: Sequence[str] = (),
+    automatic: bool = False,
+) -> None:
+    """Opens the report of a run, and forgets what is older than KEEP_DAYS. `kind`: changes, full or re-map. `selected`:
+    the products that it is to make. `automatic`: no person started it."""
+    for statement in _forget_old():
+        db.execute(statement)
+    db.execute(
+        tables.runs.delete().where(
+            tables.runs.c.connection_id == connection_id, tables.runs.c.run_id == run_id
+        )
+    )
+    db.execute(
+        tables.runs.insert().values(
+            connection_id=connection_id,
+            run_id=run_id,
+            kind=kind,
+            state="started",
+            started_at=utc_now(),
+            selected=" ".join(selected),
+            automatic=automatic,
+        )
+    )
+
+
+def update_run(db: sa.Connection, connection_id: int, run_id: str, **values: Any) -> None:
+    db.execute(
+        tables.runs.update()
+        .where(tables.runs.c.connection_id == connection_id, tables.runs.c.run_id == run_id)
+        .values(**values)
+    )
+
+
+def finish_run(
+    db: sa.Connection,
+    connection_id: int,
+    run_id: str,
+    state: str,
+    message: str | None = None,
+    counts: Mapping[str, int] | None = None,
+    *,
+    failure: str | None = None,
+    refused_by: str | None = None,
+) -> None:
+    """`state`: success, partial (the list was left out), dry_run or failed. Of a failed one, `failure`: a code that
+    runs which fail alike have in common, and `refused_by`: the guard that refused it."""
+    update_run(
+        db,
+        connection_id,
+        run_id,
+        state=state,
+        finished_at=utc_now(),
+        message=message,
+        failure=failure,
+        refused_by=refused_by,
+        **(counts or {}),
+    )
+
+
+def close_unfinished(db: sa.Connection, connection_id: int, message: str) -> None:
+    """Closes, as failed, the reports of runs that ended without doing so. For whoever holds the connection: no other
+    run can be at work."""
+    table = tables.runs
+    db.execute(
+        table.update()
+        .where(table.c.connection_id == connection_id, table.c.state == "started")
+        .values(state="failed", finished_at=utc_now(), message=message, failure="stopped")
+    )
+
+
+def last_run(db: sa.Connection, connection_id: int) -> dict[str, Any] | None:
+    """The newest finished run that was to write the list: kind, state, started_at, finished_at, message and COUNTS."""
+    table = tables.runs
+    row = (
+        db.execute(
+            sa.select(table)
+            .where(table.c.connection_id == connection_id, table.c.state.in_(["success", "failed"]))
+            .order_by(table.c.started_at.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return dict(row) if row is not None else None
+
+
+def last_dry_run(db: sa.Connection, connection_id: int) -> dict[str, Any] | None:
+    """The report of the newest dry run that came to its end: a row of `sync_runs`."""
+    table = tables.runs
+    row = (
+        db.execute(
+            sa.select(table)
+            .where(table.c.connection_id == connection_id, table.c.state == "dry_run")
+            .order_by(table.c.started_at.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else dict(row)
+
+
+def newest_run(db: sa.Connection, connection_id: int) -> tuple[str, str] | None:
+    """The id and the state of the run that began last, dry ones included."""
+    table = tables.runs
+    row = db.execute(
+        sa.select(table.c.run_id, table.c.state)
+        .where(table.c.connection_id == connection_id)
+        .order_by(table.c.started_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (row.run_id, row.state)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a connection stands by its runs; moments in UTC, without a zone.
+
+    `succeeded`: when the last run that succeeded was begun. `failures`: how many of those that started by themselves
+    have failed since, or were begun and never ended; the last of them was `failed_begun` then and `failed_ended` then.
+    `looked`: when the last run ended that made the Match variables table.
+    """
+
+    succeeded: datetime | None
+    failures: int
+    failed_begun: datetime | None
+    failed_ended: datetime | None
+    looked: datetime | None
+
+
+def standing(db: sa.Connection, connection_id: int) -> Standing:
+    table = tables.runs
+    mine = table.c.connection_id == connection_id
+    succeeded = db.scalar(sa.select(sa.func.max(table.c.started_at)).where(mine, table.c.state == "success"))
+    since = table.c.started_at > succeeded if succeeded is not None else sa.true()
+    failed = db.execute(
+        sa.select(table.c.started_at, table.c.finished_at)
+        .where(mine, table.c.automatic, table.c.state.in_(["failed", "started"]), since)
+        .order_by(table.c.started_at.desc())
+    ).all()
+    looked = db.scalar(
+        sa.select(sa.func.max(table.c.finished_at)).where(
+            mine,
+            table.c.state.in_(["success", "dry_run", "partial"]),
+            table.c.selected.contains("variable_matches"),
+        )
+    )
+    if not failed:
+        return Standing(succeeded, 0, None, None, looked)
+    last = failed[0]
+    return Standing(succeeded, len(failed), last.started_at, last.finished_at or last.started_at, looked)
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether the list is kept in step; moments in UTC, without a zone.
+
+    `last_good`: when the last run ended that wrote the list, or found it right. `failing_since`: when the first run
+    began that was to write the list and failed, with no good one since; None while all is well.
+    """
+
+    last_good: datetime | None
+    failing_since: datetime | None
+
+
+def health(db: sa.Connection, connection_id: int, under_way: str | None) -> Health:
+    """`under_way`: the id of the run that is at work, which has not failed yet."""
+    table = tables.runs
+    mine = table.c.connection_id == connection_id
+    good = db.execute(
+        sa.select(table.c.started_at, table.c.finished_at)
+        .where(mine, table.c.state == "success")
+        .order_by(table.c.started_at.desc())
+        .limit(1)
+    ).one_or_none()
+    failing_since = db.scalar(
+        sa.select(sa.func.min(table.c.started_at)).where(
+            mine,
+            table.c.state.in_(["failed", "started"]),
+            sa.or_(table.c.selected.contains("default_contact_list"), table.c.selected == ""),
+            table.c.started_at > good.started_at if good is not None else sa.true(),
+            table.c.run_id != under_way if under_way is not None else sa.true(),
+        )
+    )
+    return Health(None if good is None else good.finished_at, failing_since)
+
+
+def tokens_used_since(db: sa.Connection, company_id: int, kind: str, since: datetime) -> int:
+    """By runs of one kind on all connections with the company, whose budget they share. `since`: without a zone."""
+    table = tables.runs
+    used: int = db.execute(
+        sa.select(sa.func.coalesce(sa.func.sum(table.c.tokens_used), 0))
+        .join_from(table, tables.connections, table.c.connection_id == tables.connections.c.id)
+        .where(
+            tables.connections.c.company_id == company_id, table.c.kind == kind, table.c.started_at >= since
+        )
+    ).scalar_one()
+    # PostgreSQL sums to a Decimal.
+    return int(used)
+
+
+def failure_before(db: sa.Connection, connection_id: int, run_id: str) -> str | None:
+    """How the run before this one failed (see `finish_run`), those apart that left the list out; None if it did not,
+    or nobody knows how."""
+    table = tables.runs
+    began = sa.select(table.c.started_at).where(
+        table.c.connection_id == connection_id, table.c.run_id == run_id
+    )
+    before = db.execute(
+        sa.select(table.c.state, table.c.failure)
+        .where(
+            table.c.connection_id == connection_id,
+            table.c.state.in_(["success", "failed"]),
+            table.c.started_at < began.scalar_subquery(),
+        )
+        .order_by(table.c.started_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return before.failure if before is not None and before.state == "failed" else None
+
+
+def newest_run_id(db: sa.Connection, connection_id: int) -> str | None:
+    """The run that was begun last, whatever became of it."""
+    table = tables.runs
+    return db.execute(
+        sa.select(table.c.run_id)
+        .where(table.c.connection_id == connection_id)
+        .order_by(table.c.started_at.desc())
+        .limit(1)
+    ).scalar()
+
+
+def get_run(db: sa.Connection, connection_id: int, run_id: str) -> dict[str, Any] | None:
+    table = tables.runs
+    row = (
+        db.execute(sa.select(table).where(table.c.connection_id == connection_id, table.c.run_id == run_id))
+        .mappings()
+        .one_or_none()
+    )
+    return dict(row) if row is not None else None
+
+
+def current_run(db: sa.Connection, connection_id: int) -> dict[str, Any] | None:
+    """The run that is under way, as `get_run` gives it. One that was killed is none, though nobody closed its report:
+    from before its report is opened until after it is closed, a run holds its connection."""
+    newest = runs_of(db, connection_id, limit=1)
+    under_way = bool(newest) and newest[0]["state"] == "started" and is_held(db, connection_id)
+    return newest[0] if under_way else None
+
+
+def runs_of(
+    db: sa.Connection, connection_id: int, limit: int, before: datetime | None = None
+) -> list[dict[str, Any]]:
+    """The newest runs, dry and unfinished ones too, the newest first, as `get_run` gives them. `before`: those that
+    began earlier than then (UTC, without a zone)."""
+    table = tables.runs
+    rows = db.execute(
+        sa.select(table)
+        .where(
+            table.c.connection_id == connection_id,
+            sa.true() if before is None else table.c.started_at < before,
+        )
+        .order_by(table.c.started_at.desc())
+        .limit(limit)
+    ).mappings()
+    return [dict(row) for row in rows]
+
+
+def _forget_old() -> Iterator[sa.Delete]:
+    """Of every connection: one that nobody runs any more must not keep its reports for ever."""
+    oldest = utc_now() - timedelta(days=_keep_days())
+    for table, column in (
+        (tables.runs, tables.runs.c.started_at),
+        (tables.issues, tables.issues.c.found_at),
+        (tables.schema_changes, tables.schema_changes.c.recorded_at),
+        (tables.contact_history, tables.contact_history.c.at),
+    ):
+        yield table.delete().where(column < oldest)
+
+
+def _keep_days() -> int:
+    setting = os.environ.get(KEEP_DAYS_VARIABLE) or str(KEEP_DAYS)
+    if not setting.isdecimal() or not 1 <= int(setting) <= 36_500:
+        raise StoreError(
+            f"{KEEP_DAYS_VARIABLE} is not a number of days; set it to a whole number like {KEEP_DAYS}."
+        )
+    return int(setting)

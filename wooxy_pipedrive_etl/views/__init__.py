@@ -1,0 +1,1 @@
+"""What pages, the status and exports show. Nothing here changes anything."""

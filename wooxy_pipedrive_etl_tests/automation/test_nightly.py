@@ -1,0 +1,35 @@
+"""When people are told that the next nightly run is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from wooxy_pipedrive_etl.automation.nightly import TIME_ZONE_VARIABLE, next_night
+from wooxy_pipedrive_etl.errors import InvalidSetting
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "then"),
+    [
+        ("", "2026-11-25T01:00", "2026-11-25T02:30"),
+        ("", "2026-11-25T02:30", "2026-11-26T02:30"),
+        ("Europe/Helsinki", "2026-11-25T00:29", "2026-11-25T00:30"),
+        ("Europe/Helsinki", "2026-11-25T12:00", "2026-11-26T00:30"),
+        # The clocks go back between the two: the wall says the same, an hour later.
+        ("Europe/Helsinki", "2026-10-24T12:00", "2026-10-24T23:30"),
+        ("Europe/Helsinki", "2026-10-25T12:00", "2026-10-26T00:30"),
+    ],
+)
+def test_the_next_night(zone: str, now: str, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TIME_ZONE_VARIABLE, zone)
+    found = next_night(datetime.fromisoformat(now).replace(tzinfo=UTC))
+    assert found == datetime.fromisoformat(then).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Land", "../etc/passwd", "/"])
+def test_an_unknown_time_zone(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TIME_ZONE_VARIABLE, zone)
+    with pytest.raises(InvalidSetting, match=TIME_ZONE_VARIABLE):
+        next_night(datetime(2026, 11, 25, tzinfo=UTC))

@@ -1,0 +1,73 @@
+"""The OAuth app of the environment: none, half of one, and one that can't be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from wooxy_pipedrive_etl.connections.oauth_app import (
+    ID_VARIABLE,
+    NEEDED_SCOPES,
+    PUBLIC_URL_VARIABLE,
+    SECRET_VARIABLE,
+    URL_VARIABLE,
+    WANTED_SCOPES,
+    oauth_app,
+)
+from wooxy_pipedrive_etl.errors import InvalidSetting
+from wooxy_pipedrive_etl.sandbox.pipedrive import SCOPES
+
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ID_VARIABLE, "id-1")
+    monkeypatch.setenv(SECRET_VARIABLE, f" {SECRET}\n")
+
+
+def test_none_is_set_up() -> None:
+    assert oauth_app() is None
+
+
+@pytest.mark.usefixtures("app")
+def test_pipedrive_leads_back_to_this_machine_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = oauth_app()
+    assert app is not None
+    assert (app.client_id, app.client_secret, app.oauth_url) == (
+        "id-1",
+        SECRET,
+        "https://oauth.pipedrive.com",
+    )
+    assert app.redirect_uri == "http://127.0.0.1:8000/oauth/pipedrive/callback"
+    monkeypatch.setenv(PUBLIC_URL_VARIABLE, "https://sync.example.com/wooxy/")
+    monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:8765")
+    app = oauth_app()
+    assert app is not None
+    assert app.redirect_uri == "https://sync.example.com/wooxy/oauth/pipedrive/callback"
+    assert app.oauth_url == "http://127.0.0.1:8765"
+
+
+@pytest.mark.usefixtures("app")
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        (ID_VARIABLE, "", f"^{ID_VARIABLE} is empty"),
+        (SECRET_VARIABLE, " ", f"^{SECRET_VARIABLE} is empty"),
+        (URL_VARIABLE, "http://oauth.pipedrive.com", f"^{URL_VARIABLE} can't be used; give .* https host"),
+        (URL_VARIABLE, "hunter2", f"^{URL_VARIABLE} can't be used"),
+        (PUBLIC_URL_VARIABLE, "http://sync.example.com", f"^{PUBLIC_URL_VARIABLE} .* in the clear"),
+        (PUBLIC_URL_VARIABLE, "hunter2", f"^{PUBLIC_URL_VARIABLE} is not an https URL"),
+    ],
+)
+def test_what_cannot_be_used_is_named_and_no_secret_told(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidSetting, match=says) as refusal:
+        oauth_app()
+    assert SECRET not in str(refusal.value)
+
+
+def test_scopes_are_those_that_pipedrive_knows() -> None:
+    assert WANTED_SCOPES.keys() == SCOPES.keys()
+    assert WANTED_SCOPES.keys() > NEEDED_SCOPES

@@ -1,0 +1,49 @@
+"""What the sensors would find for a connected account, without Dagster."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from wooxy_pipedrive_etl.automation import due as decisions
+from wooxy_pipedrive_etl.automation import polls
+from wooxy_pipedrive_etl.automation.due import Due
+from wooxy_pipedrive_etl.automation.waiting import Waiting
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
+
+from .scenario import Connected
+
+
+def moment(**later: float) -> datetime:
+    """Now, or so much later."""
+    return datetime.now(UTC) + timedelta(**later)
+
+
+def due(acme: Connected, now: datetime | None = None) -> Due | Waiting | None:
+    return decisions.due(acme.store, acme.record(), now or moment())
+
+
+def schema_due(acme: Connected, now: datetime | None = None) -> Due | Waiting | None:
+    return decisions.schema_due(acme.store, acme.record(), now or moment())
+
+
+def poll(acme: Connected, now: datetime | None = None) -> Due | Waiting | None:
+    """At a moment when it is time to: an hour after the last one, if nothing else is said."""
+    return polls.poll_persons(acme.store, acme.record(), now or _later(acme.record().polled_persons_at))
+
+
+def poll_fields(acme: Connected, now: datetime | None = None) -> Due | Waiting | None:
+    return polls.poll_fields(acme.store, acme.record(), now or _later(acme.record().polled_fields_at))
+
+
+def fail(acme: Connected, times: int = 1, *, automatic: bool = True) -> None:
+    """Has runs fail."""
+    for _ in range(times):
+        acme.server.faults.add(Fault("unauthorized_401"))
+        with pytest.raises(Exception, match="401"):
+            acme.sync(automatic=automatic)
+
+
+def _later(polled_at: datetime | None) -> datetime:
+    return moment() if polled_at is None else polled_at.replace(tzinfo=UTC) + timedelta(hours=1)
