@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ gc.set_threshold(100_000, 50, 100)
 
 share_compiled_statements()
 
+# Where it is set, each of the hundreds of processes that tests start would compile the whole program again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
@@ -58,9 +62,40 @@ _LONGEST = ("/materialize/", "/test_way_through.py", "/test_kills.py", "/test_hi
 # The folder whose tests share what takes long to start.
 _ONE_PROCESS = "/materialize/"
 
+# Where SQL is what is tested. What stands above it runs many tests on each database; each of them takes one of the two.
+_BOTH_DATABASES = ("/conformance/", "/contact_list/", "/store/")
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--both-databases",
+        action="store_true",
+        help="run every test on SQLite and on PostgreSQL, not only those of the SQL (takes a third longer)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("both_databases"):
+        deselected = _on_the_other_database(items)
+        config.hook.pytest_deselected(items=deselected)
+        left_out = set(deselected)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: not any(each in item.nodeid for each in _LONGEST))
+
+
+def _on_the_other_database(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Of each test that could run on both, the one of the two that is left out: always the same, by its name."""
+    pairs: dict[str, dict[str, pytest.Item]] = {}
+    for item in items:
+        if not any(folder in item.nodeid for folder in _BOTH_DATABASES):
+            parameters: dict[str, str] = item.callspec.params if hasattr(item, "callspec") else {}
+            if database := parameters.get("database_url"):
+                pairs.setdefault(item.nodeid.replace(database, ""), {})[database] = item
+    return [
+        pair[("sqlite", "postgres")[zlib.crc32(name.encode()) % 2]]
+        for name, pair in pairs.items()
+        if len(pair) == 2
+    ]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -132,6 +167,6 @@ def sqlite_url(tmp_path: Path, prepared_sqlite: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Each test that takes this runs on both databases."""
+    """Each test that takes this can run on both databases, and with `--both-databases` does."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url

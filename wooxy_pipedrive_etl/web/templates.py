@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -11,7 +13,9 @@ from .formats import age, duration, moment, number, share
 from .words import plain
 
 
+@cache
 def make_templates() -> Jinja2Templates:
+    """The same for every app of a process, so that each template is compiled once."""
     environment = Environment(
         loader=PackageLoader("wooxy_pipedrive_etl.web"),
         autoescape=True,

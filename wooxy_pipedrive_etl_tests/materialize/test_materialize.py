@@ -17,21 +17,12 @@ def _right(outcome: Outcome) -> None:
     assert outcome.wrong == [], outcome.came_out
 
 
-def test_a_plan_alone_is_a_dry_run(world: World) -> None:
-    """And the next run starts by itself when something changes."""
-    _right(cases.selected(world, "acme", ["contact_plan"]))
-    world.arrives_by_itself("acme")
-
-
-def test_a_backfill_makes_a_run_for_each_connection(world: World) -> None:
-    _right(cases.backfilled(world))
-
-
 def test_a_run_from_its_failure_is_the_whole_run_again(world: World) -> None:
     _right(cases.reexecuted_from_failure(world, "bolt"))
 
 
 def test_a_run_that_is_terminated_leaves_nothing_half_done(world: World) -> None:
+    """And the next run starts by itself when something changes."""
     _right(cases.terminated(world, "acme"))
     world.arrives_by_itself("acme")
 

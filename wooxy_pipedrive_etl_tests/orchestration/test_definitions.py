@@ -98,6 +98,12 @@ def test_every_asset_says_what_it_is() -> None:
         assert graph.get(key).description, key
 
 
+def test_no_asset_has_a_backfill_policy() -> None:
+    """A backfill then makes a run for each connection; `benchmarks.materialize` makes one."""
+    graph = defs.resolve_asset_graph()
+    assert {graph.get(key).backfill_policy for key in graph.get_all_asset_keys()} == {None}
+
+
 def test_dagster_retries_a_crash_once_and_a_failure_never() -> None:
     """So the shipped settings say; that steps have no retries of their own is seen in the runs."""
     shipped = Path(dg.file_relative_path(__file__, "../../wooxy_pipedrive_etl/orchestration/dagster.yaml"))
