@@ -4,7 +4,6 @@ from tick to tick. `benchmarks/idle_day.py` prints what `test_due_and_polls.py` 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from wooxy_pipedrive_etl.automation.due import Due
 from wooxy_pipedrive_etl.automation.polls import poll_fields, poll_persons
@@ -24,19 +23,19 @@ def spend_a_day(acme: Connected, day: timedelta = timedelta(days=1)) -> dict[str
     begun = now = datetime.now(UTC)
     acme.account.clock = lambda: now
     acme.server.clear_requests()
-    polls: dict[str, Any] = {"polled_persons_at": set(), "polled_fields_at": set()}
+    persons_at, fields_at = set(), set()
     while now < begun + day:
         record = acme.record()
-        for column, moments in polls.items():
-            moments.add(getattr(record, column))
+        persons_at.add(record.polls.persons_at)
+        fields_at.add(record.polls.fields_at)
         found = [poll_persons(acme.store, record, now)]
         if (now - begun) % FIELDS_TICK == timedelta(0):
             found.append(poll_fields(acme.store, record, now))
         assert not any(isinstance(each, Due) for each in found), found
         now += PERSONS_TICK
     return {
-        "polls_of_persons": len(polls["polled_persons_at"] - {None}),
-        "polls_of_fields": len(polls["polled_fields_at"] - {None}),
+        "polls_of_persons": len(persons_at - {None}),
+        "polls_of_fields": len(fields_at - {None}),
         "requests": len(acme.server.requests),
         "tokens": sum(request.tokens for request in acme.server.requests),
     }

@@ -30,11 +30,11 @@ def schema_due(acme: Connected, now: datetime | None = None) -> Due | Waiting | 
 
 def poll(acme: Connected, now: datetime | None = None) -> Due | Waiting | None:
     """At a moment when it is time to: an hour after the last one, if nothing else is said."""
-    return polls.poll_persons(acme.store, acme.record(), now or _later(acme.record().polled_persons_at))
+    return polls.poll_persons(acme.store, acme.record(), now or _later(acme.record().polls.persons_at))
 
 
 def poll_fields(acme: Connected, now: datetime | None = None) -> Due | Waiting | None:
-    return polls.poll_fields(acme.store, acme.record(), now or _later(acme.record().polled_fields_at))
+    return polls.poll_fields(acme.store, acme.record(), now or _later(acme.record().polls.fields_at))
 
 
 def fail(acme: Connected, times: int = 1, *, automatic: bool = True) -> None:

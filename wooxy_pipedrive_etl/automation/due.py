@@ -77,7 +77,7 @@ def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting 
 def schema_due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting | None:
     """What changes of the field catalogue make due: a re-map if the matching reads anything that changed, else a fresh
     Match variables table. Like `due`, by the database alone."""
-    if not may_start(record) or record.watermark is None:
+    if not may_start(record) or record.sync_state.watermark is None:
         return None
     lost = lost_sentence(record)
     if lost is not None:
@@ -96,7 +96,7 @@ def schema_due(store: Store, record: ConnectionRecord, now: datetime) -> Due | W
 
 def _requested(record: ConnectionRecord, request: RequestedRun) -> Due:
     # Before the first full run there is nothing that could have changed, or be mapped.
-    kind = request.kind if record.watermark is not None else "full"
+    kind = request.kind if record.sync_state.watermark is not None else "full"
     return Due(
         kind,
         f"A user requested {'a dry run' if request.dry_run else 'a run'}.",
@@ -115,8 +115,8 @@ class _Cause:
 
 
 def _cause(store: Store, record: ConnectionRecord, matching: StoredMatching) -> _Cause | None:
-    walked = record.watermark is not None
-    if matching.revision != record.applied_revision:
+    walked = record.sync_state.watermark is not None
+    if matching.revision != record.sync_state.applied_revision:
         reason = (
             f"Revision {matching.revision} of the matching was imported, and the list does not have it yet."
         )
@@ -125,7 +125,7 @@ def _cause(store: Store, record: ConnectionRecord, matching: StoredMatching) -> 
     hints = inbox.count_hints(store.inbox, record.id)
     if hints:
         return _Cause(kind, f"Webhooks named {hints} persons.", "hints")
-    if record.unapplied:
+    if record.sync_state.unapplied:
         return _Cause(
             kind, "The list is behind: persons or settings have changed since the last run.", "unapplied"
         )
@@ -142,7 +142,7 @@ def _schema_cause(
     # Changes are recorded in whole seconds. What was recorded before the last run began is in its mapping, so that no
     # other difference (a newer release, say) starts one re-map after the other.
     since_the_last = standing.succeeded is None or recorded_at >= standing.succeeded.replace(microsecond=0)
-    if since_the_last and mapping_key(feed_plan_with(db, record, matching)) != record.mapped_with:
+    if since_the_last and mapping_key(feed_plan_with(db, record, matching)) != record.sync_state.mapped_with:
         reason = "Fields or options that the matching reads have changed in Pipedrive."
         return _Cause("re-map", reason, "schema")
     if standing.looked is None or recorded_at > standing.looked:

@@ -19,11 +19,12 @@ from wooxy_pipedrive_etl.pipedrive.endpoints import (
     PERSON_FIELDS,
     PERSONS,
 )
-from wooxy_pipedrive_etl.store import Store, connections, mapped, runs
+from wooxy_pipedrive_etl.store import Store, mapped, polls, runs
 from wooxy_pipedrive_etl.store.bulk import storable
 from wooxy_pipedrive_etl.store.catalogue import read_fields, read_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.polls import Polled
 from wooxy_pipedrive_etl.store.snapshot import differing_persons, highest_person_id
 from wooxy_pipedrive_etl.sync.run import read_again_since
 
@@ -61,18 +62,18 @@ def poll_persons(
 
     `sharers`: how many active connections share the company's budget. An error is one line in the log.
     """
-    if not may_start(record) or record.watermark is None:
+    if not may_start(record) or record.sync_state.watermark is None:
         return None
     lost = lost_sentence(record)
     if lost is not None:
         return Waiting(lost)
     # Where new persons may have no update_time, a second request asks for the newest ids.
-    by_id = record.null_update_times is not False
+    by_id = record.sync_state.null_update_times is not False
     poll = _persons_poll(record, sharers, now, by_id=by_id)
-    long_unheard = is_time(record.polled_persons_at, BUDGET_LOOK, now) and is_time(
-        record.budget_noted_at, BUDGET_LOOK, now
+    long_unheard = is_time(record.polls.persons_at, BUDGET_LOOK, now) and is_time(
+        record.budget.noted_at, BUDGET_LOOK, now
     )
-    if not long_unheard and not is_time(record.polled_persons_at, poll.interval, now):
+    if not long_unheard and not is_time(record.polls.persons_at, poll.interval, now):
         return None
     with reading(store.engine) as db:
         waiting = back_off(runs.standing(db, record.id), now) or used_up(db, record, now)
@@ -83,15 +84,15 @@ def poll_persons(
     if stopped is not None:
         if long_unheard:
             look = _Poll(CURRENT_USER.token_cost, BUDGET_LOOK)
-            _ask(store, record, now, "polled_persons_at", look, lambda client: client.account().user_id)
+            _ask(store, record, now, "persons", look, lambda client: client.account().user_id)
         return stopped
-    if not is_time(record.polled_persons_at, poll.interval, now):
+    if not is_time(record.polls.persons_at, poll.interval, now):
         return None
     changed = _ask(
         store,
         record,
         now,
-        "polled_persons_at",
+        "persons",
         poll,
         lambda client: _count_changed(store, record, client, by_id=by_id),
     )
@@ -105,20 +106,20 @@ def poll_fields(
 ) -> Due | Waiting | None:
     """Reads the field catalogue into the store, if it is time to: what changed is due by `schema_due` then. Where the
     list shows names of organisations, looks for changed ones as well; these are due at once."""
-    if not may_start(record) or record.watermark is None:
+    if not may_start(record) or record.sync_state.watermark is None:
         return None
     lost = lost_sentence(record)
     if lost is not None:
         return Waiting(lost)
-    if not is_time(record.polled_fields_at, _fields_poll(record, sharers, now).interval, now):
+    if not is_time(record.polls.fields_at, _fields_poll(record, sharers, now).interval, now):
         return None
     with reading(store.engine) as db:
         shown = token_budget.kinds_shown(db, record)
         waiting = back_off(runs.standing(db, record.id), now) or stopped_for_tokens(db, record, now)
         key = run_key(db, record, now, "names")
-    names = "org" in shown and record.names_watermark is not None
+    names = "org" in shown and record.sync_state.names_watermark is not None
     poll = _fields_poll(record, sharers, now, names=names)
-    if not is_time(record.polled_fields_at, poll.interval, now):
+    if not is_time(record.polls.fields_at, poll.interval, now):
         return None
     if waiting is not None:
         return waiting
@@ -127,7 +128,7 @@ def poll_fields(
         store_catalogue(store, record, client)
         return _count_renamed(store, record, client) if names else 0
 
-    changed = _ask(store, record, now, "polled_fields_at", poll, read_fields_and_names)
+    changed = _ask(store, record, now, "fields", poll, read_fields_and_names)
     if not changed:
         return None
     return Due("changes", f"{changed} organisations have another name in Pipedrive.", key)
@@ -154,7 +155,7 @@ def _fields_poll(record: ConnectionRecord, sharers: int, now: datetime, *, names
 def _paced(record: ConnectionRecord, cost: int, share: float, sharers: int, now: datetime) -> timedelta:
     """How far apart polls of that cost are that use the share of a day's limit: twice as far when less than half of it
     is left, four times when less than a quarter is, and so on."""
-    limit = record.daily_token_limit or SMALLEST_DAILY_LIMIT
+    limit = record.budget.daily_limit or SMALLEST_DAILY_LIMIT
     seconds = cost * 86_400 * sharers / (share * limit)
     left = tokens_left(record, now)
     if left is not None:
@@ -167,13 +168,13 @@ def _ask(
     store: Store,
     record: ConnectionRecord,
     now: datetime,
-    column: str,
+    polled: Polled,
     poll: _Poll,
     question: Callable[[PipedriveClient], int],
 ) -> int:
-    """The answer to one poll, 0 where there is none. It is noted in the column before anything is asked, so that it
+    """The answer to one poll, 0 where there is none. It is noted before anything is asked, so that it
     counts however it ends; one that cost more than it should have makes the next one wait longer."""
-    _note_poll(store, record, column, now)
+    _note_poll(store, record, polled, now)
     try:
         with pipedrive_client(
             store, record, retries=Retries(attempts=1, refusals=0), timeout=POLL_TIMEOUT_SECONDS
@@ -182,33 +183,33 @@ def _ask(
                 return question(client)
             finally:
                 with store.engine.begin() as db:
-                    token_budget.note(db, record.id, client.usage, now)
+                    token_budget.note(db, record.company_id, client.usage, now)
                 more = client.usage.tokens_used - poll.cost
                 if more > 0:
-                    _note_poll(store, record, column, now + poll.interval * more / poll.cost)
+                    _note_poll(store, record, polled, now + poll.interval * more / poll.cost)
     except EXPECTED_ERRORS as error:
         logger.warning("Looking for changes of the connection %s failed: %s", record.name, error)
         return 0
 
 
-def _note_poll(store: Store, record: ConnectionRecord, column: str, moment: datetime) -> None:
+def _note_poll(store: Store, record: ConnectionRecord, polled: Polled, moment: datetime) -> None:
     with store.engine.begin() as db:
-        connections.update_connection(db, record.id, **{column: as_stored(moment)})
+        polls.note(db, record.id, polled, as_stored(moment))
 
 
 def _count_changed(store: Store, record: ConnectionRecord, client: PipedriveClient, *, by_id: bool) -> int:
     """How many of the newest persons differ from what is known. An exact repetition is nothing."""
-    assert record.watermark is not None
+    assert record.sync_state.watermark is not None
     with reading(store.engine) as db:
         optional = optional_fields(read_fields(db, record.id))
         highest = highest_person_id(db, record.id)
     # Without the fields that Pipedrive refused in the last walk, or every text would differ. Should it give them again,
     # a run of changes has landed texts that have them, so a difference must be one in both forms.
-    left_out = (record.left_out_fields or "").split(",")
+    left_out = record.sync_state.left_out
     changed = 0
     for fields in ([field for field in optional if field not in left_out], optional):
         page = client.newest_persons(
-            read_again_since(record.watermark, client.server_time()), include_fields=fields
+            read_again_since(record.sync_state.watermark, client.server_time()), include_fields=fields
         )
         with reading(store.engine) as db:
             changed = differing_persons(db, record.id, page.persons)
@@ -221,8 +222,10 @@ def _count_changed(store: Store, record: ConnectionRecord, client: PipedriveClie
 
 
 def _count_renamed(store: Store, record: ConnectionRecord, client: PipedriveClient) -> int:
-    assert record.names_watermark is not None
-    names = client.newest_organization_names(read_again_since(record.names_watermark, client.server_time()))
+    assert record.sync_state.names_watermark is not None
+    names = client.newest_organization_names(
+        read_again_since(record.sync_state.names_watermark, client.server_time())
+    )
     with reading(store.engine) as db:
         known = read_names(db, record.id)["org"]
         shown = mapped.referenced_entities(db, record.id)["org"]

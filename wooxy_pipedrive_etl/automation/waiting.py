@@ -54,7 +54,7 @@ def back_off(standing: Standing, now: datetime) -> Waiting | None:
 
 def used_up(db: sa.Connection, record: ConnectionRecord, now: datetime) -> Waiting | None:
     """Whether runs of changes have used what they may."""
-    limit = record.daily_token_limit or SMALLEST_DAILY_LIMIT
+    limit = record.budget.daily_limit or SMALLEST_DAILY_LIMIT
     for span, share, name in (
         (timedelta(hours=1), CHANGES_SHARE_PER_HOUR, "an hour"),
         (timedelta(hours=24), CHANGES_SHARE, "a day"),
@@ -69,7 +69,7 @@ def used_up(db: sa.Connection, record: ConnectionRecord, now: datetime) -> Waiti
 
 def stopped_for_tokens(db: sa.Connection, record: ConnectionRecord, now: datetime) -> Waiting | None:
     """Sensors stop before any run has to: what is left beyond the reserve belongs to the night's full run."""
-    limit, left = record.daily_token_limit, tokens_left(record, now)
+    limit, left = record.budget.daily_limit, tokens_left(record, now)
     if limit is None or left is None:
         return None
     kept, night = token_budget.reserve(limit), token_budget.estimate(db, record, "full")
@@ -83,8 +83,8 @@ def stopped_for_tokens(db: sa.Connection, record: ConnectionRecord, now: datetim
 
 def short_of_tokens(db: sa.Connection, record: ConnectionRecord, now: datetime, kind: str) -> Waiting | None:
     """Whether the run would be refused for the sake of the reserve; what was told long ago is for the run to ask."""
-    limit, left = record.daily_token_limit, record.daily_tokens_left
-    if limit is None or left is None or is_time(record.budget_noted_at, BUDGET_LOOK, now):
+    limit, left = record.budget.daily_limit, record.budget.daily_left
+    if limit is None or left is None or is_time(record.budget.noted_at, BUDGET_LOOK, now):
         return None
     kept, expected = token_budget.reserve(limit), token_budget.estimate(db, record, kind)
     if left - expected >= kept:
@@ -97,7 +97,7 @@ def short_of_tokens(db: sa.Connection, record: ConnectionRecord, now: datetime, 
 
 def tokens_left(record: ConnectionRecord, now: datetime) -> int | None:
     """The tokens that are left, if that was told on what may be the same day."""
-    return None if is_time(record.budget_noted_at, BUDGET_LIVES, now) else record.daily_tokens_left
+    return None if is_time(record.budget.noted_at, BUDGET_LIVES, now) else record.budget.daily_left
 
 
 def is_time(last: datetime | None, interval: timedelta, now: datetime) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Required, TypedDict, Unpack
+from dataclasses import dataclass
+from typing import Required, TypedDict, Unpack
 
 import phonenumbers
 import sqlalchemy as sa
@@ -26,9 +26,10 @@ from wooxy_pipedrive_etl.pipedrive import (
     optional_fields,
 )
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
-from wooxy_pipedrive_etl.store import Store, connections, inbox
+from wooxy_pipedrive_etl.store import Store, connections, credentials, inbox, sync_state
 from wooxy_pipedrive_etl.store.catalogue import read_fields, save_fields, save_names
-from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, ListSettings
+from wooxy_pipedrive_etl.store.credentials import StoredCredentials
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import StoreError
 from wooxy_pipedrive_etl.store.locks import sole_writer
@@ -38,7 +39,6 @@ from wooxy_pipedrive_etl.store.walks import forget_walk
 
 from . import token_budget, webhooks
 from .credentials import (
-    NO_CREDENTIALS,
     WAITED_FOR,
     WAITED_FOR_SECONDS,
     revoke_unless_used,
@@ -55,22 +55,17 @@ _DOMAIN = re.compile(
 
 @dataclass(frozen=True)
 class Access:
-    """How a Pipedrive account lets us in: where its API is, with which credentials, and the columns of
-    `sync_connections` that keep them."""
+    """Where a Pipedrive account's API is, with which credentials, and how these are stored."""
 
     api_url: str
     credentials: Credentials
-    columns: dict[str, Any] = field(repr=False)
+    stored: StoredCredentials
 
 
 def api_token_access(store: Store, api_url: str, api_token: str) -> Access:
     """Raises InvalidToken."""
-    columns = {
-        **NO_CREDENTIALS,
-        "oauth_user_id": None,
-        "encrypted_api_token": store.secrets.encrypt(api_token),
-    }
-    return Access(api_url, ApiToken(api_token), columns)
+    stored = StoredCredentials(encrypted_api_token=store.secrets.encrypt(api_token))
+    return Access(api_url, ApiToken(api_token), stored)
 
 
 class ConnectionSettings(TypedDict, total=False):
@@ -131,31 +126,31 @@ def connect_with(
         sample = next(client.walk_persons(include_fields=optional_fields(fields)), None)
         names = _names_for_previews(client, fields, sample)
         usage = client.usage
-    settings: dict[str, Any] = {
-        **access.columns,
-        "api_url": access.api_url,
-        "default_region": default_region.upper() if default_region else None,
-        "consent": consent,
-        "on_delete": on_delete,
-    }
+    settings = ListSettings(default_region.upper() if default_region else None, consent, on_delete)
     with store.engine.begin() as db:
         if known is None:
             domain_id = ContactList.of_domain(db, domain).domain_id
             record = connections.add_connection(
-                db, name=name, domain_id=domain_id, company_id=account.company_id, **settings
+                db,
+                name=name,
+                domain_id=domain_id,
+                api_url=access.api_url,
+                company_id=account.company_id,
+                stored_credentials=access.stored,
+                settings=settings,
             )
             # SQLite gives the number of a connection that was forgotten to the next one.
             inbox.forget_connection(store.inbox, record.id)
         else:
-            record = _take_up(db, known, domain, settings)
+            record = _take_up(db, known, domain, access, settings)
         save_fields(db, record.id, fields)
         if sample is not None and land_persons(db, record.id, sample.persons):
-            connections.update_connection(db, record.id, unapplied=True)
+            sync_state.fall_behind(db, record.id)
         # The persons of a connection that is taken up are mapped with the names that are stored: its next run sees what
         # has changed.
         for kind, found in names.items() if known is None else ():
             save_names(db, record.id, kind, found)
-        token_budget.note(db, record.id, usage)
+        token_budget.note(db, account.company_id, usage)
         return connections.get_connection(db, name), account
 
 
@@ -174,17 +169,7 @@ def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
                 drop_stage(db, record.id)
                 connections.remove_connection(db, record.id)
             else:
-                connections.update_connection(
-                    db,
-                    record.id,
-                    state="disconnected",
-                    access_lost=None,
-                    requested_run=None,
-                    **NO_CREDENTIALS,
-                    webhook_id=None,
-                    webhook_url=None,
-                    encrypted_webhook_password=None,
-                )
+                connections.disconnect(db, record.id)
         if forget:
             inbox.forget_connection(store.inbox, record.id)
     return " ".join(filter(None, (left, _give_back(store, record)))) or None
@@ -192,13 +177,14 @@ def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
 
 def _give_back(store: Store, record: ConnectionRecord) -> str | None:
     """Lets the grant of a connection go that is disconnected; returns a sentence if that may not have been done."""
-    if record.encrypted_oauth_tokens is None or record.oauth_user_id is None:
+    given = record.credentials
+    if given.encrypted_oauth_tokens is None or given.oauth_user_id is None:
         return None
     try:
-        tokens = stored_tokens(store, record.encrypted_oauth_tokens, record.oauth_expires_at)
+        tokens = stored_tokens(store, given.encrypted_oauth_tokens, given.oauth_expires_at)
     except StoreError as error:
         return f"The app may still be installed in Pipedrive; uninstall it there. {error}"
-    return revoke_unless_used(store, None, tokens.refresh_token, record.company_id, record.oauth_user_id)
+    return revoke_unless_used(store, None, tokens.refresh_token, record.company_id, given.oauth_user_id)
 
 
 def _names_for_previews(
@@ -223,7 +209,8 @@ def _take_up(
     db: sa.Connection,
     known: ConnectionRecord,
     domain: str,
-    settings: dict[str, Any],
+    access: Access,
+    settings: ListSettings,
 ) -> ConnectionRecord:
     if known.domain != domain:
         raise InvalidSetting(
@@ -233,9 +220,10 @@ def _take_up(
     # Other credentials may see other persons than those that a broken walk has read.
     forget_walk(db, known.id)
     imported = confirmed_matching(db, known.id) is not None
-    connections.update_connection(
-        db, known.id, state="active" if imported else "draft", access_lost=None, **settings
-    )
+    connections.set_state(db, known.id, "active" if imported else "draft")
+    connections.set_api_url(db, known.id, access.api_url)
+    connections.change_settings(db, known.id, settings)
+    credentials.replace(db, known.id, access.stored)
     return known
 
 

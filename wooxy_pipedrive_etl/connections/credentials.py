@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+
+import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, AccessLost, SyncError
 from wooxy_pipedrive_etl.pipedrive import (
@@ -22,10 +23,11 @@ from wooxy_pipedrive_etl.pipedrive import (
     Retries,
 )
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused
-from wooxy_pipedrive_etl.store import Store, connections, installations
+from wooxy_pipedrive_etl.store import Store, connections, credentials, installations
 from wooxy_pipedrive_etl.store import errors as store_errors
 from wooxy_pipedrive_etl.store.clock import utc_now
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.credentials import OAuthTokens, StoredCredentials
 from wooxy_pipedrive_etl.store.database import reading, writing_soon
 from wooxy_pipedrive_etl.store.locks import sole_renewer
 
@@ -42,15 +44,6 @@ STORING_SECONDS = 5.0
 REVOKED = "revoked"
 UNINSTALLED = "uninstalled"
 
-# The columns of `sync_connections` that credentials are in, as they are without any.
-NO_CREDENTIALS: dict[str, Any] = {
-    "encrypted_api_token": "",
-    "encrypted_oauth_tokens": None,
-    "oauth_expires_at": None,
-    "oauth_scopes": None,
-}
-
-
 # For what a person waits for, on a page or at a prompt: they would rather be told soon, and try again themselves.
 WAITED_FOR = Retries(attempts=2)
 WAITED_FOR_SECONDS = 10.0
@@ -61,8 +54,8 @@ def pipedrive_client(
     store: Store, record: ConnectionRecord, *, retries: Retries | None = None, timeout: float = 60.0
 ) -> Iterator[PipedriveClient]:
     """A client with the connection's credentials. Raises what `credentials_of` raises."""
-    credentials = credentials_of(store, record)
-    with PipedriveClient(record.api_url, credentials, retries=retries, timeout=timeout) as client:
+    shown = credentials_of(store, record)
+    with PipedriveClient(record.api_url, shown, retries=retries, timeout=timeout) as client:
         yield client
 
 
@@ -75,9 +68,10 @@ def credentials_of(store: Store, record: ConnectionRecord) -> Credentials:
     check_access(record)
     if record.state == "disconnected":
         raise SyncError(f"The connection {record.name} is disconnected; connect it again first.")
-    if record.oauth_user_id is None:
-        return ApiToken(store.secrets.decrypt(record.encrypted_api_token))
-    return BearerTokens(_KeptTokens(store, record).current, user_key(record.company_id, record.oauth_user_id))
+    if record.credentials.oauth_user_id is None:
+        return ApiToken(store.secrets.decrypt(record.credentials.encrypted_api_token))
+    user = user_key(record.company_id, record.credentials.oauth_user_id)
+    return BearerTokens(_KeptTokens(store, record).current, user)
 
 
 def user_key(company_id: int, user_id: int) -> str:
@@ -94,11 +88,11 @@ def check_access(record: ConnectionRecord) -> None:
 
 def lost_sentence(record: ConnectionRecord) -> str | None:
     """What happened to the connection's access, and what to do, or None if it has any."""
-    if record.access_lost is None:
+    if record.credentials.access_lost is None:
         return None
     because = (
         "the app was uninstalled in Pipedrive"
-        if record.access_lost == UNINSTALLED
+        if record.credentials.access_lost == UNINSTALLED
         else "access was revoked or has expired"
     )
     return (
@@ -107,15 +101,26 @@ def lost_sentence(record: ConnectionRecord) -> str | None:
     )
 
 
-def token_columns(store: Store, grant: Grant) -> dict[str, Any]:
+def tokens_of(store: Store, grant: Grant) -> OAuthTokens:
     """What is stored of a grant, in connections and installations."""
     tokens = {"access_token": grant.access_token, "refresh_token": grant.refresh_token}
-    return {
-        "api_url": grant.api_url,
-        "encrypted_oauth_tokens": store.secrets.encrypt(json.dumps(tokens)),
-        "oauth_expires_at": grant.expires_at.astimezone(UTC).replace(tzinfo=None),
-        "oauth_scopes": ",".join(sorted(grant.scopes)),
-    }
+    return OAuthTokens(
+        store.secrets.encrypt(json.dumps(tokens)),
+        grant.expires_at.astimezone(UTC).replace(tzinfo=None),
+        ",".join(sorted(grant.scopes)),
+    )
+
+
+def give_tokens(
+    db: sa.Connection,
+    connection_id: int,
+    grant: Grant,
+    tokens: OAuthTokens,
+    encrypted_before: str | None = None,
+) -> None:
+    """New tokens of the same user, and where they are good for. `encrypted_before`: only in place of these."""
+    if credentials.renew(db, connection_id, tokens, encrypted_before=encrypted_before):
+        connections.set_api_url(db, connection_id, grant.api_url)
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def revoke_unless_used(
         using = [
             record
             for record in connections.connections_of_user(db, company_id, user_id)
-            if record.access_lost is None
+            if record.credentials.access_lost is None
         ]
         waiting = installations.list_installations(db)
     if using or any(
@@ -192,11 +197,12 @@ class _KeptTokens:
 
     def _take(self, record: ConnectionRecord) -> None:
         check_access(record)
-        if record.encrypted_oauth_tokens is None:
+        encrypted = record.credentials.encrypted_oauth_tokens
+        if encrypted is None:
             raise SyncError(f"The connection {record.name} has other credentials by now; start again.")
         self._record = record
-        self._encrypted = record.encrypted_oauth_tokens
-        self._tokens = stored_tokens(self._store, self._encrypted, record.oauth_expires_at)
+        self._encrypted = encrypted
+        self._tokens = stored_tokens(self._store, encrypted, record.credentials.oauth_expires_at)
 
     def _renew(self) -> None:
         name = self._record.name
@@ -205,17 +211,30 @@ class _KeptTokens:
             grant = app.refresh(self._tokens.refresh_token)
         except GrantRefused as error:
             logger.warning("The tokens of the connection %s can't be renewed: %s", name, error)
-            self._save(access_lost=REVOKED)
+            before = self._encrypted
+            self._save(
+                lambda db: credentials.lose_access(db, self._record.id, REVOKED, encrypted=before),
+                replace(self._record.credentials, access_lost=REVOKED),
+            )
         else:
             logger.info("The tokens of the connection %s were renewed.", name)
-            self._save(**token_columns(self._store, grant))
+            tokens, before = tokens_of(self._store, grant), self._encrypted
+            self._save(
+                lambda db: give_tokens(db, self._record.id, grant, tokens, before),
+                replace(
+                    self._record.credentials,
+                    encrypted_oauth_tokens=tokens.encrypted,
+                    oauth_expires_at=tokens.expires_at,
+                    oauth_scopes=tokens.scopes,
+                ),
+            )
 
-    def _save(self, **values: Any) -> None:
+    def _save(self, write: Callable[[sa.Connection], None], result: StoredCredentials) -> None:
         """Stores what became of the tokens, unless a person has allowed or uninstalled the app meanwhile; goes on with
-        what the database has then. Raises AccessLost."""
+        what the database has then, or with `result` where it can't be written. Raises AccessLost."""
         try:
             with writing_soon(self._store.engine, STORING_SECONDS) as db:
-                connections.update_renewed(db, self._record.id, self._encrypted, **values)
+                write(db)
                 record = connections.get_connection(db, self._record.name)
         except store_errors.DATABASE_ERRORS as error:
             # A run may be SQLite's writer for long, and whoever waits here may be that run. Nothing is lost, since the
@@ -225,5 +244,5 @@ class _KeptTokens:
                 self._record.name,
                 type(error).__name__,
             )
-            record = replace(self._record, **values)
+            record = replace(self._record, credentials=result)
         self._take(record)

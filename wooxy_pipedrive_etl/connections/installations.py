@@ -19,8 +19,9 @@ from wooxy_pipedrive_etl.pipedrive import (
 )
 from wooxy_pipedrive_etl.pipedrive.api_url import checked_api_url
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, MissingScope
-from wooxy_pipedrive_etl.store import Store, connections, installations
+from wooxy_pipedrive_etl.store import Store, connections, credentials, installations
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
+from wooxy_pipedrive_etl.store.credentials import StoredCredentials
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.installations import Installation
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
@@ -28,13 +29,13 @@ from wooxy_pipedrive_etl.store.walks import forget_walk
 
 from .accounts import Access, api_token_access, check_company, connect_with
 from .credentials import (
-    NO_CREDENTIALS,
     UNINSTALLED,
     WAITED_FOR,
     WAITED_FOR_SECONDS,
+    give_tokens,
     revoke_unless_used,
     stored_tokens,
-    token_columns,
+    tokens_of,
     user_key,
 )
 from .oauth_app import NEEDED_SCOPES, WANTED_SCOPES, needed_oauth_app
@@ -52,11 +53,11 @@ def install_with_code(store: Store, app: OAuthApp, code: str) -> Installation:
     Raises MissingScope, and PipedriveError where the code is refused or Pipedrive can't be asked.
     """
     grant, account = _granted(store, app, code)
-    tokens = token_columns(store, grant)
+    tokens = tokens_of(store, grant)
     with store.engine.begin() as db:
         for record in connections.connections_of_user(db, account.company_id, account.user_id):
-            connections.update_connection(db, record.id, **tokens, access_lost=None)
-        return installations.add_installation(db, **_about(account), **tokens, encrypted_api_token="")
+            give_tokens(db, record.id, grant, tokens)
+        return installations.add_installation(db, **_about(account), api_url=grant.api_url, tokens=tokens)
 
 
 def install_with_api_token(store: Store, api_url: str, api_token: str) -> Installation:
@@ -93,8 +94,8 @@ def forget(store: Store, installation_id: int) -> None:
     installation = get(store, installation_id)
     with store.engine.begin() as db:
         installations.remove_installation(db, installation_id)
-    if installation.encrypted_oauth_tokens is not None:
-        tokens = stored_tokens(store, installation.encrypted_oauth_tokens, installation.oauth_expires_at)
+    if installation.tokens is not None:
+        tokens = stored_tokens(store, installation.tokens.encrypted, installation.tokens.expires_at)
         _give_back(store, None, tokens.refresh_token, installation.company_id, installation.user_id)
 
 
@@ -134,7 +135,7 @@ def reconnect(store: Store, app: OAuthApp, name: str, code: str) -> ConnectionRe
     """
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)
-    if record.state == "disconnected" and record.access_lost is None:
+    if record.state == "disconnected" and record.credentials.access_lost is None:
         raise InvalidSetting(f"The connection {name} is disconnected; connect it again with Add integration.")
     grant, account = _granted(store, app, code)
     try:
@@ -142,26 +143,20 @@ def reconnect(store: Store, app: OAuthApp, name: str, code: str) -> ConnectionRe
     except WrongAccount:
         _give_back(store, app, grant.refresh_token, account.company_id, account.user_id)
         raise
-    tokens = token_columns(store, grant)
+    tokens = tokens_of(store, grant)
     with store.engine.begin() as db:
         for other in connections.connections_of_user(db, account.company_id, account.user_id):
-            connections.update_connection(db, other.id, **tokens, access_lost=None)
+            give_tokens(db, other.id, grant, tokens)
         # Read again: the app may have been uninstalled since.
         record = connections.get_connection(db, name)
-        if record.oauth_user_id != account.user_id:
+        if record.credentials.oauth_user_id != account.user_id:
             # Another user may see other persons than those that a broken walk has read.
             forget_walk(db, record.id)
-        state = record.state
-        if state == "disconnected":
-            state = "active" if confirmed_matching(db, record.id) is not None else "draft"
-        connections.update_connection(
-            db,
-            record.id,
-            **{**NO_CREDENTIALS, **tokens},
-            oauth_user_id=account.user_id,
-            access_lost=None,
-            state=state,
-        )
+        if record.state == "disconnected":
+            imported = confirmed_matching(db, record.id) is not None
+            connections.set_state(db, record.id, "active" if imported else "draft")
+        connections.set_api_url(db, record.id, grant.api_url)
+        credentials.replace(db, record.id, StoredCredentials.of_oauth(tokens, account.user_id))
         return connections.get_connection(db, name)
 
 
@@ -171,17 +166,7 @@ def uninstalled(store: Store, company_id: int, user_id: int) -> list[str]:
     with store.engine.begin() as db:
         ended = connections.connections_of_user(db, company_id, user_id)
         for record in ended:
-            connections.update_connection(
-                db,
-                record.id,
-                **NO_CREDENTIALS,
-                state="disconnected",
-                access_lost=UNINSTALLED,
-                requested_run=None,
-                webhook_id=None,
-                webhook_url=None,
-                encrypted_webhook_password=None,
-            )
+            connections.disconnect(db, record.id, access_lost=UNINSTALLED)
         installations.remove_installations_of_user(db, company_id, user_id)
     return [record.name for record in ended]
 
@@ -229,24 +214,19 @@ def _only(access_token: str, identity: str) -> BearerTokens:
 
 def _access(store: Store, installation: Installation) -> Access:
     """With tokens that live long enough to connect with. Raises AccessLost."""
-    if installation.encrypted_oauth_tokens is None:
+    if installation.tokens is None:
         api_token = store.secrets.decrypt(installation.encrypted_api_token)
         return api_token_access(store, installation.api_url, api_token)
-    columns: dict[str, Any] = {
-        "encrypted_oauth_tokens": installation.encrypted_oauth_tokens,
-        "oauth_expires_at": installation.oauth_expires_at,
-        "oauth_scopes": installation.oauth_scopes,
-    }
-    tokens = stored_tokens(store, installation.encrypted_oauth_tokens, installation.oauth_expires_at)
+    stored = installation.tokens
+    tokens = stored_tokens(store, stored.encrypted, stored.expires_at)
     api_url, access_token = installation.api_url, tokens.access_token
     if tokens.end_soon():
         grant = _renewed(store, installation, tokens.refresh_token)
-        columns = token_columns(store, grant)
-        api_url, access_token = columns.pop("api_url"), grant.access_token
+        stored, api_url, access_token = tokens_of(store, grant), grant.api_url, grant.access_token
     return Access(
         api_url,
         _only(access_token, user_key(installation.company_id, installation.user_id)),
-        {**NO_CREDENTIALS, **columns, "oauth_user_id": installation.user_id},
+        StoredCredentials.of_oauth(stored, installation.user_id),
     )
 
 

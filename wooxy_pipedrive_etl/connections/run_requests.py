@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.errors import NotImported, SyncError
 from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Permissions
-from wooxy_pipedrive_etl.store import Store, connections, runs
+from wooxy_pipedrive_etl.store import Store, connections, run_requests, runs
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.matchings import StoredMatching, confirmed_matching, latest_matching
 from wooxy_pipedrive_etl.store.runs import Kind
@@ -49,7 +49,7 @@ def request_run(
             raise SyncError(f"The connection {name} is disconnected; connect it again to run it.")
         matching_for(db, record, draft=dry_run)
         text = json.dumps(asdict(request) | {"requested_at": request.requested_at.isoformat()})
-        connections.update_connection(db, record.id, requested_run=text)
+        run_requests.ask(db, record.id, text)
     return request
 
 
@@ -84,7 +84,7 @@ def fulfil(
         and request.dry_run == dry_run == draft
         and allowed.cover(request.permissions)
     ):
-        connections.update_connection(db, record.id, requested_run=None)
+        run_requests.withdraw(db, record.id)
 
 
 def give_up(store: Store, name: str, key: str, run_id: str, message: str) -> None:
@@ -95,7 +95,7 @@ def give_up(store: Store, name: str, key: str, run_id: str, message: str) -> Non
         request = requested_run(record)
         if request is None or request.key != key:
             return
-        connections.update_connection(db, record.id, requested_run=None)
+        run_requests.withdraw(db, record.id)
         runs.begin_run(db, record.id, run_id, request.kind)
         runs.finish_run(db, record.id, run_id, "failed", message, failure="not_started")
 

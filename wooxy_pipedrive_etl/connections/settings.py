@@ -3,7 +3,7 @@ empty values is a setting of the matching (`matching.view`)."""
 
 from __future__ import annotations
 
-from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store import Store, connections, sync_state
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import sole_writer
 
@@ -26,14 +26,9 @@ def change_settings(
         record = connections.get_connection(db, name)
         region = default_region.upper() if default_region else None
         follows = (region, on_delete) != (record.default_region, record.on_delete)
-        connections.update_connection(
-            db,
-            record.id,
-            default_region=region,
-            consent=consent,
-            on_delete=on_delete,
-            unapplied=record.unapplied or follows,
-        )
+        connections.change_settings(db, record.id, connections.ListSettings(region, consent, on_delete))
+        if follows:
+            sync_state.fall_behind(db, record.id)
         return follows and record.state == "active"
 
 
@@ -51,4 +46,4 @@ def resume(store: Store, name: str) -> None:
 def _set_paused(store: Store, name: str, paused: bool) -> None:
     with store.engine.begin() as db:
         record = connections.get_connection(db, name)
-        connections.update_connection(db, record.id, paused=paused)
+        connections.set_paused(db, record.id, paused)

@@ -19,8 +19,8 @@ from wooxy_pipedrive_etl.pipedrive.endpoints import (
     USERS,
     WEBHOOKS,
 )
-from wooxy_pipedrive_etl.store import tables
-from wooxy_pipedrive_etl.store.connections import ConnectionRecord, update_connection
+from wooxy_pipedrive_etl.store import budgets, tables
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.snapshot import count_persons
 
@@ -79,12 +79,12 @@ def _estimate(db: sa.Connection, record: ConnectionRecord, kind: str, hints: int
         # The last one is the second look at those that the walk does not have.
         requests = _pages(count_persons(db, record.id), PAGE_LIMIT) + 1
         tokens += requests * PERSONS.token_cost
-        if record.webhook_url is not None:
+        if record.webhook.url is not None:
             tokens += WEBHOOKS.token_cost
     elif kind == "changes":
         requests = 1 + -(-hints // IDS_LIMIT)
         # Where new persons may have no update_time, they are asked for by their ids as well.
-        requests += record.null_update_times is not False
+        requests += record.sync_state.null_update_times is not False
         tokens += requests * PERSONS.token_cost
     if "org" in shown:
         requests = _organization_requests(db, record) if kind == "full" else 1
@@ -115,15 +115,15 @@ def refusal(expected: int, usage: Usage) -> str | None:
     )
 
 
-def note(db: sa.Connection, connection_id: int, usage: Usage, now: datetime | None = None) -> None:
-    """Keeps what Pipedrive last said of the day's budget, if it said anything."""
+def note(db: sa.Connection, company_id: int, usage: Usage, now: datetime | None = None) -> None:
+    """Keeps what Pipedrive last said of the company's budget of the day, if it said anything."""
     if usage.daily_remaining is not None:
-        update_connection(
+        budgets.note(
             db,
-            connection_id,
-            daily_token_limit=usage.daily_limit,
-            daily_tokens_left=usage.daily_remaining,
-            budget_noted_at=(now or datetime.now(UTC)).replace(tzinfo=None),
+            company_id,
+            daily_limit=usage.daily_limit,
+            daily_left=usage.daily_remaining,
+            noted_at=(now or datetime.now(UTC)).replace(tzinfo=None),
         )
 
 

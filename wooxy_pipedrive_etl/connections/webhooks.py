@@ -11,18 +11,19 @@ import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from wooxy_pipedrive_etl.errors import InvalidSetting, SyncError, WrongAccount
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Webhook
 from wooxy_pipedrive_etl.pipedrive.endpoints import CREATE_WEBHOOK
 from wooxy_pipedrive_etl.pipedrive.errors import MissingScope, PipedriveError, TransientError
-from wooxy_pipedrive_etl.store import Store, connections
+from wooxy_pipedrive_etl.store import Store, connections, webhooks
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import StoreError
 from wooxy_pipedrive_etl.store.locks import sole_writer
+from wooxy_pipedrive_etl.store.webhooks import NO_WEBHOOK, StoredWebhook
 
 from .credentials import WAITED_FOR, WAITED_FOR_SECONDS, pipedrive_client
 from .public_url import checked_public_url
@@ -67,7 +68,7 @@ def register(store: Store, name: str, public_url: str) -> WebhookState:
 def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> WebhookState:
     """Looks whether the webhook is still there, and registers it again (with a new password) if it is not. Costs
     nothing where none is wished for. For whoever holds the connection; raises no PipedriveError."""
-    url = record.webhook_url
+    url = record.webhook.url
     if url is None:
         return _none(record)
     try:
@@ -83,7 +84,7 @@ def look_after(store: Store, name: str) -> WebhookState:
     """`check` for a person who asks. Raises UnknownConnection, ConnectionBusy, WrongAccount, and the PipedriveError of
     an account that can't be asked at all."""
     with _held(store, name) as record:
-        if record.webhook_url is None:
+        if record.webhook.url is None:
             return _none(record)
         with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
             _check_account(client, record)
@@ -94,10 +95,10 @@ def remove(store: Store, name: str) -> WebhookState:
     """Removes the webhook in Pipedrive, and goes on by polling. Raises UnknownConnection, ConnectionBusy, WrongAccount
     and PipedriveError; then it is as it was."""
     with _held(store, name) as record:
-        if record.webhook_url is not None:
+        if record.webhook.url is not None:
             with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
                 _delete_ours(client, record)
-            _save(store, record, webhook_id=None, webhook_url=None, encrypted_webhook_password=None)
+            _remember(store, record, NO_WEBHOOK)
         return _none(record)
 
 
@@ -106,14 +107,14 @@ def let_go(store: Store, record: ConnectionRecord) -> str | None:
 
     Returns a sentence if it may still be there.
     """
-    if record.webhook_url is None:
+    if record.webhook.url is None:
         return None
     try:
         with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
             _delete_ours(client, record)
     except (PipedriveError, StoreError, SyncError) as error:
         return (
-            f"The webhook to {record.webhook_url} may still be in Pipedrive, since it could not be removed there "
+            f"The webhook to {record.webhook.url} may still be in Pipedrive, since it could not be removed there "
             f"({str(error).rstrip('.')}); remove it in Pipedrive's settings, or wait three days until Pipedrive does."
         )
     return None
@@ -139,16 +140,15 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
     ours = [webhook for webhook in listed if _is_ours(webhook, record, url)]
     kept = next((webhook for webhook in ours if _is_whole(store, webhook, record, url)), None)
     made = kept is None
+    asked_for = record.webhook
     if kept is None:
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         # Stored before it is given away: the first event may be here before the answer.
-        _save(
-            store,
-            record,
-            webhook_url=url,
-            webhook_id=record.webhook_id if any(each.id == record.webhook_id for each in ours) else None,
-            encrypted_webhook_password=store.secrets.encrypt(password),
+        there = any(each.id == record.webhook.webhook_id for each in ours)
+        asked_for = StoredWebhook(
+            record.webhook.webhook_id if there else None, url, store.secrets.encrypt(password)
         )
+        _remember(store, record, asked_for)
         try:
             kept = client.create_webhook(
                 url=url,
@@ -163,8 +163,8 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
         except PipedriveError:
             _go_back(store, record, ours, url)
             raise
-    if kept.id != record.webhook_id:
-        _save(store, record, webhook_id=kept.id)
+    if kept.id != record.webhook.webhook_id:
+        _remember(store, record, replace(asked_for, webhook_id=kept.id))
     for webhook in ours:
         if webhook.id != kept.id:
             try:
@@ -180,42 +180,36 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
 def _go_back(store: Store, record: ConnectionRecord, ours: list[Webhook], url: str) -> None:
     """What is stored after a refusal: an earlier webhook at another URL goes on as it was; one that Pipedrive has
     dropped stays wished for, and is asked for again at the next look."""
-    stays = record.webhook_url != url and any(
-        webhook.id == record.webhook_id and webhook.active for webhook in ours
+    stays = record.webhook.url != url and any(
+        webhook.id == record.webhook.webhook_id and webhook.active for webhook in ours
     )
-    _save(
-        store,
-        record,
-        webhook_url=record.webhook_url,
-        webhook_id=record.webhook_id if stays else None,
-        encrypted_webhook_password=record.encrypted_webhook_password if stays else None,
-    )
+    _remember(store, record, record.webhook if stays else StoredWebhook(url=record.webhook.url))
 
 
 def _is_ours(webhook: Webhook, record: ConnectionRecord, url: str | None) -> bool:
-    return webhook.id == record.webhook_id or (
-        webhook.event_object == "person" and webhook.url in (url, record.webhook_url)
+    return webhook.id == record.webhook.webhook_id or (
+        webhook.event_object == "person" and webhook.url in (url, record.webhook.url)
     )
 
 
 def _is_whole(store: Store, webhook: Webhook, record: ConnectionRecord, url: str) -> bool:
     """Whether the webhook does all that it should, with the password that is stored."""
-    if not webhook.active or record.encrypted_webhook_password is None:
+    if not webhook.active or record.webhook.encrypted_password is None:
         return False
     if (webhook.url, webhook.event_object, webhook.event_action) != (url, "person", "*"):
         return False
     if not webhook.version.startswith("2"):
         return False
-    if webhook.id == record.webhook_id:
-        return record.webhook_url == url
+    if webhook.id == record.webhook.webhook_id:
+        return record.webhook.url == url
     # The answer that told its id was lost; only its password can tell that it is that one.
-    stored = store.secrets.decrypt(record.encrypted_webhook_password)
-    return record.webhook_url == url and (webhook.user, webhook.password) == (USER, stored)
+    stored = store.secrets.decrypt(record.webhook.encrypted_password)
+    return record.webhook.url == url and (webhook.user, webhook.password) == (USER, stored)
 
 
 def _check_scope(record: ConnectionRecord) -> None:
     scope = CREATE_WEBHOOK.scope
-    if not record.allows(scope):
+    if not record.credentials.allows(scope):
         raise MissingScope(
             f"The connection {record.name} was allowed without the scope {scope} (Administer account), which webhooks "
             f"need; reconnect to grant it (Integrations > {record.name} > Reconnect), or go on by polling."
@@ -249,6 +243,6 @@ def _held(store: Store, name: str) -> Iterator[ConnectionRecord]:
         yield record
 
 
-def _save(store: Store, record: ConnectionRecord, **values: int | str | None) -> None:
+def _remember(store: Store, record: ConnectionRecord, webhook: StoredWebhook) -> None:
     with store.engine.begin() as db:
-        connections.update_connection(db, record.id, **values)
+        webhooks.remember(db, record.id, webhook)

@@ -246,7 +246,7 @@ def fetch_fields(store: Store, name: str) -> list[SchemaChange]:
             return store_catalogue(store, record, client).changes
         finally:
             with store.engine.begin() as db:
-                token_budget.note(db, record.id, client.usage)
+                token_budget.note(db, record.company_id, client.usage)
 
 
 # What was typed ------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def feed_plan_from(db: sa.Connection, view: MatchView) -> FeedPlan:
     record = view.record
     if not view.matching.ignore_empty_values:
         _check_identifiers(view)
-    left_out = (connections.get_connection(db, record.name).left_out_fields or "").split(",")
+    left_out = connections.get_connection(db, record.name).sync_state.left_out
     readable = [each for each in view.variables if each.field_code not in left_out]
     return feed_plan(readable, view.matching, view.list_variables, record.default_region)
 
@@ -247,7 +247,7 @@ def confirm_matching(
     changed = view.in_force is None or not view.confirmed or not _same(view.in_force, matching)
     if changed:
         save(db, record, matching, confirmed=True)
-    connections.update_connection(db, record.id, state="active")
+    connections.set_state(db, record.id, "active")
     added = [wooxy for wooxy, _ in columns.added]
     return ImportReport(matching.matched, added, columns.renamed, changed)
 

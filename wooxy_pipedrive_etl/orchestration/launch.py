@@ -48,7 +48,7 @@ def run_sync(
         names = [known.name for known in connections.list_connections(db)]
     with open_dagster() as instance:
         keep_in_step(instance, names)
-        kind = kind or ("full" if record.watermark is None else "changes")
+        kind = kind or ("full" if record.sync_state.watermark is None else "changes")
         definitions = build_defs()
         selection = Selection.of(kind, dry_run=dry_run)
         with _signals() as received:

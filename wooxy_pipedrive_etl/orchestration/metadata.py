@@ -188,7 +188,7 @@ def _of_budget(run: SyncRun) -> Metadata:
         "estimated_tokens": report.get("estimated_tokens"),
         "tokens_used": report.get("tokens_used"),
         "daily_tokens_left": report.get("tokens_left"),
-        "daily_token_limit": record.daily_token_limit,
+        "daily_token_limit": record.budget.daily_limit,
     }
     return {name: number for name, number in numbers.items() if number is not None}
 

@@ -281,5 +281,5 @@ def _failed_before(instance: dg.DagsterInstance, name: str, run_id: str) -> str 
 
 def _last_asked(record: ConnectionRecord) -> datetime:
     """Whoever was asked for least lately comes first."""
-    moments = [record.polled_persons_at, record.polled_fields_at]
+    moments = [record.polls.persons_at, record.polls.fields_at]
     return min(moment or datetime.min for moment in moments)

@@ -1,16 +1,24 @@
-"""Connections: one Pipedrive account synced into one Wooxy domain, with its credentials and settings."""
+"""Connections: one Pipedrive account synced into one Wooxy domain, with its settings. What has a life of its own has a
+module of its own and is read along: credentials, webhook, state of the sync, polls, requested run, token budget."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from . import tables
+from . import budgets, credentials, polls, run_requests, sync_state, tables, webhooks
+from .budgets import Budget
 from .clock import utc_now
+from .credentials import StoredCredentials
 from .errors import StoreError
+from .polls import Polls
+from .sync_state import SyncState
+from .webhooks import NO_WEBHOOK, StoredWebhook
 
 CONSENT = ("respect", "require", "ignore")
 ON_DELETE = ("delete", "deactivate", "keep")
@@ -25,8 +33,19 @@ class ConnectionExists(StoreError):
 
 
 @dataclass(frozen=True)
+class ListSettings:
+    """How persons become contacts: the region of telephone numbers without a country code (ISO 3166-1 alpha-2), one of
+    CONSENT and one of ON_DELETE."""
+
+    default_region: str | None = None
+    consent: str = "respect"
+    on_delete: str = "delete"
+
+
+@dataclass(frozen=True)
 class ConnectionRecord:
-    """One row of `sync_connections`. `state` is draft until the first Import, then active; or disconnected."""
+    """`state`: draft until the first Import, then active; or disconnected. `requested_run`: a JSON object, None where
+    nobody has asked for one."""
 
     id: int
     name: str
@@ -35,53 +54,19 @@ class ConnectionRecord:
     list_schema: str | None
     list_table: str
     state: str
+    paused: bool
     api_url: str
-    encrypted_api_token: str = field(repr=False)
     company_id: int
     default_region: str | None
     consent: str
     on_delete: str
-    watermark: int | None
-    left_out_fields: str | None
-    applied_revision: int | None
-    daily_token_limit: int | None
-    daily_tokens_left: int | None
     created_at: datetime
-    names_watermark: int | None
-    null_update_times: bool | None
-    mapped_with: str | None
-    walk_began: int | None
-    walk_fields: str | None
-    budget_noted_at: datetime | None
-    polled_persons_at: datetime | None
-    polled_fields_at: datetime | None
-    webhook_id: int | None
-    webhook_url: str | None
-    encrypted_webhook_password: str | None = field(repr=False)
-    unapplied: bool
-    encrypted_oauth_tokens: str | None = field(repr=False)
-    oauth_expires_at: datetime | None
-    oauth_scopes: str | None
-    oauth_user_id: int | None
-    access_lost: str | None
     requested_run: str | None
-    paused: bool
-    plain_walk_began: int | None
-    windows_refused_at: int | None
-
-    @property
-    def access(self) -> str:
-        """How it proves itself towards Pipedrive: oauth, or api token."""
-        return "api token" if self.oauth_user_id is None else "oauth"
-
-    @property
-    def scopes(self) -> frozenset[str] | None:
-        """What a person has allowed; None where that is not told."""
-        return granted_scopes(self.oauth_scopes)
-
-    def allows(self, scope: str) -> bool:
-        """Whether it is worth asking for what needs this scope."""
-        return self.scopes is None or scope in self.scopes
+    credentials: StoredCredentials
+    webhook: StoredWebhook
+    sync_state: SyncState
+    polls: Polls
+    budget: Budget
 
     @property
     def qualified_list_table(self) -> str:
@@ -95,15 +80,9 @@ def add_connection(
     name: str,
     domain_id: int,
     api_url: str,
-    encrypted_api_token: str,
     company_id: int,
-    default_region: str | None = None,
-    consent: str = "respect",
-    on_delete: str = "delete",
-    encrypted_oauth_tokens: str | None = None,
-    oauth_expires_at: datetime | None = None,
-    oauth_scopes: str | None = None,
-    oauth_user_id: int | None = None,
+    stored_credentials: StoredCredentials,
+    settings: ListSettings,
 ) -> ConnectionRecord:
     """Stores a new connection, in state draft. Raises ConnectionExists if its name or its domain is taken."""
     table = tables.connections
@@ -119,30 +98,25 @@ def add_connection(
             f"That domain's list is fed by the connection {taken} already; "
             "choose another domain or disconnect it first."
         )
+    row = table.insert().values(
+        name=name,
+        domain_id=domain_id,
+        state="draft",
+        api_url=api_url,
+        company_id=company_id,
+        **asdict(settings),
+        created_at=utc_now(),
+    )
     try:
-        db.execute(
-            table.insert().values(
-                name=name,
-                domain_id=domain_id,
-                state="draft",
-                api_url=api_url,
-                encrypted_api_token=encrypted_api_token,
-                company_id=company_id,
-                default_region=default_region,
-                consent=consent,
-                on_delete=on_delete,
-                encrypted_oauth_tokens=encrypted_oauth_tokens,
-                oauth_expires_at=oauth_expires_at,
-                oauth_scopes=oauth_scopes,
-                oauth_user_id=oauth_user_id,
-                created_at=utc_now(),
-            )
-        )
+        connection_id: int = db.execute(row.returning(table.c.id)).scalar_one()
     except sa.exc.IntegrityError:
         # Another program was quicker, between the look and the insert.
         raise ConnectionExists(
             f"The name {name}, or its domain, was taken by another connection just now; choose another."
         ) from None
+    credentials.add(db, connection_id, stored_credentials)
+    for part in (webhooks, sync_state, polls):
+        part.add(db, connection_id)
     return get_connection(db, name)
 
 
@@ -153,13 +127,13 @@ def get_connection(db: sa.Connection, name: str) -> ConnectionRecord:
         names = [record.name for record in list_connections(db)]
         known = f"there are: {', '.join(names)}" if names else "there is none yet"
         raise UnknownConnection(f"There is no connection named {name} ({known}).")
-    return ConnectionRecord(**row)
+    return _record(row)
 
 
 def list_connections(db: sa.Connection) -> list[ConnectionRecord]:
     """All connections by name."""
     rows = db.execute(_select().order_by(tables.connections.c.name)).mappings()
-    return [ConnectionRecord(**row) for row in rows]
+    return [_record(row) for row in rows]
 
 
 def domains(db: sa.Connection) -> list[str]:
@@ -183,29 +157,36 @@ def connections_of_user(db: sa.Connection, company_id: int, user_id: int) -> lis
     """Those that hold OAuth tokens of this user of Pipedrive, dead ones too, by name."""
     mine = (
         tables.connections.c.company_id == company_id,
-        tables.connections.c.oauth_user_id == user_id,
-        tables.connections.c.encrypted_oauth_tokens.is_not(None),
+        tables.credentials.c.oauth_user_id == user_id,
+        tables.credentials.c.encrypted_oauth_tokens.is_not(None),
     )
     rows = db.execute(_select().where(*mine).order_by(tables.connections.c.name)).mappings()
-    return [ConnectionRecord(**row) for row in rows]
+    return [_record(row) for row in rows]
 
 
-def update_renewed(db: sa.Connection, connection_id: int, encrypted_before: str, **values: Any) -> bool:
-    """Updates the connection if it still has these OAuth tokens; whether it had."""
-    mine = (
-        tables.connections.c.id == connection_id,
-        tables.connections.c.encrypted_oauth_tokens == encrypted_before,
-    )
-    return db.execute(tables.connections.update().where(*mine).values(**values)).rowcount == 1
+def change_settings(db: sa.Connection, connection_id: int, settings: ListSettings) -> None:
+    _update(db, connection_id, asdict(settings))
 
 
-def granted_scopes(stored: str | None) -> frozenset[str] | None:
-    """As a column keeps them, with commas between."""
-    return None if stored is None else frozenset(filter(None, stored.split(",")))
+def set_state(db: sa.Connection, connection_id: int, state: str) -> None:
+    _update(db, connection_id, {"state": state})
 
 
-def update_connection(db: sa.Connection, connection_id: int, **values: Any) -> None:
-    db.execute(tables.connections.update().where(tables.connections.c.id == connection_id).values(**values))
+def set_paused(db: sa.Connection, connection_id: int, paused: bool) -> None:
+    _update(db, connection_id, {"paused": paused})
+
+
+def set_api_url(db: sa.Connection, connection_id: int, api_url: str) -> None:
+    """Where OAuth's tokens are good for."""
+    _update(db, connection_id, {"api_url": api_url})
+
+
+def disconnect(db: sa.Connection, connection_id: int, *, access_lost: str | None = None) -> None:
+    """Nothing is synced any more; what was read and the list stay. `access_lost`: why, if Pipedrive ended it."""
+    set_state(db, connection_id, "disconnected")
+    credentials.forget(db, connection_id, access_lost=access_lost)
+    webhooks.remember(db, connection_id, NO_WEBHOOK)
+    run_requests.withdraw(db, connection_id)
 
 
 def remove_connection(db: sa.Connection, connection_id: int) -> None:
@@ -214,11 +195,54 @@ def remove_connection(db: sa.Connection, connection_id: int) -> None:
         if "connection_id" in table.c:
             db.execute(table.delete().where(table.c.connection_id == connection_id))
     db.execute(tables.connections.delete().where(tables.connections.c.id == connection_id))
+    budgets.forget_unused(db)
 
 
+def _update(db: sa.Connection, connection_id: int, values: Mapping[str, object]) -> None:
+    db.execute(tables.connections.update().where(tables.connections.c.id == connection_id).values(values))
+
+
+# The records that are read along, and their tables.
+_PARTS: dict[str, tuple[type[Any], sa.Table]] = {
+    "credentials": (StoredCredentials, tables.credentials),
+    "webhook": (StoredWebhook, tables.webhooks),
+    "sync_state": (SyncState, tables.states),
+    "polls": (Polls, tables.polls),
+    "budget": (Budget, tables.budgets),
+}
+
+
+@cache
 def _select() -> sa.Select[Any]:
-    own = list(tables.connections.c)
-    domain = tables.domains
+    own, domain, request = tables.connections, tables.domains, tables.run_requests
+    parts = [
+        table.c[each.name].label(f"{part}.{each.name}")
+        for part, (record, table) in _PARTS.items()
+        for each in fields(record)
+    ]
+    joined = own.join(domain, own.c.domain_id == domain.c.id)
+    for table in (tables.credentials, tables.webhooks, tables.states, tables.polls):
+        joined = joined.join(table, table.c.connection_id == own.c.id)
+    # Not everybody has these.
+    joined = joined.outerjoin(request, request.c.connection_id == own.c.id)
+    joined = joined.outerjoin(tables.budgets, tables.budgets.c.company_id == own.c.company_id)
     return sa.select(
-        *own, domain.c.name.label("domain"), domain.c.list_schema, domain.c.list_table
-    ).join_from(tables.connections, domain, tables.connections.c.domain_id == domain.c.id)
+        *own.c,
+        domain.c.name.label("domain"),
+        domain.c.list_schema,
+        domain.c.list_table,
+        request.c.request.label("requested_run"),
+        *parts,
+    ).select_from(joined)
+
+
+def _record(row: sa.RowMapping) -> ConnectionRecord:
+    values: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
+    for name, value in row.items():
+        part, dot, column = name.partition(".")
+        if dot:
+            parts[part][column] = value
+        else:
+            values[name] = value
+    return ConnectionRecord(**values, **{part: _PARTS[part][0](**parts[part]) for part in _PARTS})

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from .bulk import among
 from .clock import utc_now
 from .database import open_database, reading
+from .upserts import insert
 
 # More persons than this are not noted for a connection, whatever comes in: a full run is cheaper by then.
 LIMIT = 100_000
@@ -184,12 +185,8 @@ def _count(
     db: sa.Connection, connection_id: int, *, last_event_at: datetime | None = None, **more: int
 ) -> tuple[int, int]:
     """Adds to the connection's counters, which stay locked until the transaction ends; returns newest and waiting."""
-    # Only those who write here need PostgreSQL's dialect, which SQLite's users would wait for.
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     first = {name: more.get(name, 0) for name in _COUNTS}
-    statement = insert(counters).values(connection_id=connection_id, last_event_at=last_event_at, **first)
+    statement = insert(db, counters).values(connection_id=connection_id, last_event_at=last_event_at, **first)
     changed: dict[str, object] = {name: counters.c[name] + count for name, count in more.items()}
     # An upsert that changes nothing would lock nothing.
     changed["last_event_at"] = sa.func.coalesce(statement.excluded.last_event_at, counters.c.last_event_at)

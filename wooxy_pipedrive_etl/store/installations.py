@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from . import tables
 from .clock import utc_now
-from .connections import connections_of_user, granted_scopes
+from .connections import connections_of_user
+from .credentials import OAuthTokens, granted_scopes
 from .errors import StoreError
 
 # Whoever has not chosen a domain by then begins again.
@@ -36,37 +37,39 @@ class Installation:
     user_name: str
     is_admin: bool
     encrypted_api_token: str = field(repr=False)
-    encrypted_oauth_tokens: str | None = field(repr=False)
-    oauth_expires_at: datetime | None
-    oauth_scopes: str | None
+    tokens: OAuthTokens | None
     created_at: datetime
     connected_to: list[str]
 
     @property
     def access(self) -> str:
         """oauth, or api token."""
-        return "api token" if self.encrypted_oauth_tokens is None else "oauth"
+        return "api token" if self.tokens is None else "oauth"
 
     @property
     def scopes(self) -> frozenset[str] | None:
-        """What a person has allowed; None where that is not told."""
-        return granted_scopes(self.oauth_scopes)
+        """What a person has allowed; None where that is not known."""
+        return None if self.tokens is None else granted_scopes(self.tokens.scopes)
 
 
-def add_installation(db: sa.Connection, **values: Any) -> Installation:
-    """Stores a new one (`values`: the columns but id and created_at). Those that have waited for longer than a day go,
-    and so do earlier ones of the same user and kind of access."""
+def add_installation(
+    db: sa.Connection, *, encrypted_api_token: str = "", tokens: OAuthTokens | None = None, **values: Any
+) -> Installation:
+    """Stores a new one (`values`: the other columns but id and created_at). Those that have waited for longer than a
+    day go, and so do earlier ones of the same user and kind of access."""
     table, now = tables.installations, utc_now()
     oauth = table.c.encrypted_oauth_tokens.is_not(None)
     same = sa.and_(
         table.c.company_id == values["company_id"],
         table.c.user_id == values["user_id"],
-        oauth if values.get("encrypted_oauth_tokens") else sa.not_(oauth),
+        sa.not_(oauth) if tokens is None else oauth,
     )
     db.execute(table.delete().where(sa.or_(same, table.c.created_at < now - LIVES)))
     # SQLite would give the number of one that is gone to the next, and a page that is still open would take the next
     # one for it.
     number = secrets.randbits(_ID_BITS)
+    given = {} if tokens is None else _columns(tokens)
+    values |= {"encrypted_api_token": encrypted_api_token, **given}
     db.execute(table.insert().values(id=number, created_at=now, **values))
     return get_installation(db, number)
 
@@ -106,8 +109,21 @@ def remove_installations_of_user(db: sa.Connection, company_id: int, user_id: in
     )
 
 
+def _columns(tokens: OAuthTokens) -> dict[str, object]:
+    return {
+        "encrypted_oauth_tokens": tokens.encrypted,
+        "oauth_expires_at": tokens.expires_at,
+        "oauth_scopes": tokens.scopes,
+    }
+
+
 def _read(db: sa.Connection, row: Any) -> Installation:
-    connected = []
-    if row["encrypted_oauth_tokens"] is not None:
+    values = dict(row)
+    encrypted, expires_at, scopes = (
+        values.pop(name) for name in ("encrypted_oauth_tokens", "oauth_expires_at", "oauth_scopes")
+    )
+    tokens, connected = None, []
+    if encrypted is not None:
+        tokens = OAuthTokens(encrypted, expires_at, scopes)
         connected = connections_of_user(db, row["company_id"], row["user_id"])
-    return Installation(**row, connected_to=[record.name for record in connected])
+    return Installation(**values, tokens=tokens, connected_to=[record.name for record in connected])

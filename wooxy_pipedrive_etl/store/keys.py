@@ -135,7 +135,7 @@ def _reads(secrets: SecretBox, encrypted: str) -> bool:
 
 def _credentials(db: sa.Connection) -> Iterator[str]:
     """All that is stored encrypted."""
-    for table in (tables.connections, tables.installations):
+    for table in (tables.credentials, tables.webhooks, tables.installations):
         for column in table.c:
             if column.name.startswith("encrypted_"):
                 yield from db.scalars(sa.select(column).where(column != ""))

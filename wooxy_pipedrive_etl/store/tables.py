@@ -72,61 +72,96 @@ connections = Table(
     # One connection a domain: two would see each other's contacts.
     Column("domain_id", _serial, ForeignKey("sync_domains.id"), nullable=False, unique=True),
     Column("state", Text, nullable=False),  # draft, active, disconnected
+    Column(
+        "paused", Boolean, nullable=False, server_default=false()
+    ),  # a person wants no run to start by itself
     Column("api_url", Text, nullable=False),
-    Column("encrypted_api_token", Text, nullable=False),
     Column("company_id", BigInteger, nullable=False),
     Column("default_region", Text),  # ISO 3166-1 alpha-2, or null
     Column("consent", Text, nullable=False),  # respect, require, ignore
     Column("on_delete", Text, nullable=False),  # delete, deactivate, keep
-    # The newest update_time (epoch microseconds) that a committed run has seen.
-    Column("watermark", BigInteger),
-    # Optional fields that Pipedrive refused in the last walk, with commas between: the snapshot says nothing of them.
-    Column("left_out_fields", Text),
-    # The matching that the list was last mapped with; another confirmed one means a re-map is due.
-    Column("applied_revision", Integer),
-    # The daily token budget as Pipedrive's headers told it last.
-    Column("daily_token_limit", BigInteger),
-    Column("daily_tokens_left", BigInteger),
     Column("created_at", DateTime, nullable=False),
-    # Up to when the names of organisations are known, by the server's clock (epoch microseconds).
-    Column("names_watermark", BigInteger),
-    # Whether the last complete walk had persons without an update_time, which `updated_since` may pass over.
-    Column("null_update_times", Boolean),
-    # What the stage was mapped with (a hash): a stage that was mapped with anything else is made anew.
-    Column("mapped_with", Text),
-    # A full walk that is under way, or was broken off: when it began by the server's clock (epoch microseconds), and
-    # the optional fields that it asks for, with commas between. Its pages are in `sync_walk_pages`.
-    Column("walk_began", BigInteger),
-    Column("walk_fields", Text),
-    # When the daily budget was told, and when the sensors last asked for persons and for fields; UTC.
-    Column("budget_noted_at", DateTime),
-    Column("polled_persons_at", DateTime),
-    Column("polled_fields_at", DateTime),
-    # The webhook that is registered in Pipedrive: its id there, where it sends to, and its Basic password.
-    Column("webhook_id", BigInteger),
-    Column("webhook_url", Text),
-    Column("encrypted_webhook_password", Text),
-    # The snapshot may be ahead of the list: something was landed that no run has applied yet.
-    Column("unapplied", Boolean, nullable=False, server_default=false()),
+)
+
+# What a connection shows Pipedrive; one row a connection.
+credentials = Table(
+    "sync_credentials",
+    metadata,
+    _connection_key(),
+    Column("encrypted_api_token", Text, nullable=False),  # empty where OAuth is used
     # What OAuth gave: a JSON object {access_token, refresh_token}, encrypted; until when the access token lives (UTC);
     # the scopes that were granted, with commas between; and who granted them. Null: an API token is used.
     Column("encrypted_oauth_tokens", Text),
     Column("oauth_expires_at", DateTime),
     Column("oauth_scopes", Text),
     Column("oauth_user_id", BigInteger),
-    # Why Pipedrive does not let us in any more, until a person allows it again: revoked, uninstalled.
+    # Why access was lost, until a person reconnects: revoked, uninstalled.
     Column("access_lost", Text),
-    # A run that a person has asked for and that has not begun: a JSON object.
-    Column("requested_run", Text),
-    # A person wants no run to start by itself.
-    Column("paused", Boolean, nullable=False, server_default=false()),
-    # By the server's clock (epoch microseconds): when the last complete walk began that went page after page, and when
-    # one could not be read in windows.
+)
+
+# The webhook that is registered in Pipedrive: its id there, where it sends to, and its Basic password; one row a
+# connection. A URL without an id is asked for again by the next full run.
+webhooks = Table(
+    "sync_webhooks",
+    metadata,
+    _connection_key(),
+    Column("webhook_id", BigInteger),
+    Column("url", Text),
+    Column("encrypted_password", Text),
+)
+
+# How far a connection is synced; one row a connection. Moments by Pipedrive's clock are epoch microseconds.
+states = Table(
+    "sync_states",
+    metadata,
+    _connection_key(),
+    # The newest update_time that a committed run has seen.
+    Column("watermark", BigInteger),
+    # Up to when the names of organisations are known.
+    Column("names_watermark", BigInteger),
+    # Optional fields that Pipedrive refused in the last walk, with commas between: the snapshot says nothing of them.
+    Column("left_out_fields", Text),
+    # Whether the last complete walk had persons without an update_time, which `updated_since` may pass over.
+    Column("null_update_times", Boolean),
+    # The matching that the list was last mapped with; another confirmed one means a re-map is due.
+    Column("applied_revision", Integer),
+    # What the stage was mapped with (a hash): a stage that was mapped with anything else is made anew.
+    Column("mapped_with", Text),
+    # The snapshot may be ahead of the list: something was landed that no run has applied yet.
+    Column("unapplied", Boolean, nullable=False, server_default=false()),
+    # When the last complete walk began that went page after page, and when one could not be read in windows.
     Column("plain_walk_began", BigInteger),
     Column("windows_refused_at", BigInteger),
 )
 
-# Accounts that have let us in and whose domain is not chosen yet; the credentials as in `sync_connections`.
+# When the sensors last asked for persons and for fields (UTC); one row a connection.
+polls = Table(
+    "sync_polls",
+    metadata,
+    _connection_key(),
+    Column("persons_at", DateTime),
+    Column("fields_at", DateTime),
+)
+
+# A run that a person has asked for and that has not begun: a JSON object.
+run_requests = Table(
+    "sync_run_requests",
+    metadata,
+    _connection_key(),
+    Column("request", Text, nullable=False),
+)
+
+# The daily token budget of a Pipedrive company, as its headers gave it last.
+budgets = Table(
+    "sync_budgets",
+    metadata,
+    Column("company_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("daily_limit", BigInteger),
+    Column("daily_left", BigInteger, nullable=False),
+    Column("noted_at", DateTime),  # UTC
+)
+
+# Accounts that have let us in and whose domain is not chosen yet; the credentials as in `sync_credentials`.
 installations = Table(
     "sync_installations",
     metadata,
@@ -219,7 +254,17 @@ snapshot = Table(
     Column("gone", Boolean, nullable=False, server_default=false()),
 )
 
-# The pages of a full walk that is not complete yet: a run that was broken off is gone on with from the last one.
+# A full walk that is under way, or was broken off: when it began by Pipedrive's clock (epoch microseconds), and the
+# optional fields that it asks for, with commas between.
+walks = Table(
+    "sync_walks",
+    metadata,
+    _connection_key(),
+    Column("began", BigInteger, nullable=False),
+    Column("fields", Text, nullable=False),
+)
+
+# Its pages so far: the next run continues after the last one.
 walk_pages = Table(
     "sync_walk_pages",
     metadata,

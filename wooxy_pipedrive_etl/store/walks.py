@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import sqlalchemy as sa
 
-from . import connections, tables
+from . import tables
 
 _IDS = np.dtype("<i8")
 
@@ -30,17 +30,19 @@ class UnfinishedWalk:
 def begin_walk(db: sa.Connection, connection_id: int, began: int, fields: Sequence[str]) -> UnfinishedWalk:
     """A new walk in place of any older one."""
     forget_walk(db, connection_id)
-    connections.update_connection(db, connection_id, walk_began=began, walk_fields=",".join(fields))
+    db.execute(
+        tables.walks.insert().values(connection_id=connection_id, began=began, fields=",".join(fields))
+    )
     return UnfinishedWalk(began, list(fields), [], None, None)
 
 
 def unfinished_walk(db: sa.Connection, connection_id: int) -> UnfinishedWalk | None:
     """The walk that was begun last, if it was not forgotten, and if there is more to read."""
-    own, pages = tables.connections, tables.walk_pages
-    began, fields = db.execute(
-        sa.select(own.c.walk_began, own.c.walk_fields).where(own.c.id == connection_id)
-    ).one()
-    if began is None:
+    walks, pages = tables.walks, tables.walk_pages
+    walk = db.execute(
+        sa.select(walks.c.began, walks.c.fields).where(walks.c.connection_id == connection_id)
+    ).one_or_none()
+    if walk is None:
         return None
     rows = db.execute(
         sa.select(pages.c.person_ids, pages.c.next_cursor, pages.c.unread)
@@ -51,8 +53,8 @@ def unfinished_walk(db: sa.Connection, connection_id: int) -> UnfinishedWalk | N
     if rows and unread is None and rows[-1].next_cursor is None:
         return None
     return UnfinishedWalk(
-        began,
-        fields.split(",") if fields else [],
+        walk.began,
+        walk.fields.split(",") if walk.fields else [],
         [np.frombuffer(row.person_ids, dtype=_IDS) for row in rows],
         rows[-1].next_cursor if rows else None,
         None if unread is None else [(start, end) for start, end in unread],
@@ -69,9 +71,8 @@ def add_page(
 ) -> None:
     """Notes a page that was read, behind those that are noted, and where the walk goes on; nothing, if the walk was
     forgotten."""
-    own, pages = tables.connections, tables.walk_pages
-    under_way = db.scalar(sa.select(own.c.walk_began).where(own.c.id == connection_id)) is not None
-    if under_way:
+    walks, pages = tables.walks, tables.walk_pages
+    if db.scalar(sa.select(walks.c.began).where(walks.c.connection_id == connection_id)) is not None:
         last = db.scalar(sa.select(sa.func.max(pages.c.number)).where(pages.c.connection_id == connection_id))
         db.execute(
             pages.insert().values(
@@ -86,6 +87,5 @@ def add_page(
 
 def forget_walk(db: sa.Connection, connection_id: int) -> None:
     """It is complete, or can't be gone on with."""
-    pages = tables.walk_pages
-    db.execute(pages.delete().where(pages.c.connection_id == connection_id))
-    connections.update_connection(db, connection_id, walk_began=None, walk_fields=None)
+    for table in (tables.walk_pages, tables.walks):
+        db.execute(table.delete().where(table.c.connection_id == connection_id))

@@ -19,7 +19,7 @@ from wooxy_pipedrive_etl.contact_list import (
     plan_sample,
 )
 from wooxy_pipedrive_etl.errors import Refused
-from wooxy_pipedrive_etl.store import connections, inbox, keys, planned_deletions, runs, tables
+from wooxy_pipedrive_etl.store import connections, inbox, keys, planned_deletions, runs, sync_state, tables
 from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
 from wooxy_pipedrive_etl.store.clock import utc_now
 from wooxy_pipedrive_etl.store.issues import add_mapping_issues, add_pending_issues, settle_issues
@@ -143,7 +143,7 @@ def apply_contacts(run: SyncRun, walk: WalkReport | None) -> dict[str, int]:
         settle_issues(db, connection_id)
         drop_plan(db, connection_id)
         planned_deletions.forget(db, connection_id)
-        connections.update_connection(
+        sync_state.advance(
             db,
             connection_id,
             applied_revision=run.matching.revision,
@@ -226,6 +226,6 @@ def _watermark(db: sa.Connection, run: SyncRun, walk: WalkReport | None) -> int 
     """The time of the newest person that was read, but not later than the moment at which the reading began: a person
     may have been edited behind the walk's back."""
     if walk is None:
-        return connections.get_connection(db, run.record.name).watermark
+        return connections.get_connection(db, run.record.name).sync_state.watermark
     newest = newest_version(db, run.record.id, walk.read_until)
     return walk.read_until if newest is None else newest

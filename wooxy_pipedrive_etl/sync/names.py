@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.contact_list.stage import outdate
 from wooxy_pipedrive_etl.mapping.transform import FeedPlan
 from wooxy_pipedrive_etl.pipedrive.endpoints import USERS
-from wooxy_pipedrive_etl.store import connections, mapped
+from wooxy_pipedrive_etl.store import mapped, sync_state
 from wooxy_pipedrive_etl.store.catalogue import forget_names, read_names, save_names
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import departed_persons, read_persons
@@ -54,12 +54,14 @@ def read_referenced_names(run: SyncRun, feeds: FeedPlan) -> dict[str, int]:
         organisations = _organization_names(run, wanted["org"], new["org"])
         users_wanted = wanted["user"]
     else:
-        looked_at = run.record.names_watermark
+        looked_at = run.record.sync_state.names_watermark
         organisations = run.client.organization_names(new["org"]) if new["org"] else {}
         users_wanted = new["user"]
     names = {
         "org": organisations,
-        "user": run.client.user_names() if users_wanted and run.record.allows(USERS.scope) else {},
+        "user": run.client.user_names()
+        if users_wanted and run.record.credentials.allows(USERS.scope)
+        else {},
         "person": persons_named,
     }
     with run.writing() as db:
@@ -72,7 +74,7 @@ def read_referenced_names(run: SyncRun, feeds: FeedPlan) -> dict[str, int]:
                 forget_names(db, connection_id, kind, known[kind].keys() - wanted[kind])
             changed = save_names(db, connection_id, kind, _among(found, wanted[kind]))
             _outdate(db, run, kind, changed)
-        connections.update_connection(db, connection_id, names_watermark=looked_at)
+        sync_state.advance(db, connection_id, names_watermark=looked_at)
     return {kind: len(ids) for kind, ids in wanted.items()}
 
 
@@ -81,13 +83,13 @@ def _outdate(db: sa.Connection, run: SyncRun, kind: str, entity_ids: Collection[
     if entity_ids:
         referring = mapped.referring_persons(db, run.record.id, kind, entity_ids)
         outdate(db, run.record.id, referring)
-        connections.update_connection(db, run.record.id, unapplied=True)
+        sync_state.fall_behind(db, run.record.id)
 
 
 def _organization_names(run: SyncRun, wanted: set[int], new: set[int]) -> Mapping[int, str]:
     if not wanted:
         return {}
-    watermark = run.record.names_watermark
+    watermark = run.record.sync_state.names_watermark
     if run.kind != "changes" or watermark is None:
         return run.client.organization_names(wanted)
     names = run.client.organization_names_since(read_again_since(watermark, run.client.server_time()))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.connections import webhooks
 from wooxy_pipedrive_etl.connections.webhooks import WebhookState
 from wooxy_pipedrive_etl.pipedrive import PersonsPage, optional_fields
-from wooxy_pipedrive_etl.store import connections, inbox
+from wooxy_pipedrive_etl.store import inbox, sync_state
 from wooxy_pipedrive_etl.store.catalogue import read_fields
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.inbox import Hints
@@ -75,7 +75,7 @@ def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
     optional = _optional_fields(run)
     with reading(engine) as db:
         # Before the first complete walk, that of a dry run included, only those are known that the previews show.
-        walked = run.record.null_update_times is not None
+        walked = run.record.sync_state.null_update_times is not None
         expected = count_persons(db, connection_id) if walked else None
     with run.writing() as db:
         # The walk says anew what can't be taken for a person.
@@ -106,7 +106,7 @@ def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
     gone = _second_look(run, hints, optional, asked, missing, lambda page: _landed(run, page))
     with run.writing() as db:
         walk.close(db)
-        connections.update_connection(
+        sync_state.advance(
             db,
             connection_id,
             left_out_fields=",".join(left_out),
@@ -134,15 +134,15 @@ def _fetch_changes(run: SyncRun, hints: Hints) -> WalkReport:
     optional = _optional_fields(run)
     now = run.client.server_time()
     reading_of = _Reading(run)
-    if run.record.null_update_times is not False:
+    if run.record.sync_state.null_update_times is not False:
         with reading(engine) as db:
             highest = highest_person_id(db, connection_id)
         # Before any other, and the lowest ids first: once a person is known, no lower id counts as new any more.
         for page in reversed(list(run.client.persons_above(highest, include_fields=optional))):
             reading_of.land(page)
     report("Reading persons", 0)
-    assert run.record.watermark is not None
-    since = read_again_since(run.record.watermark, now)
+    assert run.record.sync_state.watermark is not None
+    since = read_again_since(run.record.sync_state.watermark, now)
     for page in run.client.walk_persons(include_fields=optional, updated_since=since, sort_by="update_time"):
         reading_of.land(page)
     hinted = [person_id for person_id in hints.changed if person_id not in reading_of.ids]
@@ -187,15 +187,14 @@ class _Reading:
         """Lists what is no person beside what the last walk listed, but nothing twice; what is read well now leaves the
         list. An optional field that was left out before stays so: only a full walk has it for everybody."""
         run, connection_id = self._run, self._run.record.id
-        before = (run.record.left_out_fields or "").split(",")
-        left_out = dict.fromkeys([*filter(None, before), *self.left_out])
+        left_out = dict.fromkeys([*run.record.sync_state.left_out, *self.left_out])
         with run.writing() as db:
             forget_pending_of(db, connection_id, sorted(self.ids))
             if self._odd:
                 add_missing_issues(db, connection_id, pd.concat(self._odd))
-            connections.update_connection(db, connection_id, left_out_fields=",".join(left_out))
+            sync_state.advance(db, connection_id, left_out_fields=",".join(left_out))
             if self.dateless:
-                connections.update_connection(db, connection_id, null_update_times=True)
+                sync_state.advance(db, connection_id, null_update_times=True)
 
 
 def _second_look(
@@ -244,7 +243,7 @@ def _landed(run: SyncRun, page: PersonsPage) -> int:
 def _land(db: sa.Connection, run: SyncRun, page: PersonsPage) -> int:
     changed = land_persons(db, run.record.id, page.persons)
     if changed:
-        connections.update_connection(db, run.record.id, unapplied=True)
+        sync_state.fall_behind(db, run.record.id)
     return changed
 
 
@@ -252,5 +251,5 @@ def _mark_gone(run: SyncRun, person_ids: Sequence[int]) -> int:
     with run.writing() as db:
         gone = mark_gone(db, run.record.id, person_ids)
         if gone:
-            connections.update_connection(db, run.record.id, unapplied=True)
+            sync_state.fall_behind(db, run.record.id)
     return gone

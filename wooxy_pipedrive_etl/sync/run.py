@@ -149,7 +149,7 @@ class SyncRun:
         if usage is not None and usage != self._noted:
             values |= {"requests": usage.requests, "tokens_used": usage.tokens_used}
             values |= {"tokens_left": usage.daily_remaining}
-            token_budget.note(db, self.record.id, usage)
+            token_budget.note(db, self.record.company_id, usage)
             self._noted = usage
         if values:
             runs.update_run(db, self.record.id, self.run_id, **values)
@@ -197,7 +197,7 @@ def begin(
             # A run that needs no credentials checks them as well: nothing goes on with a key that can't read them.
             credentials_of(store, record)
             kind = selection.kind
-            if record.watermark is None and kind == "changes":
+            if record.sync_state.watermark is None and kind == "changes":
                 # There is nothing yet that could have changed.
                 kind = "full"
             _check_stored_persons(record, selection)
@@ -243,7 +243,7 @@ def begin(
 def _check_stored_persons(record: ConnectionRecord, selection: Selection) -> None:
     """Raises SyncError if the list would be planned from the few persons that previews were made of."""
     # The second is noted since runs of changes know it, the first only once the list has followed.
-    never_read = record.watermark is None and record.null_update_times is None
+    never_read = record.sync_state.watermark is None and record.sync_state.null_update_times is None
     if selection.plans and selection.kind == "re-map" and never_read:
         raise SyncError(
             f"The persons of the connection {record.name} were never read, so there is nothing to make its list of; "

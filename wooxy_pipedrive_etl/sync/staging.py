@@ -30,7 +30,7 @@ from wooxy_pipedrive_etl.contact_list.stage import (
 from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, references, transform
 from wooxy_pipedrive_etl.mapping.values import UNSEEN
-from wooxy_pipedrive_etl.store import connections, mapped
+from wooxy_pipedrive_etl.store import connections, mapped, sync_state
 from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.snapshot import count_persons, read_persons
 
@@ -129,7 +129,7 @@ def _open_stage(db: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
     connection_id, contact_list = run.record.id, run.contact_list(db)
     fed = [feed.wooxy for feed in plan.feeds]
     key = mapping_key(plan)
-    mapped_with = connections.get_connection(db, run.record.name).mapped_with
+    mapped_with = connections.get_connection(db, run.record.name).sync_state.mapped_with
     # A list alone is made of what was mapped before, as far as that still fits.
     maps_everybody = run.kind == "re-map" and "mapped_contacts" in run.selection
     if not maps_everybody and mapped_with == key and stage_fits(db, contact_list, connection_id, fed):
@@ -140,6 +140,6 @@ def _open_stage(db: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
     else:
         begin_stage(db, contact_list, connection_id, fed)
         # What does not reach the list by this run leaves it behind, which `automation.due` must still see.
-        connections.update_connection(db, connection_id, mapped_with=key if run.selection.writes else None)
+        sync_state.advance(db, connection_id, mapped_with=key if run.selection.writes else None)
     mapped.forget_all(db, connection_id)
     return True

@@ -15,7 +15,7 @@ from wooxy_pipedrive_etl.errors import InvalidSetting
 from wooxy_pipedrive_etl.pipedrive import PersonsPage, Span
 from wooxy_pipedrive_etl.pipedrive.endpoints import PAGE_LIMIT
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, NotInWindows
-from wooxy_pipedrive_etl.store import connections, walks
+from wooxy_pipedrive_etl.store import sync_state, walks
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import count_persons, highest_person_id, update_times
 
@@ -86,7 +86,7 @@ class Walk:
                 yield from self._pages_in_windows(self._unread)
             except NotInWindows as error:
                 logger.warning("%s The walk starts again, page by page.", error)
-                self._start_anew(windows_refused_at=self.began)
+                self._start_anew(in_windows=False)
             else:
                 return
         if self._cursor is not None:
@@ -121,7 +121,7 @@ class Walk:
         """It was complete."""
         walks.forget_walk(db, self._run.record.id)
         if self._unread is None:
-            connections.update_connection(db, self._run.record.id, plain_walk_began=self.began)
+            sync_state.advance(db, self._run.record.id, plain_walk_began=self.began)
 
     @property
     def _top(self) -> int:
@@ -131,13 +131,15 @@ class Walk:
 
     def _is_for_windows(self) -> bool:
         record, client = self._run.record, self._run.client
-        if not client.tells_the_time() or _is_within(NO_WINDOWS_FOR, record.windows_refused_at, self.began):
+        if not client.tells_the_time() or _is_within(
+            NO_WINDOWS_FOR, record.sync_state.windows_refused_at, self.began
+        ):
             return False
         with reading(self._run.store.engine) as db:
             known = count_persons(db, record.id)
             highest_known = highest_person_id(db, record.id)
         if self._walked:
-            is_checked = _is_within(PLAIN_WALK_EVERY, record.plain_walk_began, self.began)
+            is_checked = _is_within(PLAIN_WALK_EVERY, record.sync_state.plain_walk_began, self.began)
             return is_checked and known >= self._windows_from
         # Only those of the previews are known, which have the lowest ids.
         if known < min(PAGE_LIMIT, self._windows_from):
@@ -171,17 +173,17 @@ class Walk:
     def _highest(page: PersonsPage) -> int:
         return 0 if page.persons.empty else int(page.persons["person_id"].max())
 
-    def _start_anew(self, **values: int) -> None:
-        """`values`: what is noted of the connection with it."""
-        connection_id = self._run.record.id
+    def _start_anew(self, *, in_windows: bool = True) -> None:
+        """Without `in_windows`: Pipedrive has answered otherwise than windows need."""
+        connection_id, refused_at = self._run.record.id, self.began
         self.began = microseconds(self._run.client.server_time())
         self.seen.clear()
         self.resumed_pages = 0
         self._cursor = self._unread = None
         with self._run.writing() as db:
             walks.begin_walk(db, connection_id, self.began, self._fields)
-            if values:
-                connections.update_connection(db, connection_id, **values)
+            if not in_windows:
+                sync_state.advance(db, connection_id, windows_refused_at=refused_at)
 
 
 def _is_within(time: timedelta, then: int | None, now: int) -> bool:

@@ -130,7 +130,7 @@ def _due_since(
         record.state != "active"
         or in_force is None
         or in_force.confirmed_at is None
-        or in_force.revision == record.applied_revision
+        or in_force.revision == record.sync_state.applied_revision
         # It failed, which says more than that it is tried again.
         or (newest is not None and newest["started_at"] >= in_force.confirmed_at)
     ):

@@ -51,18 +51,23 @@ def statuses(store: Store, name: str | None = None, *, estimates: bool = True) -
                     "state": record.state,
                     "paused": record.paused,
                     "api_url": record.api_url,
-                    "access": record.access,
-                    "scopes": None if record.scopes is None else sorted(record.scopes),
-                    "access_lost": record.access_lost,
+                    "access": record.credentials.access,
+                    "scopes": None
+                    if record.credentials.scopes is None
+                    else sorted(record.credentials.scopes),
+                    "access_lost": record.credentials.access_lost,
                     "new_numbers_opted_out": record.domain_id in lost,
                     "watermark": watermark_text(record),
                     "matching_applied": confirmed is not None
-                    and confirmed.revision == record.applied_revision,
+                    and confirmed.revision == record.sync_state.applied_revision,
                     "contacts": ContactList.of_domain(db, record.domain).count(db),
-                    "daily_token_limit": record.daily_token_limit,
-                    "daily_tokens_left": record.daily_tokens_left,
+                    "daily_token_limit": record.budget.daily_limit,
+                    "daily_tokens_left": record.budget.daily_left,
                     "budget": _budget(db, record, hints, estimates=estimates),
-                    "webhook": {"url": record.webhook_url, "registered": record.webhook_id is not None},
+                    "webhook": {
+                        "url": record.webhook.url,
+                        "registered": record.webhook.webhook_id is not None,
+                    },
                     "hints_waiting": hints,
                     "last_run": None if last is None else _run(last),
                     "newest_run": None if newest is None else _newest(newest),
@@ -105,18 +110,18 @@ def standing_issues(store: Store, name: str) -> list[dict[str, Any]]:
 
 
 def watermark_text(record: ConnectionRecord) -> str | None:
-    if record.watermark is None:
+    if record.sync_state.watermark is None:
         return None
-    return (_EPOCH + timedelta(microseconds=record.watermark)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (_EPOCH + timedelta(microseconds=record.sync_state.watermark)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _budget(db: sa.Connection, record: ConnectionRecord, hints: int, *, estimates: bool) -> dict[str, Any]:
     """Tokens of the day as Pipedrive told them at `noted_at`, and what the next runs will use of them."""
-    limit = record.daily_token_limit
+    limit = record.budget.daily_limit
     told: dict[str, Any] = {
         "limit": limit,
-        "left": record.daily_tokens_left,
-        "noted_at": _instant(record.budget_noted_at),
+        "left": record.budget.daily_left,
+        "noted_at": _instant(record.budget.noted_at),
         "reserve": None if limit is None else token_budget.reserve(limit),
     }
     if estimates:
@@ -126,7 +131,7 @@ def _budget(db: sa.Connection, record: ConnectionRecord, hints: int, *, estimate
 
 def _next_full_run(record: ConnectionRecord) -> datetime | None:
     """When Dagster's schedule starts one by itself."""
-    by_itself = record.state == "active" and not record.paused and record.access_lost is None
+    by_itself = record.state == "active" and not record.paused and record.credentials.access_lost is None
     return next_night(datetime.now(UTC)) if by_itself else None
 
 

@@ -181,7 +181,7 @@ class _Pages:
         if refused:
             return self._again(visit, 422, [f"There is nothing to try yet: {_cannot(refused)}"])
         # Before the first run, the snapshot has a few persons only.
-        kind: Kind = "full" if visit.record().watermark is None else "re-map"
+        kind: Kind = "full" if visit.record().sync_state.watermark is None else "re-map"
         run_requests.request_run(visit.store, _name(visit), kind, dry_run=True)
         return visit.go(f"/integrations/{_name(visit)}/progress")
 

@@ -202,9 +202,9 @@ class _Doors:
         with reading(self._store.engine) as db:
             records = connections.list_connections(db)
         return {
-            record.name: self._door(record.name, record.id, record.encrypted_webhook_password)
+            record.name: self._door(record.name, record.id, record.webhook.encrypted_password)
             for record in records
-            if record.encrypted_webhook_password is not None and record.state != "disconnected"
+            if record.webhook.encrypted_password is not None and record.state != "disconnected"
         }
 
     def _door(self, name: str, connection_id: int, encrypted_password: str) -> _Door:

@@ -197,7 +197,7 @@ def _webhook_url(visit: Visit, record: ConnectionRecord) -> tuple[str | None, st
 
 def _missing_scopes(record: ConnectionRecord) -> list[str]:
     """What the app asks for and was not given, in words. Of an API token nothing is missing."""
-    granted = WANTED_SCOPES.keys() if record.scopes is None else record.scopes
+    granted = WANTED_SCOPES.keys() if record.credentials.scopes is None else record.credentials.scopes
     return [meaning for scope, meaning in WANTED_SCOPES.items() if scope not in granted]
 
 

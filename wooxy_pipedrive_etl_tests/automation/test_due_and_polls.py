@@ -17,7 +17,8 @@ from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.sandbox.pipedrive import Behaviours, Fault, Limits
 from wooxy_pipedrive_etl.sandbox.pipedrive.budget import Budget as SandboxBudget
 from wooxy_pipedrive_etl.store import inbox, tables
-from wooxy_pipedrive_etl.store.connections import update_connection
+from wooxy_pipedrive_etl.store.budgets import Budget
+from wooxy_pipedrive_etl.store.polls import Polls
 from wooxy_pipedrive_etl.sync import flow
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import Selection
@@ -33,6 +34,7 @@ from wooxy_pipedrive_etl_tests.scenario import (
     seeded_account,
     small_account,
 )
+from wooxy_pipedrive_etl_tests.state import change_stored
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name", "colour": "shade"}
 SMALLEST = Limits(daily_tokens=30_000, burst_per_2s=100_000)
@@ -40,7 +42,7 @@ SMALLEST = Limits(daily_tokens=30_000, burst_per_2s=100_000)
 
 def _change(acme: Connected, **values: object) -> None:
     with acme.store.engine.begin() as db:
-        update_connection(db, acme.record().id, **values)
+        change_stored(db, acme.record().id, **values)
 
 
 # What the database says
@@ -184,7 +186,7 @@ def test_what_was_read_and_not_applied_is_due(sqlite_url: str) -> None:
         acme.server.faults.add(Fault("on_page", "/api/v2/persons", on_page=lambda _: acme.forbid_touching()))
         with pytest.raises(Exception, match="touched"):
             acme.sync("changes")
-        assert acme.record().unapplied
+        assert acme.record().sync_state.unapplied
         found = sensing.due(acme, sensing.moment(minutes=2))
         assert isinstance(found, Due)
         assert (found.kind, found.reason) == (
@@ -401,7 +403,7 @@ def test_a_poll_does_not_wait_for_an_answer_for_long(
         acme.sync()
         acme.server.faults.add(Fault("timeout", times=None))
         assert sensing.poll(acme) is None
-        assert acme.record().polled_persons_at is not None
+        assert acme.record().polls.persons_at is not None
 
 
 def test_no_poll_is_made_while_a_failure_is_waited_out(sqlite_url: str) -> None:
@@ -442,7 +444,7 @@ def test_an_idle_day_costs_less_than_a_tenth(sqlite_url: str) -> None:
 def test_polls_stay_under_a_tenth_on_every_plan(sqlite_url: str, limit: int, by_id: bool) -> None:
     """Whatever they cost each, and with an hourly look at what is left."""
     with connected(sqlite_url, small_account(0)) as acme:
-        record = replace(acme.record(), daily_token_limit=limit, daily_tokens_left=limit)
+        record = replace(acme.record(), budget=Budget(limit, limit))
     day, now = timedelta(days=1), sensing.moment()
     paced = [
         polls._persons_poll(record, 1, now, by_id=by_id),
@@ -485,9 +487,8 @@ def test_polls_slow_down_with_what_is_left_and_with_those_who_share_it(sqlite_ur
         def seconds(left: int | None, sharers: int = 1) -> int:
             """After how many the next poll is made."""
             moment = now.replace(tzinfo=None)
-            record = replace(
-                acme.record(), daily_tokens_left=left, budget_noted_at=moment, polled_persons_at=moment
-            )
+            budget = replace(acme.record().budget, daily_left=left, noted_at=moment)
+            record = replace(acme.record(), budget=budget, polls=Polls(persons_at=moment))
             return next(
                 later
                 for later in range(3_600)
@@ -549,9 +550,9 @@ def test_a_reading_of_another_day_stops_nobody(sqlite_url: str) -> None:
         _edit(acme)
         _change(
             acme,
-            daily_token_limit=30_000,
-            daily_tokens_left=0,
-            budget_noted_at=sensing.moment().replace(tzinfo=None),
+            daily_limit=30_000,
+            daily_left=0,
+            noted_at=sensing.moment().replace(tzinfo=None),
         )
         assert isinstance(sensing.poll(acme, sensing.moment(hours=23)), Waiting)
         assert isinstance(sensing.poll(acme, sensing.moment(hours=25)), Due)

@@ -16,9 +16,10 @@ from unittest.mock import patch
 from wooxy_pipedrive_etl.cli import main
 from wooxy_pipedrive_etl.sandbox.pipedrive import SandboxServer
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.connections import get_connection, update_connection
+from wooxy_pipedrive_etl.store.connections import get_connection
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 from wooxy_pipedrive_etl_tests.scenario import Connected, closing_databases
+from wooxy_pipedrive_etl_tests.state import change_stored
 
 PROGRAM = Path(sys.executable).with_name("wooxy-pipedrive")
 
@@ -104,7 +105,7 @@ class CommandLine:
             closing_databases(),
             Store.open().engine.begin() as db,
         ):
-            update_connection(db, get_connection(db, name).id, **values)
+            change_stored(db, get_connection(db, name).id, **values)
 
     def run_steps(self, name: str = "acme", domain: str = "shop.example.com") -> None:
         """A full run without Dagster, for a test that is about what comes after it."""

@@ -73,12 +73,12 @@ def test_status_tells_of_a_pause_and_of_access_that_was_lost(program: CommandLin
 
 def test_status_does_not_make_up_a_time(program: CommandLine) -> None:
     program.connect()
-    program.change("acme", daily_token_limit=5_000, daily_tokens_left=40, budget_noted_at=None)
+    program.change("acme", daily_limit=5_000, daily_left=40, noted_at=None)
     assert (
         "\n  tokens left: 40 of 5000 (it is not known as of when), 1000 of them in reserve\n"
         in program("status").out
     )
-    program.change("acme", daily_token_limit=None, budget_noted_at=datetime(2026, 9, 18, 7, 0, 1))
+    program.change("acme", daily_limit=None, daily_left=40, noted_at=datetime(2026, 9, 18, 7, 0, 1))
     shown = program("status").out
     assert "\n  tokens left today: 40 (as of 2026-09-18T07:00:01Z)\n" in shown
     assert "None" not in shown

@@ -552,7 +552,7 @@ class History(RuleBasedStateMachine):
                 self.clock(),
                 self.hints,
                 dateless_too=self.account.behaviours.null_update_time_matches_since,
-                new_too=self.acme.record().null_update_times is not False,
+                new_too=self.acme.record().sync_state.null_update_times is not False,
             )
         if kind != "re-map":
             self.hints = {}
@@ -613,7 +613,7 @@ class History(RuleBasedStateMachine):
     def _walked_anew(self) -> bool:
         """Where windows turn out not to show everybody, or Pipedrive does not know the cursor any more, a full run that
         went on with another one's walk starts it anew, page after page: then it has read everybody itself."""
-        return self.acme.record().plain_walk_began == self.clock().timestamp() * 1e6
+        return self.acme.record().sync_state.plain_walk_began == self.clock().timestamp() * 1e6
 
     def _successes(self) -> int:
         return [row["state"] for row in self.acme.rows(tables.runs)].count("success")
@@ -626,7 +626,7 @@ class History(RuleBasedStateMachine):
         """Everybody whom the oracle knows, and nobody else; and nothing is forgotten or asked for twice."""
         live = [row["person_id"] for row in self.acme.rows(tables.snapshot) if not row["gone"]]
         assert sorted(live) == sorted(person["id"] for person in self.oracle.snapshot)
-        watermark = self.acme.record().watermark
+        watermark = self.acme.record().sync_state.watermark
         known_until = None if watermark is None else datetime.fromtimestamp(watermark / 1e6, UTC)
         assert known_until == self.oracle.watermark
         assert self._waiting() == self.hints

@@ -57,7 +57,7 @@ def test_disconnected_and_taken_up_again(database_url: str) -> None:
         ids = acme.column("contact_id")
         accounts.disconnect(acme.store, acme.name, forget=False)
         assert acme.status()["state"] == "disconnected"
-        assert acme.record().encrypted_api_token == ""
+        assert acme.record().credentials.encrypted_api_token == ""
         with pytest.raises(SyncError, match="is disconnected; run connect"):
             acme.sync()
         with pytest.raises(InvalidSetting, match=r"shop\.example\.com, not other\.example\.com"):

@@ -22,12 +22,12 @@ from wooxy_pipedrive_etl.errors import AccessLost, InvalidSetting, SyncError
 from wooxy_pipedrive_etl.pipedrive.errors import InvalidApp, InvalidToken, ServerError
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable
 from wooxy_pipedrive_etl.sync import catalogue, persons
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.consent import CLIENT_SECRET, ByOAuth, connected_by_oauth
 from wooxy_pipedrive_etl_tests.scenario import FakeClock, Target, add_person, everything, small_account
+from wooxy_pipedrive_etl_tests.state import change_stored
 from wooxy_pipedrive_etl_tests.store.programs import program, read_line, say
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name"}
@@ -59,14 +59,14 @@ def acme(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ByOAuth]:
 
 
 def tokens(acme: ByOAuth) -> credentials.Tokens:
-    record = acme.record()
-    assert record.encrypted_oauth_tokens is not None
-    return credentials.stored_tokens(acme.store, record.encrypted_oauth_tokens, record.oauth_expires_at)
+    stored = acme.record().credentials
+    assert stored.encrypted_oauth_tokens is not None
+    return credentials.stored_tokens(acme.store, stored.encrypted_oauth_tokens, stored.oauth_expires_at)
 
 
 def change(acme: ByOAuth, **values: Any) -> None:
     with acme.store.engine.begin() as db:
-        update_connection(db, acme.record().id, **values)
+        change_stored(db, acme.record().id, **values)
 
 
 def end_in(acme: ByOAuth, left: timedelta) -> None:
@@ -177,11 +177,11 @@ def test_a_renewal_while_sqlite_has_a_writer_neither_waits_for_it_nor_fails(
         pipedrive_client(acme.store, acme.record()) as client,
         acme.store.engine.begin() as writer,
     ):
-        update_connection(writer, acme.record().id, watermark=1)
+        change_stored(writer, acme.record().id, watermark=1)
         assert client.account().company_id == 777
         assert client.account().company_id == 777
     assert acme.token_requests() == 1
-    assert acme.record().watermark == 1
+    assert acme.record().sync_state.watermark == 1
     assert company_of(acme) == 777
     assert acme.token_requests() == 2
     assert not tokens(acme).end_soon()
@@ -236,11 +236,13 @@ def test_an_app_uninstalled_in_a_run_ends_it_with_its_sentence(acme: ByOAuth) ->
     acme.import_rows(ROWS)
     acme.sync()
     record = acme.record()
-    assert record.oauth_user_id is not None
+    assert record.credentials.oauth_user_id is not None
     with begin(acme.store, acme.name, "run") as run:
         catalogue.read_catalogue(run)
-        acme.server.oauth.uninstall(record.oauth_user_id)
-        assert installations.uninstalled(acme.store, record.company_id, record.oauth_user_id) == ["acme"]
+        acme.server.oauth.uninstall(record.credentials.oauth_user_id)
+        assert installations.uninstalled(acme.store, record.company_id, record.credentials.oauth_user_id) == [
+            "acme"
+        ]
         with pytest.raises(
             AccessLost, match=r"because the app was uninstalled in Pipedrive\. .* > Reconnect\.$"
         ):
@@ -254,16 +256,19 @@ def test_an_app_uninstalled_in_a_run_ends_it_with_its_sentence(acme: ByOAuth) ->
 
 
 def test_what_a_person_allows_while_a_dead_token_is_being_renewed_is_gone_on_with(acme: ByOAuth) -> None:
-    fresh = credentials.token_columns(acme.store, acme.app.exchange(acme.code()))
-    dead = {**fresh, "oauth_expires_at": datetime(2020, 1, 1)}
-    dead["encrypted_oauth_tokens"] = acme.store.secrets.encrypt('{"access_token": "x", "refresh_token": "y"}')
-    change(acme, **dead)
-    acme.server.faults.add(Fault("on_page", "/oauth/token", on_page=lambda _: change(acme, **fresh)))
+    fresh = credentials.tokens_of(acme.store, acme.app.exchange(acme.code()))
+    dead = acme.store.secrets.encrypt('{"access_token": "x", "refresh_token": "y"}')
+    change(acme, encrypted_oauth_tokens=dead, oauth_expires_at=datetime(2020, 1, 1))
+
+    def allow(_: object) -> None:
+        change(acme, encrypted_oauth_tokens=fresh.encrypted, oauth_expires_at=fresh.expires_at)
+
+    acme.server.faults.add(Fault("on_page", "/oauth/token", on_page=allow))
     acme.server.clear_requests()
     assert company_of(acme) == 777
     assert acme.token_requests() == 1
     assert acme.status()["access_lost"] is None
-    assert acme.record().encrypted_oauth_tokens == fresh["encrypted_oauth_tokens"]
+    assert acme.record().credentials.encrypted_oauth_tokens == fresh.encrypted
 
 
 def test_a_token_endpoint_that_is_away_costs_a_run_and_not_the_access(acme: ByOAuth) -> None:

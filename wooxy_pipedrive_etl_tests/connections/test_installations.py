@@ -18,7 +18,6 @@ from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, InvalidToken, MissingScope
 from wooxy_pipedrive_etl.sandbox.pipedrive import SCOPES, Account, Fault, SandboxServer
 from wooxy_pipedrive_etl.store import tables
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.installations import UnknownInstallation
 from wooxy_pipedrive_etl.views import status
 from wooxy_pipedrive_etl_tests.consent import ByOAuth, allow, connected_by_oauth, register
@@ -31,6 +30,7 @@ from wooxy_pipedrive_etl_tests.scenario import (
     new_token,
     small_account,
 )
+from wooxy_pipedrive_etl_tests.state import change_stored
 from wooxy_pipedrive_etl_tests.web.served import serving
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name"}
@@ -139,11 +139,12 @@ def test_an_api_token_waits_for_its_domain_as_well(acme: ByOAuth) -> None:
 
 def test_what_waits_shows_no_secret_and_goes_after_a_day(acme: ByOAuth) -> None:
     first = acme.install()
-    stored = stored_tokens(acme.store, str(first.encrypted_oauth_tokens), first.oauth_expires_at)
+    assert first.tokens is not None
+    stored = stored_tokens(acme.store, first.tokens.encrypted, first.tokens.expires_at)
     shown = repr(first) + everything(acme.store)
     assert stored.access_token not in shown
     assert stored.refresh_token not in shown
-    assert str(first.encrypted_oauth_tokens) not in repr(first)
+    assert first.tokens.encrypted not in repr(first)
     # The same consent once more takes the place of the first.
     again = acme.install()
     assert ids(acme) == [again.id]
@@ -249,9 +250,9 @@ def test_allowed_again_after_it_was_uninstalled(acme: ByOAuth, imported: bool) -
     assert installations.uninstalled(acme.store, *user(acme)) == ["acme"]
     assert installations.uninstalled(acme.store, *user(acme)) == []
     assert waiting.id not in ids(acme)
-    record = acme.record()
-    assert (record.state, record.access_lost, record.access) == ("disconnected", "uninstalled", "oauth")
-    assert (record.encrypted_oauth_tokens, record.oauth_expires_at, record.oauth_scopes) == (None, None, None)
+    left = acme.record().credentials
+    assert (acme.record().state, left.access_lost, left.access) == ("disconnected", "uninstalled", "oauth")
+    assert (left.encrypted_oauth_tokens, left.oauth_expires_at, left.oauth_scopes) == (None, None, None)
     reconnect(acme)
     assert acme.status()["state"] == ("active" if imported else "draft")
     if imported:
@@ -263,12 +264,12 @@ def test_uninstalling_ends_what_the_user_allowed_and_nothing_else(acme: ByOAuth)
     token = installations.install_with_api_token(acme.store, acme.server.url, acme.account.token)
     acme.choose_domain(token, name="core", domain="core.example.com")
     with acme.store.engine.begin() as db:
-        update_connection(
+        change_stored(
             db,
             acme.record().id,
             webhook_id=7,
-            webhook_url="https://x",
-            encrypted_webhook_password="p",
+            url="https://x",
+            encrypted_password="p",
         )
     company_id, user_id = user(acme)
     assert installations.uninstalled(acme.store, company_id, user_id + 1) == []
@@ -276,7 +277,11 @@ def test_uninstalling_ends_what_the_user_allowed_and_nothing_else(acme: ByOAuth)
     assert installations.uninstalled(acme.store, company_id, user_id) == ["acme", "bolt"]
     assert statuses(acme, "core")["state"] == "draft"
     record = acme.record()
-    assert (record.webhook_id, record.webhook_url, record.encrypted_webhook_password) == (None, None, None)
+    assert (record.webhook.webhook_id, record.webhook.url, record.webhook.encrypted_password) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_another_company_is_refused_and_its_consent_given_back(acme: ByOAuth) -> None:
@@ -322,7 +327,8 @@ def test_a_connection_with_an_api_token_may_be_allowed_as_an_app(
         app = register(acme.server)
         monkeypatch.setenv(oauth_app.URL_VARIABLE, acme.server.url)
         record = installations.reconnect(acme.store, app, acme.name, allow(acme.server, app))
-        assert (record.access, record.encrypted_api_token, record.state) == ("oauth", "", "draft")
+        given = record.credentials
+        assert (given.access, given.encrypted_api_token, record.state) == ("oauth", "", "draft")
         acme.account.token = new_token()
         acme.import_rows(ROWS)
         assert acme.sync()["created"] == 3
@@ -335,8 +341,9 @@ def test_disconnecting_uninstalls_the_app_once_nothing_needs_it(acme: ByOAuth) -
     second(acme)
     waiting = acme.install()
     assert disconnect(acme) is None
-    record = acme.record()
-    assert (record.state, record.encrypted_oauth_tokens, record.access_lost) == ("disconnected", None, None)
+    left = acme.record().credentials
+    assert acme.record().state == "disconnected"
+    assert (left.encrypted_oauth_tokens, left.access_lost) == (None, None)
     assert disconnect(acme, "bolt", forget=True) is None
     assert len(acme.grants()) == 3
     # Nobody chooses a domain for the last one.
@@ -375,7 +382,7 @@ def test_webhooks_need_administer_account_and_the_sync_does_not(
         acme.import_rows(ROWS)
         with acme.store.engine.begin() as db:
             url = "https://sync.example.com/webhooks/pipedrive/acme"
-            update_connection(db, acme.record().id, webhook_url=url)
+            change_stored(db, acme.record().id, url=url)
         found = webhooks.look_after(acme.store, acme.name)
         assert found.state == "unavailable"
         assert "changes are found by polling" in found.message

@@ -12,7 +12,6 @@ from wooxy_pipedrive_etl.automation.waiting import Waiting
 from wooxy_pipedrive_etl.connections import accounts, run_requests, settings
 from wooxy_pipedrive_etl.errors import NotImported, SyncError
 from wooxy_pipedrive_etl.guards import Permissions
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.secrets import KeyUnusable
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
@@ -25,6 +24,7 @@ from wooxy_pipedrive_etl_tests.scenario import (
     connected,
     small_account,
 )
+from wooxy_pipedrive_etl_tests.state import change_stored
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name"}
 
@@ -58,7 +58,7 @@ def test_what_a_person_asks_for_is_due_before_all_else(database_url: str) -> Non
         assert sensing.due(acme) == Due(
             "full", "A user requested a dry run.", newer.key, requested=True, dry_run=True
         )
-        acme.execute("UPDATE sync_connections SET requested_run = NULL")
+        acme.execute("DELETE FROM sync_run_requests")
         due = sensing.due(acme)
         assert isinstance(due, Due)
         assert due.reason.startswith("Revision 2 of the matching was imported")
@@ -146,7 +146,7 @@ def imported(sqlite_url: str) -> Any:
         acme.import_rows(ROWS)
         with acme.store.engine.begin() as db:
             # As if there had been a run.
-            update_connection(db, acme.record().id, watermark=0, null_update_times=False)
+            change_stored(db, acme.record().id, watermark=0, null_update_times=False)
         yield acme
 
 
@@ -161,7 +161,7 @@ def test_a_run_that_does_not_begin_leaves_the_request(
         imported.sync()
     assert run_requests.requested_run(imported.record()) == request
     with imported.store.engine.begin() as db:
-        update_connection(db, imported.record().id, encrypted_api_token="unreadable")
+        change_stored(db, imported.record().id, encrypted_api_token="unreadable")
     with pytest.raises(KeyUnusable):
         imported.sync()
     assert run_requests.requested_run(imported.record()) == request

@@ -76,7 +76,7 @@ def test_what_cannot_be_set_changes_nothing(sqlite_url: str) -> None:
         ):
             _change(acme, default_region="FI")
         assert acme.record().default_region is None
-        assert not acme.record().unapplied
+        assert not acme.record().sync_state.unapplied
 
 
 def test_nothing_starts_by_itself_in_a_pause(sqlite_url: str) -> None:

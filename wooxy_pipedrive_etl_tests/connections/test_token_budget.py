@@ -132,7 +132,7 @@ def test_a_dry_run_that_the_reserve_refused_is_asked_for_again_as_a_dry_run(sqli
             request = allow_once(acme.store, acme.name, "reserve", refused)
             assert request is not None
             assert (request.dry_run, request.permissions) == (dry_run, RESERVE)
-            acme.execute("UPDATE sync_connections SET requested_run = NULL")
+            acme.execute("DELETE FROM sync_run_requests")
 
 
 def test_the_reserve_is_a_setting(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

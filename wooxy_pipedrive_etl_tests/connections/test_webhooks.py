@@ -22,10 +22,11 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.sandbox.pipedrive.subscriptions import Subscription
 from wooxy_pipedrive_etl.sandbox.pipedrive.webhooks import MAX_WEBHOOKS_PER_USER
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.connections import UnknownConnection, update_connection
+from wooxy_pipedrive_etl.store.connections import UnknownConnection
 from wooxy_pipedrive_etl.store.inbox import Hints, add_event, count_hints, pending_hints, received
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
 from wooxy_pipedrive_etl_tests.scenario import Connected, add_person, connected, new_token, small_account
+from wooxy_pipedrive_etl_tests.state import change_stored
 from wooxy_pipedrive_etl_tests.web.served import serving
 
 WEBHOOKS = "/api/v1/webhooks"
@@ -147,10 +148,10 @@ def test_the_password_is_stored_encrypted_and_told_to_nobody_else(
     password = webhook["http_auth_password"]
     assert len(password) >= 40
     record = acme.record()
-    assert acme.store.secrets.decrypt(record.encrypted_webhook_password or "") == password
+    assert acme.store.secrets.decrypt(record.webhook.encrypted_password or "") == password
     assert (
         password
-        not in f"{record.encrypted_webhook_password} {record!r} {state!r} {acme.status()} {caplog.text}"
+        not in f"{record.webhook.encrypted_password} {record!r} {state!r} {acme.status()} {caplog.text}"
     )
 
 
@@ -199,7 +200,7 @@ def test_a_webhook_that_pipedrive_dropped_is_registered_again(acme: Connected, r
     (after,) = listed(acme)
     assert after["subscription_url"] == before["subscription_url"]
     assert after["http_auth_password"] != before["http_auth_password"]
-    assert acme.record().webhook_id == after["id"]
+    assert acme.record().webhook.webhook_id == after["id"]
     acme.account.edit_person(1, name="Renamed")
     assert statuses(acme) == {200}
     assert hints(acme).changed == [1]
@@ -217,8 +218,8 @@ def test_a_token_without_the_right(acme: Connected, receiver: str) -> None:
     acme.server.faults.add(Fault("scope_403", WEBHOOKS, times=None))
     with pytest.raises(MissingScope, match="needs the scope admin"):
         register(acme, receiver)
-    assert acme.record().webhook_url is None
-    assert acme.record().encrypted_webhook_password is None
+    assert acme.record().webhook.url is None
+    assert acme.record().webhook.encrypted_password is None
     acme.server.faults.clear()
     register(acme, receiver)
     acme.server.faults.add(Fault("scope_403", WEBHOOKS, times=None))
@@ -234,8 +235,8 @@ def test_a_token_that_may_look_but_not_register(acme: Connected, receiver: str) 
     acme.server.faults.add(Fault("scope_403", WEBHOOKS, after=1))
     with pytest.raises(MissingScope, match="POST /api/v1/webhooks"):
         register(acme, receiver)
-    assert acme.record().webhook_url is None
-    assert acme.record().encrypted_webhook_password is None
+    assert acme.record().webhook.url is None
+    assert acme.record().webhook.encrypted_password is None
 
 
 def test_the_limit_of_webhooks(acme: Connected, receiver: str) -> None:
@@ -248,7 +249,7 @@ def test_the_limit_of_webhooks(acme: Connected, receiver: str) -> None:
     assert "remove webhooks that nobody needs" in state.message
     status = acme.status()["webhook"]
     assert status == {"url": f"{receiver}/webhooks/pipedrive/acme", "registered": False}
-    assert acme.record().encrypted_webhook_password is None
+    assert acme.record().webhook.encrypted_password is None
     # It stays wished for, and the next look gets it.
     acme.server.webhooks.remove(others[0])
     assert look_after(acme).state == "registered"
@@ -262,7 +263,7 @@ def test_an_answer_that_was_lost_makes_no_second_webhook(acme: Connected, receiv
     assert register(acme, receiver).state == "registered"
     assert [each.method for each in acme.server.requests if each.path == WEBHOOKS] == ["GET", "POST", "GET"]
     (webhook,) = listed(acme)
-    assert acme.record().webhook_id == webhook["id"]
+    assert acme.record().webhook.webhook_id == webhook["id"]
     acme.account.edit_person(1, name="Renamed")
     assert statuses(acme) == {200}
 
@@ -288,7 +289,7 @@ def test_a_webhook_whose_registration_was_broken_off_is_found_again(acme: Connec
     assert statuses(acme) == {200}
     acme.server.faults.clear()
     assert look_after(acme).state == "alive"
-    assert acme.record().webhook_id == webhook["id"]
+    assert acme.record().webhook.webhook_id == webhook["id"]
     assert listed(acme)[0]["id"] == webhook["id"]
 
 
@@ -311,9 +312,9 @@ def test_a_webhook_of_ours_that_was_forgotten_is_not_doubled(
     (before,) = listed(acme)
     values: dict[str, Any] = {"webhook_id": None}
     if forgotten != "id":
-        values["encrypted_webhook_password"] = acme.store.secrets.encrypt("another")
+        values["encrypted_password"] = acme.store.secrets.encrypt("another")
     with acme.store.engine.begin() as db:
-        update_connection(db, acme.record().id, **values)
+        change_stored(db, acme.record().id, **values)
     state = look_after(acme)
     (after,) = listed(acme)
     if forgotten == "id":
@@ -333,7 +334,7 @@ def test_other_programs_webhooks_are_let_be(acme: Connected, receiver: str) -> N
         foreign(acme, f"{receiver}/webhooks/pipedrive/acme-2"),
     }
     register(acme, receiver)
-    acme.server.webhooks.remove(acme.record().webhook_id or 0)
+    acme.server.webhooks.remove(acme.record().webhook.webhook_id or 0)
     look_after(acme)
     webhooks.remove(acme.store, acme.name)
     assert {each["id"] for each in listed(acme)} == theirs
@@ -362,7 +363,7 @@ def test_removing(acme: Connected, receiver: str) -> None:
     assert webhooks.remove(acme.store, acme.name).state == "none"
     assert listed(acme) == []
     assert acme.status()["webhook"] == {"url": None, "registered": False}
-    assert acme.record().encrypted_webhook_password is None
+    assert acme.record().webhook.encrypted_password is None
     assert webhooks.remove(acme.store, acme.name).state == "none"
 
 
@@ -387,7 +388,7 @@ def test_disconnecting_removes_the_webhook(acme: Connected, receiver: str, forge
     assert listed(acme) == []
     assert count_hints(acme.store.inbox, connection_id) == (0 if forget else 1)
     if not forget:
-        assert acme.record().encrypted_webhook_password is None
+        assert acme.record().webhook.encrypted_password is None
     acme.connect()
     assert look_after(acme).state == "none"
 
@@ -409,7 +410,7 @@ def test_disconnecting_succeeds_when_the_webhook_cannot_be_removed(
     assert left is not None
     assert left.startswith(f"The webhook to {receiver}/webhooks/pipedrive/acme may still be in Pipedrive")
     assert acme.record().state == "disconnected"
-    assert acme.record().webhook_url is None
+    assert acme.record().webhook.url is None
     if store is not acme.store:
         store.close()
 

@@ -60,7 +60,6 @@ class Desk:
                     domain_id=self.list.domain_id,
                     state="active",
                     api_url="https://example.com",
-                    encrypted_api_token="",
                     company_id=1,
                     consent="respect",
                     on_delete="delete",

@@ -310,7 +310,7 @@ def test_fields_are_fetched_anew_in_a_draft_too(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.account.rename_field("city", "Home town")
         acme.account.delete_field("note")
-        noted = acme.record().budget_noted_at
+        noted = acme.record().budget.noted_at
         changes = form.fetch_fields(acme.store, acme.name)
         assert {(change.kind, change.field_code) for change in changes} == {
             ("renamed_field", "city"),
@@ -319,7 +319,7 @@ def test_fields_are_fetched_anew_in_a_draft_too(sqlite_url: str) -> None:
         rows = _rows(_page(acme))
         assert rows["city"].label == "Home town"
         assert "note" not in rows
-        assert acme.record().budget_noted_at != noted
+        assert acme.record().budget.noted_at != noted
         assert form.fetch_fields(acme.store, acme.name) == []
 
 

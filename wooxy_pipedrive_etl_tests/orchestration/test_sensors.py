@@ -31,10 +31,10 @@ from wooxy_pipedrive_etl.orchestration.sensors import (
 from wooxy_pipedrive_etl.orchestration.started_by import REQUESTED_TAG
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.store import inbox, runs, tables
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
+from wooxy_pipedrive_etl_tests.state import change_stored
 
 from .ticks import tick
 
@@ -82,7 +82,7 @@ def _let_time_pass(acme: Connected) -> None:
     """As if everything so far had happened an hour earlier."""
     for table, columns in (
         (tables.runs, ("started_at", "finished_at")),
-        (tables.connections, ("polled_persons_at", "polled_fields_at")),
+        (tables.polls, ("persons_at", "fields_at")),
         (tables.schema_changes, ("recorded_at",)),
     ):
         with acme.store.engine.begin() as db:
@@ -343,7 +343,7 @@ def test_connections_are_apart(home: str, dagster: dg.DagsterInstance) -> None:
             each.account.edit_person(1, name="Somebody Else")
         accounts.disconnect(let_go.store, "let-go", forget=False)
         with acme.store.engine.begin() as db:
-            update_connection(db, acme.record().id, encrypted_api_token="unreadable")
+            change_stored(db, acme.record().id, encrypted_api_token="unreadable")
         requests, _ = tick(changes_sensor, dagster)
         assert [request.partition_key for request in requests] == ["other"]
         assert set(dagster.get_dynamic_partitions("connection")) == {"acme", "other", "draft", "let-go"}
@@ -450,7 +450,7 @@ def test_a_failure_before_the_first_step_is_told_once(
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         with acme.store.engine.begin() as db:
-            update_connection(db, acme.record().id, encrypted_api_token="unreadable")
+            change_stored(db, acme.record().id, encrypted_api_token="unreadable")
         assert _told_of(_sync(acme, dagster), dagster) is None
         assert str(_told_of(_sync(acme, dagster), dagster)).startswith(
             "The run before failed in the same way"

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import tables
-from wooxy_pipedrive_etl.store.connections import ConnectionRecord, add_connection
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, ListSettings, add_connection
+from wooxy_pipedrive_etl.store.credentials import StoredCredentials
 from wooxy_pipedrive_etl.store.database import open_database
 from wooxy_pipedrive_etl.store.migrations import upgrade
 
@@ -111,6 +112,7 @@ def new_connection(db: sa.Connection, name: str, domain: str) -> ConnectionRecor
         name=name,
         domain_id=new_domain(db, domain),
         api_url="https://acme.pipedrive.com",
-        encrypted_api_token="encrypted",
         company_id=7,
+        stored_credentials=StoredCredentials("encrypted"),
+        settings=ListSettings(),
     )

@@ -1,27 +1,49 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
 from threading import Barrier
+from typing import Any
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.store import Store, tables
+from wooxy_pipedrive_etl.store import (
+    Store,
+    budgets,
+    credentials,
+    polls,
+    run_requests,
+    sync_state,
+    tables,
+    webhooks,
+)
+from wooxy_pipedrive_etl.store.budgets import Budget
 from wooxy_pipedrive_etl.store.catalogue import save_names
 from wooxy_pipedrive_etl.store.connections import (
     ConnectionExists,
     ConnectionRecord,
+    ListSettings,
     UnknownConnection,
     add_connection,
+    change_settings,
+    disconnect,
     get_connection,
     list_connections,
     remove_connection,
-    update_connection,
+    set_api_url,
+    set_paused,
+    set_state,
 )
+from wooxy_pipedrive_etl.store.credentials import OAuthTokens, StoredCredentials
+from wooxy_pipedrive_etl.store.polls import Polls
 from wooxy_pipedrive_etl.store.runs import begin_run
 from wooxy_pipedrive_etl.store.secrets import SecretBox
 from wooxy_pipedrive_etl.store.snapshot import count_persons, land_persons
+from wooxy_pipedrive_etl.store.webhooks import NO_WEBHOOK, StoredWebhook
 
 from .conftest import new_connection, new_domain
 
@@ -32,11 +54,9 @@ def _add(db: sa.Connection, name: str, domain_id: int, token: str = "encrypted")
         name=name,
         domain_id=domain_id,
         api_url="https://acme.pipedrive.com",
-        encrypted_api_token=token,
         company_id=7,
-        default_region="FI",
-        consent="require",
-        on_delete="keep",
+        stored_credentials=StoredCredentials(token),
+        settings=ListSettings("FI", "require", "keep"),
     )
 
 
@@ -45,7 +65,7 @@ def test_new_connection_is_a_draft_with_its_settings(db: sa.Connection) -> None:
     assert get_connection(db, "acme") == record
     assert (record.name, record.domain, record.state) == ("acme", "shop.example.com", "draft")
     assert (record.default_region, record.consent, record.on_delete) == ("FI", "require", "keep")
-    assert (record.watermark, record.applied_revision) == (None, None)
+    assert (record.sync_state.watermark, record.sync_state.applied_revision) == (None, None)
 
 
 def test_list_table_is_named_as_in_sql(db: sa.Connection, record: ConnectionRecord) -> None:
@@ -118,12 +138,78 @@ def test_unknown_connection_is_told_with_those_that_exist(db: sa.Connection) -> 
     assert [record.name for record in list_connections(db)] == ["acme", "bolt"]
 
 
-def test_update_changes_the_named_connection_alone(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_each_verb_changes_its_part_of_one_connection(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
-    update_connection(db, record.id, state="active", watermark=2**53 + 1)
-    changed = get_connection(db, "acme")
-    assert (changed.state, changed.watermark) == ("active", 2**53 + 1)
+    moment = datetime(2026, 11, 1)
+    tokens = OAuthTokens("tokens", moment, "base,contacts:read")
+    changes: list[tuple[Callable[[], object], dict[str, Any]]] = [
+        (lambda: set_state(db, record.id, "active"), {"state": "active"}),
+        (lambda: set_paused(db, record.id, True), {"paused": True}),
+        (lambda: set_api_url(db, record.id, "https://b"), {"api_url": "https://b"}),
+        (
+            lambda: change_settings(db, record.id, ListSettings("DE", "ignore", "keep")),
+            {"default_region": "DE", "consent": "ignore", "on_delete": "keep"},
+        ),
+        (
+            lambda: sync_state.advance(db, record.id, watermark=2**53 + 1),
+            {"sync_state": replace(record.sync_state, watermark=2**53 + 1)},
+        ),
+        (lambda: polls.note(db, record.id, "fields", moment), {"polls": Polls(None, moment)}),
+        (
+            lambda: webhooks.remember(db, record.id, StoredWebhook(7, "https://w", "p")),
+            {"webhook": StoredWebhook(7, "https://w", "p")},
+        ),
+        (lambda: run_requests.ask(db, record.id, "{}"), {"requested_run": "{}"}),
+        (
+            lambda: credentials.replace(db, record.id, StoredCredentials.of_oauth(tokens, 3)),
+            {"credentials": StoredCredentials("", "tokens", moment, "base,contacts:read", 3)},
+        ),
+    ]
+    for change, changed in changes:
+        before = get_connection(db, "acme")
+        change()
+        assert get_connection(db, "acme") == replace(before, **changed)
     assert get_connection(db, "bolt") == other
+
+
+def test_refused_tokens_lose_access_unless_others_came(db: sa.Connection, record: ConnectionRecord) -> None:
+    moment = datetime(2026, 11, 1)
+    old, new = OAuthTokens("old", moment, None), OAuthTokens("new", moment, None)
+    credentials.replace(db, record.id, StoredCredentials.of_oauth(old, 3))
+    credentials.lose_access(db, record.id, "revoked", encrypted="old")
+    assert get_connection(db, "acme").credentials.access_lost == "revoked"
+    assert credentials.renew(db, record.id, new, encrypted_before="old")
+    assert get_connection(db, "acme").credentials == StoredCredentials.of_oauth(new, 3)
+    credentials.lose_access(db, record.id, "revoked", encrypted="old")
+    assert not credentials.renew(db, record.id, old, encrypted_before="old")
+    assert get_connection(db, "acme").credentials == StoredCredentials.of_oauth(new, 3)
+
+
+def test_disconnected_keeps_what_was_read_and_whose_it_was(
+    db: sa.Connection, record: ConnectionRecord
+) -> None:
+    tokens = OAuthTokens("tokens", datetime(2026, 11, 1), "base")
+    credentials.replace(db, record.id, StoredCredentials.of_oauth(tokens, 3))
+    webhooks.remember(db, record.id, StoredWebhook(7, "https://w", "p"))
+    run_requests.ask(db, record.id, "{}")
+    sync_state.advance(db, record.id, watermark=5)
+    disconnect(db, record.id, access_lost="uninstalled")
+    left = get_connection(db, "acme")
+    assert left.state == "disconnected"
+    assert left.credentials == StoredCredentials(oauth_user_id=3, access_lost="uninstalled")
+    assert (left.webhook, left.requested_run, left.sync_state.watermark) == (NO_WEBHOOK, None, 5)
+
+
+def test_connections_of_a_company_share_its_budget(db: sa.Connection, record: ConnectionRecord) -> None:
+    new_connection(db, "bolt", "news.example.com")
+    for left in (50, 40):
+        moment = datetime(2026, 11, 1, 0, left)
+        budgets.note(db, 7, daily_limit=1_000, daily_left=left, noted_at=moment)
+        assert {each.budget for each in list_connections(db)} == {Budget(1_000, left, moment)}
+    remove_connection(db, record.id)
+    assert get_connection(db, "bolt").budget.daily_left == 40
+    remove_connection(db, get_connection(db, "bolt").id)
+    assert db.execute(sa.select(tables.budgets)).all() == []
 
 
 def test_removed_connection_leaves_nothing_but_its_domain_and_opt_outs(
@@ -153,7 +239,7 @@ def test_token_is_neither_stored_as_it_is_nor_shown(db: sa.Connection) -> None:
     box = SecretBox("A" * 43 + "=")
     encrypted = box.encrypt("t0ken-of-acme")
     record = _add(db, "acme", new_domain(db, "shop.example.com"), encrypted)
-    stored = db.execute(sa.select(tables.connections)).one()
+    stored = db.execute(sa.select(tables.credentials)).one()
     assert "t0ken-of-acme" not in str(stored)
     assert encrypted not in repr(record)
-    assert box.decrypt(get_connection(db, "acme").encrypted_api_token) == "t0ken-of-acme"
+    assert box.decrypt(get_connection(db, "acme").credentials.encrypted_api_token) == "t0ken-of-acme"

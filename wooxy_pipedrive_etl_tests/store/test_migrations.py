@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,15 @@ from alembic.script import ScriptDirectory
 from wooxy_pipedrive_etl.connections.run_requests import requested_run
 from wooxy_pipedrive_etl.guards import Permissions
 from wooxy_pipedrive_etl.store import migrations, tables
-from wooxy_pipedrive_etl.store.connections import get_connection
+from wooxy_pipedrive_etl.store.budgets import Budget
+from wooxy_pipedrive_etl.store.connections import get_connection, list_connections
+from wooxy_pipedrive_etl.store.credentials import StoredCredentials
 from wooxy_pipedrive_etl.store.database import open_database
 from wooxy_pipedrive_etl.store.migrations import VERSION_TABLE, NewerDatabase, newest_revision, upgrade
+from wooxy_pipedrive_etl.store.polls import Polls
+from wooxy_pipedrive_etl.store.sync_state import SyncState
+from wooxy_pipedrive_etl.store.walks import unfinished_walk
+from wooxy_pipedrive_etl.store.webhooks import NO_WEBHOOK, StoredWebhook
 
 from .conftest import new_connection
 from .programs import program, read_line, say
@@ -129,18 +136,44 @@ def _upgrade_to(engine: sa.Engine, revision: str) -> None:
         command.upgrade(config, revision)
 
 
+def _old_connection(db: sa.Connection, number: int, **values: object) -> int:
+    """A connection (and its domain, numbered apart) as the versions before 0010 had it; returns its id."""
+    db.execute(
+        sa.text("INSERT INTO sync_domains (id, name, list_table) VALUES (:id, :name, 't')"),
+        {"id": number + 10, "name": f"d{number}"},
+    )
+    row: dict[str, object] = {
+        "id": number,
+        "name": f"c{number}",
+        "domain_id": number + 10,
+        "state": "active",
+        "api_url": "u",
+        "encrypted_api_token": "",
+        "company_id": 1,
+        "consent": "respect",
+        "on_delete": "delete",
+        "created_at": datetime(2026, 1, 1),
+        "unapplied": False,
+        "paused": False,
+        **values,
+    }
+    table = sa.table("sync_connections", *map(sa.column, row))
+    db.execute(table.insert().values(row))
+    return number
+
+
 def test_what_sentences_said_becomes_columns(database_url: str) -> None:
     """A database of the version in which guards and owners were in sentences alone."""
     engine = open_database(database_url)
     _upgrade_to(engine, "0006")
     with engine.begin() as db:
-        record = new_connection(db, "acme", "shop.example.com").id
-        db.execute(
-            sa.text("UPDATE sync_connections SET requested_run = :request"),
-            {
-                "request": '{"kind": "full", "dry_run": false, "allow_mass_delete": true, "use_reserve": true, '
+        record = _old_connection(
+            db,
+            1,
+            requested_run=(
+                '{"kind": "full", "dry_run": false, "allow_mass_delete": true, "use_reserve": true, '
                 '"requested_at": "2026-11-01T00:00:00+00:00", "key": "k"}'
-            },
+            ),
         )
         messages = {
             "a": "35 of the 241 contacts would be deleted at once, so nothing was written; see whether the token's "
@@ -188,7 +221,7 @@ def test_what_sentences_said_becomes_columns(database_url: str) -> None:
         ]
         owners = db.execute(sa.text("SELECT reason, owner_id FROM sync_issues ORDER BY reason")).all()
         assert [tuple(row) for row in owners] == [("duplicate_of", 12), ("no_identifier", None)]
-        request = requested_run(get_connection(db, "acme"))
+        request = requested_run(get_connection(db, "c1"))
         assert request is not None
         # Which deletions were meant nobody knows any more.
         assert request.permissions == Permissions(reserve=True)
@@ -200,15 +233,7 @@ def test_opt_outs_of_an_earlier_version_belong_to_their_domains(database_url: st
     _upgrade_to(engine, "0006")
     with engine.begin() as db:
         for number in (1, 2):
-            # Connections and domains are numbered apart.
-            db.exec_driver_sql(
-                f"INSERT INTO sync_domains (id, name, list_table) VALUES ({number + 10}, 'd{number}', 't')"  # noqa: S608
-            )
-            db.exec_driver_sql(
-                "INSERT INTO sync_connections (id, name, domain_id, state, api_url, encrypted_api_token, company_id, "  # noqa: S608
-                f"consent, on_delete, created_at) VALUES ({number}, 'c{number}', {number + 10}, 'active', 'u', '', 1, "
-                "'respect', 'delete', '2026-01-01')"
-            )
+            _old_connection(db, number)
             db.exec_driver_sql(
                 f"INSERT INTO sync_opt_outs VALUES ({number}, 'hash{number}', 'smsSubscribe')"  # noqa: S608
             )
@@ -220,4 +245,85 @@ def test_opt_outs_of_an_earlier_version_belong_to_their_domains(database_url: st
             (12, "hash2", "smsSubscribe", None),
         ]
         assert not sa.inspect(db).has_table("sync_opt_outs_before")
+    engine.dispose()
+
+
+def test_parts_of_a_connection_get_tables_of_their_own(database_url: str) -> None:
+    """Nothing of the wide table is lost; of a company's budgets, the one that was told last stays."""
+    engine = open_database(database_url)
+    _upgrade_to(engine, "0009")
+    moment = datetime(2026, 11, 1, 12, 30, 1)
+    request = (
+        '{"kind": "full", "dry_run": false, "permissions": {"reserve": true}, '
+        '"requested_at": "2026-11-01T00:00:00+00:00", "key": "k"}'
+    )
+    with engine.begin() as db:
+        _old_connection(
+            db,
+            1,
+            state="disconnected",
+            company_id=7,
+            default_region="FI",
+            consent="require",
+            on_delete="keep",
+            paused=True,
+            watermark=2**53 + 1,
+            left_out_fields="a,b",
+            applied_revision=3,
+            names_watermark=4,
+            null_update_times=False,
+            mapped_with="hash",
+            unapplied=True,
+            plain_walk_began=5,
+            windows_refused_at=6,
+            walk_began=8,
+            walk_fields=None,
+            polled_persons_at=moment,
+            polled_fields_at=None,
+            webhook_id=9,
+            webhook_url="https://w",
+            encrypted_webhook_password="p",
+            encrypted_oauth_tokens="tokens",
+            oauth_expires_at=moment,
+            oauth_scopes="base",
+            oauth_user_id=10,
+            access_lost="revoked",
+            requested_run=request,
+            daily_token_limit=100,
+            daily_tokens_left=20,
+            budget_noted_at=moment,
+        )
+        _old_connection(
+            db,
+            2,
+            encrypted_api_token="token",
+            company_id=7,
+            daily_token_limit=100,
+            daily_tokens_left=10,
+            budget_noted_at=moment + timedelta(seconds=1),
+        )
+        _old_connection(db, 3, company_id=7, daily_tokens_left=30)
+        _old_connection(db, 4, company_id=8)
+        db.execute(
+            tables.walk_pages.insert().values(connection_id=1, number=0, next_cursor="c", person_ids=b"")
+        )
+    upgrade(engine)
+    with engine.connect() as db:
+        first, second, _, fourth = list_connections(db)
+        assert (first.state, first.paused, first.company_id) == ("disconnected", True, 7)
+        assert (first.default_region, first.consent, first.on_delete) == ("FI", "require", "keep")
+        assert first.sync_state == SyncState(2**53 + 1, 4, "a,b", False, 3, "hash", True, 5, 6)
+        assert first.polls == Polls(moment, None)
+        assert first.webhook == StoredWebhook(9, "https://w", "p")
+        assert first.credentials == StoredCredentials("", "tokens", moment, "base", 10, "revoked")
+        assert first.requested_run == request
+        walk = unfinished_walk(db, 1)
+        assert walk is not None
+        assert (walk.began, walk.fields, walk.next_cursor) == (8, [], "c")
+        assert second.credentials == StoredCredentials("token")
+        assert second.sync_state == SyncState(None, None, None, None, None, None, False, None, None)
+        assert (second.webhook, second.polls, second.requested_run) == (NO_WEBHOOK, Polls(), None)
+        assert unfinished_walk(db, 2) is None
+        assert first.budget == second.budget == Budget(100, 10, moment + timedelta(seconds=1))
+        assert fourth.budget == Budget()
     engine.dispose()

@@ -531,12 +531,12 @@ def test_a_field_that_was_left_out_stays_so_until_a_full_walk(
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         acme.sync()
-        acme.execute("UPDATE sync_connections SET left_out_fields = 'marketing_status'")
+        acme.execute("UPDATE sync_states SET left_out_fields = 'marketing_status'")
         acme.sync("changes")
         # Persons that were read meanwhile lack it, however well it is given again.
-        assert acme.record().left_out_fields == "marketing_status"
+        assert acme.record().sync_state.left_out_fields == "marketing_status"
         acme.sync()
-        assert acme.record().left_out_fields == ""
+        assert acme.record().sync_state.left_out_fields == ""
 
 
 def test_the_first_run_is_a_full_one_and_a_run_tells_what_it_cost(

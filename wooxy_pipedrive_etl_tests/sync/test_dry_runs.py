@@ -55,7 +55,7 @@ def _untouched(acme: Connected) -> list[Any]:
         acme.rows(tables.links),
         acme.rows(tables.opt_outs),
         acme.issues(),
-        (record.state, record.watermark, record.applied_revision),
+        (record.state, record.sync_state.watermark, record.sync_state.applied_revision),
     ]
 
 
@@ -89,7 +89,7 @@ def test_a_draft_that_was_tried_and_left_changes_no_later_run(database_url: str,
         assert (told["updated"], told["unchanged"], told["duplicates"]) == (2, 1, 1)
         assert _untouched(acme) == before
         # What was read is not in the list yet.
-        assert acme.record().unapplied
+        assert acme.record().sync_state.unapplied
         acme.sync(kind)
         fresh = replace(acme, name="fresh", domain="fresh.example.com")
         fresh.connect()

@@ -284,7 +284,7 @@ def test_opt_outs_of_an_earlier_version_that_nothing_proves_need_a_word(acme: Co
     if what == "no credentials":
         accounts.disconnect(acme.store, acme.name, forget=False)
     elif what == "some of another key":
-        acme.execute("UPDATE sync_connections SET encrypted_webhook_password = 'of another'")
+        acme.execute("UPDATE sync_webhooks SET encrypted_password = 'of another'")
     else:
         key_file().write_text(new_key())
     with pytest.raises(keys.OtherKey):

@@ -138,7 +138,7 @@ def test_a_contact_of_an_older_spelling_keeps_its_row_and_flags(database_url: st
         assert before["email"] == "name@xn--e1afmkfd.xn--p1ai"
         acme.execute("UPDATE {list} SET email = 'name@пример.рф', \"smsSubscribe\" = (1 = 0)")
         acme.execute(f"UPDATE sync_stage_{acme.record().id} SET email = 'name@пример.рф'")  # noqa: S608
-        acme.execute("UPDATE sync_connections SET mapped_with = 'an older version'")
+        acme.execute("UPDATE sync_states SET mapped_with = 'an older version'")
         acme.sync("changes")
         (after,) = acme.contacts()
         assert (after["contact_id"], after["email"]) == (before["contact_id"], before["email"])

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from wooxy_pipedrive_etl.matching.view import set_ignore_empty_values
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.runs import newest_run_id
 from wooxy_pipedrive_etl.views.contacts import ContactView, search_contacts, view_contact
 from wooxy_pipedrive_etl.views.issues import PAGE, Issue, RunGone, view_issues
 from wooxy_pipedrive_etl_tests.scenario import Connected, add_person, connected, email, small_account
+from wooxy_pipedrive_etl_tests.state import change_stored
 
 ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber", "city": "contactCity", "note": None}
 
@@ -107,7 +107,7 @@ def test_whose_it_is(database_url: str) -> None:
         assert (owner.person.person_id, owner.person.name, owner.adopted) == (newer, "Person 4", False)
         assert owner.person.url is None
         with acme.store.engine.begin() as database:
-            update_connection(database, acme.record().id, api_url="https://acme.pipedrive.com")
+            change_stored(database, acme.record().id, api_url="https://acme.pipedrive.com")
         owner = view(acme).owner
         assert owner is not None
         assert owner.person.url == f"https://acme.pipedrive.com/person/{newer}"

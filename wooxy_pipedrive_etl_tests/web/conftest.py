@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from wooxy_pipedrive_etl.connections.webhooks import USER
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import isolate
+from wooxy_pipedrive_etl_tests.state import change_stored
 from wooxy_pipedrive_etl_tests.store.conftest import new_connection
 
 from . import browser as browsers
@@ -63,7 +63,7 @@ class Receiver:
 def new_receiving_connection(store: Store, name: str, domain: str, password: str = PASSWORD) -> int:
     with store.engine.begin() as db:
         record = new_connection(db, name, domain)
-        update_connection(db, record.id, encrypted_webhook_password=store.secrets.encrypt(password))
+        change_stored(db, record.id, encrypted_password=store.secrets.encrypt(password))
     return record.id
 
 

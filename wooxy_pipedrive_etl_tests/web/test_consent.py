@@ -41,7 +41,7 @@ def test_the_way_over_pipedrives_page_to_the_domain(pipedrive: Pipedrive) -> Non
     page = pipedrive.allow()
     assert "Select the domain" in text_of(page)
     record = pipedrive.connect()
-    assert (record.access, record.domain, record.state) == ("oauth", DOMAIN, "draft")
+    assert (record.credentials.access, record.domain, record.state) == ("oauth", DOMAIN, "draft")
     assert "Match its variables now" in text_of(pipedrive.visitor.get("/"))
 
 
@@ -165,12 +165,12 @@ def test_without_an_app_there_is_no_way_to_pipedrive(visitor: Visitor) -> None:
 def test_reconnect_after_access_was_revoked(pipedrive: Pipedrive) -> None:
     pipedrive.connect()
     with pipedrive.store.engine.begin() as db:
-        db.exec_driver_sql("UPDATE sync_connections SET access_lost = 'revoked'")
+        db.exec_driver_sql("UPDATE sync_credentials SET access_lost = 'revoked'")
     assert "✗ Access lost: access was revoked" in text_of(pipedrive.visitor.get("/"))
     answer = pipedrive.reconnect()
     assert answer.headers["location"] == "/integrations/acme/settings"
     assert "Pipedrive lets acme in again." in text_of(pipedrive.visitor.get("/"))
-    assert pipedrive.record().access_lost is None
+    assert pipedrive.record().credentials.access_lost is None
 
 
 def test_reconnect_by_another_company(pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +194,7 @@ def test_fewer_scopes_the_next_time(pipedrive: Pipedrive) -> None:
     pipedrive.connect()
     pipedrive.set_scopes("base", "contacts:read")
     pipedrive.reconnect()
-    assert pipedrive.record().scopes == frozenset({"base", "contacts:read"})
+    assert pipedrive.record().credentials.scopes == frozenset({"base", "contacts:read"})
 
 
 def test_reconnect_is_for_connections_that_are_there(pipedrive: Pipedrive) -> None:

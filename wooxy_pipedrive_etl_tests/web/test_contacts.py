@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page
 
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl_tests.scenario import Connected, add_person, connected, email, small_account
+from wooxy_pipedrive_etl_tests.state import change_stored
 
 from .browser import assert_accessible
 from .visitor import PASSWORD, Visitor, text_of
@@ -77,7 +77,7 @@ def test_a_contact_says_where_its_values_came_from(acme: Connected, visitor: Vis
     # The sandbox has no pages of its persons, and Pipedrive has.
     assert "/person/5" not in answer.text
     with acme.store.engine.begin() as database:
-        update_connection(database, acme.record().id, api_url="https://acme.pipedrive.com")
+        change_stored(database, acme.record().id, api_url="https://acme.pipedrive.com")
     answer = visitor.get(f"/integrations/acme/contacts/{owner}")
     assert 'href="https://acme.pipedrive.com/person/5"' in answer.text
     assert "Duplicates Person 2 (person 2)" in shown
@@ -103,7 +103,7 @@ def test_what_was_not_written_is_told_with_names(acme: Connected, visitor: Visit
     assert "Person 2" not in text_of(rejected)
     assert "/person/4" not in rejected.text
     with acme.store.engine.begin() as database:
-        update_connection(database, acme.record().id, api_url="https://acme.pipedrive.com")
+        change_stored(database, acme.record().id, api_url="https://acme.pipedrive.com")
     rejected = visitor.get("/integrations/acme/issues?kind=rejected&reason=no_identifier")
     assert 'href="https://acme.pipedrive.com/person/4"' in rejected.text
     assert "There is nothing of this kind." in text_of(visitor.get("/integrations/acme/issues?kind=conflict"))

@@ -113,7 +113,11 @@ def test_an_api_token(visitor: Visitor, server: SandboxServer, store: Store) -> 
     with reading(store.engine) as db:
         record = get_connection(db, "acme")
         assert list_installations(db) == []
-    assert (record.access, record.state, record.domain) == ("api token", "draft", "shop.example.com")
+    assert (record.credentials.access, record.state, record.domain) == (
+        "api token",
+        "draft",
+        "shop.example.com",
+    )
     page = visitor.get("/")
     assert "○ Draft: match variables" in text_of(page)
     assert server.account.token not in page.text + visitor.get("/integrations/new").text

@@ -14,12 +14,12 @@ from wooxy_pipedrive_etl.connections.run_requests import requested_run
 from wooxy_pipedrive_etl.errors import code_of
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account
 from wooxy_pipedrive_etl.store import Store, keys, tables
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.web.formats import moment
 from wooxy_pipedrive_etl.web.words import FAILURES, State, state_of
 from wooxy_pipedrive_etl_tests.scenario import Connected, Refused, add_person, connected, small_account
+from wooxy_pipedrive_etl_tests.state import change_stored
 
 from .served import serving
 from .visitor import HOSTILE, PASSWORD, Visitor, text_of, visiting
@@ -206,7 +206,7 @@ def test_fields_that_wait_and_rows_that_are_red(acme: Connected, account: Accoun
 
 def test_a_disconnected_connection(acme: Connected, visitor: Visitor) -> None:
     with acme.store.engine.begin() as db:
-        update_connection(db, acme.record().id, state="disconnected")
+        change_stored(db, acme.record().id, state="disconnected")
     page = visitor.get("/")
     assert "○ Disconnected" in text_of(page)
     assert "Next run None." in text_of(page)

@@ -20,11 +20,11 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.connections.webhooks import USER
 from wooxy_pipedrive_etl.store import Store, inbox
-from wooxy_pipedrive_etl.store.connections import update_connection
 from wooxy_pipedrive_etl.store.inbox import Hints, count_hints, pending_hints, received
 from wooxy_pipedrive_etl.web.receiver import _LOOK_SECONDS as LOOK_SECONDS
 from wooxy_pipedrive_etl.web.receiver import MAX_BODY_BYTES
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, http_client
+from wooxy_pipedrive_etl_tests.state import change_stored
 from wooxy_pipedrive_etl_tests.store.programs import program, read_line, say
 
 from .conftest import PASSWORD, Receiver, new_receiving_connection
@@ -156,9 +156,9 @@ def test_nobody_learns_which_connections_have_a_webhook(forgetful_receiver: Rece
     assert (unknown.status_code, unknown.text) == (wrong.status_code, wrong.text)
     assert forgetful_receiver.call(event("1"), name="unknown").status_code == 401
     assert forgetful_receiver.call(event("1"), name="ACME").status_code == 401
-    for values in ({"state": "disconnected"}, {"state": "draft", "encrypted_webhook_password": None}):
+    for values in ({"state": "disconnected"}, {"state": "draft", "encrypted_password": None}):
         with forgetful_receiver.store.engine.begin() as connection:
-            update_connection(connection, forgetful_receiver.connection_id, **values)
+            change_stored(connection, forgetful_receiver.connection_id, **values)
         assert forgetful_receiver.call(event("1")).status_code == 401
     assert hints(forgetful_receiver).changed == []
 
@@ -166,7 +166,7 @@ def test_nobody_learns_which_connections_have_a_webhook(forgetful_receiver: Rece
 def test_a_draft_receives_too(receiver: Receiver) -> None:
     """Its first full run comes after the Import; until then the events wait."""
     with receiver.store.engine.begin() as connection:
-        update_connection(connection, receiver.connection_id, state="draft")
+        change_stored(connection, receiver.connection_id, state="draft")
     assert receiver.call(event("1")).status_code == 200
 
 
@@ -394,9 +394,7 @@ def test_what_was_registered_just_now_is_let_in_at_once(store: Store) -> None:
         new_receiving_connection(store, "other", "other.example.com")
         assert receiver.call(event("1"), name="other").status_code == 200
         with store.engine.begin() as connection:
-            update_connection(
-                connection, connection_id, encrypted_webhook_password=store.secrets.encrypt("a-new-one")
-            )
+            change_stored(connection, connection_id, encrypted_password=store.secrets.encrypt("a-new-one"))
         assert receiver.call(event("2"), auth=(USER, "a-new-one")).status_code == 200
         assert receiver.call(event("3")).status_code == 401
 

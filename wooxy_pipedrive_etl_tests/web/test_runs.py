@@ -12,8 +12,7 @@ from playwright.sync_api import Page, expect
 
 from wooxy_pipedrive_etl.connections.run_requests import request_run, requested_run
 from wooxy_pipedrive_etl.guards import Permissions
-from wooxy_pipedrive_etl.store import Store, runs, tables
-from wooxy_pipedrive_etl.store.connections import update_connection
+from wooxy_pipedrive_etl.store import Store, run_requests, runs, tables
 from wooxy_pipedrive_etl.store.runs import finish_run, newest_run_id
 from wooxy_pipedrive_etl.sync.progress import report
 from wooxy_pipedrive_etl.sync.run import begin
@@ -26,6 +25,7 @@ from wooxy_pipedrive_etl_tests.scenario import (
     email,
     small_account,
 )
+from wooxy_pipedrive_etl_tests.state import change_stored
 
 from .browser import assert_accessible
 from .visitor import PASSWORD, Visitor, text_of
@@ -86,7 +86,7 @@ def test_who_waits_long_is_told_what_must_run(acme: Connected, visitor: Visitor)
         db.execute(tables.matchings.update().values(confirmed_at=long_ago))
     assert "dagster-daemon run" in progress(visitor)
     with acme.store.engine.begin() as db:
-        update_connection(db, acme.record().id, paused=True)
+        change_stored(db, acme.record().id, paused=True)
     assert "Paused: nothing starts by itself" in progress(visitor)
     request_run(acme.store, acme.name, "full")
     assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
@@ -98,12 +98,12 @@ def test_who_waits_for_tokens_or_for_another_run_is_told_nothing_of_the_daemon(
     acme.import_rows(ROWS)
     with acme.store.engine.begin() as db:
         db.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
-        update_connection(
+        change_stored(
             db,
             acme.record().id,
-            daily_token_limit=30_000,
-            daily_tokens_left=10,
-            budget_noted_at=datetime.now(UTC).replace(tzinfo=None),
+            daily_limit=30_000,
+            daily_left=10,
+            noted_at=datetime.now(UTC).replace(tzinfo=None),
         )
     shown = progress(visitor)
     assert "Of Pipedrive's 30000 tokens a day 10 are left" in shown
@@ -112,7 +112,7 @@ def test_who_waits_for_tokens_or_for_another_run_is_told_nothing_of_the_daemon(
     with acme.store.engine.begin() as db:
         request = json.loads(acme.record().requested_run or "")
         request["requested_at"] = "2026-01-01T00:00:00+00:00"
-        update_connection(db, acme.record().id, requested_run=json.dumps(request))
+        run_requests.ask(db, acme.record().id, json.dumps(request))
     assert "dagster-daemon" in progress(visitor)
     only_fields = Selection(frozenset(["person_fields"]))
     with begin(acme.store, acme.name, "another", only_fields) as run:

@@ -334,10 +334,10 @@ def test_no_page_has_a_secret_in_it(pipedrive: Pipedrive) -> None:
     record = pipedrive.record()
     secrets = [CLIENT_SECRET, code, pipedrive.server.account.token]
     decrypt = pipedrive.store.secrets.decrypt
-    assert record.encrypted_oauth_tokens
-    secrets += re.findall(r'"([^"]{20,})"', decrypt(record.encrypted_oauth_tokens))
-    assert record.encrypted_webhook_password
-    secrets.append(decrypt(record.encrypted_webhook_password))
+    assert record.credentials.encrypted_oauth_tokens
+    secrets += re.findall(r'"([^"]{20,})"', decrypt(record.credentials.encrypted_oauth_tokens))
+    assert record.webhook.encrypted_password
+    secrets.append(decrypt(record.webhook.encrypted_password))
     assert len(secrets) == 6
     for page in pages:
         for secret in secrets:

@@ -55,8 +55,8 @@ def test_an_uninstalled_app(pipedrive: Pipedrive) -> None:
     pipedrive.server.uninstall_app()
     record = pipedrive.record()
     assert record.requested_run is None
-    assert (record.state, record.access_lost) == ("disconnected", "uninstalled")
-    assert record.encrypted_oauth_tokens is None
+    assert (record.state, record.credentials.access_lost) == ("disconnected", "uninstalled")
+    assert record.credentials.encrypted_oauth_tokens is None
     with pipedrive.store.engine.connect() as db:
         assert list_installations(db) == []
     page = pipedrive.visitor.get("/")
