@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from wooxy_pipedrive_etl.mapping.kinds import system_kind
 from wooxy_pipedrive_etl.mapping.naming import (
     MAX_LENGTH,
     RESERVED_NAMES,
@@ -12,7 +13,7 @@ from wooxy_pipedrive_etl.mapping.naming import (
     lower_camel_case,
     suggest_name,
 )
-from wooxy_pipedrive_etl.mapping.variables import SYSTEM_KINDS, Variable
+from wooxy_pipedrive_etl.mapping.variables import Variable
 from wooxy_pipedrive_etl.matching_row import Row
 
 FORMATS = ("String", "DateTime")
@@ -27,7 +28,6 @@ _AUTO_MATCHES = {
     "phones": "phoneNumber",
     "birthday": "contactBirthday",
 }
-_DATE_KINDS = ("date", "daterange")
 # Variables of the list that one variable of Pipedrive alone can feed.
 FED_FROM = {"emailSubscribe": "marketing_status"}
 
@@ -96,7 +96,7 @@ class Rules:
         """The format of the variable that is fed, or the one that suits the values."""
         if wooxy is not None and wooxy in self.targets:
             return self.targets[wooxy].format
-        return "DateTime" if self.variables[key].kind in _DATE_KINDS else "String"
+        return self.variables[key].kind.suggested_format
 
     def target_of_label(self, key: str) -> str | None:
         return self._spellings.get(lower_camel_case(self.label(key)).lower())
@@ -316,7 +316,7 @@ def field_types(variables: Iterable[Variable]) -> dict[str, str | None]:
     """Field code -> its type; None where the record's shape says how the field is read, whatever its type is called."""
     return {
         each.field_code: None
-        if not each.is_custom_field and each.field_code in SYSTEM_KINDS
+        if system_kind(each.field_code, each.is_custom_field) is not None
         else each.field_type or None
         for each in variables
     }

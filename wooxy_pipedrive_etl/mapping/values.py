@@ -1,4 +1,4 @@
-"""From a raw value of Pipedrive to text, by kind (product rules: one table of field types).
+"""From a raw value of Pipedrive to text, as the table of kinds says (`kinds.py`).
 
 A reader takes one decoded value that is not None and gives its text, None for an empty one, or a `Dropped` with
 the reason. No shape makes a reader raise: what Pipedrive sends is not ours to trust.
@@ -19,7 +19,7 @@ from msgspec.structs import astuple
 
 from wooxy_pipedrive_etl.mapping.formats import Dropped, is_zero_date, to_datetime, to_email, to_phone
 from wooxy_pipedrive_etl.mapping.invisible import trimmed
-from wooxy_pipedrive_etl.mapping.variables import PARTS
+from wooxy_pipedrive_etl.mapping.kinds import KINDS, Kind, PlainRead
 
 Value = str | None | Dropped
 Reader = Callable[[Any], Value]
@@ -29,11 +29,6 @@ UNKNOWN_OPTION = Dropped("unknown_option", "has an option that Pipedrive's list 
 INVALID_NUMBER = Dropped("invalid_value", "is not a number, or one with more than 400 digits")
 INVALID_TIME = Dropped("invalid_value", "is not a time of the day")
 INVALID_TEXT = Dropped("invalid_value", "has characters that cannot be stored (NUL or half a character)")
-UNSEEN = {
-    "user": Dropped("invalid_value", "names a user that could not be seen"),
-    "org": Dropped("invalid_value", "names an organisation that could not be seen"),
-    "person": Dropped("invalid_value", "names a person that could not be seen"),
-}
 
 MAX_DIGITS = 400
 _TOO_LARGE = 10**MAX_DIGITS
@@ -44,31 +39,31 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 def reader(
-    kind: str,
+    kind: Kind,
     part: str | None,
     options: Sequence[Mapping[str, Any]] | None,
     names: Mapping[str, Mapping[int, str]],
     default_region: str | None,
 ) -> Reader:
     """The function that reads the values of a variable. `names` is "user", "org", "person" -> id -> name."""
-    if kind == "enum":
-        return _option_reader(options or ())
-    if kind == "set":
-        return _set_reader(options or ())
-    if kind in UNSEEN:
-        return _name_reader(kind, names.get(kind, {}))
-    if kind == "emails":
-        return _point_reader(part, to_email)
-    if kind == "phones":
-        return _point_reader(part, lambda value: to_phone(value, default_region))
-    if kind == "im":
-        return _point_reader(None, None)
-    if kind in OBJECTS:
-        return _PART_READERS[kind].get(part, read_text)
-    return _READERS[kind]
+    match kind.part(part).read:
+        case "option":
+            return _option_reader(options or ())
+        case "options":
+            return _set_reader(options or ())
+        case "name":
+            return _name_reader(kind, names.get(kind.name, {}))
+        case "email":
+            return _point_reader(part, to_email)
+        case "phone":
+            return _point_reader(part, lambda value: to_phone(value, default_region))
+        case "messenger":
+            return _point_reader(part, None)
+        case plain:
+            return _READERS[plain]
 
 
-# Plain kinds ---------------------------------------------------------------------------------------------
+# Plain values --------------------------------------------------------------------------------------------
 
 
 def read_text(raw: Any) -> Value:
@@ -164,42 +159,28 @@ def read_json(raw: Any) -> Value:
         return INVALID_TEXT
 
 
-_READERS: dict[str, Reader] = {
+_READERS: dict[PlainRead, Reader] = {
     "text": read_text,
     "number": read_number,
     "boolean": read_boolean,
     "date": read_date,
+    "time": read_time,
     "json": read_json,
 }
-SHARED_READERS = frozenset({read_text, read_number, read_boolean, read_date, read_time, read_json})
+SHARED_READERS = frozenset(_READERS.values())
 """Those that read any field's values alike."""
 
-# Kinds with parts ----------------------------------------------------------------------------------------
+# Objects -------------------------------------------------------------------------------------------------
 
-# Parts of the key whose names differ from those inside the record.
-_NAMES_IN_RECORD = {None: "value", "start": "value", "end": "until", "timezone": "timezone_name"}
-
-_PART_READERS: dict[str, dict[str | None, Reader]] = {
-    "monetary": {None: read_number},
-    "daterange": {"start": read_date, "end": read_date},
-    "time": {None: read_time},
-    "timerange": {"start": read_time, "end": read_time},
-    "address": {},
+OBJECTS = {
+    kind.name: msgspec.defstruct(
+        kind.name.capitalize(), [(part.member, Any, None) for part in kind.parts], gc=False
+    )
+    for kind in KINDS.values()
+    if kind.shape == "object"
 }
-
-
-def name_in_object(part: str | None) -> str:
-    """What a part of the key is called inside the record."""
-    return _NAMES_IN_RECORD.get(part) or str(part)
-
-
-def _object_type(kind: str) -> type[msgspec.Struct]:
-    names = dict.fromkeys(map(name_in_object, (None, *PARTS[kind])))
-    return msgspec.defstruct(kind.capitalize(), [(name, Any, None) for name in names], gc=False)
-
-
-OBJECTS = {kind: _object_type(kind) for kind in _PART_READERS}
-"""What values of these kinds are: objects with the parts that are read, `value` first; None for what is not there."""
+"""What values of these kinds are: objects with the parts that are read, the main one first; None for what is not there.
+"""
 
 
 def parts_of(raw: Any, object_type: type[msgspec.Struct]) -> tuple[Any, ...]:
@@ -212,8 +193,6 @@ def parts_of(raw: Any, object_type: type[msgspec.Struct]) -> tuple[Any, ...]:
 
 
 # E-mails, phones and messengers of the person ------------------------------------------------------------
-
-POINT_KINDS = frozenset({"emails", "phones", "im"})
 
 
 class Point(msgspec.Struct, gc=False):
@@ -376,8 +355,8 @@ def reference_id(raw: Any) -> int | None:
     return None
 
 
-def _name_reader(kind: str, names: Mapping[int, str]) -> Reader:
-    unseen = UNSEEN[kind]
+def _name_reader(kind: Kind, names: Mapping[int, str]) -> Reader:
+    unseen = Dropped("invalid_value", f"names {kind.refers_to} that could not be seen")
 
     def read_name(raw: Any) -> Value:
         target = reference_id(raw)
