@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from wooxy_pipedrive_etl.custom_variables import CUSTOM_TYPES, name_problem
 from wooxy_pipedrive_etl.mapping.kinds import system_kind
-from wooxy_pipedrive_etl.mapping.naming import (
-    MAX_LENGTH,
-    RESERVED_NAMES,
-    is_valid_name,
-    lower_camel_case,
-    suggest_name,
-)
+from wooxy_pipedrive_etl.mapping.naming import lower_camel_case, suggest_name
 from wooxy_pipedrive_etl.mapping.variables import Variable
 from wooxy_pipedrive_etl.matching_row import Row
 
-FORMATS = ("String", "DateTime")
-COLUMN_TYPES = {"String": "text", "DateTime": "datetime"}
+FORMATS = tuple(CUSTOM_TYPES)
 
 # Matched by themselves, whatever their labels are; every other variable by its label.
 _AUTO_MATCHES = {
@@ -153,14 +147,7 @@ class Rules:
         spelling = self._spellings.get(row.wooxy.lower())
         if spelling is not None:
             return f"“{row.wooxy}” differs from the list's variable “{spelling}” in capitals only."
-        if not is_valid_name(row.wooxy):
-            return (
-                f"“{row.wooxy}” is not a valid name: it must start with a small letter a-z, have letters a-z and "
-                f"digits only, and at most {MAX_LENGTH} of them."
-            )
-        if row.wooxy.lower() in RESERVED_NAMES:
-            return f"“{row.wooxy}” is a reserved name."
-        return None
+        return name_problem(row.wooxy)
 
     def renames(self, in_force: Sequence[Row], rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
         """Key -> the old and the new name of the column that the row takes along when `rows` take the place of those
@@ -200,7 +187,7 @@ class Rules:
 
 def _format_problem(target: Target, row_format: str) -> str | None:
     """Variables with a type of their own read either format; texts and date-times have the one they have."""
-    if target.type not in COLUMN_TYPES.values() or target.format == row_format:
+    if target.type not in CUSTOM_TYPES.values() or target.format == row_format:
         return None
     if target.built_in:
         return f"“{target.name}” takes the format {target.format} only."

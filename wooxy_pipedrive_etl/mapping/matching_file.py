@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from wooxy_pipedrive_etl.custom_variables import NAME_RULE
 from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.mapping.match_rules import Target
 from wooxy_pipedrive_etl.mapping.matching import FORMATS, Matching, auto_match, check_matching
@@ -177,10 +178,7 @@ def _sentence(error: ValidationError, content: Any) -> str:
     elif error.validator == "anyOf" and not isinstance(given, str):
         what = f"{name} must be text (put it in quotes) or null"
     elif error.validator == "anyOf":
-        what = (
-            f"{name} is not a valid name: it must start with a small letter a-z, have letters a-z and digits "
-            "only, and at most 60 of them"
-        )
+        what = f"{name} is not a valid name: {NAME_RULE}"
     else:
         what = f"{name} must not be empty"
     sentence = f"{where}{what}."
