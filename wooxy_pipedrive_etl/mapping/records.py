@@ -18,12 +18,7 @@ from msgspec.structs import astuple
 
 from wooxy_pipedrive_etl.mapping.columns import Points
 from wooxy_pipedrive_etl.mapping.kinds import KINDS, Kind
-from wooxy_pipedrive_etl.mapping.values import (
-    MAX_DIGITS,
-    OBJECTS,
-    Point,
-    parts_of,
-)
+from wooxy_pipedrive_etl.mapping.values import MAX_DIGITS, OBJECTS, Point, parts_of
 
 # Few enough for the processor's cache to have them still when they are put into columns.
 _AT_ONCE = 50

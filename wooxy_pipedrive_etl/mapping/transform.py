@@ -19,13 +19,7 @@ from wooxy_pipedrive_etl.mapping.columns import Rule, shared_rule
 from wooxy_pipedrive_etl.mapping.formats import Dropped, Formatted
 from wooxy_pipedrive_etl.mapping.kinds import KINDS, Kind
 from wooxy_pipedrive_etl.mapping.records import Field, RecordDecoder, Records
-from wooxy_pipedrive_etl.mapping.values import (
-    SHARED_READERS,
-    Value,
-    read_text,
-    reader,
-    reference_id,
-)
+from wooxy_pipedrive_etl.mapping.values import SHARED_READERS, Value, read_text, reader, reference_id
 
 Names = Mapping[str, Mapping[int, str]]
 

@@ -17,7 +17,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
-from wooxy_pipedrive_etl.mapping.formats import Dropped, is_zero_date, to_datetime, to_email, to_phone
+from wooxy_pipedrive_etl.mapping.formats import (
+    INVALID_FLAG,
+    ZERO_DATES,
+    Dropped,
+    is_zero_date,
+    to_datetime,
+    to_email,
+    to_phone,
+)
 from wooxy_pipedrive_etl.mapping.invisible import trimmed
 from wooxy_pipedrive_etl.mapping.kinds import KINDS, Kind, PlainRead
 
@@ -73,7 +81,12 @@ def read_text(raw: Any) -> Value:
         return "true" if raw else "false"
     if isinstance(raw, int | Decimal):
         return read_number(raw)
-    return ODD_SHAPE if raw else None
+    return _odd(raw)
+
+
+def _odd(raw: Any) -> Value:
+    """Of what has another shape, an empty list or object is an empty value."""
+    return None if raw == [] or raw == {} else ODD_SHAPE
 
 
 def read_number(raw: Any) -> Value:
@@ -88,7 +101,7 @@ def read_number(raw: Any) -> Value:
         if not text:
             return None
         return _written_out(Decimal(text)) if _NUMBER.fullmatch(text) else INVALID_NUMBER
-    return None if raw == [] or raw == {} else ODD_SHAPE
+    return _odd(raw)
 
 
 def _written_out(number: Decimal) -> Value:
@@ -103,18 +116,14 @@ def _written_out(number: Decimal) -> Value:
 
 
 def read_boolean(raw: Any) -> Value:
-    if raw is True or raw is False:
-        return "true" if raw else "false"
-    if raw.__class__ is int and raw in (0, 1):
+    if isinstance(raw, int) and raw in (0, 1):
         return "true" if raw else "false"
     if isinstance(raw, str):
         text = raw.strip().lower()
         if not text:
             return None
-        return {"true": "true", "1": "true", "false": "false", "0": "false"}.get(
-            text, Dropped("invalid_value", "is neither true nor false")
-        )
-    return None if raw == [] or raw == {} else ODD_SHAPE
+        return {"true": "true", "1": "true", "false": "false", "0": "false"}.get(text, INVALID_FLAG)
+    return _odd(raw)
 
 
 def read_date(raw: Any) -> Value:
@@ -123,7 +132,7 @@ def read_date(raw: Any) -> Value:
     Content decides, not the type: system fields named `*_time` are typed `date` in the catalogue.
     """
     if raw.__class__ is not str:
-        return ODD_SHAPE if raw or isinstance(raw, int | Decimal) else None
+        return _odd(raw)
     text = raw.strip()
     if len(text) > 10:
         moment = to_datetime(text)
@@ -134,7 +143,7 @@ def read_date(raw: Any) -> Value:
 def read_time(raw: Any) -> Value:
     """`HH:MM:SS`, the local time on the wall."""
     if raw.__class__ is not str:
-        return ODD_SHAPE if raw or isinstance(raw, int | Decimal) else None
+        return _odd(raw)
     return _time_of_day(raw)
 
 
@@ -378,15 +387,13 @@ def storable(text: str) -> Value:
     """The text, if every database can store it; None for a zero date."""
     if is_zero_date(text):
         return None
-    return INVALID_TEXT if "\0" in text or not _is_encodable(text) else text
+    return text if _has_storable_characters(text) else INVALID_TEXT
 
 
 def are_storable(texts: Iterable[str]) -> bool:
     """Whether `storable` gives each of them back; False also where that is not plain at one look."""
     joined = "\n".join(texts)
-    return not (
-        "\0" in joined or "0000-00-00" in joined or "-0001-11-30" in joined or not _is_encodable(joined)
-    )
+    return _has_storable_characters(joined) and not any(zero in joined for zero in ZERO_DATES)
 
 
 def kept(dropped: Dropped) -> str | None:
@@ -395,7 +402,9 @@ def kept(dropped: Dropped) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _is_encodable(text: str) -> bool:
+def _has_storable_characters(text: str) -> bool:
+    if "\0" in text:
+        return False
     if text.isascii():
         return True
     try:
