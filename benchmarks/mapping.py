@@ -27,7 +27,6 @@ from wooxy_pipedrive_etl.mapping.transform import (
     references,
     transform,
 )
-from wooxy_pipedrive_etl.mapping.values import UNSEEN
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits
 from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.snapshot import persons_of
@@ -91,13 +90,13 @@ class _Times:
 
 
 def _time_batch(batch: pd.DataFrame, plan: FeedPlan, known: Names, times: _Times) -> None:
-    naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind in UNSEEN), None)
+    naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind.is_reference), None)
     referring = times.time("read_batch, for references", lambda: read_batch(batch, naming))
     times.time("references", lambda: references(referring))
     decoded = times.time("read_batch", lambda: read_batch(batch, plan))
     times.time("transform", lambda: transform(decoded, known))
     for feed in plan.feeds:
-        kind = f"  {feed.kind}{'/part' if feed.part else ''}, {feed.column_type}"
+        kind = f"  {feed.kind.name}{'/part' if feed.part else ''}, {feed.column_type}"
         times.time(kind, lambda feed=feed: feed_column(decoded, feed, known))  # type: ignore[misc]
 
 

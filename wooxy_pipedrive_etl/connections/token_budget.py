@@ -133,12 +133,12 @@ def _pages(rows: int, size: int) -> int:
 
 
 def kinds_shown(db: sa.Connection, record: ConnectionRecord) -> set[str]:
-    """The kinds (org, user, …) of the variables that the confirmed matching feeds."""
+    """The kinds (org, user, …), by name, of the variables that the confirmed matching feeds."""
     matching = confirmed_matching(db, record.id)
     if matching is None:
         return set()
     fed = {row.pipedrive for row in matching.rows if row.wooxy is not None}
-    return {variable.kind for variable in variables_of(db, record) if variable.key in fed}
+    return {variable.kind.name for variable in variables_of(db, record) if variable.key in fed}
 
 
 def _organization_requests(db: sa.Connection, record: ConnectionRecord) -> int:

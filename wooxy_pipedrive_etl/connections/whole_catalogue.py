@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from wooxy_pipedrive_etl.errors import BrokenCatalogue
-from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES
+from wooxy_pipedrive_etl.mapping.kinds import record_name
 from wooxy_pipedrive_etl.person_fields import PersonField
 from wooxy_pipedrive_etl.pipedrive import FieldCatalogue, PipedriveClient
 
@@ -60,4 +60,4 @@ def _problem(read: FieldCatalogue, before: set[str]) -> str | None:
 
 def _record_names(fields: Iterable[PersonField]) -> set[str]:
     """The same field in another of Pipedrive's spellings is not lost."""
-    return {RECORD_NAMES.get(field.field_code, field.field_code) for field in fields}
+    return {record_name(field.field_code) for field in fields}

@@ -1,13 +1,15 @@
-"""The variables of a Default Contact List: those built into Wooxy, the rules for custom names, and column types."""
+"""The variables of a Default Contact List: those built into Wooxy, custom ones, and column types."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
+
+from wooxy_pipedrive_etl.custom_variables import CUSTOM_TYPES as CUSTOM_TYPES
+from wooxy_pipedrive_etl.custom_variables import name_problem
 
 from .errors import ListError
 
@@ -65,26 +67,15 @@ BUILT_IN: tuple[Variable, ...] = (
     _built_in("updatedAt", "datetime", targetable=False),
 )
 
-CUSTOM_TYPES = {"String": "text", "DateTime": "datetime"}
-
 # PostgreSQL can hold 1,600 columns and SQLite 2,000; a list is never the reason that one can't move to the other.
 MAX_COLUMNS = 1500
-
-_NAME = re.compile(r"[a-z][A-Za-z0-9]*")
-_MAX_NAME_LENGTH = 60
-# Columns that every PostgreSQL table has already. They are refused on SQLite as well: same results on both.
-_SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 
 
 def check_custom_name(name: str) -> None:
     """Raises ListError for a name that no custom variable can have."""
-    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_LENGTH:
-        raise ListError(
-            f"{name!r} can't be the name of a custom variable; use a small letter and then letters and digits, "
-            f"at most {_MAX_NAME_LENGTH} in all."
-        )
-    if name.lower() in _SYSTEM_COLUMNS:
-        raise ListError(f"{name} is a column that PostgreSQL keeps for itself; choose another name.")
+    problem = name_problem(name)
+    if problem is not None:
+        raise ListError(problem)
 
 
 # Without fractions of a second, so that SQLite's text compares and sorts like PostgreSQL's timestamps.

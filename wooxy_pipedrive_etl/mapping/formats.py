@@ -48,12 +48,14 @@ _DATE_TIME = re.compile(
     rf"({_DATE})[Tt ]([0-9]{{2}}:[0-9]{{2}})(?::([0-9]{{2}})(?:[.,][0-9]+)?)?"
     r" ?(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
-_ZERO_DATE = re.compile(r"(?:0000-00-00|-0001-11-30)(?:[Tt ][0-9:.,]*[Zz]?)?")
+ZERO_DATES = ("0000-00-00", "-0001-11-30")
+"""Pipedrive's dates that stand for no date."""
+_ZERO_DATE = re.compile(rf"(?:{'|'.join(ZERO_DATES)})(?:[Tt ][0-9:.,]*[Zz]?)?")
 
 
 def is_zero_date(text: str) -> bool:
-    """Pipedrive's dates that stand for no date, alone or with a time."""
-    return text.startswith(("0000", "-0001")) and _ZERO_DATE.fullmatch(text) is not None
+    """Whether it is one of `ZERO_DATES`, alone or with a time."""
+    return text.startswith(ZERO_DATES) and _ZERO_DATE.fullmatch(text) is not None
 
 
 def to_datetime(text: str) -> str | Dropped:
@@ -110,6 +112,9 @@ def to_date(text: str) -> str | Dropped:
 
 # Identifiers ---------------------------------------------------------------------------------------------
 
+# What stands between several in one value.
+_SEPARATORS = r",;\r\n\x85\u2028\u2029"
+_SEPARATOR = re.compile(f"[{_SEPARATORS}]")
 _PLAIN_EMAIL = re.compile(
     r"[a-z0-9_+]+(?:[.-][a-z0-9_+]+)*@(?:[a-z0-9]+(?:-+[a-z0-9]+)*\.)+[a-z][a-z0-9]*(?:-+[a-z0-9]+)*"
 )
@@ -129,7 +134,7 @@ def to_email(text: str) -> str | Dropped:
     if len(email) <= 64 and _PLAIN_EMAIL.fullmatch(email):
         return email
     text = without_invisible(text)
-    is_several = _EMAIL_SEPARATOR.search(text) is not None and text.count('"') % 2 == 0
+    is_several = _SEPARATOR.search(text) is not None and text.count('"') % 2 == 0
     for part in _EMAIL_PARTS.findall(text) if is_several else [text]:
         address = _address(part.strip())
         if address is not None:
@@ -137,9 +142,8 @@ def to_email(text: str) -> str | Dropped:
     return INVALID_EMAIL
 
 
-_EMAIL_SEPARATOR = re.compile(r"[,;\r\n\x85\u2028\u2029]")
 # What stands between commas, semicolons and line breaks, those in quotes apart.
-_EMAIL_PARTS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",;\r\n\x85\u2028\u2029])+')
+_EMAIL_PARTS = re.compile(rf'(?:"(?:[^"\\]|\\.)*"|[^"{_SEPARATORS}])+')
 _IN_BRACKETS = re.compile(r"[^<>]*<([^<>]*)>")
 
 
@@ -224,7 +228,6 @@ def to_phone(text: str, default_region: str | None = None) -> str | Dropped:
     return INVALID_PHONE
 
 
-_PHONE_SEPARATOR = re.compile(r"[,;\r\n\x85\u2028\u2029]")
 # What follows a number and a comma or semicolon without being a number: to be dialled after a pause, or named.
 _EXTENSION = re.compile(
     r"[,;]\s*(?:(?:ext(?:ension|n)?|x|int|доб|вн|#|[*pw])\W*)?[0-9]{1,6}\s*#?\s*(?:[,;\r\n]|$)", re.IGNORECASE
@@ -238,7 +241,7 @@ def _phone_parts(text: str) -> list[str]:
     if is_local or _EXTENSION.search(text):
         return []
     parts: list[str] = []
-    for part in _PHONE_SEPARATOR.split(text):
+    for part in _SEPARATOR.split(text):
         alternatives = part.split("/")
         # A slash may as well stand between an area code and the rest.
         are_numbers = all(sum(map(str.isdecimal, each)) >= 7 for each in alternatives)

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from wooxy_pipedrive_etl.mapping.naming import (
-    MAX_LENGTH,
-    RESERVED_NAMES,
-    is_valid_name,
-    lower_camel_case,
-    suggest_name,
-)
-from wooxy_pipedrive_etl.mapping.variables import SYSTEM_KINDS, Variable
+from wooxy_pipedrive_etl.custom_variables import CUSTOM_TYPES, name_problem
+from wooxy_pipedrive_etl.mapping.kinds import system_kind
+from wooxy_pipedrive_etl.mapping.naming import lower_camel_case, suggest_name
+from wooxy_pipedrive_etl.mapping.variables import Variable
 from wooxy_pipedrive_etl.matching_row import Row
 
-FORMATS = ("String", "DateTime")
-COLUMN_TYPES = {"String": "text", "DateTime": "datetime"}
+FORMATS = tuple(CUSTOM_TYPES)
 
 # Matched by themselves, whatever their labels are; every other variable by its label.
 _AUTO_MATCHES = {
@@ -27,7 +22,6 @@ _AUTO_MATCHES = {
     "phones": "phoneNumber",
     "birthday": "contactBirthday",
 }
-_DATE_KINDS = ("date", "daterange")
 # Variables of the list that one variable of Pipedrive alone can feed.
 FED_FROM = {"emailSubscribe": "marketing_status"}
 
@@ -96,7 +90,7 @@ class Rules:
         """The format of the variable that is fed, or the one that suits the values."""
         if wooxy is not None and wooxy in self.targets:
             return self.targets[wooxy].format
-        return "DateTime" if self.variables[key].kind in _DATE_KINDS else "String"
+        return self.variables[key].kind.suggested_format
 
     def target_of_label(self, key: str) -> str | None:
         return self._spellings.get(lower_camel_case(self.label(key)).lower())
@@ -153,14 +147,7 @@ class Rules:
         spelling = self._spellings.get(row.wooxy.lower())
         if spelling is not None:
             return f"“{row.wooxy}” differs from the list's variable “{spelling}” in capitals only."
-        if not is_valid_name(row.wooxy):
-            return (
-                f"“{row.wooxy}” is not a valid name: it must start with a small letter a-z, have letters a-z and "
-                f"digits only, and at most {MAX_LENGTH} of them."
-            )
-        if row.wooxy.lower() in RESERVED_NAMES:
-            return f"“{row.wooxy}” is a reserved name."
-        return None
+        return name_problem(row.wooxy)
 
     def renames(self, in_force: Sequence[Row], rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
         """Key -> the old and the new name of the column that the row takes along when `rows` take the place of those
@@ -200,7 +187,7 @@ class Rules:
 
 def _format_problem(target: Target, row_format: str) -> str | None:
     """Variables with a type of their own read either format; texts and date-times have the one they have."""
-    if target.type not in COLUMN_TYPES.values() or target.format == row_format:
+    if target.type not in CUSTOM_TYPES.values() or target.format == row_format:
         return None
     if target.built_in:
         return f"“{target.name}” takes the format {target.format} only."
@@ -316,7 +303,7 @@ def field_types(variables: Iterable[Variable]) -> dict[str, str | None]:
     """Field code -> its type; None where the record's shape says how the field is read, whatever its type is called."""
     return {
         each.field_code: None
-        if not each.is_custom_field and each.field_code in SYSTEM_KINDS
+        if system_kind(each.field_code, each.is_custom_field) is not None
         else each.field_type or None
         for each in variables
     }

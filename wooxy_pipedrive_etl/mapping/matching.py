@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from wooxy_pipedrive_etl.custom_variables import CUSTOM_TYPES
 from wooxy_pipedrive_etl.mapping.match_rules import (
-    COLUMN_TYPES,
     FORMATS,
     Difference,
     Rules,
@@ -275,5 +275,5 @@ def _feed(rules: Rules, key: str, wooxy: str, row_format: str) -> Feed:
         is_custom_field=variable.is_custom_field,
         options=variable.options,
         wooxy=wooxy,
-        column_type=COLUMN_TYPES[row_format] if target is None else target.type,
+        column_type=CUSTOM_TYPES[row_format] if target is None else target.type,
     )

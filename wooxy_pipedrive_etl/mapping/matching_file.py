@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from wooxy_pipedrive_etl.custom_variables import NAME_RULE
 from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.mapping.match_rules import Target
 from wooxy_pipedrive_etl.mapping.matching import FORMATS, Matching, auto_match, check_matching
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 # Some thousand variables; a larger file is not a matching.
 MAX_CHARACTERS = 500_000
 
-_FILE_KEYS = ("ignore_empty_values", "variables")
-_ROW_KEYS = ("pipedrive", "label", "wooxy", "format")
 _BOOLEANS = yaml.SafeLoader.bool_values
 _TYPE_NAMES = {
     "object": "names with values",
@@ -159,6 +158,7 @@ def _sentence(error: ValidationError, content: Any) -> str:
     """The schema's complaint in words, without the value: a stray text may be anything."""
     path = list(error.absolute_path)
     given: Any = error.instance
+    schema: Any = error.schema
     where = _row_name(content["variables"], path[1]) + ": " if len(path) > 1 else ""
     rule: Any = error.validator_value
     name = f"“{path[-1]}”" if path and isinstance(path[-1], str) else "it" if path else "the file"
@@ -166,8 +166,7 @@ def _sentence(error: ValidationError, content: Any) -> str:
         # One error for each missing key, and only its message says which.
         what = "; ".join(f"“{key}” is missing" for key in rule if f"'{key}'" in error.message)
     elif error.validator == "additionalProperties":
-        known = _ROW_KEYS if len(path) > 1 else _FILE_KEYS
-        unknown = [key for key in given if key not in known]
+        unknown = [key for key in given if key not in schema["properties"]]
         what = "; ".join(f"“{key}” is not a name that belongs here" for key in unknown)
     elif error.validator == "type":
         types = rule if isinstance(rule, list) else [rule]
@@ -177,10 +176,7 @@ def _sentence(error: ValidationError, content: Any) -> str:
     elif error.validator == "anyOf" and not isinstance(given, str):
         what = f"{name} must be text (put it in quotes) or null"
     elif error.validator == "anyOf":
-        what = (
-            f"{name} is not a valid name: it must start with a small letter a-z, have letters a-z and digits "
-            "only, and at most 60 of them"
-        )
+        what = f"{name} is not a valid name: {NAME_RULE}"
     else:
         what = f"{name} must not be empty"
     sentence = f"{where}{what}."

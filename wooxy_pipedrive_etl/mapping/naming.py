@@ -1,4 +1,4 @@
-"""Names of custom Wooxy variables: which are allowed, and which are suggested for a label."""
+"""Names of custom Wooxy variables that are suggested for a label."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from collections.abc import Collection
 
 from anyascii import anyascii
 
-MAX_LENGTH = 60
+from wooxy_pipedrive_etl.custom_variables import MAX_LENGTH, is_reserved
 
-# PostgreSQL's system columns can't be columns of a table.
-RESERVED_NAMES = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-
-_NAME = re.compile(r"[a-z][A-Za-z0-9]*")
 _APOSTROPHES = re.compile("['`’ʼ\"]")
 _WORDS = re.compile("[A-Za-z0-9]+")
-
-
-def is_valid_name(name: str) -> bool:
-    return len(name) <= MAX_LENGTH and _NAME.fullmatch(name) is not None
 
 
 def lower_camel_case(label: str) -> str:
@@ -37,7 +29,7 @@ def suggest_name(label: str, taken: Collection[str]) -> str:
     if not name or not name[0].isalpha():
         name = "field" + name
     candidate, number = name[:MAX_LENGTH], 1
-    while candidate.lower() in taken or candidate.lower() in RESERVED_NAMES:
+    while candidate.lower() in taken or is_reserved(candidate):
         number += 1
         candidate = name[: MAX_LENGTH - len(str(number))] + str(number)
     return candidate

@@ -17,14 +17,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from wooxy_pipedrive_etl.mapping.columns import Points
-from wooxy_pipedrive_etl.mapping.values import (
-    MAX_DIGITS,
-    OBJECTS,
-    POINT_KINDS,
-    Point,
-    name_in_object,
-    parts_of,
-)
+from wooxy_pipedrive_etl.mapping.kinds import KINDS, Kind
+from wooxy_pipedrive_etl.mapping.values import MAX_DIGITS, OBJECTS, Point, parts_of
 
 # Few enough for the processor's cache to have them still when they are put into columns.
 _AT_ONCE = 50
@@ -40,19 +34,19 @@ class Field:
 
     code: str
     is_custom: bool
-    kind: str = field(compare=False)
+    kind: Kind = field(compare=False)
 
     @property
     def is_system_money(self) -> bool:
-        return self.kind == "monetary" and not self.is_custom
+        return self.kind.name == "monetary" and not self.is_custom
 
     @property
     def record_type(self) -> Any:
         """What msgspec is to make of it."""
-        if self.kind in POINT_KINDS:
+        if self.kind.shape == "points":
             return _PointsType
-        if self.kind in OBJECTS and not self.is_system_money:
-            return OBJECTS[self.kind] | _Scalar | list
+        if self.kind.shape == "object" and not self.is_system_money:
+            return OBJECTS[self.kind.name] | _Scalar | list
         return Any
 
     @property
@@ -63,7 +57,7 @@ class Field:
         if self.code == "im":
             return Field("ims", False, self.kind), _either
         if self.is_system_money:
-            return Field("currency", False, "text"), _with_currency
+            return Field("currency", False, KINDS["text"]), _with_currency
         return None
 
 
@@ -92,7 +86,7 @@ class Records:
     def column(self, field: Field, part: str | None = None) -> list[Any]:
         """The values of a field, or of a part where the kind's values are objects."""
         column = self._columns[field]
-        return column.parts[name_in_object(part)] if isinstance(column, _Parts) else column
+        return column.parts[field.kind.part(part).member] if isinstance(column, _Parts) else column
 
 
 class _Plain(list[Any]):
@@ -105,8 +99,8 @@ class _Plain(list[Any]):
 class _Parts:
     """A column of objects, as a column of each part."""
 
-    def __init__(self, kind: str) -> None:
-        self._type = OBJECTS[kind]
+    def __init__(self, kind: Kind) -> None:
+        self._type = OBJECTS[kind.name]
         self._none = parts_of(None, self._type)
         self.parts: dict[str, list[Any]] = {name: [] for name in self._type.__struct_fields__}
 
@@ -222,9 +216,9 @@ class RecordDecoder:
 
 
 def _column(field: Field) -> _Plain | _Parts | Points:
-    if field.kind in POINT_KINDS:
+    if field.kind.shape == "points":
         return Points()
-    return _Parts(field.kind) if field.kind in OBJECTS else _Plain()
+    return _Parts(field.kind) if field.kind.shape == "object" else _Plain()
 
 
 def _struct(name: str, fields: Sequence[Field], types: Sequence[Any], custom_fields: Any = None) -> Any:
@@ -238,11 +232,11 @@ def _struct(name: str, fields: Sequence[Field], types: Sequence[Any], custom_fie
 
 def _shaped(field: Field, value: Any) -> Any:
     """As msgspec gives it."""
-    if field.kind in POINT_KINDS:
+    if field.kind.shape == "points":
         if isinstance(value, list):
             return [_from_dict(Point, each) for each in value]
         return _from_dict(Point, value)
-    return value if field.record_type is Any else _from_dict(OBJECTS[field.kind], value)
+    return value if field.record_type is Any else _from_dict(OBJECTS[field.kind.name], value)
 
 
 def _from_dict(object_type: type[msgspec.Struct], value: Any) -> Any:

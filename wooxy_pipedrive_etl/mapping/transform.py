@@ -17,20 +17,13 @@ import pandas as pd
 
 from wooxy_pipedrive_etl.mapping.columns import Rule, shared_rule
 from wooxy_pipedrive_etl.mapping.formats import Dropped, Formatted
+from wooxy_pipedrive_etl.mapping.kinds import KINDS, Kind
 from wooxy_pipedrive_etl.mapping.records import Field, RecordDecoder, Records
-from wooxy_pipedrive_etl.mapping.values import (
-    POINT_KINDS,
-    SHARED_READERS,
-    UNSEEN,
-    Value,
-    read_text,
-    reader,
-    reference_id,
-)
+from wooxy_pipedrive_etl.mapping.values import SHARED_READERS, Value, read_text, reader, reference_id
 
 Names = Mapping[str, Mapping[int, str]]
 
-_MARKETING_STATUS = Field("marketing_status", False, "enum")
+_MARKETING_STATUS = Field("marketing_status", False, KINDS["enum"])
 _CONSENT = {"subscribed": True, "unsubscribed": False}
 
 
@@ -42,7 +35,7 @@ class Feed:
     label: str
     field_code: str
     part: str | None
-    kind: str
+    kind: Kind
     is_custom_field: bool
     options: Sequence[Mapping[str, Any]] | None
     wooxy: str
@@ -60,14 +53,14 @@ class FeedPlan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_decoder", RecordDecoder([*map(_field, self.feeds), _MARKETING_STATUS]))
-        nameless = [feed for feed in self.feeds if feed.kind not in UNSEEN]
+        nameless = [feed for feed in self.feeds if not feed.kind.is_reference]
         rules = {(feed.key, feed.column_type): self._new_rule(feed, {}) for feed in nameless}
         object.__setattr__(self, "_rules", rules)
 
     def rule(self, feed: Feed, names: Names) -> Rule:
         """The rule of a feed's values. Rules remember, so each is made once, but for those that look up names, which
         may be others the next time."""
-        if feed.kind in UNSEEN:
+        if feed.kind.is_reference:
             return self._new_rule(feed, names)
         return self._rules[feed.key, feed.column_type]
 
@@ -103,9 +96,9 @@ def references(batch: Batch) -> pd.DataFrame:
     twice. Kinds that nothing feeds have none."""
     found: dict[str, set[tuple[int, int]]] = {}
     for feed in batch.plan.feeds:
-        if feed.kind in UNSEEN:
+        if feed.kind.is_reference:
             entity_ids = _reference_ids(batch.records.column(_field(feed)))
-            found.setdefault(feed.kind, set()).update(
+            found.setdefault(feed.kind.name, set()).update(
                 [
                     (person_id, entity_id)
                     for person_id, entity_id in zip(batch.person_ids, entity_ids, strict=True)
@@ -173,7 +166,7 @@ def feed_column(
     if feed.wooxy == "emailSubscribe":
         return [None if code is None else _CONSENT.get(code) for code in _marketing_status(batch)], {}
     rule = batch.plan.rule(feed, names)
-    if feed.kind not in POINT_KINDS:
+    if feed.kind.shape != "points":
         return rule.of_column(batch.records.column(_field(feed), feed.part))
     points = batch.records.points[_field(feed)]
     texts = points.texts(feed.part, rule.read)

@@ -1,4 +1,4 @@
-"""From a raw value of Pipedrive to text, by kind (product rules: one table of field types).
+"""From a raw value of Pipedrive to text, as the table of kinds says (`kinds.py`).
 
 A reader takes one decoded value that is not None and gives its text, None for an empty one, or a `Dropped` with
 the reason. No shape makes a reader raise: what Pipedrive sends is not ours to trust.
@@ -17,9 +17,17 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
-from wooxy_pipedrive_etl.mapping.formats import Dropped, is_zero_date, to_datetime, to_email, to_phone
+from wooxy_pipedrive_etl.mapping.formats import (
+    INVALID_FLAG,
+    ZERO_DATES,
+    Dropped,
+    is_zero_date,
+    to_datetime,
+    to_email,
+    to_phone,
+)
 from wooxy_pipedrive_etl.mapping.invisible import trimmed
-from wooxy_pipedrive_etl.mapping.variables import PARTS
+from wooxy_pipedrive_etl.mapping.kinds import KINDS, Kind, PlainRead
 
 Value = str | None | Dropped
 Reader = Callable[[Any], Value]
@@ -29,11 +37,6 @@ UNKNOWN_OPTION = Dropped("unknown_option", "has an option that Pipedrive's list 
 INVALID_NUMBER = Dropped("invalid_value", "is not a number, or one with more than 400 digits")
 INVALID_TIME = Dropped("invalid_value", "is not a time of the day")
 INVALID_TEXT = Dropped("invalid_value", "has characters that cannot be stored (NUL or half a character)")
-UNSEEN = {
-    "user": Dropped("invalid_value", "names a user that could not be seen"),
-    "org": Dropped("invalid_value", "names an organisation that could not be seen"),
-    "person": Dropped("invalid_value", "names a person that could not be seen"),
-}
 
 MAX_DIGITS = 400
 _TOO_LARGE = 10**MAX_DIGITS
@@ -44,31 +47,31 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 def reader(
-    kind: str,
+    kind: Kind,
     part: str | None,
     options: Sequence[Mapping[str, Any]] | None,
     names: Mapping[str, Mapping[int, str]],
     default_region: str | None,
 ) -> Reader:
     """The function that reads the values of a variable. `names` is "user", "org", "person" -> id -> name."""
-    if kind == "enum":
-        return _option_reader(options or ())
-    if kind == "set":
-        return _set_reader(options or ())
-    if kind in UNSEEN:
-        return _name_reader(kind, names.get(kind, {}))
-    if kind == "emails":
-        return _point_reader(part, to_email)
-    if kind == "phones":
-        return _point_reader(part, lambda value: to_phone(value, default_region))
-    if kind == "im":
-        return _point_reader(None, None)
-    if kind in OBJECTS:
-        return _PART_READERS[kind].get(part, read_text)
-    return _READERS[kind]
+    match kind.part(part).read:
+        case "option":
+            return _option_reader(options or ())
+        case "options":
+            return _set_reader(options or ())
+        case "name":
+            return _name_reader(kind, names.get(kind.name, {}))
+        case "email":
+            return _point_reader(part, to_email)
+        case "phone":
+            return _point_reader(part, lambda value: to_phone(value, default_region))
+        case "messenger":
+            return _point_reader(part, None)
+        case plain:
+            return _READERS[plain]
 
 
-# Plain kinds ---------------------------------------------------------------------------------------------
+# Plain values --------------------------------------------------------------------------------------------
 
 
 def read_text(raw: Any) -> Value:
@@ -78,7 +81,12 @@ def read_text(raw: Any) -> Value:
         return "true" if raw else "false"
     if isinstance(raw, int | Decimal):
         return read_number(raw)
-    return ODD_SHAPE if raw else None
+    return _odd(raw)
+
+
+def _odd(raw: Any) -> Value:
+    """Of what has another shape, an empty list or object is an empty value."""
+    return None if raw == [] or raw == {} else ODD_SHAPE
 
 
 def read_number(raw: Any) -> Value:
@@ -93,7 +101,7 @@ def read_number(raw: Any) -> Value:
         if not text:
             return None
         return _written_out(Decimal(text)) if _NUMBER.fullmatch(text) else INVALID_NUMBER
-    return None if raw == [] or raw == {} else ODD_SHAPE
+    return _odd(raw)
 
 
 def _written_out(number: Decimal) -> Value:
@@ -108,18 +116,14 @@ def _written_out(number: Decimal) -> Value:
 
 
 def read_boolean(raw: Any) -> Value:
-    if raw is True or raw is False:
-        return "true" if raw else "false"
-    if raw.__class__ is int and raw in (0, 1):
+    if isinstance(raw, int) and raw in (0, 1):
         return "true" if raw else "false"
     if isinstance(raw, str):
         text = raw.strip().lower()
         if not text:
             return None
-        return {"true": "true", "1": "true", "false": "false", "0": "false"}.get(
-            text, Dropped("invalid_value", "is neither true nor false")
-        )
-    return None if raw == [] or raw == {} else ODD_SHAPE
+        return {"true": "true", "1": "true", "false": "false", "0": "false"}.get(text, INVALID_FLAG)
+    return _odd(raw)
 
 
 def read_date(raw: Any) -> Value:
@@ -128,7 +132,7 @@ def read_date(raw: Any) -> Value:
     Content decides, not the type: system fields named `*_time` are typed `date` in the catalogue.
     """
     if raw.__class__ is not str:
-        return ODD_SHAPE if raw or isinstance(raw, int | Decimal) else None
+        return _odd(raw)
     text = raw.strip()
     if len(text) > 10:
         moment = to_datetime(text)
@@ -139,7 +143,7 @@ def read_date(raw: Any) -> Value:
 def read_time(raw: Any) -> Value:
     """`HH:MM:SS`, the local time on the wall."""
     if raw.__class__ is not str:
-        return ODD_SHAPE if raw or isinstance(raw, int | Decimal) else None
+        return _odd(raw)
     return _time_of_day(raw)
 
 
@@ -164,42 +168,28 @@ def read_json(raw: Any) -> Value:
         return INVALID_TEXT
 
 
-_READERS: dict[str, Reader] = {
+_READERS: dict[PlainRead, Reader] = {
     "text": read_text,
     "number": read_number,
     "boolean": read_boolean,
     "date": read_date,
+    "time": read_time,
     "json": read_json,
 }
-SHARED_READERS = frozenset({read_text, read_number, read_boolean, read_date, read_time, read_json})
+SHARED_READERS = frozenset(_READERS.values())
 """Those that read any field's values alike."""
 
-# Kinds with parts ----------------------------------------------------------------------------------------
+# Objects -------------------------------------------------------------------------------------------------
 
-# Parts of the key whose names differ from those inside the record.
-_NAMES_IN_RECORD = {None: "value", "start": "value", "end": "until", "timezone": "timezone_name"}
-
-_PART_READERS: dict[str, dict[str | None, Reader]] = {
-    "monetary": {None: read_number},
-    "daterange": {"start": read_date, "end": read_date},
-    "time": {None: read_time},
-    "timerange": {"start": read_time, "end": read_time},
-    "address": {},
+OBJECTS = {
+    kind.name: msgspec.defstruct(
+        kind.name.capitalize(), [(part.member, Any, None) for part in kind.parts], gc=False
+    )
+    for kind in KINDS.values()
+    if kind.shape == "object"
 }
-
-
-def name_in_object(part: str | None) -> str:
-    """What a part of the key is called inside the record."""
-    return _NAMES_IN_RECORD.get(part) or str(part)
-
-
-def _object_type(kind: str) -> type[msgspec.Struct]:
-    names = dict.fromkeys(map(name_in_object, (None, *PARTS[kind])))
-    return msgspec.defstruct(kind.capitalize(), [(name, Any, None) for name in names], gc=False)
-
-
-OBJECTS = {kind: _object_type(kind) for kind in _PART_READERS}
-"""What values of these kinds are: objects with the parts that are read, `value` first; None for what is not there."""
+"""What values of these kinds are: objects with the parts that are read, the main one first; None for what is not there.
+"""
 
 
 def parts_of(raw: Any, object_type: type[msgspec.Struct]) -> tuple[Any, ...]:
@@ -212,8 +202,6 @@ def parts_of(raw: Any, object_type: type[msgspec.Struct]) -> tuple[Any, ...]:
 
 
 # E-mails, phones and messengers of the person ------------------------------------------------------------
-
-POINT_KINDS = frozenset({"emails", "phones", "im"})
 
 
 class Point(msgspec.Struct, gc=False):
@@ -376,8 +364,8 @@ def reference_id(raw: Any) -> int | None:
     return None
 
 
-def _name_reader(kind: str, names: Mapping[int, str]) -> Reader:
-    unseen = UNSEEN[kind]
+def _name_reader(kind: Kind, names: Mapping[int, str]) -> Reader:
+    unseen = Dropped("invalid_value", f"names {kind.refers_to} that could not be seen")
 
     def read_name(raw: Any) -> Value:
         target = reference_id(raw)
@@ -399,15 +387,13 @@ def storable(text: str) -> Value:
     """The text, if every database can store it; None for a zero date."""
     if is_zero_date(text):
         return None
-    return INVALID_TEXT if "\0" in text or not _is_encodable(text) else text
+    return text if _has_storable_characters(text) else INVALID_TEXT
 
 
 def are_storable(texts: Iterable[str]) -> bool:
     """Whether `storable` gives each of them back; False also where that is not plain at one look."""
     joined = "\n".join(texts)
-    return not (
-        "\0" in joined or "0000-00-00" in joined or "-0001-11-30" in joined or not _is_encodable(joined)
-    )
+    return _has_storable_characters(joined) and not any(zero in joined for zero in ZERO_DATES)
 
 
 def kept(dropped: Dropped) -> str | None:
@@ -416,7 +402,9 @@ def kept(dropped: Dropped) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _is_encodable(text: str) -> bool:
+def _has_storable_characters(text: str) -> bool:
+    if "\0" in text:
+        return False
     if text.isascii():
         return True
     try:

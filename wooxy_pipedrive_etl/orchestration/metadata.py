@@ -13,8 +13,8 @@ from typing import Any
 import dagster as dg
 
 from wooxy_pipedrive_etl.connections.catalogue import CatalogueReport
+from wooxy_pipedrive_etl.mapping.kinds import record_name
 from wooxy_pipedrive_etl.mapping.match_rules import TableRow
-from wooxy_pipedrive_etl.mapping.variables import RECORD_NAMES
 from wooxy_pipedrive_etl.store import connections, runs
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.issues import issues_by_reason
@@ -66,7 +66,7 @@ def _of_catalogue(report: CatalogueReport) -> Metadata:
         "dagster/column_schema": dg.TableSchema(
             [
                 dg.TableColumn(
-                    RECORD_NAMES.get(field.field_code, field.field_code),
+                    record_name(field.field_code),
                     field.field_type,
                     description=field.field_name,
                 )

@@ -137,7 +137,7 @@ def forget_names(db: sa.Connection, connection_id: int, kind: str, entity_ids: C
 def read_names(db: sa.Connection, connection_id: int) -> dict[str, dict[int, str]]:
     """Names by kind and id, as last read from Pipedrive."""
     table = tables.names
-    names: dict[str, dict[int, str]] = {"org": {}, "user": {}, "person": {}}
+    names: dict[str, dict[int, str]] = {kind: {} for kind in tables.NAMED_KINDS}
     for kind, entity_id, name in db.execute(
         sa.select(table.c.kind, table.c.entity_id, table.c.name).where(table.c.connection_id == connection_id)
     ):

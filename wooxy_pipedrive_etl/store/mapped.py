@@ -62,7 +62,7 @@ def _entities(connection_id: int) -> sa.Select[Any]:
 
 
 def _by_kind(rows: Iterable[Any]) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = {"org": set(), "user": set(), "person": set()}
+    found: dict[str, set[int]] = {kind: set() for kind in tables.NAMED_KINDS}
     for kind, entity_id in rows:
         found[kind].add(entity_id)
     return found

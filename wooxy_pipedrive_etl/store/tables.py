@@ -46,6 +46,9 @@ def _connection_key() -> Column[int]:
     )
 
 
+# What persons refer to, and what is shown by its name.
+NAMED_KINDS = ("org", "user", "person")
+
 # A Wooxy domain and where its Default Contact List lies. It outlives the connection, as the list does.
 domains = Table(
     "sync_domains",
@@ -285,7 +288,7 @@ references = Table(
     metadata,
     Column("connection_id", _serial, primary_key=True, autoincrement=False),
     Column("person_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", Text, primary_key=True),  # org, user, person
+    Column("kind", Text, primary_key=True),  # one of NAMED_KINDS
     Column("entity_id", BigInteger, primary_key=True, autoincrement=False),
 )
 mapping_issues = Table(
@@ -305,7 +308,7 @@ names = Table(
     "sync_names",
     metadata,
     _connection_key(),
-    Column("kind", Text, primary_key=True),  # org, user, person
+    Column("kind", Text, primary_key=True),  # one of NAMED_KINDS
     Column("entity_id", BigInteger, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False),
 )

@@ -29,7 +29,6 @@ from wooxy_pipedrive_etl.contact_list.stage import (
 )
 from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, references, transform
-from wooxy_pipedrive_etl.mapping.values import UNSEEN
 from wooxy_pipedrive_etl.store import connections, mapped, sync_state
 from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.snapshot import count_persons, read_persons
@@ -62,7 +61,7 @@ def prepare_stage(run: SyncRun, plan: FeedPlan) -> np.ndarray:
     with without_cycle_search(), run.writing() as db:
         empty = _open_stage(db, run, plan)
         to_map = persons_to_map(db, connection_id)
-        naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind in UNSEEN), None)
+        naming = FeedPlan(tuple(feed for feed in plan.feeds if feed.kind.is_reference), None)
         if naming.feeds:
             for persons in read_persons(db, connection_id, to_map, BATCH_SIZE):
                 referred = references(read_batch(persons, naming))

@@ -16,7 +16,6 @@ from wooxy_pipedrive_etl.contact_list.issues import duplicates_of
 from wooxy_pipedrive_etl.contact_list.search import ContactsPage, find_contacts, read_contact
 from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.mapping.transform import Feed, FeedPlan, read_batch, transform
-from wooxy_pipedrive_etl.mapping.values import UNSEEN
 from wooxy_pipedrive_etl.matching.view import feed_plan_with
 from wooxy_pipedrive_etl.pipedrive.api_url import is_on_this_machine
 from wooxy_pipedrive_etl.store import Store, connections, tables
@@ -171,7 +170,7 @@ def _mapped(
     owner = persons_of(db, record.id, [] if person_id is None else [person_id])
     if owner.empty:
         return {}
-    names = read_names(db, record.id) if any(feed.kind in UNSEEN for feed in plan.feeds) else {}
+    names = read_names(db, record.id) if any(feed.kind.is_reference for feed in plan.feeds) else {}
     contacts, _ = transform(read_batch(owner, plan), names)
     return {str(name): values.iloc[0] for name, values in contacts.items()}
 

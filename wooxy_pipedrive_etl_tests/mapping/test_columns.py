@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from wooxy_pipedrive_etl.mapping import columns
 from wooxy_pipedrive_etl.mapping.columns import Noted, Points, Rule, shared_rule
 from wooxy_pipedrive_etl.mapping.formats import FORMATS, to_datetime, to_datetimes
+from wooxy_pipedrive_etl.mapping.kinds import KINDS
 from wooxy_pipedrive_etl.mapping.transform import FeedPlan, read_batch, transform
 from wooxy_pipedrive_etl.mapping.values import Point, read_date, read_number, read_text, reader
 from wooxy_pipedrive_etl_tests.mapping.helpers import STEADY, persons, records
@@ -22,7 +23,7 @@ from wooxy_pipedrive_etl_tests.mapping.value_cases import CASES, COLOURS, CUSTOM
 
 # Kinds, and the parts whose reader is another one.
 READERS = {
-    f"{kind}/{part}" if part else kind: reader(kind, part, COLOURS, NAMES, "FI")
+    f"{kind}/{part}" if part else kind: reader(KINDS[kind], part, COLOURS, NAMES, "FI")
     for kind, part in [
         *(("text", None), ("number", None), ("boolean", None), ("date", None), ("json", None)),
         *(("time", None), ("monetary", None), ("address", "route"), ("enum", None), ("set", None)),
@@ -161,7 +162,7 @@ def test_points_taken_apart_are_what_they_are_together(
     raws: list[Any], variable: tuple[str, str | None], column_type: str
 ) -> None:
     kind, part = variable
-    rule = Rule(reader(kind, part, None, NAMES, "FI"), column_type, "FI")
+    rule = Rule(reader(KINDS[kind], part, None, NAMES, "FI"), column_type, "FI")
     points = Points()
     points.add(raws[:2])
     points.add(raws[2:])
@@ -177,7 +178,7 @@ def test_a_single_point_that_is_no_text_is_odd() -> None:
     points = Points()
     points.add([[Point(10**400, "work")]])
     for part in (None, "work"):
-        assert points.texts(part, reader("emails", part, None, NAMES, None)) is None
+        assert points.texts(part, reader(KINDS["emails"], part, None, NAMES, None)) is None
 
 
 def test_most_points_are_taken_apart() -> None:

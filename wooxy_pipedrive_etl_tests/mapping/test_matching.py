@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wooxy_pipedrive_etl.custom_variables import RESERVED_NAMES, name_problem
 from wooxy_pipedrive_etl.mapping.match_rules import TableRow
 from wooxy_pipedrive_etl.mapping.matching import (
     Matching,
@@ -20,7 +21,7 @@ from wooxy_pipedrive_etl.mapping.matching import (
     retyped_rows,
     use_all_suggestions,
 )
-from wooxy_pipedrive_etl.mapping.naming import RESERVED_NAMES, is_valid_name, lower_camel_case, suggest_name
+from wooxy_pipedrive_etl.mapping.naming import lower_camel_case, suggest_name
 from wooxy_pipedrive_etl.mapping.variables import Variable, pipedrive_variables
 from wooxy_pipedrive_etl_tests.mapping.helpers import BUILT_INS, STEADY, list_variables
 from wooxy_pipedrive_etl_tests.mapping.value_cases import field
@@ -307,7 +308,7 @@ def test_suggestions_are_valid_unique_and_always_the_same(
     table = match_table(variables, empty_matching(), in_list, in_force=None)
     suggested = [row.suggestion for row in table if row.suggestion is not None]
     taken = [name.lower() for name in [*suggested, *(each.name for each in in_list)]]
-    assert all(is_valid_name(name) and name.lower() not in RESERVED_NAMES for name in suggested)
+    assert [name_problem(name) for name in suggested] == [None] * len(suggested)
     assert len(set(taken)) == len(taken)
     assert table == match_table(variables, empty_matching(), in_list, in_force=None)
     everything = use_all_suggestions(variables, empty_matching(), in_list)

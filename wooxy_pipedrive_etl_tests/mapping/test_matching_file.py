@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from wooxy_pipedrive_etl.custom_variables import CUSTOM_TYPES, MAX_LENGTH, name_problem
 from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.mapping.matching import Matching, auto_match, empty_matching, use_all_suggestions
 from wooxy_pipedrive_etl.mapping.matching_file import (
@@ -89,6 +90,15 @@ def test_the_published_schema_is_a_schema_and_agrees_with_what_is_written() -> N
     matching = use_all_suggestions(VARIABLES, empty_matching(), LIST)
     content = yaml.safe_load(write_matching_file(VARIABLES, matching, LIST))
     Draft202012Validator(matching_schema()).validate(content)
+
+
+def test_the_published_schema_has_the_rules_of_custom_variables() -> None:
+    row = matching_schema()["properties"]["variables"]["items"]["properties"]
+    assert row["format"]["enum"] == list(CUSTOM_TYPES)
+    name = Draft202012Validator(row["wooxy"])
+    longest = "a" * MAX_LENGTH
+    for each in ("a", "aB9", longest, f"{longest}a", "", "A", "9a", "a b", "a_b", "größe"):
+        assert name.is_valid(each) == (name_problem(each) is None), each
 
 
 @STEADY
