@@ -1,4 +1,4 @@
-"""The list as its pages show it: contacts found, and one contact with where each of its values came from."""
+"""The list as its pages show it: a search for contacts, and one contact with the source of each value."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _NOT_MATCHED = {variable.name for variable in BUILT_IN if not variable.targetabl
 
 @dataclass(frozen=True)
 class Person:
-    """A person of Pipedrive, with the address of its page there; an account on this machine has no such pages. `name`:
-    None if the snapshot has none."""
+    """A person in Pipedrive, with the address of its page there (None for an account on this machine, which has no
+    pages). `name`: None if the snapshot has none."""
 
     person_id: int
     name: str | None
@@ -43,7 +43,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Owner:
-    """The person that a contact belongs to. `adopted`: the contact was in the list before the sync came to it."""
+    """The person that owns a contact. `adopted`: the contact was in the list before the sync."""
 
     person: Person
     adopted: bool
@@ -51,8 +51,8 @@ class Owner:
 
 @dataclass(frozen=True)
 class Value:
-    """A variable that is not empty. `label` and `key`: the Pipedrive variable that is matched with it, or None.
-    `remark`: where the value came from, if not from there, or what else is to be said of it."""
+    """A variable that is not empty. `label` and `key`: the Pipedrive variable matched with it, or None. `remark`: where
+    the value came from if not from there, or anything else worth saying about it."""
 
     name: str
     text: str
@@ -63,7 +63,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Channel:
-    """`subscribed`: None as long as nobody has said anything. `reason`: why it is so, where that is known."""
+    """`subscribed`: None until someone sets it. `reason`: why it has this value, if known."""
 
     name: str
     subscribed: bool | None
@@ -120,7 +120,7 @@ def view_contact(store: Store, name: str, contact_id: int) -> ContactView | None
 
 
 def persons(db: sa.Connection, record: ConnectionRecord, person_ids: Sequence[int]) -> dict[int, Person]:
-    """The persons by their id."""
+    """The persons by id."""
     known = persons_of(db, record.id, person_ids)
     names = {
         person_id: _name(raw)
@@ -136,7 +136,7 @@ def persons(db: sa.Connection, record: ConnectionRecord, person_ids: Sequence[in
 
 
 def _name(raw: bytes) -> str | None:
-    """Of a person as the snapshot has it, which may be anything."""
+    """From a person's raw JSON in the snapshot, which may have any shape."""
     try:
         person = json.loads(raw)
     except (ValueError, RecursionError):
@@ -154,7 +154,7 @@ def _link(db: sa.Connection, record: ConnectionRecord, contact_id: int) -> Any:
 
 
 def _feed_plan(db: sa.Connection, record: ConnectionRecord) -> FeedPlan:
-    """What the matching in force feeds as things stand."""
+    """What the matching in force currently feeds."""
     in_force = confirmed_matching(db, record.id)
     if in_force is None:
         return FeedPlan((), record.default_region)
@@ -167,7 +167,7 @@ def _feed_plan(db: sa.Connection, record: ConnectionRecord) -> FeedPlan:
 def _mapped(
     db: sa.Connection, record: ConnectionRecord, plan: FeedPlan, person_id: int | None
 ) -> dict[str, Any]:
-    """What the owner would be mapped to now: Wooxy variables and marketing_status; empty without an owner."""
+    """What the owner would now be mapped to: Wooxy variables and marketing_status; empty without an owner."""
     owner = persons_of(db, record.id, [] if person_id is None else [person_id])
     if owner.empty:
         return {}
@@ -216,7 +216,7 @@ def _remark(name: str, text: str, key: str | None, feed: Feed | None, mapped: di
 
 
 def _as_listed(feed: Feed, value: Any) -> str:
-    """A mapped value as the list's column is shown."""
+    """A mapped value as it is shown in the list's column."""
     return f"{value.replace(' ', 'T')}Z" if feed.column_type == "datetime" else str(value)
 
 
