@@ -45,8 +45,8 @@ BATCH_SIZE = 2_500
 
 @dataclass(frozen=True)
 class MappingReport:
-    """`persons` mapped by this run; `dropped_values` that did not fit, each listed as an issue: in a run of changes those of
-    these persons, otherwise all; `fed`: the list's variables."""
+    """`persons` mapped by this run; `dropped_values` that did not fit, each listed as an issue: in a run of changes
+    those of these persons, otherwise all; `fed`: the list's variables."""
 
     persons: int
     dropped_values: int
