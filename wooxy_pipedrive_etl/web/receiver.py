@@ -170,8 +170,9 @@ class _Doors:
         self._reading = asyncio.Lock()
 
     async def find(self, name: str, authorization: str) -> _Door | None:
-        """The connection that the credentials belong to. Before a call is refused, the passwords are read again,
-        because the webhook may have been registered since: a refusal is as of the call or later. Raises StoreError."""
+        """The webhook credentials of the connection, None without a webhook. If they would refuse the call, they are
+        read again, because the webhook may have been registered since: a refusal is as of the call or later. Raises
+        StoreError."""
         called_at = time.monotonic()
         if self._failure is not None or self._read_at < called_at - self._remember_seconds:
             await self._read(called_at, called_at - self._remember_seconds)
