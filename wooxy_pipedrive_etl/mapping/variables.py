@@ -1,4 +1,4 @@
-"""Which Pipedrive variables the fields of a person yield: their keys, labels, parts and kinds.
+"""The Pipedrive variables that a person's fields yield: their keys, labels, parts and kinds.
 
 A kind says how a raw value is read (`values.py`); several of Pipedrive's field types share one.
 """
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from wooxy_pipedrive_etl.mapping.invisible import without_direction_marks
 from wooxy_pipedrive_etl.person_fields import PersonField
 
-# The catalogue and the docs spell some system fields in other ways than the record does
-# (API facts, sections 1.4 and 2.1); the record's name is the key.
+# The catalogue and the docs spell some system fields differently from the record (API facts, sections 1.4 and 2.1); the
+# record's name is the key.
 RECORD_NAMES = {
     "email": "emails",
     "phone": "phones",
@@ -36,7 +36,7 @@ ADDRESS_PARTS = (
 )
 POINT_LABELS = ("work", "home", "mobile", "other")
 
-# The kinds of system fields, whatever type the catalogue gives them: decided by the shape of the record.
+# The kinds of system fields, whatever type the catalogue gives them: the shape of the record decides.
 SYSTEM_KINDS = {
     "emails": "emails",
     "phones": "phones",
@@ -72,7 +72,7 @@ _KINDS = {
     "person": "person",
 }
 
-# None is the variable that carries the field's own name.
+# None is the variable with the field's own name.
 PARTS: dict[str, tuple[str | None, ...]] = {
     "monetary": (None, "currency"),
     "daterange": ("start", "end"),
@@ -83,8 +83,7 @@ PARTS: dict[str, tuple[str | None, ...]] = {
     "phones": (None, *POINT_LABELS),
 }
 
-# Labels go into messages and files, which can't hold these; and marks of direction would turn around what stands beside
-# the label.
+# Labels go into messages and files, which can't contain these; direction marks would reverse the text beside the label.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]+")
 
 
@@ -110,7 +109,7 @@ class Variable(NamedTuple):
 
 
 def pipedrive_variables(fields: Iterable[PersonField]) -> list[Variable]:
-    """The variables that a field catalogue yields, in the catalogue's order."""
+    """The variables of a field catalogue, in the catalogue's order."""
     rows: list[Variable] = []
     seen: set[str] = set()
     for code, name, field_type, is_custom, _, stored_options in fields:
