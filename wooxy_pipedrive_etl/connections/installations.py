@@ -198,7 +198,7 @@ def suggested_name(company_domain: str, taken: Collection[str]) -> str:
 
 
 def _granted(store: Store, app: OAuthApp, code: str) -> tuple[Grant, Account]:
-    """What the code grants, and to whom the account belongs. A grant with too few scopes is revoked."""
+    """What the code grants, and the account and user that it belongs to. A grant with too few scopes is revoked."""
     grant = app.exchange(code)
     missing = sorted(NEEDED_SCOPES - grant.scopes)
     # Without basic information nobody can tell whose it is, so no connection can need it.

@@ -1,4 +1,4 @@
-"""Publishes a run's progress, without the steps knowing for whom: someone in this process, and whoever reads the
+"""Publishes a run's progress. The steps need not know who follows it: someone in this process, and whoever reads the
 database (`store.progress`)."""
 
 from __future__ import annotations
