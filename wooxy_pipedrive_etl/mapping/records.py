@@ -164,7 +164,7 @@ class RecordDecoder:
             some = raws[start : start + _AT_ONCE]
             try:
                 roots = list(map(decode, some))
-            except Exception:  # the hook's errors come through as they are
+            except Exception:  # msgspec passes on the hook's errors unchanged
                 roots = self._one_by_one(some, start, unreadable)
             *values, customs = zip(*map(astuple, roots), strict=True)
             for at, other, complete in self._completed:

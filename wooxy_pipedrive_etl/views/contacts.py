@@ -191,7 +191,7 @@ def _values(
     for name, text in stored.items():
         if text is None or name in ("active", *CHANNELS):
             continue
-        if isinstance(text, bool):  # a column that was made by other means
+        if isinstance(text, bool):  # a column that the sync did not create
             text = str(text).lower()
         label, key = matched.get(name, (None, None))
         remark = _remark(name, text, key, feeds.get(name), mapped)

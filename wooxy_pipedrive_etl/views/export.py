@@ -19,7 +19,7 @@ from .csv_files import plain_cell, safe_cell, write_csv
 # A table is for reading on screen; csv or json contain everything.
 TABLE_ROWS = 20
 TABLE_COLUMNS = 8
-PRINT_WIDTH = 140  # where there is no screen
+PRINT_WIDTH = 140  # if the output is not a screen
 
 
 def write_contacts(store: Store, name: str, format: str, file: TextIO) -> None:
