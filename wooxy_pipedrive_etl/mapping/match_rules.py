@@ -117,7 +117,7 @@ class Rules:
         return found
 
     def problems(self, rows: Sequence[Row]) -> dict[str, str]:
-        """Key -> why its row is red. A row of none breaks no rule."""
+        """Key -> why its row is red. An unmatched row breaks no rule."""
         problems: dict[str, str] = {}
         feeders: dict[str, list[Row]] = {}
         for row in rows:

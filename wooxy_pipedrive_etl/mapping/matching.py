@@ -1,6 +1,6 @@
 """Match variables: which Pipedrive variable feeds which Wooxy variable, and the rules of that table.
 
-A matching has a row for each variable that the user has seen, including rows of none; a variable without a row is new.
+A matching has a row for each variable that the user has seen, matched or not; a variable without a row is new.
 A row records the type that its field had at the Import: values of another type were never agreed to. The rules are in
 `match_rules.Rules`; the table, the check before anything is written and the plan of what is fed all use it.
 """
@@ -120,7 +120,7 @@ def auto_match(
 def use_all_suggestions(
     variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
 ) -> Matching:
-    """The matching with every row of none set to its suggested new variable; new variables are auto-matched first."""
+    """The matching with every unmatched row set to its suggested new variable; new variables are auto-matched first."""
     rules = Rules(variables, list_variables)
     rows = auto_match(variables, matching, list_variables).rows
     suggestions = rules.suggestions(rows)

@@ -69,7 +69,7 @@ def write_matching_file(
 def read_matching_file(
     text: str, variables: Sequence[Variable], list_variables: Sequence[Target]
 ) -> Matching:
-    """The matching that a file describes, with a row of none for every variable that it does not name.
+    """The matching that a file describes, with an unmatched row for every variable that it does not name.
 
     Raises MatchingFileError with all its errors.
     """

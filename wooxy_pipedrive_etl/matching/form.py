@@ -312,7 +312,7 @@ def _tried(view: MatchView, typed: Mapping[str, TypedRow], ignore_empty_values: 
         wooxy = row.wooxy.strip() or None if row.choice != "none" else None
         before = rows.get(key)
         label = labels[key] if key in labels else rows[key].label
-        # A row of none has no meaningful format.
+        # The format of an unmatched row means nothing.
         format_ = before.format if before and wooxy is None else formats.get(wooxy or "", row.format)
         if before is None or (before.wooxy, before.format) != (wooxy, format_):
             rows[key] = Row(key, label, wooxy, format_)
@@ -332,7 +332,7 @@ _NAMELESS: dict[str, str] = {
 
 def _meant(row: TypedRow, was_matched: bool, formats: Mapping[str, str]) -> TypedRow:
     """The row with the choice that goes with its name: a variable that the list has, or a new one. A name that was
-    there before the row was set to none means nothing; a name typed into a row of none does."""
+    there before the row was set to none means nothing; a name typed into an unmatched row does."""
     name = row.wooxy.strip()
     if not name or (row.choice == "none" and was_matched):
         return row
