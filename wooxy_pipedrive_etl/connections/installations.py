@@ -41,7 +41,7 @@ from .oauth_app import NEEDED_SCOPES, WANTED_SCOPES, needed_oauth_app
 
 logger = logging.getLogger(__name__)
 
-# As long as a connection's name may be.
+# The longest name that a connection may have.
 _NAME_LENGTH = 63
 
 
