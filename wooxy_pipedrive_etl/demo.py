@@ -1,5 +1,5 @@
-"""The demo: a sandbox account connected, imported and synced, with the Dagster UI open and all that happens in the
-account arriving by itself; and the sandbox alone."""
+"""The demo: a sandbox account, connected, imported and synced, with the Dagster UI open; whatever happens in the
+account reaches the list automatically. Also the sandbox alone."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 
 NAME = "demo"
 DOMAIN = "demo.example.com"
-# From here on, persons are made up as they are asked for, so that any number starts in seconds.
+# From this number on, persons are generated only when they are requested, so that any number starts within seconds.
 _LARGE = 5_000
 _PATIENCE_SECONDS = 120
-# A large company's budget, so that nobody who plays has to wait for the sensors to look at the fields.
+# A large company's budget, so that nobody has to wait for the sensors to read the fields.
 _LIMITS = Limits(daily_tokens=1_500_000, burst_per_2s=120)
 
 Say = Callable[[str], None]
 
 
 def serve_sandbox(port: int, persons: int, say: Say, fault_mix: FaultMix | None = None) -> None:
-    """Serves a Pipedrive account until it is stopped; its calls go wrong as `fault_mix` says. Raises SyncError if the
-    port is taken."""
+    """Serves a Pipedrive account until it is stopped; its calls fail as `fault_mix` says. Raises SyncError if the port
+    is taken."""
     account = _account(persons)
 
     def announce(url: str) -> None:
@@ -70,9 +70,8 @@ def serve_sandbox(port: int, persons: int, say: Say, fault_mix: FaultMix | None 
 
 
 def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
-    """Connects a sandbox account, imports all suggestions, runs a full sync, and shows what came of it; unless
-    `once`, the account, the pages, and Dagster's UI and daemon then stay up until they are stopped.
-    """
+    """Connects a sandbox account, imports all suggestions, runs a full sync, and shows the result; unless `once`, the
+    account, the pages, and Dagster's UI and daemon then run until they are stopped."""
     if not once:
         _check_port(port)
     account = _account(persons)
@@ -127,8 +126,8 @@ def _check_port(port: int) -> None:
 
 @contextmanager
 def _pages(password: str, server: SandboxServer) -> Iterator[str]:
-    """`wooxy-pipedrive serve` as a process of its own, on any free port, and an app of it that the account's users can
-    allow and install; gives the URL."""
+    """Runs `wooxy-pipedrive serve` as a process of its own, on any free port, with an OAuth app that the account's
+    users can allow and install; yields the URL."""
     client_id, client_secret = "demo", secrets.token_hex(20)
     command = [str(Path(sys.executable).parent / "wooxy-pipedrive"), "serve", "--port", "0"]
     environment = {
@@ -177,7 +176,7 @@ def _dagster(port: int) -> Iterator[None]:
 
 
 def _wait_until_up(url: str, processes: list[subprocess.Popen[bytes]], log_path: Path) -> None:
-    """Returns when the UI answers. Raises SyncError if it does not within two minutes, or died."""
+    """Returns when the UI answers. Raises SyncError if it does not within two minutes, or has died."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         try:

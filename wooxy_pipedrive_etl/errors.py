@@ -1,4 +1,4 @@
-"""What can go wrong with a sync, in its parts and beyond; each message is one sentence for a person."""
+"""The errors of a sync, its own and those of its parts; each message is one sentence for the user."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ ALLOW_RENAMES = "--allow-renames"
 
 
 class SyncError(Exception):
-    """The sync can't go on; nothing of the step was written."""
+    """The sync can't continue; nothing of the step was written."""
 
 
 class WrongAccount(SyncError):
-    """The credentials belong to another Pipedrive account than the connection's."""
+    """The credentials belong to a Pipedrive account other than the connection's."""
 
 
 class AccessLost(InvalidToken):
-    """Access was revoked or has expired; a person must reconnect."""
+    """Access was revoked or has expired; a user must reconnect."""
 
 
 class NotImported(SyncError):
@@ -31,7 +31,7 @@ class NotImported(SyncError):
 
 
 class Stopped(SyncError):
-    """A signal stopped the run, which has put its affairs in order."""
+    """A signal stopped the run, which has ended in good order."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(
@@ -41,8 +41,8 @@ class Stopped(SyncError):
 
 
 class Refused(SyncError):
-    """A check did not let the run go on. `guard`: which one, if a person may allow it all the same; `deleted`: how many
-    contacts the run would have deleted."""
+    """A check refused the run. `guard`: which one, if a user may allow the run anyway; `deleted`: how many contacts the
+    run would have deleted."""
 
     def __init__(self, message: str, guard: Guard | None = None, *, deleted: int = 0) -> None:
         super().__init__(message)
@@ -51,15 +51,15 @@ class Refused(SyncError):
 
 
 class BrokenCatalogue(Refused):
-    """The field catalogue can't be right."""
+    """The field catalogue can't be complete."""
 
 
 class InvalidSetting(SyncError):
-    """A name, domain, region or other setting of a connection can't be used."""
+    """A name, domain, region or other setting of a connection is invalid."""
 
 
 class InvalidMatching(SyncError):
-    """A matching that breaks rules. `errors`: a sentence for each row that does."""
+    """A matching that breaks rules. `errors`: a sentence for each row that breaks one."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
@@ -67,8 +67,8 @@ class InvalidMatching(SyncError):
 
 
 class RenamesNotAllowed(SyncError):
-    """An Import would rename variables of the list, and nobody has allowed that. `renames`: (old, new) names, in the
-    order in which it would be done."""
+    """An Import would rename variables of the list, and nobody has allowed it. `renames`: (old, new) names, in the
+    order in which they would be renamed."""
 
     def __init__(self, renames: list[tuple[str, str]]) -> None:
         self.renames = renames
@@ -82,7 +82,7 @@ class MatchingChanged(SyncError):
     """Someone else changed the matching in the meantime."""
 
 
-# What a person is told in a sentence; anything else is a defect.
+# Errors that are reported to the user in a sentence; anything else is a defect.
 EXPECTED_ERRORS = (SyncError, StoreError, PipedriveError, ListError, MatchingFileError)
 
 STOPPED = (
@@ -92,9 +92,9 @@ STOPPED = (
 
 
 def sentence_of(error: BaseException) -> str:
-    """What to tell a person of whatever ended a run.
+    """The sentence for the user about whatever ended a run.
 
-    What a database driver says may quote people's values, so only its kind of error goes on from here.
+    A database driver's message may quote personal data, so only the kind of error is passed on.
     """
     # They load PostgreSQL's driver, which not every command needs.
     from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
@@ -110,8 +110,8 @@ def sentence_of(error: BaseException) -> str:
 
 
 def was_stopped(error: BaseException | None) -> bool:
-    """Whether somebody stopped the run (a signal, Dagster's *Terminate*), also where that broke off a statement and the
-    driver complains of it."""
+    """Whether somebody stopped the run (a signal, Dagster's *Terminate*), even if that interrupted a statement and the
+    driver complains."""
     while error is not None:
         if not isinstance(error, Exception):
             return True
@@ -120,7 +120,7 @@ def was_stopped(error: BaseException | None) -> bool:
 
 
 def failure_code(error: BaseException) -> str:
-    """What kind of failure it is, for whoever compares runs: the same for two that need the same thing done."""
+    """The kind of a failure, for comparing runs: the same for two failures with the same remedy."""
     from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
     from wooxy_pipedrive_etl.store.sentences import database_code
 
@@ -134,5 +134,5 @@ def failure_code(error: BaseException) -> str:
 
 
 def code_of(kind: type[BaseException]) -> str:
-    """The code of an error of this class, those apart that `failure_code` knows better."""
+    """The code of an error of this class, except those that `failure_code` knows better."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()

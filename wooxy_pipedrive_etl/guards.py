@@ -1,6 +1,6 @@
-"""What a run does not do unless a person allows it, and what a person may allow.
+"""What a run does only if a user allows it, and what a user may allow.
 
-A guard that refuses a run is a column of its report (`refused_by`), never something to be read out of a sentence.
+The guard that refused a run is a column of its report (`refused_by`); it is never read out of a sentence.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ GUARDS: tuple[Guard, ...] = get_args(Guard)
 
 @dataclass(frozen=True)
 class Permissions:
-    """What a person allows one run, and no other.
+    """What a user allows for one run only.
 
-    `deletions`: that so many contacts are deleted or switched off at once. `deletions_of`: that the contacts go which
-    the refused run of this id listed, and nobody else. `lost_fields`: that many fields are gone from Pipedrive.
-    `reserve`: that the reserve of the day's token budget is spent.
+    `deletions`: deleting or deactivating this many contacts at once. `deletions_of`: deleting the contacts that the
+    refused run with this id listed, and no others. `lost_fields`: that many fields were deleted in Pipedrive.
+    `reserve`: using the reserve of the daily token budget.
     """
 
     deletions: int = 0
@@ -28,7 +28,7 @@ class Permissions:
     reserve: bool = False
 
     def cover(self, others: Permissions) -> bool:
-        """Whether this allows all that the others allow."""
+        """Whether this allows everything that the others allow."""
         return (
             self.deletions >= others.deletions
             and others.deletions_of in (None, self.deletions_of)
@@ -41,7 +41,7 @@ NOTHING_ALLOWED = Permissions()
 
 
 def way_out(guard: Guard, name: str, deleted: int) -> str:
-    """For the command line and Dagster's UI: how a person allows what the guard refused, as one sentence more.
+    """For the command line and Dagster's UI: a sentence that says how a user can allow what the guard refused.
 
     `deleted`: how many contacts the refused run would have deleted.
     """

@@ -1,4 +1,4 @@
-"""Packages that load a part when it is asked for: to take one part is not to wait for what the others load."""
+"""Packages that load their modules on first use, so that using one part does not load what the others need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def loaded_late(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package. `modules`: in which module of it each name is."""
+    """The `__getattr__` of a package. `modules`: name -> the module that contains it."""
 
     def load(name: str) -> Any:
         if name not in modules:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """The variable's key and label, what it feeds (or None), in which format; and its field's type at the Import, where
-    that is known."""
+    """The variable's key and label, what it feeds (or None), in which format; and its field's type at the Import, if
+    known."""
 
     pipedrive: str
     label: str

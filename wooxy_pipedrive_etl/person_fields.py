@@ -1,4 +1,4 @@
-"""A person field of Pipedrive's catalogue, as every package knows it."""
+"""A person field of Pipedrive's catalogue, as all packages use it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 
 class PersonField(NamedTuple):
-    """A field, by the names of Pipedrive's `/personFields`. `field_type` is "" where the catalogue does not tell it.
+    """A field, with the names of Pipedrive's `/personFields`. `field_type` is "" if the catalogue does not contain it.
 
-    `options`: a list of {"id": int | str | bool, "label": str} in catalogue order, or None; as stored, an option that
-    has gone from the catalogue stands at the end, with "gone": True.
+    `options`: a list of {"id": int | str | bool, "label": str} in catalogue order, or None. In the database, options
+    that are no longer in the catalogue come last, with "gone": True.
     """
 
     field_code: str

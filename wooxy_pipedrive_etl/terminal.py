@@ -1,4 +1,4 @@
-"""What the command line reads and writes: standard input and output, files, and `-`, which stands for either."""
+"""What the command line reads and writes: standard input and output, files, and `-`, which means either."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-# On a screen these could do anything, or turn the rest of the line around, and a label in Pipedrive may hold them.
+# On a screen these could do anything, or reverse the rest of the line, and a label in Pipedrive may contain them.
 _CONTROLS = dict.fromkeys(
     [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd"
 )
@@ -21,7 +21,7 @@ class FileUnusable(Exception):
 
 
 def prepare() -> None:
-    """Lets every text be printed, whatever the locale. Pipes and files get UTF-8, as all files that we write do; a
+    """Makes every text printable, whatever the locale. Pipes and files get UTF-8, like all files that we write; a
     screen shows what it can."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -29,18 +29,18 @@ def prepare() -> None:
 
 
 def typed_text(argument: str | None) -> str | None:
-    """An argument as it was typed: a locale that knows ASCII only leaves the rest as bytes that no database takes."""
+    """An argument as it was typed: an ASCII-only locale leaves other characters as bytes that no database accepts."""
     return None if argument is None else os.fsencode(argument).decode("utf-8", errors="replace")
 
 
 def say(sentence: str, *, beside: Path | None = None) -> None:
-    """A line for a person: on standard output, unless the file `beside` goes there."""
+    """Prints a line for the user: to standard output, unless the file `beside` goes there."""
     stream = sys.stderr if is_standard(beside) else sys.stdout
     stream.write(printable(sentence) + "\n")
 
 
 def printable(text: str) -> str:
-    """The text without what could change anything on a screen but its own place."""
+    """The text without anything that could change more of a screen than its own place."""
     return text.translate(_CONTROLS)
 
 
@@ -53,7 +53,7 @@ def read_text(path: Path) -> str:
     shown = "Standard input" if is_standard(path) else str(path)
     try:
         content = sys.stdin.buffer.read() if is_standard(path) else path.read_bytes()
-        # As a file that is opened for text: with one kind of line end.
+        # As in a file opened as text: with one kind of line ending.
         return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -73,7 +73,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def private_file(path: Path | None) -> Iterator[TextIO]:
-    """For people's data: a file that is its owner's alone, and whole or not there; None is standard output.
+    """For personal data: writes a file that only its owner can read, completely or not at all; None is standard output.
 
     Raises FileUnusable.
     """
@@ -82,7 +82,7 @@ def private_file(path: Path | None) -> Iterator[TextIO]:
         return
     try:
         if path.exists() and not path.is_file():
-            # A pipe or a device takes what comes.
+            # A pipe or a device accepts anything.
             with path.open("w", encoding="utf-8", newline="") as file:
                 yield file
         else:

@@ -1,4 +1,4 @@
-"""What starts by itself: what is due and why, when Pipedrive is asked, the night's run, and alerts.
+"""What starts automatically: what is due and why, when to poll Pipedrive, the nightly run, and alerts.
 
-Decided from the database; that it becomes a run is the business of `orchestration`.
+Decided from the database; `orchestration` turns it into runs.
 """

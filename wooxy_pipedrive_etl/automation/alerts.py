@@ -1,7 +1,7 @@
-"""Telling people that a run failed, where they asked to be told: a webhook, an e-mail address, or both.
+"""Reports failed runs to the configured receivers: a webhook, an e-mail address, or both.
 
-One message says it all: which connection, which run, what happened, what to do. The same failure again is not told
-again. A receiver that can't be reached is one line in the log, for the run has a report in any case.
+One message says everything: which connection, which run, what happened, what to do. The same failure is not reported
+twice in a row. A receiver that can't be reached is one line in the log; the run has a report in any case.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def failure_text(
     sentence: str | None = None,
     failed_before: str | None = None,
 ) -> str | None:
-    """What to tell of a failed run, or None if the run before it failed in the same way, which was told then.
+    """The text that reports a failed run, or None if the run before it failed in the same way and was reported then.
 
-    `sentence`: what is known of the failure beside the run's report. There is no report where a run failed before its
-    first step; that is the same failure if the run `failed_before` has none either. Raises UnknownConnection.
+    `sentence`: what is known of the failure besides the run's report. A run that failed before its first step has no
+    report; that counts as the same failure if the run `failed_before` has none either. Raises UnknownConnection.
     """
     with reading(store.engine) as db:
         record = connections.get_connection(db, connection_name)
@@ -65,7 +65,7 @@ def is_anyone_to_be_told() -> bool:
 
 
 def send(subject: str, text: str) -> None:
-    """Tells everybody who is configured. Never raises for a receiver's sake."""
+    """Sends it to all configured receivers. Never raises because of a receiver."""
     url, address = os.environ.get(URL_VARIABLE), os.environ.get(EMAIL_VARIABLE)
     if url:
         _try("the URL", lambda: _post(url, text))
@@ -74,7 +74,7 @@ def send(subject: str, text: str) -> None:
 
 
 class _Unusable(Exception):
-    """A setting can't be used."""
+    """A setting is invalid."""
 
 
 def _try(what: str, tell: Callable[[], None]) -> None:
@@ -83,7 +83,7 @@ def _try(what: str, tell: Callable[[], None]) -> None:
     except _Unusable as error:
         logger.warning("Could not send the alert to %s: %s", what, error)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException, ValueError) as error:
-        # What these say may quote the URL, which often is a secret, or what the server answered.
+        # These messages may quote the URL, which often is a secret, or the server's answer.
         logger.warning("Could not send the alert to %s (%s).", what, type(error).__name__)
 
 
@@ -118,7 +118,7 @@ def _mail(addresses: str, subject: str, text: str) -> None:
         server = smtplib.SMTP(parts.hostname, parts.port or 587, timeout=_SECONDS)
     with server:
         if parts.scheme == "smtp" and parts.hostname not in _LOOPBACK:
-            # Neither the password nor the message goes over the net as it is.
+            # Neither the password nor the message is sent unencrypted.
             server.starttls(context=tls)
         if user:
             server.login(user, password)

@@ -1,5 +1,5 @@
-"""What is due for a connection by itself, decided from the database alone: it does not matter who looks, how often, or
-after what."""
+"""Which run is due for a connection without being requested, decided from the database alone: it does not matter who
+asks, how often, or after what."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ RunKind = Kind | Literal["match"]
 
 @dataclass(frozen=True)
 class Due:
-    """A run that is to be started; `kind` "match" reads the fields and shows the Match variables table, no more.
+    """A run to be started. `kind` "match" only reads the fields and shows the Match variables table.
 
-    `reason`: a sentence. `key`: the same as long as nothing was run, so that a second look starts no second run;
-    another one after a run, so that a failed one is tried again. What died before it could open its report is tried
-    again in the next hour. `requested`: a person asked for it, and for `dry_run` and `permissions` (`RequestedRun`).
+    `reason`: a sentence. `key`: stays the same until something was run, so that asking twice starts one run; it changes
+    after each run, so that a failed one is retried. A run that died before it could open its report is retried in the
+    next hour. `requested`: a user requested it, with `dry_run` and `permissions` (`RequestedRun`).
     """
 
     kind: RunKind
@@ -45,14 +45,14 @@ class Due:
 
 
 def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting | None:
-    """What the database alone says to be due: what a person has asked for, an Import, hints of webhooks, what was
-    landed and not applied.
+    """What is due by the database alone: a requested run, an Import, pending changes from webhooks, persons that were
+    stored but not applied.
 
-    `now`: UTC. Whoever asks makes sure that no run of the connection is queued or under way.
+    `now`: UTC. The caller makes sure that no run of the connection is queued or running.
     """
     request = requested_run(record)
     if request is not None:
-        # Whoever asks for it waits for it. Neither failures nor the budget hold it up: the run tells of them itself.
+        # The user is waiting for it. Neither failures nor the budget delay it: the run reports them itself.
         return _requested(record, request)
     if not may_start(record):
         return None
@@ -67,7 +67,7 @@ def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting 
         if cause is None:
             return None
         standing = runs.standing(db, record.id)
-        # Whoever imports a matching after a failure waits for it now.
+        # A user who imports a matching after a failure is waiting for it now.
         waiting = (
             None if cause.name == "matching" and _is_newer(matching, standing) else back_off(standing, now)
         )
@@ -75,8 +75,8 @@ def due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting 
 
 
 def schema_due(store: Store, record: ConnectionRecord, now: datetime) -> Due | Waiting | None:
-    """What changes of the field catalogue make due: a re-map if the matching reads anything that changed, else a fresh
-    Match variables table. Like `due`, by the database alone."""
+    """What changes of the field catalogue make due: a re-map if they affect the matching, otherwise a fresh Match
+    variables table. Like `due`, decided from the database alone."""
     if not may_start(record) or record.sync_state.watermark is None:
         return None
     lost = lost_sentence(record)
@@ -95,7 +95,7 @@ def schema_due(store: Store, record: ConnectionRecord, now: datetime) -> Due | W
 
 
 def _requested(record: ConnectionRecord, request: RequestedRun) -> Due:
-    # Before the first full run there is nothing that could have changed, or be mapped.
+    # Before the first full run, nothing can have changed and there is nothing to map.
     kind = request.kind if record.sync_state.watermark is not None else "full"
     return Due(
         kind,
@@ -139,8 +139,8 @@ def _schema_cause(
     recorded_at: datetime,
     standing: Standing,
 ) -> _Cause | None:
-    # Changes are recorded in whole seconds. What was recorded before the last run began is in its mapping, so that no
-    # other difference (a newer release, say) starts one re-map after the other.
+    # Changes are recorded in whole seconds. Those recorded before the last run began are in its mapping already. So no
+    # other difference (a newer release, for example) starts one re-map after another.
     since_the_last = standing.succeeded is None or recorded_at >= standing.succeeded.replace(microsecond=0)
     if since_the_last and mapping_key(feed_plan_with(db, record, matching)) != record.sync_state.mapped_with:
         reason = "Fields or options that the matching reads have changed in Pipedrive."
@@ -153,7 +153,7 @@ def _schema_cause(
 
 
 def _affordable(db: sa.Connection, record: ConnectionRecord, now: datetime, cause: _Cause) -> Due | Waiting:
-    """The run, or what it must wait for. What a person's Import asks for may use all but the reserve."""
+    """The run, or what it must wait for. A run after a user's Import may use everything except the reserve."""
     if cause.kind in ("changes", "match"):
         waiting = used_up(db, record, now) or stopped_for_tokens(db, record, now)
     else:
@@ -167,7 +167,7 @@ def run_key(db: sa.Connection, record: ConnectionRecord, now: datetime, cause: s
 
 
 def _is_newer(matching: StoredMatching, standing: Standing) -> bool:
-    """Whether the matching was confirmed since the last failure (in whole seconds)."""
+    """Whether the matching was confirmed after the last failure (in whole seconds)."""
     return (
         matching.confirmed_at is not None
         and standing.failed_begun is not None

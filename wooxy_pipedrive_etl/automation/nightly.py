@@ -1,4 +1,4 @@
-"""When the nightly full run is due: what Dagster's schedule goes by, and what people are told."""
+"""When the nightly full run is due, for Dagster's schedule and for display."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from wooxy_pipedrive_etl.errors import InvalidSetting
 
-# Pipedrive's budget of the day is least asked for at night.
+# At night, other integrations need the least of Pipedrive's daily budget.
 HOUR, MINUTE = 2, 30
 TIME_ZONE_VARIABLE = "WOOXY_PIPEDRIVE_TIMEZONE"
 
@@ -18,7 +18,7 @@ def time_zone() -> str:
 
 
 def next_night(now: datetime) -> datetime:
-    """The next moment of the schedule after `now`, in UTC. Raises InvalidSetting for an unknown time zone."""
+    """The schedule's next time after `now`, in UTC. Raises InvalidSetting for an unknown time zone."""
     try:
         zone = ZoneInfo(time_zone())
     except (KeyError, ValueError, OSError):

@@ -1,5 +1,5 @@
-"""When Pipedrive is asked whether anything is due. A *poll* is one cheap request, paced by what the day's budget
-allows, not by a fixed interval."""
+"""When to ask Pipedrive whether anything is due. A *poll* is one cheap request, paced by the daily budget, not by a
+fixed interval."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ from .waiting import (
 
 logger = logging.getLogger(__name__)
 
-# Shares of the day's limit that polls may cost, so that with the hourly look at what is left (48 tokens) all of it
-# stays under the 10 % of product.md section 5.
+# Shares of the day's limit that polls may cost. With the hourly check of what is left (48 tokens), all of it stays
+# under the 10 % of product.md section 5.
 PERSONS_SHARE = 0.07
 FIELDS_SHARE = 0.025
-# However large the budget is, oftener helps nobody: a run takes seconds as well, and fields change by hand.
+# However large the budget is, polling more often helps nobody: a run takes seconds too, and people edit fields by hand.
 SHORTEST_PERSONS_INTERVAL = timedelta(seconds=30)
 SHORTEST_FIELDS_INTERVAL = timedelta(seconds=60)
-# A tick must not hang: a poll that fails is made again when the next one is due.
+# A tick must not hang: a failed poll is repeated when the next one is due.
 POLL_TIMEOUT_SECONDS = 10.0
 
 
@@ -67,7 +67,7 @@ def poll_persons(
     lost = lost_sentence(record)
     if lost is not None:
         return Waiting(lost)
-    # Where new persons may have no update_time, a second request asks for the newest ids.
+    # Where new persons may lack an update_time, a second request asks for the newest ids.
     by_id = record.sync_state.null_update_times is not False
     poll = _persons_poll(record, sharers, now, by_id=by_id)
     long_unheard = is_time(record.polls.persons_at, BUDGET_LOOK, now) and is_time(
@@ -104,8 +104,8 @@ def poll_persons(
 def poll_fields(
     store: Store, record: ConnectionRecord, now: datetime, sharers: int = 1
 ) -> Due | Waiting | None:
-    """Reads the field catalogue into the store, if it is time to: what changed is due by `schema_due` then. Where the
-    list shows names of organisations, looks for changed ones as well; these are due at once."""
+    """Reads the field catalogue into the store, if it is time to; `schema_due` then decides what the changes make due.
+    If the list shows names of organisations, also looks for renamed ones; these are due at once."""
     if not may_start(record) or record.sync_state.watermark is None:
         return None
     lost = lost_sentence(record)
@@ -136,7 +136,7 @@ def poll_fields(
 
 @dataclass(frozen=True)
 class _Poll:
-    """What it costs in tokens, and how far the next one is away."""
+    """The poll's cost in tokens, and the time until the next one."""
 
     cost: int
     interval: timedelta
@@ -153,8 +153,8 @@ def _fields_poll(record: ConnectionRecord, sharers: int, now: datetime, *, names
 
 
 def _paced(record: ConnectionRecord, cost: int, share: float, sharers: int, now: datetime) -> timedelta:
-    """How far apart polls of that cost are that use the share of a day's limit: twice as far when less than half of it
-    is left, four times when less than a quarter is, and so on."""
+    """The interval between polls of this cost that use the given share of a day's limit. It doubles when less than half
+    of the limit is left, quadruples when less than a quarter is, and so on."""
     limit = record.budget.daily_limit or SMALLEST_DAILY_LIMIT
     seconds = cost * 86_400 * sharers / (share * limit)
     left = tokens_left(record, now)
@@ -172,8 +172,8 @@ def _ask(
     poll: _Poll,
     question: Callable[[PipedriveClient], int],
 ) -> int:
-    """The answer to one poll, 0 where there is none. It is noted before anything is asked, so that it
-    counts however it ends; one that cost more than it should have makes the next one wait longer."""
+    """The answer to one poll, 0 if there is none. The poll is recorded before the request, so that it counts however it
+    ends. A poll that cost more than expected makes the next one wait longer."""
     _note_poll(store, record, polled, now)
     try:
         with pipedrive_client(
@@ -198,13 +198,13 @@ def _note_poll(store: Store, record: ConnectionRecord, polled: Polled, moment: d
 
 
 def _count_changed(store: Store, record: ConnectionRecord, client: PipedriveClient, *, by_id: bool) -> int:
-    """How many of the newest persons differ from what is known. An exact repetition is nothing."""
+    """How many of the newest persons differ from the snapshot. An exact repetition does not count."""
     assert record.sync_state.watermark is not None
     with reading(store.engine) as db:
         optional = optional_fields(read_fields(db, record.id))
         highest = highest_person_id(db, record.id)
-    # Without the fields that Pipedrive refused in the last walk, or every text would differ. Should it give them again,
-    # a run of changes has landed texts that have them, so a difference must be one in both forms.
+    # Without the fields that Pipedrive refused in the last walk, or every text would differ. If it returns them again,
+    # a run of changes has stored texts that have them; so only a person that differs in both forms counts.
     left_out = record.sync_state.left_out
     changed = 0
     for fields in ([field for field in optional if field not in left_out], optional):

@@ -1,4 +1,4 @@
-"""Why what could start by itself must not start yet: a failure just now, or the day's tokens."""
+"""Why an automatic run must not start yet: a recent failure, or the day's tokens."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from wooxy_pipedrive_etl.store import runs
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.runs import Standing
 
-# The day's limit where Pipedrive has not told it: that of one seat of the smallest plan.
+# The daily limit if Pipedrive has not reported it: that of one seat on the smallest plan.
 SMALLEST_DAILY_LIMIT = 30_000
-# What runs of changes that start by themselves may use of the day's limit, and of that in any hour: someone who edits
-# all morning must not leave the afternoon without.
+# The share of the day's limit that automatic runs of changes may use, and of that in any hour: someone who edits all
+# morning must not leave the afternoon without.
 CHANGES_SHARE = 0.40
 CHANGES_SHARE_PER_HOUR = CHANGES_SHARE / 6
-# Once the sensors have stopped for want of tokens, they ask so often whether the day is a new one.
+# Once the sensors have stopped for lack of tokens, they check this often whether a new day has begun.
 BUDGET_LOOK = timedelta(hours=1)
-# What was told longer ago is of another day, whatever the server's time zone.
+# An older reading is from another day, whatever the server's time zone.
 BUDGET_LIVES = timedelta(hours=24)
-# After a failed run the next one waits, twice as long each time: what fails for good costs little, and what fails for
-# a moment is soon over.
+# After a failed run the next one waits, twice as long each time: a permanent failure costs little, and a brief one is
+# soon over.
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
 
@@ -36,14 +36,14 @@ class Waiting:
 
 
 def may_start(record: ConnectionRecord) -> bool:
-    """Whether a run may start, and Pipedrive be asked, without a person's word."""
+    """Whether a run may start, and Pipedrive be polled, without a user's request."""
     return record.state == "active" and not record.paused
 
 
 def back_off(standing: Standing, now: datetime) -> Waiting | None:
     if standing.failed_ended is None:
         return None
-    # More doublings would only make a number that no clock can add.
+    # More doublings would only give a number too large to add to a time.
     wait = min(FIRST_WAIT * 2 ** min(standing.failures - 1, 10), LONGEST_WAIT)
     again = standing.failed_ended + wait
     if as_stored(now) >= again:
@@ -53,7 +53,7 @@ def back_off(standing: Standing, now: datetime) -> Waiting | None:
 
 
 def used_up(db: sa.Connection, record: ConnectionRecord, now: datetime) -> Waiting | None:
-    """Whether runs of changes have used what they may."""
+    """Whether automatic runs of changes have used up their share."""
     limit = record.budget.daily_limit or SMALLEST_DAILY_LIMIT
     for span, share, name in (
         (timedelta(hours=1), CHANGES_SHARE_PER_HOUR, "an hour"),
@@ -68,7 +68,7 @@ def used_up(db: sa.Connection, record: ConnectionRecord, now: datetime) -> Waiti
 
 
 def stopped_for_tokens(db: sa.Connection, record: ConnectionRecord, now: datetime) -> Waiting | None:
-    """Sensors stop before any run has to: what is left beyond the reserve belongs to the night's full run."""
+    """Sensors stop before any run has to: what is left beyond the reserve belongs to the nightly full run."""
     limit, left = record.budget.daily_limit, tokens_left(record, now)
     if limit is None or left is None:
         return None
@@ -82,7 +82,7 @@ def stopped_for_tokens(db: sa.Connection, record: ConnectionRecord, now: datetim
 
 
 def short_of_tokens(db: sa.Connection, record: ConnectionRecord, now: datetime, kind: str) -> Waiting | None:
-    """Whether the run would be refused for the sake of the reserve; what was told long ago is for the run to ask."""
+    """Whether the run would be refused because of the reserve. If the reading is old, the run checks it itself."""
     limit, left = record.budget.daily_limit, record.budget.daily_left
     if limit is None or left is None or is_time(record.budget.noted_at, BUDGET_LOOK, now):
         return None
@@ -96,17 +96,17 @@ def short_of_tokens(db: sa.Connection, record: ConnectionRecord, now: datetime, 
 
 
 def tokens_left(record: ConnectionRecord, now: datetime) -> int | None:
-    """The tokens that are left, if that was told on what may be the same day."""
+    """The tokens left, if they were reported on what may be the same day."""
     return None if is_time(record.budget.noted_at, BUDGET_LIVES, now) else record.budget.daily_left
 
 
 def is_time(last: datetime | None, interval: timedelta, now: datetime) -> bool:
     if last is None:
         return True
-    # What lies further ahead than any poll is put off was noted by a clock that has been set back since.
+    # A time further ahead than any poll is ever postponed was recorded by a clock that has since been set back.
     return as_stored(now) - last >= interval or last - as_stored(now) > timedelta(days=1)
 
 
 def as_stored(moment: datetime) -> datetime:
-    """As the database keeps it: UTC, without a zone."""
+    """As the database stores it: UTC, without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None)

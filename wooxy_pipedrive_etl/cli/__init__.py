@@ -1,7 +1,7 @@
-"""The command line, `wooxy-pipedrive`: reads arguments and prints; what is done is done in the packages below.
+"""The command line, `wooxy-pipedrive`: reads arguments and prints; the packages below do the work.
 
-Each command imports what it needs by itself: `--help` and `status` do not wait until pandas, Dagster or a web server is
-loaded.
+Each command imports what it needs by itself, so that `--help` and `status` do not wait for pandas, Dagster or a web
+server to load.
 """
 
 from .main import app, main

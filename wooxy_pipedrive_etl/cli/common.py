@@ -1,4 +1,4 @@
-"""What several commands take, print and ask."""
+"""What several commands use to read arguments, print and ask."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.", callback=typed_text)]
 
-# How wide a table may be where there is no screen.
+# The width of a table when the output is not a screen.
 _WIDTH = 250
-# How many lines of a kind are enough for a glance.
+# How many lines of a kind are enough for an overview.
 SHOWN = 5
 
 
@@ -37,7 +37,7 @@ def escaped(text: str | None) -> str:
 
 
 def console(beside: Path | None = None) -> Console:
-    """For tables; where there is no screen, a line has the width of what is in it. `beside`: as of `say`."""
+    """For tables; when the output is not a screen, a line is as wide as its content. `beside`: as in `say`."""
     from rich.console import Console
 
     stream = sys.stderr if is_standard(beside) else sys.stdout
@@ -45,7 +45,7 @@ def console(beside: Path | None = None) -> Console:
 
 
 def confirmed(question: str) -> bool:
-    """Whether a person says yes; where nobody can be asked, no."""
+    """Whether the user says yes; no if nobody can be asked."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     return typer.confirm(question, err=True)
@@ -53,7 +53,7 @@ def confirmed(question: str) -> bool:
 
 @contextmanager
 def progress_bars() -> Iterator[None]:
-    """Bars when a person watches, nothing in between when not."""
+    """Bars when a user is watching; otherwise no output in between."""
     if not sys.stderr.isatty():
         yield
         return
@@ -76,7 +76,7 @@ def progress_bars() -> Iterator[None]:
 
 
 def print_schema(row: dict[str, Any], indent: str, *, beside: Path | None = None) -> None:
-    """What changed in Pipedrive's fields of late, and what of it waits for a person."""
+    """The latest changes in Pipedrive's fields, and which of them need the user."""
     for change in row["schema_changes"][:SHOWN]:
         say(f"{indent}{change['recorded_at']} {change['message']}", beside=beside)
     waiting, red = row["fields_waiting"], row["red_rows"]

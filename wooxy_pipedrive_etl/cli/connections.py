@@ -63,7 +63,7 @@ def connect(
     from wooxy_pipedrive_etl.store import Store
 
     if webhook_url is not None:
-        # A slip is told before anything is done.
+        # Report a typo before anything is done.
         webhooks.subscription_url(webhook_url, name)
     token = os.environ.get(api_token_env, "").strip()
     if not token:

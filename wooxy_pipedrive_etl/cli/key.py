@@ -1,4 +1,4 @@
-"""`key accept`: what becomes of opt-outs whose key is lost."""
+"""`key accept`: decides what to do with opt-outs whose key is lost."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def accept(
 
 
 def _typed(word: str) -> bool:
-    """Whether a person at the terminal types the word when asked to; nobody there: False."""
+    """Whether a user at the terminal types the word when asked to; False if there is none."""
     if not _is_watched():
         return False
     say(

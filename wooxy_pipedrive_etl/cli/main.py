@@ -1,4 +1,4 @@
-"""The program: its commands, in the order of the help, and what it says of errors."""
+"""The program: its commands, in the order of the help, and how it reports errors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ app.add_typer(_keys, name="key")
 
 
 def main() -> None:
-    """The program's entry: errors in one sentence on stderr, exit code 0 only on success."""
+    """The program's entry point: errors in one sentence on stderr, exit code 0 only on success."""
     prepare()
     end_quickly()
     try:
@@ -70,7 +70,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("Stopped.", 130)
     except BrokenPipeError:
-        # Whoever read our output (`| head`) has gone.
+        # The program that read our output (`| head`) has ended.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _sentence_of(error: Exception) -> str | None:
-    """What to tell of an error that is no defect."""
+    """The message for an expected error; None for a defect."""
     from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
     from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
     from wooxy_pipedrive_etl.store.sentences import database_sentence
@@ -92,7 +92,7 @@ def _sentence_of(error: Exception) -> str | None:
 
 
 def _exit_code(error: Exception) -> int:
-    """As a shell says of a program that a signal ended, or 1."""
+    """128 plus the signal's number, as in a shell, if a signal ended the run; otherwise 1."""
     from wooxy_pipedrive_etl.errors import Stopped
 
     return 128 + error.signal_number if isinstance(error, Stopped) else 1

@@ -1,4 +1,4 @@
-"""What runs until it is stopped (`serve`, `sandbox`, `demo`), and what must be there before it starts (`prepare`)."""
+"""Commands that run until they are stopped (`serve`, `sandbox`, `demo`), and `prepare`, which comes before them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def serve(
     from wooxy_pipedrive_etl.store import Store
     from wooxy_pipedrive_etl.web.server import serve as serve_web
 
-    # The pages say themselves what is wrong with the key.
-    # Who waits at a page had rather be told that the database is busy.
+    # The pages themselves say what is wrong with the key. A user waiting for a page would rather be told that the
+    # database is busy.
     store = Store.open(any_key=True, sqlite_wait_seconds=10)
     try:
         serve_web(store, host, port, say)

@@ -1,4 +1,4 @@
-"""Connecting a Pipedrive account with a Wooxy domain, and letting it go."""
+"""Connects a Pipedrive account with a Wooxy domain, and disconnects it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def api_token_access(store: Store, api_url: str, api_token: str) -> Access:
 
 
 class ConnectionSettings(TypedDict, total=False):
-    """What a person chooses for a connection; see `connect_with`."""
+    """The settings that a user chooses for a connection; see `connect_with`."""
 
     name: Required[str]
     domain: Required[str]
@@ -97,11 +97,11 @@ def connect_with(
     on_delete: str = "delete",
     allow_lost_fields: bool = False,
 ) -> tuple[ConnectionRecord, Account]:
-    """Checks the credentials, reads the field catalogue and some persons (for previews), and stores the connection
-    in state draft. The list's table is made, but nothing is written to it.
+    """Checks the credentials, reads the field catalogue and some persons (for previews), and stores the connection in
+    state draft. Creates the list's table, but writes nothing to it.
 
-    A connection that was disconnected takes up where it was, with these credentials and settings, if the domain and
-    the Pipedrive account are the same, and if its fields are still there (or `allow_lost_fields`).
+    A disconnected connection resumes, with these credentials and settings, if the domain and the Pipedrive account are
+    the same and its fields still exist (or `allow_lost_fields`).
 
     Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """
@@ -109,7 +109,7 @@ def connect_with(
     check_settings(default_region, consent, on_delete)
     with reading(store.engine) as db:
         known = {record.name: record for record in connections.list_connections(db)}.get(name)
-        # One from the time when any word was a domain is taken up again as well.
+        # A connection from the time when any word was accepted as a domain can be resumed as well.
         domain = known.domain if known is not None and domain.lower() == known.domain else domain_of(domain)
         known_fields = None if known is None else read_fields(db, known.id)
     if known is not None and known.state != "disconnected":
@@ -139,15 +139,14 @@ def connect_with(
                 stored_credentials=access.stored,
                 settings=settings,
             )
-            # SQLite gives the number of a connection that was forgotten to the next one.
+            # SQLite reuses the id of a connection that was deleted.
             inbox.forget_connection(store.inbox, record.id)
         else:
             record = _take_up(db, known, domain, access, settings)
         save_fields(db, record.id, fields)
         if sample is not None and land_persons(db, record.id, sample.persons):
             sync_state.fall_behind(db, record.id)
-        # The persons of a connection that is taken up are mapped with the names that are stored: its next run sees what
-        # has changed.
+        # The persons of a resumed connection were mapped with the stored names: its next run sees what has changed.
         for kind, found in names.items() if known is None else ():
             save_names(db, record.id, kind, found)
         token_budget.note(db, account.company_id, usage)
@@ -155,8 +154,8 @@ def connect_with(
 
 
 def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
-    """Stops the syncing of a connection, removes its webhook, gives back what OAuth gave and forgets its credentials;
-    the list stays. With `forget`, everything that is known of the connection goes but the list.
+    """Stops syncing a connection, removes its webhook, revokes OAuth access and deletes its credentials; the list
+    stays. With `forget`, deletes everything about the connection except the list.
 
     Returns a sentence if something may be left in Pipedrive. Raises UnknownConnection, and ConnectionBusy during a run.
     """
@@ -176,7 +175,7 @@ def disconnect(store: Store, name: str, *, forget: bool) -> str | None:
 
 
 def _give_back(store: Store, record: ConnectionRecord) -> str | None:
-    """Lets the grant of a connection go that is disconnected; returns a sentence if that may not have been done."""
+    """Revokes the grant of a disconnected connection; returns a sentence if that may have failed."""
     given = record.credentials
     if given.encrypted_oauth_tokens is None or given.oauth_user_id is None:
         return None
@@ -190,7 +189,8 @@ def _give_back(store: Store, record: ConnectionRecord) -> str | None:
 def _names_for_previews(
     client: PipedriveClient, fields: Iterable[PersonField], sample: PersonsPage | None
 ) -> dict[str, dict[int, str]]:
-    """The names that the sample refers to. Where some can't be read the account still connects; previews stay empty."""
+    """The names that the sample refers to. If some can't be read, the account still connects; their previews stay
+    empty."""
     if sample is None:
         return {}
     # Which names are needed does not depend on the list.
@@ -217,7 +217,7 @@ def _take_up(
             f"The connection {known.name} was disconnected from the domain {known.domain}, not {domain}; "
             "choose another name, or run disconnect --forget first."
         )
-    # Other credentials may see other persons than those that a broken walk has read.
+    # Other credentials may see other persons than those that an interrupted walk has read.
     forget_walk(db, known.id)
     imported = confirmed_matching(db, known.id) is not None
     connections.set_state(db, known.id, "active" if imported else "draft")
@@ -228,12 +228,12 @@ def _take_up(
 
 
 def check_account(client: PipedriveClient, record: ConnectionRecord) -> None:
-    """Raises WrongAccount if the credentials have come to belong to another company."""
+    """Raises WrongAccount if the credentials now belong to another company."""
     check_company(record, client.account().company_id)
 
 
 def check_company(record: ConnectionRecord, company_id: int) -> None:
-    """Raises WrongAccount if it is another company than the connection's."""
+    """Raises WrongAccount if it is not the connection's company."""
     if company_id != record.company_id:
         raise WrongAccount(
             f"The credentials of the connection {record.name} belong to the Pipedrive company {company_id}, "
@@ -243,9 +243,9 @@ def check_company(record: ConnectionRecord, company_id: int) -> None:
 
 
 def domain_of(text: str) -> str:
-    """The domain that somebody typed, or pasted as an address: `https://Shop.example.com/` → `shop.example.com`.
+    """The domain that a user typed, or pasted as a web address: `https://Shop.example.com/` → `shop.example.com`.
 
-    Raises InvalidSetting if that is no domain name.
+    Raises InvalidSetting if that is not a domain name.
     """
     _, _, rest = text.strip().rpartition("://")
     domain = re.split(r"[/?#]", rest, maxsplit=1)[0].partition(":")[0].rstrip(".").lower()

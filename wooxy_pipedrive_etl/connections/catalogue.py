@@ -1,4 +1,4 @@
-"""The field catalogue of a connection: read, judged, stored, and compared with the last one."""
+"""The field catalogue of a connection: read, checked, stored, and compared with the previous one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ class CatalogueReport:
 
 
 def store_catalogue(store: Store, record: ConnectionRecord, client: PipedriveClient) -> CatalogueReport:
-    """Reads and stores the catalogue outside of a run, whose hold on the connection it does not need; checks the
-    account first.
+    """Reads and stores the catalogue outside of a run, without the connection's lock; checks the account first.
 
-    12 tokens, and 10 for each 500 fields more or for a second look, which the caller notes (`client.usage`).
-    Raises WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
+    Costs 12 tokens, and 10 for every further 500 fields or for a second reading; the caller records them
+    (`client.usage`). Raises WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """
     check_account(client, record)
     return read_and_store(store, record, client, store.engine.begin, False)
@@ -45,7 +44,7 @@ def read_and_store(
     writing: Callable[[], AbstractContextManager[sa.Connection]],
     allow_lost_fields: bool,
 ) -> CatalogueReport:
-    """Reads the catalogue, and stores it in a transaction of `writing`. Raises BrokenCatalogue, PipedriveError."""
+    """Reads the catalogue, and stores it in a transaction from `writing`. Raises BrokenCatalogue, PipedriveError."""
     with reading(store.engine) as db:
         known = read_fields(db, record.id)
     fields = read_whole_catalogue(client, known, allow_lost_fields=allow_lost_fields)

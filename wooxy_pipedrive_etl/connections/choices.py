@@ -1,4 +1,4 @@
-"""What there is to choose from when an account is connected with a domain."""
+"""The choices offered when an account is connected with a domain."""
 
 from __future__ import annotations
 
@@ -23,22 +23,24 @@ def names_taken(store: Store) -> list[str]:
 
 
 class Region(NamedTuple):
-    """Where phone numbers may be from: the code (ISO 3166-1, two letters), the country's name, and its calling code."""
+    """A default region for phone numbers: its code (ISO 3166-1, two letters), the country's name, and its calling
+    code."""
 
     code: str
     name: str
     calling_code: int
 
 
-# Regions with phone numbers and without a place in ISO 3166-1.
+# Regions with phone numbers that are not in ISO 3166-1.
 _OTHER_REGIONS = {"AC": "Ascension Island", "TA": "Tristan da Cunha", "XK": "Kosovo"}
-# How much alike two domains are of which one is probably a slip: one letter of fifteen.
+# How similar two domains must be for one to be a probable typo: one letter in fifteen.
 _ALIKE = 0.9
 
 
 @lru_cache(maxsize=1)
 def regions() -> list[Region]:
-    """All that numbers without a country code may be taken for, by name. The names are those of the tz database."""
+    """All regions that numbers without a country code may be read as, sorted by name. The names are those of the tz
+    database."""
     table = files("tzdata").joinpath("zoneinfo/iso3166.tab").read_text("utf-8")
     named = dict(line.split("\t") for line in table.splitlines() if line and not line.startswith("#"))
     return sorted(
@@ -51,7 +53,7 @@ def regions() -> list[Region]:
 
 
 def similar_domain(store: Store, typed: str) -> str | None:
-    """A domain that has a list, and that the typed one (which has none) could be a slip of the pen for."""
+    """A domain with a list of which the typed one (which has no list) could be a typo."""
     try:
         domain = domain_of(typed)
     except InvalidSetting:
@@ -64,13 +66,13 @@ def similar_domain(store: Store, typed: str) -> str | None:
 
 
 def free_domains(store: Store) -> list[str]:
-    """Domains that have a list and that no connection feeds."""
+    """Domains that have a list that no connection feeds."""
     with reading(store.engine) as db:
         return connections.domains_without_connection(db)
 
 
 def disconnected(store: Store, company_id: int) -> list[ConnectionRecord]:
-    """Connections with the company that would take up where they were, given their name and domain."""
+    """The company's connections that would resume if given their name and domain."""
     with reading(store.engine) as db:
         return [
             record

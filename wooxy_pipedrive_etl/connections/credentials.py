@@ -1,4 +1,5 @@
-"""What a connection shows Pipedrive to be let in: an API token, or what OAuth gave, renewed and given back."""
+"""How a connection authenticates to Pipedrive: with an API token, or with OAuth tokens, which are renewed and revoked
+here."""
 
 from __future__ import annotations
 
@@ -35,12 +36,12 @@ from .oauth_app import needed_oauth_app
 
 logger = logging.getLogger(__name__)
 
-# An access token is renewed so long before it ends: a request may be under way for a while, and clocks differ.
+# An access token is renewed this long before it expires: a request may take a while, and clocks differ.
 AHEAD = timedelta(minutes=2)
 # How long new tokens wait to be stored while SQLite has another writer.
 STORING_SECONDS = 5.0
 
-# Why access was lost, as `access_lost` has it.
+# Why access was lost, as stored in `access_lost`.
 REVOKED = "revoked"
 UNINSTALLED = "uninstalled"
 
@@ -60,10 +61,10 @@ def pipedrive_client(
 
 
 def credentials_of(store: Store, record: ConnectionRecord) -> Credentials:
-    """What the connection shows Pipedrive. OAuth's tokens are renewed in time, and once they are refused; many runs
-    and polls at once renew them once.
+    """The connection's credentials. OAuth tokens are renewed shortly before they expire, and once after Pipedrive
+    refuses one; many runs and polls at once renew them only once.
 
-    Raises AccessLost, SyncError of a connection that is disconnected, and KeyUnusable; asks Pipedrive nothing.
+    Raises AccessLost, KeyUnusable, and SyncError if the connection is disconnected. Sends nothing to Pipedrive.
     """
     check_access(record)
     if record.state == "disconnected":
@@ -75,19 +76,19 @@ def credentials_of(store: Store, record: ConnectionRecord) -> Credentials:
 
 
 def user_key(company_id: int, user_id: int) -> str:
-    """Whose requests Pipedrive counts together."""
+    """Identifies the user whose requests Pipedrive counts together."""
     return f"{company_id}/{user_id}"
 
 
 def check_access(record: ConnectionRecord) -> None:
-    """Raises AccessLost if Pipedrive is known not to let the connection in."""
+    """Raises AccessLost if the connection is known to have lost access."""
     lost = lost_sentence(record)
     if lost is not None:
         raise AccessLost(lost)
 
 
 def lost_sentence(record: ConnectionRecord) -> str | None:
-    """What happened to the connection's access, and what to do, or None if it has any."""
+    """Why the connection has lost access, and what to do; None if it has access."""
     if record.credentials.access_lost is None:
         return None
     because = (
@@ -102,7 +103,7 @@ def lost_sentence(record: ConnectionRecord) -> str | None:
 
 
 def tokens_of(store: Store, grant: Grant) -> OAuthTokens:
-    """What is stored of a grant, in connections and installations."""
+    """The columns that store a grant, in connections and installations."""
     tokens = {"access_token": grant.access_token, "refresh_token": grant.refresh_token}
     return OAuthTokens(
         store.secrets.encrypt(json.dumps(tokens)),
@@ -125,7 +126,7 @@ def give_tokens(
 
 @dataclass(frozen=True)
 class Tokens:
-    """What `encrypted_oauth_tokens` holds, and until when the access token lives (UTC, without a zone)."""
+    """The content of `encrypted_oauth_tokens`, and when the access token expires (UTC, without a zone)."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -144,8 +145,8 @@ def stored_tokens(store: Store, encrypted: str, expires_at: datetime | None) -> 
 def revoke_unless_used(
     store: Store, app: OAuthApp | None, refresh_token: str, company_id: int, user_id: int
 ) -> str | None:
-    """Gives the access back, which uninstalls the app for the user, unless a connection or an installation of the same
-    user still needs it. `app`: None for the one of the environment.
+    """Revokes the access, which uninstalls the app for the user, unless a connection or an installation of the same
+    user still needs it. `app`: None for the one in the environment.
 
     Returns a sentence if the app may still be installed.
     """
@@ -180,8 +181,8 @@ class _KeptTokens:
         self._take(record)
 
     def current(self, refused: str | None) -> str:
-        """The access token to send now, another one than was refused. Raises AccessLost, InvalidSetting where there is
-        no app, and what `OAuthApp.refresh` raises."""
+        """The access token to send now, different from the one that was `refused`. Raises AccessLost, InvalidSetting if
+        there is no app, and what `OAuthApp.refresh` raises."""
         with self._lock:
             if self._is_done_with(refused):
                 with sole_renewer(self._store.engine, self._record):
@@ -230,15 +231,15 @@ class _KeptTokens:
             )
 
     def _save(self, write: Callable[[sa.Connection], None], result: StoredCredentials) -> None:
-        """Stores what became of the tokens, unless a person has allowed or uninstalled the app meanwhile; goes on with
-        what the database has then, or with `result` where it can't be written. Raises AccessLost."""
+        """Stores what became of the tokens, unless a user has reconnected or uninstalled the app in the meantime;
+        continues with what the database has then, or with `result` if it can't be written. Raises AccessLost."""
         try:
             with writing_soon(self._store.engine, STORING_SECONDS) as db:
                 write(db)
                 record = connections.get_connection(db, self._record.name)
         except store_errors.DATABASE_ERRORS as error:
-            # A run may be SQLite's writer for long, and whoever waits here may be that run. Nothing is lost, since the
-            # refresh token stays the same: whoever comes next renews for himself.
+            # A run may be SQLite's only writer for a long time, and the caller may be that run. Nothing is lost: the
+            # refresh token stays the same, so the next caller renews them again.
             logger.warning(
                 "What became of the tokens of the connection %s was not stored (%s).",
                 self._record.name,

@@ -1,4 +1,4 @@
-"""Pipedrive accounts that a person lets us into: waiting for their domain, allowed again, uninstalled."""
+"""Pipedrive accounts that a user has granted access to: waiting for their domain, reconnected, uninstalled."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from .oauth_app import NEEDED_SCOPES, WANTED_SCOPES, needed_oauth_app
 
 logger = logging.getLogger(__name__)
 
-# As long as a connection's name may be.
+# The longest name that a connection may have.
 _NAME_LENGTH = 63
 
 
 def install_with_code(store: Store, app: OAuthApp, code: str) -> Installation:
-    """Takes what a person has just allowed, to be connected with a domain. Connections of the same user of Pipedrive
-    (`connected_to`) go on with it as well.
+    """Stores what a user has just granted, to be connected with a domain. Connections of the same Pipedrive user
+    (`connected_to`) continue with it as well.
 
-    Raises MissingScope, and PipedriveError where the code is refused or Pipedrive can't be asked.
+    Raises MissingScope, and PipedriveError if the code is refused or Pipedrive can't be reached.
     """
     grant, account = _granted(store, app, code)
     tokens = tokens_of(store, grant)
@@ -61,7 +61,7 @@ def install_with_code(store: Store, app: OAuthApp, code: str) -> Installation:
 
 
 def install_with_api_token(store: Store, api_url: str, api_token: str) -> Installation:
-    """Takes the API token of a user, to be connected with a domain. Raises PipedriveError."""
+    """Stores a user's API token, to be connected with a domain. Raises PipedriveError."""
     api_url = checked_api_url(api_url)
     with PipedriveClient(
         api_url, ApiToken(api_token), retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS
@@ -89,8 +89,8 @@ def waiting(store: Store) -> list[Installation]:
 
 
 def forget(store: Store, installation_id: int) -> None:
-    """A person wants no domain for it: what was given goes, and access is given back unless a connection needs it.
-    Raises UnknownInstallation."""
+    """Drops an installation that the user does not want to connect: deletes its credentials, and revokes the access
+    unless a connection needs it. Raises UnknownInstallation."""
     installation = get(store, installation_id)
     with store.engine.begin() as db:
         installations.remove_installation(db, installation_id)
@@ -109,8 +109,8 @@ def connect_installation(
     consent: str,
     on_delete: str,
 ) -> tuple[ConnectionRecord, Account]:
-    """Connects it with a domain; it waits no more then. Raises UnknownInstallation, AccessLost if access was revoked
-    meanwhile, and what `accounts.connect_with` raises."""
+    """Connects it with a domain; then it is no longer waiting. Raises UnknownInstallation, AccessLost if access was
+    revoked in the meantime, and what `accounts.connect_with` raises."""
     access = _access(store, get(store, installation_id))
     connected = connect_with(
         store,
@@ -127,11 +127,11 @@ def connect_installation(
 
 
 def reconnect(store: Store, app: OAuthApp, name: str, code: str) -> ConnectionRecord:
-    """Lets the connection in again with what a person has just allowed, and others of the same user with it. One that
-    ended because the app was uninstalled takes up where it was.
+    """Reconnects the connection, and others of the same user, with what a user has just granted. A connection that
+    ended because the app was uninstalled resumes.
 
-    Raises UnknownConnection, InvalidSetting if a person has disconnected it, WrongAccount, MissingScope and
-    PipedriveError; then it is as it was.
+    Raises UnknownConnection, InvalidSetting if a user has disconnected it, WrongAccount, MissingScope and
+    PipedriveError; then nothing has changed.
     """
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)
@@ -150,7 +150,7 @@ def reconnect(store: Store, app: OAuthApp, name: str, code: str) -> ConnectionRe
         # Read again: the app may have been uninstalled since.
         record = connections.get_connection(db, name)
         if record.credentials.oauth_user_id != account.user_id:
-            # Another user may see other persons than those that a broken walk has read.
+            # Another user may see other persons than those that an interrupted walk has read.
             forget_walk(db, record.id)
         if record.state == "disconnected":
             imported = confirmed_matching(db, record.id) is not None
@@ -161,8 +161,8 @@ def reconnect(store: Store, app: OAuthApp, name: str, code: str) -> ConnectionRe
 
 
 def uninstalled(store: Store, company_id: int, user_id: int) -> list[str]:
-    """Notes that the user has uninstalled the app in Pipedrive, which has ended all that was given; returns the names
-    of the connections that were let in by it. A run that is under way ends with its next request."""
+    """Records that the user has uninstalled the app in Pipedrive, which has ended all its access; returns the names of
+    the connections that used it. A running run ends with its next request."""
     with store.engine.begin() as db:
         ended = connections.connections_of_user(db, company_id, user_id)
         for record in ended:
@@ -172,7 +172,7 @@ def uninstalled(store: Store, company_id: int, user_id: int) -> list[str]:
 
 
 def suggested_name(company_domain: str, taken: Collection[str]) -> str:
-    """A name for a connection of that company that is not taken."""
+    """A free name for a connection of that company."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", company_domain).strip("-._")[:_NAME_LENGTH] or "pipedrive"
     name, number = plain, 1
     while name in taken:
@@ -183,10 +183,10 @@ def suggested_name(company_domain: str, taken: Collection[str]) -> str:
 
 
 def _granted(store: Store, app: OAuthApp, code: str) -> tuple[Grant, Account]:
-    """What the code is good for, and whose it is. A grant that is too small is given back."""
+    """What the code grants, and the account and user that it belongs to. A grant with too few scopes is revoked."""
     grant = app.exchange(code)
     missing = sorted(NEEDED_SCOPES - grant.scopes)
-    # Without basic information nobody can tell whose it is, and nothing can have needed it.
+    # Without basic information nobody can tell whose it is, so no connection can need it.
     account = None if "base" in missing else _account(grant)
     if account is not None and not missing:
         return grant, account
@@ -208,12 +208,12 @@ def _account(grant: Grant) -> Account:
 
 
 def _only(access_token: str, identity: str) -> BearerTokens:
-    """For a moment in which it needs no renewal."""
+    """For a short use that needs no renewal."""
     return BearerTokens(lambda refused: access_token, identity)
 
 
 def _access(store: Store, installation: Installation) -> Access:
-    """With tokens that live long enough to connect with. Raises AccessLost."""
+    """Access with tokens that live long enough to connect. Raises AccessLost."""
     if installation.tokens is None:
         api_token = store.secrets.decrypt(installation.encrypted_api_token)
         return api_token_access(store, installation.api_url, api_token)

@@ -1,4 +1,4 @@
-"""The OAuth app that the environment names: who we are towards Pipedrive, and what we ask people for."""
+"""The OAuth app that the environment configures: its credentials, and the scopes that it asks for."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ URL_VARIABLE = "WOOXY_PIPEDRIVE_OAUTH_URL"
 PUBLIC_URL_VARIABLE = "WOOXY_PIPEDRIVE_PUBLIC_URL"
 _PUBLIC_URL = "http://127.0.0.1:8000"
 
-# Where Pipedrive leads people back to, and where it tells of uninstallations.
+# Pipedrive sends users back here, and reports uninstallations here.
 CALLBACK_PATH = "/oauth/pipedrive/callback"
 
-# What the app asks for in Pipedrive, and why, in words for whoever allows it.
+# The scopes that the app asks for in Pipedrive, and why, in words for the user who grants them.
 WANTED_SCOPES = {
     "base": "Basic information: which company and which user allowed this.",
     "contacts:read": "Contacts, read only: the persons and organisations whose values go into the contact list.",
@@ -34,7 +34,7 @@ NEEDED_SCOPES = frozenset({"base", "contacts:read"})
 
 
 def oauth_app() -> OAuthApp | None:
-    """The app, or None where none is set up. Raises InvalidSetting."""
+    """The app, or None if none is configured. Raises InvalidSetting."""
     client_id, client_secret = (
         os.environ.get(variable, "").strip() for variable in (ID_VARIABLE, SECRET_VARIABLE)
     )
@@ -63,7 +63,7 @@ def oauth_app() -> OAuthApp | None:
 
 
 def needed_oauth_app(what_for: str) -> OAuthApp:
-    """The app, where nothing can be done without it. Raises InvalidSetting."""
+    """The app, where nothing works without it. Raises InvalidSetting."""
     app = oauth_app()
     if app is None:
         raise InvalidSetting(

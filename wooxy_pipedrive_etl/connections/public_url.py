@@ -1,4 +1,4 @@
-"""Where `serve` is reached from outside: https, or http on this machine."""
+"""The address at which `serve` can be reached from outside: https, or http on this machine."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _EXAMPLE = "give the public root of `wooxy-pipedrive serve`, as in https://sync.
 
 
 def checked_public_url(public_url: str, what: str, secret: str) -> str:
-    """The normal form of a root (scheme, host, port if given, path without a slash at the end).
+    """The normal form of a root URL (scheme, host, port if given, path without a trailing slash).
 
-    `what` is meant by it, and which `secret` would travel to it, for messages. Raises InvalidSetting, which does not
-    repeat what may hold a secret.
+    For messages: `what` the URL is, and which `secret` would be sent to it. Raises InvalidSetting, which does not
+    repeat anything that may hold a secret.
     """
     try:
         parts = urlsplit(public_url)

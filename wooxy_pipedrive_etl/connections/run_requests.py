@@ -1,5 +1,5 @@
-"""Runs that a person asks for and that something else starts, within seconds: Dagster's `matching_sensor`, by
-`automation.due`. One a connection waits at a time; the run that does what was asked for takes it away as it begins."""
+"""Runs that a user requests and that Dagster's `matching_sensor` starts within seconds, by `automation.due`. Each
+connection has at most one request; the run that fulfils it removes it as it begins."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from wooxy_pipedrive_etl.store.runs import Kind
 
 @dataclass(frozen=True)
 class RequestedRun:
-    """`permissions`: what it may do that a guard would refuse. `requested_at`: UTC. `key`: no other request has it. A
-    dry run looks at the latest matching, be it a draft or not."""
+    """`permissions`: what the run may do although a guard would refuse it. `requested_at`: UTC. `key`: unique to this
+    request. A dry run uses the latest matching, whether it is a draft or not."""
 
     kind: Kind
     dry_run: bool
@@ -38,7 +38,7 @@ def request_run(
     dry_run: bool = False,
     permissions: Permissions = NOTHING_ALLOWED,
 ) -> RequestedRun:
-    """Asks for a run, in place of one that waits already.
+    """Requests a run, replacing a request that is already waiting.
 
     Raises UnknownConnection, SyncError for a disconnected connection, and NotImported without a matching to run with.
     """
@@ -54,7 +54,7 @@ def request_run(
 
 
 def requested_run(record: ConnectionRecord) -> RequestedRun | None:
-    """The run that waits to be started."""
+    """The run that is waiting to be started."""
     if record.requested_run is None:
         return None
     values = json.loads(record.requested_run)
@@ -76,7 +76,8 @@ def fulfil(
     draft: bool,
     allowed: Permissions,
 ) -> None:
-    """Takes the request away if such a run does all that it asks for; a full one does what any other does."""
+    """Removes the request if such a run does everything that it asks for; a full run does everything that any other
+    does."""
     request = requested_run(record)
     if (
         request is not None
@@ -88,7 +89,7 @@ def fulfil(
 
 
 def give_up(store: Store, name: str, key: str, run_id: str, message: str) -> None:
-    """Closes a request whose run `run_id` ended before it began: it is told of as a failed run, and not tried again.
+    """Closes a request whose run `run_id` ended before it began: reports it as a failed run, without a retry.
     `message`: why, in a sentence."""
     with store.engine.begin() as db:
         record = connections.get_connection(db, name)
@@ -101,7 +102,7 @@ def give_up(store: Store, name: str, key: str, run_id: str, message: str) -> Non
 
 
 def matching_for(db: sa.Connection, record: ConnectionRecord, *, draft: bool) -> StoredMatching:
-    """What a run would be made with: the matching in force or, for a dry run of a `draft`, the latest. Raises
+    """The matching that a run would use: the one in force or, for a dry run of a `draft`, the latest. Raises
     NotImported."""
     if draft:
         latest = latest_matching(db, record.id)

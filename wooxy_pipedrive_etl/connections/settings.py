@@ -1,5 +1,5 @@
-"""What a person changes on a connection that is there: its settings, and whether its runs start by themselves. Ignore
-empty values is a setting of the matching (`matching.view`)."""
+"""Changes to an existing connection: its settings, and whether its runs start automatically. *Ignore empty values* is a
+setting of the matching (`matching.view`)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from .accounts import check_settings
 def change_settings(
     store: Store, name: str, *, default_region: str | None, consent: str, on_delete: str
 ) -> bool:
-    """Sets all three, and has a run start by itself where the list must follow, which is returned: persons are mapped
-    anew with another region, and contacts that have lost their person go the other way. How consent is treated matters
-    for channels that have yet to be subscribed, and so changes no contact.
+    """Sets all three, and returns whether the list must follow, for which a run then starts automatically. A new region
+    maps persons again, and a new `on_delete` applies to contacts that have lost their person. A new consent setting
+    matters only for channels that have yet to be subscribed, so it changes no contact.
 
-    Raises InvalidSetting, UnknownConnection, and ConnectionBusy during a run, which would go on with the old ones.
+    Raises InvalidSetting, UnknownConnection, and ConnectionBusy during a run, which would continue with the old
+    settings.
     """
     check_settings(default_region, consent, on_delete)
     with reading(store.engine) as db:
@@ -33,13 +34,13 @@ def change_settings(
 
 
 def pause(store: Store, name: str) -> None:
-    """From now on no run starts by itself, and Pipedrive is not asked; webhooks are still noted. What a person asks for
-    runs. Raises UnknownConnection."""
+    """From now on no run starts automatically and Pipedrive is not polled; webhook events are still recorded. Requested
+    runs still run. Raises UnknownConnection."""
     _set_paused(store, name, True)
 
 
 def resume(store: Store, name: str) -> None:
-    """Ends a pause: what has come due meanwhile is caught up with. Raises UnknownConnection."""
+    """Ends a pause; whatever has become due is then processed. Raises UnknownConnection."""
     _set_paused(store, name, False)
 
 

@@ -1,4 +1,5 @@
-"""The token budget of the day, which all of a company's integrations share: what runs will cost, what is kept back."""
+"""The daily token budget, which all of a company's integrations share: what runs will cost, and what is kept in
+reserve."""
 
 from __future__ import annotations
 
@@ -29,14 +30,14 @@ from .variables import variables_of
 if TYPE_CHECKING:
     from wooxy_pipedrive_etl.pipedrive import Usage
 
-# The part of a day's tokens that no run spends by itself, in per cent: what the customer's other integrations and the
-# next night's run need (product.md section 5).
+# The part of a day's tokens, in per cent, that no run uses without permission: for the customer's other integrations
+# and the next nightly run (product.md section 5).
 RESERVE_PERCENT = 20
 RESERVE_VARIABLE = "WOOXY_PIPEDRIVE_RESERVE"
 
 
 class BudgetReserve(Refused):
-    """The run would spend what is kept back of the day's budget."""
+    """The run would use the reserve of the daily budget."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "reserve")
@@ -54,21 +55,21 @@ def reserve_percent() -> int:
 
 
 def reserve(daily_limit: int) -> int:
-    """The tokens of a day's limit that are kept back. Raises InvalidSetting."""
+    """The tokens of a day's limit that are kept in reserve. Raises InvalidSetting."""
     return daily_limit * reserve_percent() // 100
 
 
 def estimate(db: sa.Connection, record: ConnectionRecord, kind: str, hints: int = 0) -> int:
     """The tokens that a run of this kind (changes, full, re-map) will use, as far as the last run can tell.
 
-    `hints`: so many persons wait in the inbox, which a run of changes asks for. Before the first full run only the
-    persons of the previews are known, and the estimate is too low.
+    `hints`: how many persons are waiting in the inbox; a run of changes looks them up. Before the first full run only
+    the persons of the previews are known, and the estimate is too low.
     """
     return _estimate(db, record, kind, hints, kinds_shown(db, record))
 
 
 def estimates(db: sa.Connection, record: ConnectionRecord, hints: int) -> dict[str, int]:
-    """`estimate` of the kinds that start by themselves, changes and full."""
+    """`estimate` of the kinds that start automatically, changes and full."""
     shown = kinds_shown(db, record)
     return {kind: _estimate(db, record, kind, hints, shown) for kind in ("changes", "full")}
 
@@ -76,14 +77,14 @@ def estimates(db: sa.Connection, record: ConnectionRecord, hints: int) -> dict[s
 def _estimate(db: sa.Connection, record: ConnectionRecord, kind: str, hints: int, shown: set[str]) -> int:
     tokens = CURRENT_USER.token_cost + PERSON_FIELDS.token_cost
     if kind == "full":
-        # The last one is the second look at those that the walk does not have.
+        # The extra one is the second lookup of persons that the walk did not return.
         requests = _pages(count_persons(db, record.id), PAGE_LIMIT) + 1
         tokens += requests * PERSONS.token_cost
         if record.webhook.url is not None:
             tokens += WEBHOOKS.token_cost
     elif kind == "changes":
         requests = 1 + -(-hints // IDS_LIMIT)
-        # Where new persons may have no update_time, they are asked for by their ids as well.
+        # Where new persons may lack an update_time, they are also looked up by id.
         requests += record.sync_state.null_update_times is not False
         tokens += requests * PERSONS.token_cost
     if "org" in shown:
@@ -95,9 +96,9 @@ def _estimate(db: sa.Connection, record: ConnectionRecord, kind: str, hints: int
 
 
 def refusal(expected: int, usage: Usage) -> str | None:
-    """Why a run that is expected to use so many tokens must not go on, in a sentence, or None.
+    """Why a run that is expected to use this many tokens must not continue, in a sentence, or None.
 
-    `usage`: of the run so far, with what Pipedrive has just said; where it says nothing, nothing is refused.
+    `usage`: of the run so far, with what Pipedrive has just reported; if it reports nothing, nothing is refused.
     """
     limit, left = usage.daily_limit, usage.daily_remaining
     if limit is None or left is None:
@@ -116,7 +117,7 @@ def refusal(expected: int, usage: Usage) -> str | None:
 
 
 def note(db: sa.Connection, company_id: int, usage: Usage, now: datetime | None = None) -> None:
-    """Keeps what Pipedrive last said of the company's budget of the day, if it said anything."""
+    """Stores what Pipedrive last reported of the company's daily budget, if anything."""
     if usage.daily_remaining is not None:
         budgets.note(
             db,
@@ -128,7 +129,7 @@ def note(db: sa.Connection, company_id: int, usage: Usage, now: datetime | None 
 
 
 def _pages(rows: int, size: int) -> int:
-    """Requests for so many rows; an empty list is a request, too."""
+    """The number of requests for so many rows; an empty list takes one, too."""
     return max(1, -(-rows // size))
 
 
@@ -142,7 +143,7 @@ def kinds_shown(db: sa.Connection, record: ConnectionRecord) -> set[str]:
 
 
 def _organization_requests(db: sa.Connection, record: ConnectionRecord) -> int:
-    """As many as `PipedriveClient.organization_names` needs for those whose names are known."""
+    """As many as `PipedriveClient.organization_names` needs for the known names."""
     names = tables.names
     count, largest = db.execute(
         sa.select(sa.func.count(), sa.func.max(names.c.entity_id)).where(

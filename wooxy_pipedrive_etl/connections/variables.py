@@ -10,5 +10,5 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 
 
 def variables_of(db: sa.Connection, record: ConnectionRecord, *, gone: bool = False) -> list[Variable]:
-    """The variables that the stored catalogue yields; `gone`: those of the fields that have gone from it."""
+    """The variables of the stored catalogue; `gone`: those of the fields that are no longer in it."""
     return pipedrive_variables(read_fields(db, record.id, gone=gone))

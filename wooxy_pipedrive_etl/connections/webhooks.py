@@ -1,8 +1,9 @@
-"""A connection's webhook in Pipedrive: registered, looked after, let go. Without one the sync goes on by polling.
+"""A connection's webhook in Pipedrive: registered, verified, removed. Without one, the sync polls.
 
-What is stored on the connection: `webhook_url` is what is wished for, `webhook_id` what Pipedrive has made of it, and
-the password is what the receiver lets in. A webhook in Pipedrive is ours if it has that id, or if it tells that very
-URL of persons: the URL has the connection's name in it, so that no other connection's webhook is taken for ours.
+Stored on the connection: `webhook_url` is the URL that the user wants, `webhook_id` the id that Pipedrive gave, and the
+password is the one that the receiver accepts. A webhook in Pipedrive is ours if it has that id, or if it sends changes
+of persons to exactly that URL. The URL contains the connection's name, so no other connection's webhook is mistaken for
+ours.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .public_url import checked_public_url
 
 logger = logging.getLogger(__name__)
 
-# Where the receiver listens, and the user of its Basic authentication.
+# The receiver's path, and the user of its Basic authentication.
 PATH = "/webhooks/pipedrive/{name}"
 USER = "wooxy"
 _PASSWORD_BYTES = 32
@@ -38,10 +39,10 @@ _PASSWORD_BYTES = 32
 
 @dataclass(frozen=True)
 class WebhookState:
-    """How a connection's webhook stands, after a look at Pipedrive.
+    """The state of a connection's webhook, after asking Pipedrive.
 
-    `state`: none (none is wished for), alive, registered (made just now), or unavailable (Pipedrive refuses it or does
-    not answer; the connection goes on by polling). `message`: a sentence for a person.
+    `state`: none (none is wanted), alive, registered (just now), or unavailable (Pipedrive refuses it or does not
+    answer; the connection polls instead). `message`: a sentence for the user.
     """
 
     state: Literal["none", "alive", "registered", "unavailable"]
@@ -50,8 +51,8 @@ class WebhookState:
 
 
 def register(store: Store, name: str, public_url: str) -> WebhookState:
-    """Has Pipedrive tell of every change of a person at `public_url`, which leads to `serve`. One that is registered
-    there is looked after only; one at another URL is replaced.
+    """Makes Pipedrive send every change of a person to `public_url`, which leads to `serve`. If a webhook is registered
+    there, it is only verified; one at another URL is replaced.
 
     Raises InvalidSetting, UnknownConnection, ConnectionBusy, WrongAccount and PipedriveError.
     """
@@ -66,8 +67,8 @@ def register(store: Store, name: str, public_url: str) -> WebhookState:
 
 
 def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> WebhookState:
-    """Looks whether the webhook is still there, and registers it again (with a new password) if it is not. Costs
-    nothing where none is wished for. For whoever holds the connection; raises no PipedriveError."""
+    """Verifies that the webhook still exists, and registers it again (with a new password) if not. Costs nothing if
+    none is wanted. The caller holds the connection's lock; raises no PipedriveError."""
     url = record.webhook.url
     if url is None:
         return _none(record)
@@ -81,8 +82,8 @@ def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> We
 
 
 def look_after(store: Store, name: str) -> WebhookState:
-    """`check` for a person who asks. Raises UnknownConnection, ConnectionBusy, WrongAccount, and the PipedriveError of
-    an account that can't be asked at all."""
+    """`check` on a user's request. Raises UnknownConnection, ConnectionBusy, WrongAccount, and PipedriveError if the
+    account can't be reached at all."""
     with _held(store, name) as record:
         if record.webhook.url is None:
             return _none(record)
@@ -92,8 +93,8 @@ def look_after(store: Store, name: str) -> WebhookState:
 
 
 def remove(store: Store, name: str) -> WebhookState:
-    """Removes the webhook in Pipedrive, and goes on by polling. Raises UnknownConnection, ConnectionBusy, WrongAccount
-    and PipedriveError; then it is as it was."""
+    """Removes the webhook in Pipedrive; the connection then polls. Raises UnknownConnection, ConnectionBusy,
+    WrongAccount and PipedriveError; then nothing has changed."""
     with _held(store, name) as record:
         if record.webhook.url is not None:
             with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
@@ -103,9 +104,9 @@ def remove(store: Store, name: str) -> WebhookState:
 
 
 def let_go(store: Store, record: ConnectionRecord) -> str | None:
-    """Removes the webhook as far as that is possible, since its connection ends; for whoever holds it.
+    """Removes the webhook if possible, because its connection ends. The caller holds the connection's lock.
 
-    Returns a sentence if it may still be there.
+    Returns a sentence if the webhook may still exist.
     """
     if record.webhook.url is None:
         return None
@@ -121,8 +122,8 @@ def let_go(store: Store, record: ConnectionRecord) -> str | None:
 
 
 def subscription_url(public_url: str, name: str) -> str:
-    """The connection's own URL at the receiver whose root is `public_url`, https (http on loopback only). Raises
-    InvalidSetting, which does not repeat what may hold a secret."""
+    """The connection's own URL at the receiver with the root `public_url`, https (http on loopback only). Raises
+    InvalidSetting, which does not repeat anything that may hold a secret."""
     root = checked_public_url(public_url, "The webhook URL", "the webhook's password")
     path = PATH.format(name=name)
     return root.removesuffix(path) + path
@@ -135,7 +136,7 @@ def _none(record: ConnectionRecord) -> WebhookState:
 
 
 def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url: str) -> WebhookState:
-    """Sees to it that one webhook of ours is there and sends to `url`, and no other one of ours."""
+    """Makes sure that exactly one webhook of ours exists, and that it sends to `url`."""
     listed = client.webhooks()
     ours = [webhook for webhook in listed if _is_ours(webhook, record, url)]
     kept = next((webhook for webhook in ours if _is_whole(store, webhook, record, url)), None)
@@ -143,7 +144,7 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
     asked_for = record.webhook
     if kept is None:
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        # Stored before it is given away: the first event may be here before the answer.
+        # Stored before it is sent: the first event may arrive before the answer.
         there = any(each.id == record.webhook.webhook_id for each in ours)
         asked_for = StoredWebhook(
             record.webhook.webhook_id if there else None, url, store.secrets.encrypt(password)
@@ -158,7 +159,7 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
                 before={webhook.id for webhook in listed},
             )
         except TransientError:
-            # It may have been made: the next look finds it by its URL.
+            # It may have been created: the next check finds it by its URL.
             raise
         except PipedriveError:
             _go_back(store, record, ours, url)
@@ -170,7 +171,7 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
             try:
                 client.delete_webhook(webhook.id)
             except PipedriveError as error:
-                # It does no harm: it knows no password that the receiver lets in.
+                # It does no harm: the receiver does not accept its password.
                 logger.warning("A webhook of the connection %s that is done with: %s", record.name, error)
     if made:
         return WebhookState("registered", url, f"Webhook registered: Pipedrive sends changes to {url}.")
@@ -178,8 +179,8 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
 
 
 def _go_back(store: Store, record: ConnectionRecord, ours: list[Webhook], url: str) -> None:
-    """What is stored after a refusal: an earlier webhook at another URL goes on as it was; one that Pipedrive has
-    dropped stays wished for, and is asked for again at the next look."""
+    """Stores the state after a refusal. An earlier webhook at another URL stays in use; one that Pipedrive has dropped
+    stays wanted, and is registered at the next check."""
     stays = record.webhook.url != url and any(
         webhook.id == record.webhook.webhook_id and webhook.active for webhook in ours
     )
@@ -193,7 +194,7 @@ def _is_ours(webhook: Webhook, record: ConnectionRecord, url: str | None) -> boo
 
 
 def _is_whole(store: Store, webhook: Webhook, record: ConnectionRecord, url: str) -> bool:
-    """Whether the webhook does all that it should, with the password that is stored."""
+    """Whether the webhook has all the right settings, and the stored password."""
     if not webhook.active or record.webhook.encrypted_password is None:
         return False
     if (webhook.url, webhook.event_object, webhook.event_action) != (url, "person", "*"):
@@ -202,7 +203,7 @@ def _is_whole(store: Store, webhook: Webhook, record: ConnectionRecord, url: str
         return False
     if webhook.id == record.webhook.webhook_id:
         return record.webhook.url == url
-    # The answer that told its id was lost; only its password can tell that it is that one.
+    # The answer with its id was lost; only its password can tell that it is ours.
     stored = store.secrets.decrypt(record.webhook.encrypted_password)
     return record.webhook.url == url and (webhook.user, webhook.password) == (USER, stored)
 
@@ -217,7 +218,7 @@ def _check_scope(record: ConnectionRecord) -> None:
 
 
 def _check_account(client: PipedriveClient, record: ConnectionRecord) -> None:
-    """Another account's webhook may have the number of ours."""
+    """Another account's webhook may have the id of ours."""
     company_id = client.account().company_id
     if company_id != record.company_id:
         raise WrongAccount(

@@ -1,4 +1,4 @@
-"""Whether a field catalogue that was read can be the whole one: an empty or half one must not turn rows red."""
+"""Whether a field catalogue can be complete: an empty or partial answer must not turn rows red."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from wooxy_pipedrive_etl.mapping.kinds import record_name
 from wooxy_pipedrive_etl.person_fields import PersonField
 from wooxy_pipedrive_etl.pipedrive import FieldCatalogue, PipedriveClient
 
-# More than both at once is rather a half answer, or a user who may see less, than the work of people: who tidies up
-# deletes a few fields between two readings, and an account has some forty fields of Pipedrive's own that nobody can.
+# If more fields than both limits are missing, the answer is more likely incomplete, or the user sees less, than that
+# people deleted them. People delete a few fields between two readings, and an account has about forty system fields
+# that nobody can delete.
 LOST_FIELDS_SHARE = 0.20
 LOST_FIELDS_COUNT = 5
 
@@ -18,11 +19,11 @@ LOST_FIELDS_COUNT = 5
 def read_whole_catalogue(
     client: PipedriveClient, known: Sequence[PersonField] | None, *, allow_lost_fields: bool = False
 ) -> list[PersonField]:
-    """The catalogue's fields, read once more if the first reading can't be the whole of it.
+    """The fields of the catalogue, read a second time if the first reading can't be complete.
 
-    `known`: the fields present before (None: no catalogue was read yet). `allow_lost_fields`: a person says that fields
-    are gone; the name must be there all the same.
-    Raises BrokenCatalogue if the second reading is no better, and PipedriveError.
+    `known`: the fields present before (None: no catalogue was read yet). `allow_lost_fields`: a user confirms that
+    fields were deleted; the name must be there all the same. Raises BrokenCatalogue if the second reading is no better,
+    and PipedriveError.
     """
     before = set() if known is None else _record_names(known)
     read = client.person_fields()
@@ -48,7 +49,7 @@ def _problem(read: FieldCatalogue, before: set[str]) -> str | None:
         "so it was not used and nothing was changed. See whether the token's user still sees all fields."
     )
     if lost and read.odd:
-        # Any of the entries may be one of the missing fields.
+        # Any of these entries may be one of the missing fields.
         return (
             f"Pipedrive's field catalogue had entries that can't be read ({read.odd}) and lacks {lost} of the "
             f"{len(before)} known fields, {what_to_do}"

@@ -1,7 +1,8 @@
-"""Whole columns at once: what `values` and `formats` make of each raw value, without a call for each.
+"""Processes whole columns at once: the same results as `values` and `formats` give for each raw value, without a call
+for each.
 
-`Rule.of` says what becomes of one value. A way through a column leaves out only what it has shown to change nothing, or
-looks up what `of` has said of the same value before; whatever is not plain goes through `of`.
+`Rule.of` gives the result for one value. A shortcut for a column skips only steps that it has shown to change nothing,
+or looks up what `of` has returned for the same value before; anything unusual goes through `of`.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from wooxy_pipedrive_etl.mapping.values import (
     storable,
 )
 
-# How many values a rule remembers: the days of a lifetime are fewer.
+# How many values a rule remembers: a lifetime has fewer days.
 _REMEMBERED = 30_000
 
 _TEXTS = frozenset({str, type(None)})
-# Equal ones are the same; of other types, 1 equals True, and 1.0 equals 1.00.
+# Types whose equal values have equal results. For other types, 1 equals True, and 1.0 equals 1.00.
 _SAME_IF_EQUAL = frozenset({str, int, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A value of which something was dropped, or all of it."""
+    """A value that was dropped entirely or in part."""
 
     value: Formatted | None
     dropped: Dropped
@@ -50,7 +51,7 @@ Column = tuple[Sequence[Any], dict[int, Dropped]]
 
 
 class Rule:
-    """From a raw value to what a type of column takes: how it is read, and then the type's format."""
+    """The rule from a raw value to what a type of column takes: how it is read, and then the type's format."""
 
     def __init__(self, read: Reader, column_type: str, default_region: str | None) -> None:
         self.read = read
@@ -59,7 +60,7 @@ class Rule:
         self._has_dropped = False
 
     def of(self, raw: Any) -> Outcome:
-        """What becomes of one value. Of two reasons to drop something, the last counts."""
+        """The result for one value. If there are two reasons to drop something, the last one counts."""
         if raw is None:
             return None
         value = self.read(raw)
@@ -77,7 +78,7 @@ class Rule:
         return Noted(formatted, dropped)
 
     def of_column(self, raws: Sequence[Any]) -> Column:
-        """What becomes of each value."""
+        """The result for each value."""
         kinds = set(map(type, raws))
         if kinds == {type(None)}:
             return raws, {}
@@ -95,18 +96,18 @@ class Rule:
     def _look_up(self, keys: Sequence[Any]) -> list[Outcome]:
         known = self._known
         try:
-            # Most columns of most batches have nothing new.
+            # Most columns of most batches contain nothing new.
             return list(map(known.__getitem__, keys))
         except KeyError:
             if len(known) > _REMEMBERED:
-                # Not emptied: another thread may be looking things up in it.
+                # Not cleared: another thread may be using it.
                 known = self._known = {}
             for key in set(keys).difference(known):
                 known[key] = self.of(list(key) if key.__class__ is tuple else key)
             return list(map(known.__getitem__, keys))
 
     def _of_plain(self, texts: Sequence[str | None]) -> Column | None:
-        """Of texts that can be stored as they are, or moments as Pipedrive writes them; None if some are neither."""
+        """For texts that can be stored unchanged, or times as Pipedrive writes them; None if any text is neither."""
         if self.read is read_text:
             values = _stripped(texts)
             if not are_storable(filter(None, values)):
@@ -129,13 +130,13 @@ class Rule:
 
 @lru_cache(maxsize=64)
 def shared_rule(read: Reader, column_type: str, default_region: str | None) -> Rule:
-    """The one rule of all columns of a type that are read by one of `values.SHARED_READERS`: what it remembers of one
-    holds for the others."""
+    """The single rule for all columns of a type that are read by one of `values.SHARED_READERS`: what it remembers for
+    one column is valid for the others."""
     return Rule(read, column_type, default_region)
 
 
 def _stripped(texts: Sequence[str | None]) -> list[str | None]:
-    """What `read_text` makes of them."""
+    """The same as `read_text` of each."""
     values = [text or None for text in texts]
     filled = list(filter(None, values))
     if list(map(str.strip, filled)) == filled and "".join(filled).isascii():
@@ -144,12 +145,12 @@ def _stripped(texts: Sequence[str | None]) -> list[str | None]:
 
 
 def _keys(raws: Sequence[Any], kinds: set[type], read: Reader) -> Sequence[Any] | None:
-    """Values in place of the raw ones that are equal only if `read` makes the same of these; None if there are none."""
+    """Keys for the raw values that are equal only if `read` gives equal results; None if there are none."""
     if read in (read_text, read_json):
-        # They hardly come again, and may be long.
+        # They rarely repeat, and may be long.
         return None
     if read is read_number and Decimal in kinds:
-        # It reads them like their digits.
+        # They are read like their digits.
         raws = [str(raw) if raw.__class__ is Decimal else raw for raw in raws]
         kinds = kinds - {Decimal} | {str}
     if list in kinds:
@@ -160,16 +161,16 @@ def _keys(raws: Sequence[Any], kinds: set[type], read: Reader) -> Sequence[Any] 
 
 
 class Points:
-    """A column of points, taken apart once for all labels: most persons have one point, or none."""
+    """A column of points, split once for all labels: most persons have one point, or none."""
 
     def __init__(self) -> None:
         self._texts: list[str | None] = []
         self._labels: list[Any] = []
-        # All that is not a single point with a text, by its place.
+        # By position, everything that is not a single point with a text.
         self._others: dict[int, Any] = {}
 
     def add(self, raws: Sequence[Any]) -> None:
-        """More of the field's raw values."""
+        """Adds more of the field's raw values."""
         texts, labels = self._texts, self._labels
         for raw in raws:
             text = label = None
@@ -185,8 +186,8 @@ class Points:
             labels.append(label)
 
     def texts(self, part: str | None, read: Reader) -> list[str | None] | None:
-        """The texts of which `read_text` makes what the part's reader `read` makes of the points; None if there are
-        none, since of some something odd is dropped."""
+        """Texts for which `read_text` gives the results that the part's reader `read` gives for the points; None if
+        there are none, because some malformed value is dropped."""
         texts = self._texts.copy()
         if part is not None:
             try:
@@ -202,6 +203,6 @@ class Points:
         return texts
 
     def raws(self) -> list[Any]:
-        """The raw values, as far as it matters to a reader."""
+        """The raw values, as far as a reader needs them."""
         points = map(Point, self._texts, self._labels)
         return [self._others.get(i, point) for i, point in enumerate(points)]

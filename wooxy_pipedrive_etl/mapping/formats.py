@@ -1,7 +1,7 @@
 """From a value as text to what a Wooxy column takes.
 
-Each function takes a non-empty text without spaces around it and gives the value, or a `Dropped` that says
-why there is none. One function for each type of column; `FORMATS` names them.
+Each function takes a non-empty text without surrounding spaces, and returns the value, or a `Dropped` with the reason.
+There is one function for each type of column; `FORMATS` names them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wooxy_pipedrive_etl.mapping.invisible import without_invisible
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A value, or a part of one, that was left out: the reason code, words for people, and what is kept."""
+    """A value, or a part of one, that was left out: the reason code, a description for people, and what is kept."""
 
     reason: str
     message: str
@@ -59,13 +59,14 @@ def is_zero_date(text: str) -> bool:
 
 
 def to_datetime(text: str) -> str | Dropped:
-    """`YYYY-MM-DD HH:MM:SS` in UTC out of an ISO date (its midnight) or date-time (UTC unless it says otherwise)."""
+    """`YYYY-MM-DD HH:MM:SS` in UTC from an ISO date (midnight) or date-time (UTC unless it has an offset)."""
     length = len(text)
     try:
         if length == 10 and text[4:8:3] == "--":
             date.fromisoformat(text)
             return text + " 00:00:00"
-        # The usual spellings, checked at the places of their separators; newer Pythons would read 24:00 as well.
+        # The usual spellings, recognised by the positions of their separators; newer Pythons would accept 24:00 as
+        # well.
         if (
             (length == 19 or (length == 20 and text[19] == "Z"))
             and text[4:17:3] in ("--T::", "-- ::")
@@ -79,10 +80,10 @@ def to_datetime(text: str) -> str | Dropped:
 
 
 def to_datetimes(texts: list[str]) -> list[str] | None:
-    """What `to_datetime` gives for each, if all are written `YYYY-MM-DDTHH:MM:SSZ`; otherwise None."""
+    """The results of `to_datetime`, if all texts have the form `YYYY-MM-DDTHH:MM:SSZ`; otherwise None."""
     lines = "\n".join([*texts, ""])
     separators = [lines[at::21] for at in (4, 7, 10, 13, 16, 19)]
-    # Newer Pythons would read 24:00 as well.
+    # Newer Pythons would accept 24:00 as well.
     if separators != [separator * len(texts) for separator in "--T::Z"] or "T24" in lines:
         return None
     try:
@@ -105,7 +106,7 @@ def _any_datetime(text: str) -> str | Dropped:
 
 
 def to_date(text: str) -> str | Dropped:
-    """`YYYY-MM-DD` out of an ISO date or date-time: the day as it is written, in whatever zone."""
+    """`YYYY-MM-DD` from an ISO date or date-time: the day as written, whatever the zone."""
     moment = to_datetime(text)
     return INVALID_DATE if isinstance(moment, Dropped) else text[:10]
 
@@ -122,15 +123,15 @@ _LOCAL_SYMBOLS = frozenset("!#$%&'*+-/=?^_`{|}~.")
 
 
 def to_email(text: str) -> str | Dropped:
-    """The first valid address in lower case: one @, local part ≤ 64, labels ≤ 63, no spaces, no dot or hyphen at an
-    end.
+    """The first valid address in lower case: one @, local part ≤ 64, labels ≤ 63, no spaces, no leading or trailing dot
+    or hyphen.
 
-    A domain in another script comes in its ASCII form (UTS 46, IDNA 2008). Understood are `mailto:`, a display name
-    with the address in angle brackets, several addresses with commas, semicolons or line breaks between, and invisible
-    characters. A blank inside separates nothing.
+    A domain in another script is returned in its ASCII form (UTS 46, IDNA 2008). Accepts `mailto:`, a display name with
+    the address in angle brackets, several addresses separated by commas, semicolons or line breaks, and invisible
+    characters. A space never separates addresses.
     """
     email = text.strip().lower()
-    # As short as this, no part of it can be too long.
+    # In an address this short, no part can be too long.
     if len(email) <= 64 and _PLAIN_EMAIL.fullmatch(email):
         return email
     text = without_invisible(text)
@@ -142,19 +143,19 @@ def to_email(text: str) -> str | Dropped:
     return INVALID_EMAIL
 
 
-# What stands between commas, semicolons and line breaks, those in quotes apart.
+# The parts between commas, semicolons and line breaks, ignoring those in quotes.
 _EMAIL_PARTS = re.compile(rf'(?:"(?:[^"\\]|\\.)*"|[^"{_SEPARATORS}])+')
 _IN_BRACKETS = re.compile(r"[^<>]*<([^<>]*)>")
 
 
 def _address(text: str) -> str | None:
-    """The one address in a part of a value, or None."""
+    """The single address in a part of a value, or None."""
     in_brackets = _IN_BRACKETS.fullmatch(text) if text.endswith(">") else None
     if in_brackets:
         text = in_brackets[1].strip()
     if text[:7].lower() == "mailto:":
         text = text[7:].partition("?")[0].strip()
-    # One address can be typed in composed and in decomposed letters.
+    # One address can be typed with composed or decomposed letters.
     email = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     local, at, domain = email.partition("@")
     if not at or not _is_local_part(local):
@@ -209,12 +210,12 @@ _BRACKETED_ZERO = re.compile(r"\(0\)|\[0\]")
 
 
 def to_phone(text: str, default_region: str | None = None) -> str | Dropped:
-    """E.164 out of the first valid number: one with a country code or, given a default region (ISO 3166-1), a national
+    """E.164 from the first valid number: one with a country code or, given a default region (ISO 3166-1), a national
     one.
 
-    Spaces, brackets, dots, hyphens, `tel:`, a leading `00` and a trunk zero in brackets are understood, and several
-    numbers with commas, semicolons, slashes or line breaks between. One with an extension is no number of a person's;
-    anything else (letters, a slash within a number) is none at all.
+    Accepts spaces, brackets, dots, hyphens, `tel:`, a leading `00`, a trunk zero in brackets, and several numbers
+    separated by commas, semicolons, slashes or line breaks. A number with an extension is not a person's own; anything
+    else (letters, a slash within a number) is not a number.
     """
     if _PLAIN_PHONE.fullmatch(text):
         return _settle_trunk_zero(text)
@@ -228,14 +229,15 @@ def to_phone(text: str, default_region: str | None = None) -> str | Dropped:
     return INVALID_PHONE
 
 
-# What follows a number and a comma or semicolon without being a number: to be dialled after a pause, or named.
+# Text after a number and a comma or semicolon that is not a number itself: an extension, dialled after a pause or
+# named.
 _EXTENSION = re.compile(
     r"[,;]\s*(?:(?:ext(?:ension|n)?|x|int|доб|вн|#|[*pw])\W*)?[0-9]{1,6}\s*#?\s*(?:[,;\r\n]|$)", re.IGNORECASE
 )
 
 
 def _phone_parts(text: str) -> list[str]:
-    """What may be a number each; none where one of them has an extension."""
+    """The parts that may be a number; empty if one of them has an extension."""
     lower = text.lower()
     is_local = "phone-context" in lower and not lower.removeprefix("tel:").lstrip().startswith("+")
     if is_local or _EXTENSION.search(text):
@@ -243,7 +245,7 @@ def _phone_parts(text: str) -> list[str]:
     parts: list[str] = []
     for part in _SEPARATOR.split(text):
         alternatives = part.split("/")
-        # A slash may as well stand between an area code and the rest.
+        # A slash may also separate an area code from the rest.
         are_numbers = all(sum(map(str.isdecimal, each)) >= 7 for each in alternatives)
         parts += alternatives if are_numbers else [part]
     return parts
@@ -268,9 +270,9 @@ def _one_phone(text: str, default_region: str | None) -> str | Dropped:
 
 
 def _phone_character(character: str) -> str:
-    """One character of a number in its plainest spelling; nothing for those that only make it readable.
+    """One character of a number in its simplest form; empty for characters that only make it readable.
 
-    Format characters (category Cf) come along when numbers are copied out of phones' address books.
+    Format characters (category Cf) appear when numbers are copied from a phone's address book.
     """
     if character in "0123456789+()[]" or character in "（）＋":
         return unicodedata.normalize("NFKC", character)
@@ -281,7 +283,7 @@ def _phone_character(character: str) -> str:
 
 
 def _without_bracketed_zero(compact: str, number: str) -> str:
-    """`+44(0)20…` means 020 inside the country and +4420 outside; a few countries keep their zero."""
+    """`+44(0)20…` means 020 inside the country and +4420 outside; in a few countries the zero stays."""
     before, _, after = compact.partition(_BRACKETED_ZERO.search(compact)[0])  # type: ignore[index]
     before, after = (re.sub(r"[()\[\]]", "", part) for part in (before, after))
     before = "+" + before[2:] if before.startswith("00") else before
@@ -290,7 +292,7 @@ def _without_bracketed_zero(compact: str, number: str) -> str:
 
 
 def _settle_trunk_zero(number: str) -> str | Dropped:
-    """`+44020…` is `+4420…` with the trunk zero left in by mistake, where only the latter is a valid number."""
+    """`+44020…` is `+4420…` with the trunk zero left in by mistake, if only the latter is a valid number."""
     while (at := _zero_after_country_code(number[:5])) and not _is_valid(number):
         without = number[:at] + number[at + 1 :]
         if not _is_valid(without):
@@ -301,7 +303,7 @@ def _settle_trunk_zero(number: str) -> str | Dropped:
 
 @lru_cache(maxsize=10_000)
 def _zero_after_country_code(beginning: str) -> int | None:
-    """Where the number has it that begins like this: `+` and four digits decide."""
+    """The position of the zero in a number with this beginning: `+` and four digits decide."""
     for end in (2, 3, 4):
         if int(beginning[1:end]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
             return end if beginning[end : end + 1] == "0" else None
@@ -313,7 +315,7 @@ def _is_valid(number: str) -> bool:
         parsed = phonenumbers.parse(number)
     except phonenumbers.NumberParseException:
         return False
-    # The parser itself drops a trunk zero; only the spelling that it leaves alone counts.
+    # The parser itself drops a trunk zero; only a spelling that it leaves unchanged counts.
     return phonenumbers.is_valid_number(parsed) and _e164(parsed) == number
 
 
@@ -337,7 +339,7 @@ def _e164(parsed: phonenumbers.PhoneNumber) -> str:
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,400}(?:\.0{0,400})?")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-# Wooxy's aliases of its four codes.
+# Wooxy's aliases for its four codes.
 _GENDER_ALIASES = {
     0: ("0", "unknown", "undefined", "empty"),
     1: ("1", "m", "male"),
@@ -378,20 +380,20 @@ def to_gender(text: str) -> int | Dropped:
 
 
 def to_language(text: str) -> str | Dropped:
-    """`en`, also out of `EN` and `en-GB`."""
+    """`en`, also from `EN` and `en-GB`."""
     tag = _LANGUAGE_TAG.fullmatch(text)
     language = tag[1].lower() if tag else ""
     return language if language in _LANGUAGES else INVALID_LANGUAGE
 
 
 def to_timezone(text: str) -> str | Dropped:
-    """The IANA name in its own spelling."""
+    """The IANA name in its official spelling."""
     return _timezones().get(text.lower().replace(" ", "_"), INVALID_TIMEZONE)
 
 
 @lru_cache(maxsize=1)
 def _timezones() -> dict[str, str]:
-    # Two names of the machine's zone files are not zones of the world.
+    # Two names in the machine's zone files are not time zones.
     names = zoneinfo.available_timezones() - {"localtime", "Factory"}
     return {name.lower(): name for name in sorted(names)}
 

@@ -1,9 +1,9 @@
-"""Characters that nobody sees, and that come along when text is copied: zero-width ones, byte-order marks and marks of
-direction. The joiners inside of emoji and words are among them, so inside of a text they stay."""
+"""Characters that nobody sees, and that come along when text is copied: zero-width ones, byte-order marks and direction
+marks. They include the joiners inside emoji and words, so they are kept inside a text."""
 
 from __future__ import annotations
 
-# Those that turn what follows from right to left, or back.
+# Marks that turn what follows from right to left, or back.
 _DIRECTION_MARKS = "\u061c\u200e\u200f" + "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 # Not all of Unicode's format characters: the flags of England, Scotland and Wales end in some.
 INVISIBLE = "".join(
@@ -21,13 +21,13 @@ _NO_MARKS = dict.fromkeys(map(ord, _DIRECTION_MARKS))
 
 
 def trimmed(text: str) -> str:
-    """Without blanks and invisible characters at its ends."""
+    """Without spaces and invisible characters at its ends."""
     stripped = text.strip()
     return stripped if stripped.isascii() else stripped.strip(INVISIBLE + _BLANKS)
 
 
 def without_direction_marks(text: str) -> str:
-    """For names that are shown beside other text. Joiners stay: in some scripts they make the letters what they are."""
+    """For names that are shown beside other text. Joiners stay: some scripts need them to form letters."""
     return text if text.isascii() else text.translate(_NO_MARKS)
 
 

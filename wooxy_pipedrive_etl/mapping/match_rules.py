@@ -1,4 +1,4 @@
-"""The rules of the Match variables table: what may feed what, what is matched by itself, what is red."""
+"""The rules of the Match variables table: what may feed what, what is matched automatically, what is red."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wooxy_pipedrive_etl.matching_row import Row
 
 FORMATS = tuple(CUSTOM_TYPES)
 
-# Matched by themselves, whatever their labels are; every other variable by its label.
+# Matched automatically by key, whatever their labels; every other variable is matched by its label.
 _AUTO_MATCHES = {
     "name": "name",
     "first_name": "firstName",
@@ -22,12 +22,12 @@ _AUTO_MATCHES = {
     "phones": "phoneNumber",
     "birthday": "contactBirthday",
 }
-# Variables of the list that one variable of Pipedrive alone can feed.
+# Variables of the list that only one Pipedrive variable can feed.
 FED_FROM = {"emailSubscribe": "marketing_status"}
 
 
 class Target(Protocol):
-    """A variable of the list. `type`: what its column stores; `targetable`: a matching may feed it."""
+    """A variable of the list. `type`: what its column stores; `targetable`: whether a matching may feed it."""
 
     @property
     def name(self) -> str: ...
@@ -65,8 +65,7 @@ class TableRow(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A row that says something else in another matching: what it feeds before and after (None: nothing), with the
-    formats."""
+    """A row that differs between two matchings: what it feeds before and after (None: nothing), with the formats."""
 
     pipedrive: str
     label: str
@@ -75,7 +74,7 @@ class Difference(NamedTuple):
 
 
 class Rules:
-    """The rules of one table: the Pipedrive variables by key, and the list's variables by name."""
+    """The rules for one table: the Pipedrive variables by key, and the list's variables by name."""
 
     def __init__(self, variables: Iterable[Variable], list_variables: Iterable[Target]) -> None:
         self.variables = {variable.key: variable for variable in variables}
@@ -96,11 +95,11 @@ class Rules:
         return self._spellings.get(lower_camel_case(self.label(key)).lower())
 
     def accepts(self, key: str, target: str) -> bool:
-        """Whether a variable of the list can be fed from this key at all."""
+        """Whether this key can feed this variable of the list at all."""
         return target in self.targets and self._target_problem(key, target) is None
 
     def suggestions(self, rows: Sequence[Row]) -> dict[str, str]:
-        """A name for each variable of the catalogue that feeds none, or cannot: valid, and free in this table."""
+        """For each variable of the catalogue that feeds none, or can't, a name that is valid and free in this table."""
         taken = set(self._spellings) | {row.wooxy.lower() for row in rows if row.wooxy}
         problems = self.problems(rows)
         found: dict[str, str] = {}
@@ -112,7 +111,7 @@ class Rules:
         return found
 
     def problems(self, rows: Sequence[Row]) -> dict[str, str]:
-        """Key -> why its row is red. Rows of none break no rule."""
+        """Key -> why its row is red. An unmatched row breaks no rule."""
         problems: dict[str, str] = {}
         feeders: dict[str, list[Row]] = {}
         for row in rows:
@@ -121,7 +120,7 @@ class Rules:
             problem = self._row_problem(row)
             if problem is not None:
                 problems[row.pipedrive] = problem
-            # A row that can't have the variable anyway is no rival of the one that can.
+            # A row that can't have the variable anyway does not compete with the one that can.
             if row.pipedrive in self.variables and self._target_problem(row.pipedrive, row.wooxy) is None:
                 feeders.setdefault(row.wooxy.lower(), []).append(row)
         for rivals in feeders.values():
@@ -150,11 +149,11 @@ class Rules:
         return name_problem(row.wooxy)
 
     def renames(self, in_force: Sequence[Row], rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
-        """Key -> the old and the new name of the column that the row takes along when `rows` take the place of those
-        `in_force`, in the order in which it can be done: one renaming may make room for another.
+        """Key -> the old and the new name of the column that the row takes along when `rows` replace those `in_force`,
+        in an order that works: one rename may free the name for another.
 
-        A row that goes from a custom variable of ours to one that does not exist yet takes its column along (Wooxy).
-        The formats must agree, for a column has one.
+        A row that changes from a custom variable of ours to one that does not exist yet takes its column along (Wooxy).
+        The formats must be equal, for a column has only one.
         """
         names = set(self.targets)
         ours = {name for name, target in self.targets.items() if target.created_by_sync}
@@ -175,7 +174,7 @@ class Rules:
         return renamed
 
     def _target_problem(self, key: str, name: str) -> str | None:
-        """Why this key can't feed this variable of the list; None also for one that the list does not have."""
+        """Why this key can't feed this variable of the list; None also if the list does not have the variable."""
         if name not in self.targets:
             return None
         if name in FED_FROM:
@@ -186,7 +185,7 @@ class Rules:
 
 
 def _format_problem(target: Target, row_format: str) -> str | None:
-    """Variables with a type of their own read either format; texts and date-times have the one they have."""
+    """Variables with a type of their own accept either format; text and date-time variables only their own."""
     if target.type not in CUSTOM_TYPES.values() or target.format == row_format:
         return None
     if target.built_in:
@@ -195,16 +194,16 @@ def _format_problem(target: Target, row_format: str) -> str | None:
 
 
 def with_auto_matches(rules: Rules, known_rows: Sequence[Row]) -> list[Row]:
-    """The rows, and one for every variable that had none: matched by itself, or with none.
+    """The rows, and one for every variable without a row: matched automatically, or with none.
 
-    Rows that were there stay as they are; the first of two that would feed one variable wins.
+    Existing rows stay as they are; the first of two that would feed one variable wins.
     """
     rows = list(known_rows)
     known = {row.pipedrive for row in rows}
     fed = {row.wooxy.lower() for row in rows if row.wooxy}
     new = [key for key in rules.variables if key not in known]
     found: dict[str, str] = {}
-    # The system fields first: a custom field called "Email" must not take the place of the person's e-mail.
+    # System fields first: a custom field called "Email" must not take the place of the person's e-mail.
     for target_of in (lambda key: _AUTO_MATCHES.get(key), rules.target_of_label):
         for key in new:
             target = target_of(key)
@@ -225,11 +224,11 @@ def table_rows(
     previews: Mapping[str, str] | None = None,
     problems: Mapping[str, str] | None = None,
 ) -> list[TableRow]:
-    """The Match variables table: a row for each Pipedrive variable, then the matched ones that are gone. `in_force`:
-    the rows that an Import of these would take the place of, if there are any.
+    """The Match variables table: a row for each Pipedrive variable, then the matched ones whose field is gone.
+    `in_force`: the rows that importing these would replace, if any.
 
-    Once a matching is in force, a new variable that was matched by itself is gray, and waits. `previews` and `problems`
-    (reasons known elsewhere, such as a column that could not be created) are by key.
+    Once a matching is in force, a new variable that was matched automatically is gray and waits for Import. `previews`
+    and `problems` (reasons from elsewhere, such as a column that could not be created) are by key.
     """
     known = {row.pipedrive for row in known_rows}
     renames = rules.renames(in_force or (), known_rows)
@@ -277,13 +276,12 @@ def _status(
 
 
 def rename_sentence(old: str, new: str) -> str:
-    """What a rename does, and whom it breaks."""
+    """What a rename does, and what it breaks."""
     return f"Renames “{old}” to “{new}”; templates and segments that use “{old}” must be changed."
 
 
 def differences(before: Sequence[Row], after: Sequence[Row]) -> list[Difference]:
-    """The rows that feed something else, or in another format, in the order of `after`. A row that is missing feeds
-    nothing."""
+    """The rows that feed something else, or in another format, in the order of `after`. A missing row feeds nothing."""
     was = {row.pipedrive: row for row in before}
     keys = {row.pipedrive for row in after}
     gone = [row._replace(wooxy=None) for row in before if row.pipedrive not in keys]
@@ -300,7 +298,7 @@ def _fed(row: Row | None) -> tuple[str, str] | None:
 
 
 def field_types(variables: Iterable[Variable]) -> dict[str, str | None]:
-    """Field code -> its type; None where the record's shape says how the field is read, whatever its type is called."""
+    """Field code -> its type; None if the record's shape decides how the field is read, whatever its type is called."""
     return {
         each.field_code: None
         if system_kind(each.field_code, each.is_custom_field) is not None

@@ -1,9 +1,8 @@
 """Match variables: which Pipedrive variable feeds which Wooxy variable, and the rules of that table.
 
-A matching has a row for each variable that the user has seen; rows of none are rows too, for a variable without
-a row is new. A row remembers the type that its field had at the Import: values of another type are not what was
-agreed upon. The rules live in `match_rules.Rules`, and the table, the check before anything is written and the plan of
-what is fed all ask it.
+A matching has a row for each variable that the user has seen, matched or not; a variable without a row is new.
+A row records the type that its field had at the Import: values of another type were never agreed to. The rules are in
+`match_rules.Rules`; the table, the check before anything is written and the plan of what is fed all use it.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Matching:
-    """`rows`: one for each variable that a person has seen, by key."""
+    """`rows`: one for each variable that a user has seen, by key."""
 
     ignore_empty_values: bool
     rows: tuple[Row, ...]
@@ -65,7 +64,7 @@ class Matching:
         ignore_empty_values: bool,
         rows: Iterable[tuple[str, str, str | None, str] | tuple[str, str, str | None, str, str | None]],
     ) -> Matching:
-        """`rows`: key, label, wooxy, format, and the field's type where it is known."""
+        """`rows`: key, label, wooxy, format, and the field's type if it is known."""
         return Matching(ignore_empty_values, tuple(Row(*row) for row in rows))
 
     @property
@@ -76,7 +75,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class MatchingError:
-    """Why a row cannot be imported: its key and label, and a sentence about what is wrong with it."""
+    """Why a row can't be imported: its key and label, and a sentence that says what is wrong."""
 
     pipedrive: str
     label: str
@@ -88,8 +87,8 @@ class MatchingError:
 
 
 class ColumnChanges(NamedTuple):
-    """What putting a matching in force does to the list's columns, in this order. `renamed`: (old, new) names, to be
-    done one after the other; `added`: (name, format)."""
+    """What putting a matching into force does to the list's columns, in this order. `renamed`: (old, new) names, to be
+    renamed one after the other; `added`: (name, format)."""
 
     renamed: list[tuple[str, str]]
     added: list[tuple[str, str]]
@@ -100,8 +99,8 @@ def empty_matching(ignore_empty_values: bool = True) -> Matching:
 
 
 def version_of(matching: Matching) -> str:
-    """16 hex digits that are the same for matchings that say the same. A label, or the type that a field had, is
-    nothing that a person chose."""
+    """16 hex digits that are the same for equivalent matchings. Labels and recorded field types do not count: nobody
+    chose them."""
     rows = sorted((row.pipedrive, row.wooxy, row.format) for row in matching.rows)
     said = json.dumps([matching.ignore_empty_values, rows])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
@@ -110,9 +109,9 @@ def version_of(matching: Matching) -> str:
 def auto_match(
     variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
 ) -> Matching:
-    """The matching with a row for every variable: those that had none are matched by themselves, or with none.
+    """The matching with a row for every variable: those without one are matched automatically, or with none.
 
-    Rows that were there stay as they are; the first of two that would feed one variable wins.
+    Existing rows stay as they are; the first of two that would feed one variable wins.
     """
     rows = with_auto_matches(Rules(variables, list_variables), matching.rows)
     return Matching.of(matching.ignore_empty_values, rows)
@@ -121,7 +120,7 @@ def auto_match(
 def use_all_suggestions(
     variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
 ) -> Matching:
-    """The matching with every row of none set to its suggested new variable; new variables are auto-matched first."""
+    """The matching with every unmatched row set to its suggested new variable; new variables are auto-matched first."""
     rules = Rules(variables, list_variables)
     rows = auto_match(variables, matching, list_variables).rows
     suggestions = rules.suggestions(rows)
@@ -143,10 +142,10 @@ def use_all_suggestions(
 def check_matching(
     variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
 ) -> list[MatchingError]:
-    """Every rule that the matching breaks, in the order of its rows; empty: it can be imported.
+    """Every rule that the matching breaks, in the order of its rows; if empty, it can be imported.
 
-    Rows whose field is gone are no errors: they feed nothing, and what is stored stays. Nor are those whose field has
-    another type now, for the Import accepts it.
+    Rows whose field was deleted are not errors: they feed nothing, and stored values stay. Nor are rows whose field has
+    another type now, since the Import accepts it.
     """
     rules = Rules(variables, list_variables)
     rows = accept_types(variables, matching).rows
@@ -159,9 +158,9 @@ def check_matching(
 
 
 def accept_types(variables: Sequence[Variable], matching: Matching) -> Matching:
-    """The matching as an Import puts it in force: each row with the type that its field has now.
+    """The matching as an Import puts it into force: each row with the current type of its field.
 
-    A row whose field is gone keeps the type that it had, for the field may come back with another one.
+    A row whose field was deleted keeps its type, since the field may come back with another one.
     """
     types = field_types(variables)
     return Matching.of(
@@ -174,7 +173,7 @@ def accept_types(variables: Sequence[Variable], matching: Matching) -> Matching:
 
 
 def retyped_rows(variables: Sequence[Variable], matching: Matching) -> dict[str, MatchingError]:
-    """Wooxy variable -> what became of the field that fed it, for matched rows whose field has another type now."""
+    """Wooxy variable -> what happened to its field, for matched rows whose field has another type now."""
     types = field_types(variables)
     return {
         row.wooxy: MatchingError(row.pipedrive, row.label, problem)
@@ -192,7 +191,7 @@ def match_table(
     previews: Mapping[str, str] | None = None,
     problems: Mapping[str, str] | None = None,
 ) -> list[TableRow]:
-    """`match_rules.table_rows` of a matching. `in_force`: the one that its Import would take the place of."""
+    """`match_rules.table_rows` of a matching. `in_force`: the one that its Import would replace."""
     return table_rows(
         Rules(variables, list_variables),
         matching.rows,
@@ -205,7 +204,7 @@ def match_table(
 def column_changes(
     in_force: Matching | None, matching: Matching, list_variables: Sequence[Target]
 ) -> ColumnChanges:
-    """What changes in the list's columns when a matching takes the place of the one in force (None: none is yet)."""
+    """What changes in the list's columns when a matching replaces the one in force (None: there is none yet)."""
     rows = matching.rows
     rules = Rules((), list_variables)
     renamed = list(rules.renames((in_force or empty_matching()).rows, rows).values())

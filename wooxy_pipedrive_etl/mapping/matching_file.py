@@ -1,7 +1,7 @@
-"""The matching as a YAML file, for review and for git; its JSON schema lies beside this module.
+"""The matching as a YAML file, for review and for git; its JSON schema is beside this module.
 
-Reading finds all the errors of a file at once, each naming its row. Nothing of YAML is understood that a matching
-does not need: no anchors, no tags, no merge keys, so that a small file can't become a large one.
+Reading finds all the errors of a file at once, each with its row. It accepts no YAML that a matching does not need: no
+anchors, no tags, no merge keys, so that a small file can't expand to an enormous one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wooxy_pipedrive_etl.mapping.variables import Variable
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-# Some thousand variables; a larger file is not a matching.
+# A few thousand variables; a larger file is not a matching.
 MAX_CHARACTERS = 500_000
 
 _BOOLEANS = yaml.SafeLoader.bool_values
@@ -45,9 +45,9 @@ def matching_schema() -> dict[str, Any]:
 def write_matching_file(
     variables: Sequence[Variable], matching: Matching, list_variables: Sequence[Target]
 ) -> str:
-    """The YAML text of a matching: a row for each variable that Pipedrive has now, with the label it has now.
+    """The YAML text of a matching: a row for each current Pipedrive variable, with its current label.
 
-    Variables that are new show as they would be matched by themselves. Rows of gone fields are left out: importing
+    New variables appear as they would be matched automatically. Rows of deleted fields are left out, since importing
     the file again would refuse them.
     """
     by_key = {row.pipedrive: row for row in auto_match(variables, matching, list_variables).rows}
@@ -68,7 +68,7 @@ def write_matching_file(
 def read_matching_file(
     text: str, variables: Sequence[Variable], list_variables: Sequence[Target]
 ) -> Matching:
-    """The matching that a file describes, with a row of none for every variable that it does not name.
+    """The matching that a file describes, with an unmatched row for every variable that it does not name.
 
     Raises MatchingFileError with all its errors.
     """
@@ -113,7 +113,7 @@ def _content(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes only; an alias is an error where it stands."""
+    """Only composes nodes; an alias is an error at its position."""
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
@@ -125,7 +125,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _plain(node: yaml.Node, twice: list[str]) -> Any:
-    """Dicts, lists, texts, booleans and None; numbers and dates stay nodes, which no rule takes."""
+    """Dicts, lists, texts, booleans and None; numbers and dates stay nodes, which no rule accepts."""
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -147,7 +147,7 @@ def _plain(node: yaml.Node, twice: list[str]) -> Any:
 
 
 def _shape_errors(content: Any) -> list[ValidationError]:
-    # Runs come by here, and check no file.
+    # Runs import this module too, but check no file.
     from jsonschema import Draft202012Validator
 
     found = Draft202012Validator(matching_schema()).iter_errors(content)
@@ -163,7 +163,7 @@ def _sentence(error: ValidationError, content: Any) -> str:
     rule: Any = error.validator_value
     name = f"“{path[-1]}”" if path and isinstance(path[-1], str) else "it" if path else "the file"
     if error.validator == "required":
-        # One error for each missing key, and only its message says which.
+        # There is one error for each missing key, and only its message says which key.
         what = "; ".join(f"“{key}” is missing" for key in rule if f"'{key}'" in error.message)
     elif error.validator == "additionalProperties":
         unknown = [key for key in given if key not in schema["properties"]]
@@ -199,7 +199,7 @@ def _row_name(rows: Any, index: Any) -> str:
 
 
 def _sound_rows(content: Any) -> list[tuple[int, dict[str, Any]]]:
-    """The rows whose key and name can be judged, with their indices, whatever else is wrong with the file."""
+    """The rows with a usable key and name, with their indices, whatever else is wrong with the file."""
     rows = content.get("variables") if isinstance(content, dict) else None
     if not isinstance(rows, list):
         return []
@@ -248,7 +248,7 @@ def _rule_errors(
     list_variables: Sequence[Target],
     in_error: set[int],
 ) -> list[tuple[int, str]]:
-    """What the rules of the table say; rows that are in error already say no more."""
+    """What the rules of the table say; a row that already has an error gets no further ones."""
     first: dict[str, int] = {}
     for i, row in rows:
         first.setdefault(row["pipedrive"], i)

@@ -14,11 +14,11 @@ _WORDS = re.compile("[A-Za-z0-9]+")
 
 
 def lower_camel_case(label: str) -> str:
-    """`Budget/Currency` → `budgetCurrency`, `ДАТА` → `data`; "" where nothing of the label can be written so."""
+    """`Budget/Currency` → `budgetCurrency`, `ДАТА` → `data`; "" if nothing of the label can be written this way."""
     words: list[str] = _WORDS.findall(_APOSTROPHES.sub("", anyascii(label)))
     if not words:
         return ""
-    # Words all in capitals are shouted or abbreviations; inner capitals of others are the user's own.
+    # Words all in capitals are emphasis or abbreviations; capitals inside other words are the user's own.
     words = [word.lower() if word.isupper() else word for word in words]
     return words[0][0].lower() + words[0][1:] + "".join(word[0].upper() + word[1:] for word in words[1:])
 

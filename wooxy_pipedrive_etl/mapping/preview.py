@@ -1,4 +1,4 @@
-"""Random non-empty values of each variable out of real persons, as they would be stored, and whether they fit."""
+"""Random non-empty values of each variable from real persons, as they would be stored, and whether they fit."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pandas as pd
 from wooxy_pipedrive_etl.mapping.transform import FeedPlan, Names, as_texts, feed_column, read_batch
 
 MAX_LENGTH = 80
-# As many as a person may ask for one after the other.
+# How many values a user can page through.
 SHOWN_VALUES = 5
 
 
 @dataclass(frozen=True)
 class Preview:
-    """`texts`: some values that differ, picked at random; none if no person of the batch has one. `filled`: how many
+    """`texts`: some different values, picked at random; empty if no person of the batch has one. `filled`: how many
     persons have one. `skipped`: how many have a value that does not fit; `problem`: what most of these are not, and
-    `example`: one of them, where it can be shown."""
+    `example`: one of them, if it may be shown."""
 
     texts: tuple[str, ...]
     filled: int
@@ -33,8 +33,8 @@ NO_PREVIEW = Preview((), 0)
 
 
 def fitting(status: str, reason: str | None, preview: Preview, persons: str) -> tuple[str, str | None]:
-    """The status and the reason of a row, given what its values came to. A matched row of which no value fits is
-    'amber' instead of green. `persons`: whose values they are, as in "300 persons"."""
+    """The status and the reason of a row, given the results for its values. A matched row that no value fits is 'amber'
+    instead of green. `persons`: whose values they are, as in "300 persons"."""
     if status != "green" or not preview.skipped:
         return status, reason
     shown = "it" if preview.example is None else f"“{preview.example}”"
@@ -54,9 +54,9 @@ def _joined(*sentences: str | None) -> str:
 def previews(
     persons: pd.DataFrame, plan: FeedPlan, names: Names, random: Random, *, masked: bool = False
 ) -> dict[str, Preview]:
-    """Pipedrive key -> what the batch has of it, for each variable of the plan (`matching.preview_plan`).
+    """Pipedrive key -> the values in the batch, for each variable of the plan (`matching.preview_plan`).
 
-    Masked: letters as `x`, digits as `0`, so that the shape of a value shows and the value does not.
+    Masked: letters as `x`, digits as `0`, so that the shape of a value shows but the value does not.
     """
     batch = read_batch(persons, plan)
     found: dict[str, Preview] = {}
@@ -65,7 +65,7 @@ def previews(
         values = [value for value in column if value is not None]
         picked = random.sample(values, min(SHOWN_VALUES, len(values)))
         texts = tuple(dict.fromkeys(_shown(each, masked) for each in picked))
-        # Of some values a part is kept.
+        # A part of some values is kept.
         skipped = {i: drop.message for i, drop in dropped.items() if column[i] is None}
         if not skipped:
             found[feed.key] = Preview(texts, len(values))

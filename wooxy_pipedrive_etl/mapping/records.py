@@ -1,7 +1,8 @@
 """Persons as Pipedrive's JSON texts, decoded into columns of raw values, which `values.py` reads.
 
-Each text is decoded once, into msgspec structs with one slot for each field that is asked for: no keys, no other fields
-are ever built. What msgspec does not take, or has no shape of the field's kind, goes through Python's own decoder.
+Each text is decoded once, into msgspec structs with one slot for each field that is used; keys and other fields are
+never built. A text that msgspec rejects, or that does not have the shape of the field's kind, goes through Python's own
+decoder.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from wooxy_pipedrive_etl.mapping.columns import Points
 from wooxy_pipedrive_etl.mapping.kinds import KINDS, Kind
 from wooxy_pipedrive_etl.mapping.values import MAX_DIGITS, OBJECTS, Point, parts_of
 
-# Few enough for the processor's cache to have them still when they are put into columns.
+# Few enough to be still in the processor's cache when they are put into columns.
 _AT_ONCE = 50
 
-# Not float, which would lose digits: a number with a point in place of an object or a point is odd.
+# Not float, which would lose digits: a number with a decimal point where an object or a contact point belongs is
+# malformed.
 _Scalar = str | int | bool | None
 _PointsType = list[Point | _Scalar | list] | Point | _Scalar  # type: ignore[type-arg]
 
@@ -42,7 +44,7 @@ class Field:
 
     @property
     def record_type(self) -> Any:
-        """What msgspec is to make of it."""
+        """The type that msgspec decodes it to."""
         if self.kind.shape == "points":
             return _PointsType
         if self.kind.shape == "object" and not self.is_system_money:
@@ -51,7 +53,7 @@ class Field:
 
     @property
     def completed_by(self) -> tuple[Field, Callable[[Any, Any], Any]] | None:
-        """Another field of the record, and how a value is made complete with that field's."""
+        """Another field of the record, and how to complete a value with that field's."""
         if self.is_custom:
             return None
         if self.code == "im":
@@ -62,12 +64,12 @@ class Field:
 
 
 def _either(value: Any, other: Any) -> Any:
-    """Of two spellings of one key."""
+    """Whichever of two spellings of one key is present."""
     return other if value is None else value
 
 
 def _with_currency(value: Any, currency: Any) -> Any:
-    """System amounts are plain numbers beside a `currency` of the record."""
+    """System amounts are plain numbers; the record has a separate `currency`."""
     if value is None or isinstance(value, list):
         return value
     parts = value if isinstance(value, dict) else {"value": value, "currency": currency}
@@ -76,28 +78,28 @@ def _with_currency(value: Any, currency: Any) -> Any:
 
 @dataclass(frozen=True)
 class Records:
-    """The raw values of some persons, None where there are none. `points`: of fields of the kinds that have them.
-    `unreadable`: those of the persons, by their place, whose record or custom fields are not objects."""
+    """The raw values of some persons, None where there are none. `points`: of the fields whose kinds have them.
+    `unreadable`: the positions of persons whose record or custom fields are not objects."""
 
     points: Mapping[Field, Points]
     unreadable: list[int]
     _columns: Mapping[Field, _Plain | _Parts]
 
     def column(self, field: Field, part: str | None = None) -> list[Any]:
-        """The values of a field, or of a part where the kind's values are objects."""
+        """The values of a field, or of one part if the kind's values are objects."""
         column = self._columns[field]
         return column.parts[field.kind.part(part).member] if isinstance(column, _Parts) else column
 
 
 class _Plain(list[Any]):
-    """A column of values as they are."""
+    """A column of unchanged values."""
 
     def add(self, raws: Iterable[Any]) -> None:
         self += raws
 
 
 class _Parts:
-    """A column of objects, as a column of each part."""
+    """A column of objects, as one column for each part."""
 
     def __init__(self, kind: Kind) -> None:
         self._type = OBJECTS[kind.name]
@@ -107,7 +109,7 @@ class _Parts:
     def add(self, raws: Iterable[Any]) -> None:
         object_type, none = self._type, self._none
         usual = (object_type, type(None))
-        # The usual ones without a call for each.
+        # The usual ones without a function call for each.
         rows = [
             (none if raw is None else astuple(raw)) if raw.__class__ in usual else parts_of(raw, object_type)
             for raw in raws
@@ -137,17 +139,17 @@ class RecordDecoder:
 
     @cached_property
     def _decode_any(self) -> Callable[[bytes | str], Any]:
-        """As `_decode`, of values of any shape."""
+        """As `_decode`, for values of any shape."""
         root_type, _ = self._structs([Any] * len(self._system), [Any] * len(self._custom))
         return msgspec.json.Decoder(root_type, float_hook=Decimal).decode
 
     def _structs(self, system_types: Sequence[Any], custom_types: Sequence[Any]) -> tuple[Any, Any]:
-        """For the person, and for its custom fields."""
+        """The types for the person and for its custom fields."""
         custom = _struct("CustomFields", self._custom, custom_types)
         return _struct("Person", self._system, system_types, custom), custom
 
     def decode(self, raws: Sequence[bytes | str]) -> Records:
-        """The records of these persons, JSON texts as they came; bytes are faster."""
+        """The records of these persons, given their JSON texts; bytes are faster."""
         system = [_column(each) for each in self._system]
         custom = [_column(each) for each in self._custom]
         unreadable: list[int] = []
@@ -156,7 +158,7 @@ class RecordDecoder:
             some = raws[start : start + _AT_ONCE]
             try:
                 roots = list(map(decode, some))
-            except Exception:  # the hook's errors come through as they are
+            except Exception:  # msgspec passes on the hook's errors unchanged
                 roots = self._one_by_one(some, start, unreadable)
             *values, customs = zip(*map(astuple, roots), strict=True)
             for at, other, complete in self._completed:
@@ -188,7 +190,8 @@ class RecordDecoder:
         return roots
 
     def _decode_odd(self, raw: bytes | str) -> Any | None:
-        """The person, or None when the text is not a JSON object; with odd custom fields, `custom_fields` is False."""
+        """The person, or None if the text is not a JSON object; with malformed custom fields, `custom_fields` is
+        False."""
         try:
             *system, customs = astuple(self._decode_any(raw))
             custom = None if customs is None else astuple(customs)
@@ -197,7 +200,7 @@ class RecordDecoder:
         return self._person(system, custom)
 
     def _decode_oddest(self, raw: bytes | str) -> Any | None:
-        """Python's own decoder takes what msgspec does not: half characters, numbers beyond all bounds."""
+        """Python's own decoder accepts what msgspec does not: half a surrogate pair, numbers of any size."""
         try:
             person = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=str)
         except (ValueError, TypeError, RecursionError):
@@ -231,7 +234,7 @@ def _struct(name: str, fields: Sequence[Field], types: Sequence[Any], custom_fie
 
 
 def _shaped(field: Field, value: Any) -> Any:
-    """As msgspec gives it."""
+    """In the form that msgspec gives it."""
     if field.kind.shape == "points":
         if isinstance(value, list):
             return [_from_dict(Point, each) for each in value]
@@ -240,7 +243,7 @@ def _shaped(field: Field, value: Any) -> Any:
 
 
 def _from_dict(object_type: type[msgspec.Struct], value: Any) -> Any:
-    """A dict as such an object, anything else as it is."""
+    """Turns a dict into such an object, leaves anything else as it is."""
     return object_type(*map(value.get, object_type.__struct_fields__)) if isinstance(value, dict) else value
 
 

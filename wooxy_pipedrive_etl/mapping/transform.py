@@ -1,8 +1,8 @@
-"""Persons in, contacts out: a batch of raw persons read column by column into what the list's columns take.
+"""Persons in, contacts out: reads a batch of raw persons column by column into what the list's columns take.
 
-Three steps, so that names can be looked up in between: `read_batch` decodes each person once (and of it only the
-fields that are fed), `references` says whose names are needed, `transform` gives the contacts and the issues.
-Which variables are fed is a `FeedPlan`, made once a run (`matching.feed_plan`).
+Three steps, so that names can be looked up in between: `read_batch` decodes each person once (only the fields that are
+fed), `references` says whose names are needed, `transform` returns the contacts and the issues. Which variables are fed
+is a `FeedPlan`, made once for each run (`matching.feed_plan`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONSENT = {"subscribed": True, "unsubscribed": False}
 
 @dataclass(frozen=True)
 class Feed:
-    """One matched row, made ready: the variable (columns of `pipedrive_variables`) and the column it feeds."""
+    """One matched row, prepared: the variable (columns of `pipedrive_variables`) and the column it feeds."""
 
     key: str
     label: str
@@ -44,7 +44,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class FeedPlan:
-    """All feeds of a matching, and the decoder that reads nothing but their fields."""
+    """All feeds of a matching, and the decoder that reads only their fields."""
 
     feeds: tuple[Feed, ...]
     default_region: str | None
@@ -58,8 +58,8 @@ class FeedPlan:
         object.__setattr__(self, "_rules", rules)
 
     def rule(self, feed: Feed, names: Names) -> Rule:
-        """The rule of a feed's values. Rules remember, so each is made once, but for those that look up names, which
-        may be others the next time."""
+        """The rule for a feed's values. Rules cache results, so each is made once, except those that look up names,
+        which may differ the next time."""
         if feed.kind.is_reference:
             return self._new_rule(feed, names)
         return self._rules[feed.key, feed.column_type]
@@ -76,7 +76,7 @@ def _field(feed: Feed) -> Field:
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoded persons, to be handed to `references` and `transform`."""
+    """Decoded persons, for `references` and `transform`."""
 
     plan: FeedPlan
     person_ids: list[int]
@@ -85,15 +85,15 @@ class Batch:
 
 
 def read_batch(persons: pd.DataFrame, plan: FeedPlan) -> Batch:
-    """Decodes a batch: `persons` has person_id and version (int64) and raw (object: the JSON text as it came, str or
+    """Decodes a batch: `persons` has person_id and version (int64) and raw (object: the JSON text as received, str or
     bytes in UTF-8)."""
     records = plan._decoder.decode(persons["raw"].tolist())
     return Batch(plan, persons["person_id"].tolist(), persons["version"].tolist(), records)
 
 
 def references(batch: Batch) -> pd.DataFrame:
-    """Whose names the persons of the batch need: person_id, entity_id (int64), kind ("user", "org" or "person"); no row
-    twice. Kinds that nothing feeds have none."""
+    """Whose names the persons of the batch need: person_id, entity_id (int64), kind ("user", "org" or "person"); no
+    duplicate rows. Only kinds that feed something."""
     found: dict[str, set[tuple[int, int]]] = {}
     for feed in batch.plan.feeds:
         if feed.kind.is_reference:
@@ -102,7 +102,7 @@ def references(batch: Batch) -> pd.DataFrame:
                 [
                     (person_id, entity_id)
                     for person_id, entity_id in zip(batch.person_ids, entity_ids, strict=True)
-                    # Nothing has an id beyond 64 bits; `transform` lists it as a name that could not be seen.
+                    # No object has an id beyond 64 bits; `transform` lists it as a name that could not be read.
                     if entity_id is not None and -(2**63) <= entity_id < 2**63
                 ]
             )
@@ -131,8 +131,8 @@ def transform(batch: Batch, names: Names) -> tuple[pd.DataFrame, pd.DataFrame]:
     Issues: person_id Int64, kind, reason, variable (the Pipedrive key, or None), message (no value in it), all object.
     """
     feeds, count = batch.plan.feeds, len(batch.person_ids)
-    # One block for all columns, each put in while it is in the processor's cache: a series for each would cost as much
-    # as the mapping does.
+    # One block for all columns, each inserted while it is in the processor's cache: a series for each would cost as
+    # much as the mapping.
     block = np.empty((1 + len(feeds), count), dtype=object)
     block[0] = np.fromiter(_marketing_status(batch), dtype=object, count=count)
     issues: list[tuple[int, str, str, str | None, str]] = [
@@ -162,7 +162,7 @@ def transform(batch: Batch, names: Names) -> tuple[pd.DataFrame, pd.DataFrame]:
 def feed_column(
     batch: Batch, feed: Feed, names: Names
 ) -> tuple[Sequence[Formatted | None], dict[int, Dropped]]:
-    """One column of contacts, and what was dropped on the way: row -> why (the last word, where there are two)."""
+    """One column of contacts, and what was dropped: row -> why (the last reason, if there are two)."""
     if feed.wooxy == "emailSubscribe":
         return [None if code is None else _CONSENT.get(code) for code in _marketing_status(batch)], {}
     rule = batch.plan.rule(feed, names)
@@ -176,14 +176,14 @@ def feed_column(
 
 
 def as_texts(batch: Batch, feed: Feed, names: Names) -> Sequence[Formatted | None]:
-    """The column's values as a String would have them, whatever the column that the feed goes to takes."""
+    """The column's values as a String would have them, whatever type of column the feed goes to."""
     plain = replace(feed, wooxy="", column_type="text")
     plan = FeedPlan((plain,), batch.plan.default_region)
     return feed_column(replace(batch, plan=plan), plain, names)[0]
 
 
 def _marketing_status(batch: Batch) -> Sequence[Any]:
-    """The code itself, whatever label the catalogue has for it: consent is judged by it."""
+    """The code itself, whatever label the catalogue has for it: consent depends on it."""
     raws = batch.records.column(_MARKETING_STATUS)
     return shared_rule(_code, "text", None).of_column(raws)[0]
 

@@ -1,9 +1,9 @@
-"""From a raw value of Pipedrive to text, as the table of kinds says (`kinds.py`).
+"""From a raw Pipedrive value to text, as the table of kinds says (`kinds.py`).
 
-A reader takes one decoded value that is not None and gives its text, None for an empty one, or a `Dropped` with
-the reason. No shape makes a reader raise: what Pipedrive sends is not ours to trust.
-Shapes: API facts, sections 1.4 and 2.3. Numbers arrive as int or Decimal, so that no digit is lost; objects of the
-kinds in `OBJECTS` part by part, points as `Point`, all other objects as dicts (`records.py`).
+A reader takes one decoded value that is not None and returns its text, None if it is empty, or a `Dropped` with the
+reason. A reader never raises, whatever the shape: we can't rely on what Pipedrive sends. Shapes: API facts, sections
+1.4 and 2.3. Numbers arrive as int or Decimal, so that no digit is lost; objects of the kinds in `OBJECTS` arrive part
+by part, points as `Point`, all other objects as dicts (`records.py`).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _written_out(number: Decimal) -> Value:
         return INVALID_NUMBER
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
-    # Looked at before the digits are written: 1e999999999 would fill the memory.
+    # Checked before the digits are written: 1e999999999 would fill the memory.
     if max(number.adjusted() + 1, 1) + max(-exponent, 0) > MAX_DIGITS:
         return INVALID_NUMBER
     return format(number, "f")
@@ -127,9 +127,9 @@ def read_boolean(raw: Any) -> Value:
 
 
 def read_date(raw: Any) -> Value:
-    """A date as Pipedrive has it, even one that no calendar has; a date-time as `YYYY-MM-DD HH:MM:SS` in UTC.
+    """A date as Pipedrive has it, even an impossible one; a date-time as `YYYY-MM-DD HH:MM:SS` in UTC.
 
-    Content decides, not the type: system fields named `*_time` are typed `date` in the catalogue.
+    The content decides, not the type: system fields named `*_time` have the type `date` in the catalogue.
     """
     if raw.__class__ is not str:
         return _odd(raw)
@@ -141,7 +141,7 @@ def read_date(raw: Any) -> Value:
 
 
 def read_time(raw: Any) -> Value:
-    """`HH:MM:SS`, the local time on the wall."""
+    """`HH:MM:SS`, the local time of day."""
     if raw.__class__ is not str:
         return _odd(raw)
     return _time_of_day(raw)
@@ -193,11 +193,11 @@ OBJECTS = {
 
 
 def parts_of(raw: Any, object_type: type[msgspec.Struct]) -> tuple[Any, ...]:
-    """The raw values of an object's parts. System fields may have the main part alone, without the object."""
+    """The raw values of an object's parts. System fields may have only the main part, without the object."""
     if isinstance(raw, object_type):
         return astuple(raw)
     others = len(object_type.__struct_fields__) - 1
-    # A list is odd, whichever part is read.
+    # A list is malformed, whichever part is read.
     return (raw, *[raw if raw.__class__ is list else None] * others)
 
 
@@ -217,7 +217,7 @@ def is_labelled(label: Any, part: str) -> bool:
 
 
 def _point_reader(part: str | None, parse: Callable[[str], str | Dropped] | None) -> Reader:
-    """Of the primary value and then the others in order, the first that is valid; if none is, the first."""
+    """Of the primary value and then the others in order, the first valid one; if none is, the first."""
 
     def read_points(raw: Any) -> Value:
         if raw.__class__ is not list:
@@ -259,14 +259,14 @@ def _best(found: list[tuple[bool, str]], parse: Callable[[str], str | Dropped] |
 
 
 def _option_key(option_id: Any) -> str | None:
-    """Ids are integers for custom fields, texts or booleans for built-in ones, and compare alike."""
+    """Ids are integers for custom fields, texts or booleans for built-in ones; this makes them comparable."""
     if option_id is True or option_id is False:
         return "true" if option_id else "false"
     return str(option_id).strip() if isinstance(option_id, int | str) else None
 
 
 def _catalogue(options: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, int], list[str]]:
-    """Option id -> position, and label by position. The ids are there as they are and as texts."""
+    """Option id -> position, and label by position. The ids are included as they are and as texts."""
     positions: dict[Any, int] = {}
     labels: list[str] = []
     for option in options:
@@ -308,7 +308,7 @@ def _option_reader(options: Sequence[Mapping[str, Any]]) -> Reader:
 
 
 def _set_reader(options: Sequence[Mapping[str, Any]]) -> Reader:
-    """Labels in the field's own option order; those that only the value itself names come last."""
+    """Labels in the field's own option order; labels that only the value itself contains come last."""
     positions, labels = _catalogue(options)
 
     def read_set(raw: Any) -> Value:
@@ -354,7 +354,7 @@ def _set_reader(options: Sequence[Mapping[str, Any]]) -> Reader:
 
 
 def reference_id(raw: Any) -> int | None:
-    """The id that a value of a user, organisation or person field refers to, or None."""
+    """The id in a value of a user, organisation or person field, or None."""
     if raw.__class__ is dict:
         raw = raw.get("id", raw.get("value"))
     if raw.__class__ is int:
@@ -391,13 +391,13 @@ def storable(text: str) -> Value:
 
 
 def are_storable(texts: Iterable[str]) -> bool:
-    """Whether `storable` gives each of them back; False also where that is not plain at one look."""
+    """Whether `storable` returns each of them unchanged; False also if that is not obvious."""
     joined = "\n".join(texts)
     return _has_storable_characters(joined) and not any(zero in joined for zero in ZERO_DATES)
 
 
 def kept(dropped: Dropped) -> str | None:
-    """What of a dropped value can still be stored."""
+    """The part of a dropped value that can still be stored."""
     value = None if dropped.kept is None else storable(dropped.kept)
     return value if isinstance(value, str) else None
 

@@ -37,7 +37,7 @@ class Variable(NamedTuple):
 
 
 def pipedrive_variables(fields: Iterable[PersonField]) -> list[Variable]:
-    """The variables that a field catalogue yields, in the catalogue's order."""
+    """The variables of a field catalogue, in the catalogue's order."""
     rows: list[Variable] = []
     seen: set[str] = set()
     for code, name, field_type, is_custom, _, stored_options in fields:

@@ -1,4 +1,4 @@
-"""What a person should look at in the matching in force."""
+"""What in the matching in force needs a user's attention."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def waiting_and_red(
     db: sa.Connection, record: ConnectionRecord, in_force: StoredMatching | None
 ) -> tuple[list[dict[str, str]], list[dict[str, str | None]]]:
     """The variables that the matching in force does not have yet ({pipedrive, label}), and its red rows ({pipedrive,
-    label, reason}). Without an Import there is none of either."""
+    label, reason}). Both are empty before the first Import."""
     if in_force is None:
         return [], []
     variables = variables_of(db, record)
     targets = ContactList.of_domain(db, record.domain).variables(db)
     rules = Rules(variables, targets)
-    # What is gone is called as it was called last.
+    # A deleted field is shown under its latest name.
     gone = variables_of(db, record, gone=True)
     labels = {each.key: each.label for each in [*gone, *variables]}
     known = [row._replace(label=labels.get(row.pipedrive, row.label)) for row in in_force.rows]

@@ -1,8 +1,8 @@
-"""What the Match variables page shows of a matching, and what a person does there: try, save a draft or discard it,
+"""What the Match variables page shows of a matching, and what a user does there: try, save a draft or discard it,
 import, and refresh the fields.
 
-The page is a form, and a form may have some of the rows only: the others are as the latest matching has them. Each
-change says which version it was made from, so that two people never overwrite each other's unseen.
+The page is a form, which may contain only some of the rows; the others are as in the latest matching. Each change says
+which version it was made from, so that two users never overwrite each other's changes unseen.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ from .view import (
     save,
 )
 
-# Don't import; a variable that the list has; one that the Import adds.
+# Don't import; a variable that the list has; one that Import adds.
 Choice = Literal["none", "existing", "new"]
 CHOICES: tuple[Choice, ...] = ("none", "existing", "new")
 
 
 @dataclass(frozen=True)
 class TypedRow:
-    """A row as a person left it. `wooxy` may be any text; `format` is String or DateTime, and counts for a new
-    variable. What is meant by a name beside a choice that does not fit it: see `_meant`."""
+    """A row as the user left it. `wooxy` may be any text; `format` is String or DateTime, and counts for a new
+    variable. For a name that contradicts the choice beside it, see `_meant`."""
 
     choice: Choice
     wooxy: str
@@ -72,10 +72,11 @@ class TypedRow:
 @dataclass(frozen=True)
 class PageRow:
     """A row of the Match variables table. `status`, `reason`, `suggestion` and `suggested_format`: as in
-    `mapping.matching.match_table`; `status` is 'amber' where it is matched and no value fits. `refused`: red, and an
-    Import would not take it; it takes rows whose field is gone or has another type. `new`: no Import has seen it.
-    `typed`: it is as typed, and not saved. `choice`: as it was meant. `wooxy`: the text as typed. `fixed_format`: the
-    variable of the list decides. `own_targets`: variables of the list that this row alone can feed."""
+    `mapping.matching.match_table`, except that `status` is 'amber' for a matched row that no value fits. `refused`:
+    red, and Import would not accept it; it accepts rows whose field was deleted or has another type. `new`: no Import
+    has included it. `typed`: as typed, not saved. `choice`: as it was meant. `wooxy`: the text as typed.
+    `fixed_format`: the variable of the list decides the format. `own_targets`: variables of the list that only this row
+    can feed."""
 
     key: str
     label: str
@@ -96,12 +97,12 @@ class PageRow:
 
 @dataclass(frozen=True)
 class MatchPage:
-    """`version`: of the latest matching. `confirmed`: that is in force, and not a draft. `drafted`: it is a draft; if
-    neither, nobody has saved one yet. `changes`: what an Import would change of the matching in force or, if there is
-    none, of what is matched by itself. `sampled`: how many persons the previews are from. `targets`: names of the
-    list's variables that any row can be matched with, with their formats. `columns`: what an Import would do to the
-    list's columns, if no row is refused. `dry_run`: the report of the last run (a row of `sync_runs`), if it was a dry
-    one that looked at this version, and nothing was imported or set since."""
+    """`version`: of the latest matching. `confirmed`: it is in force, not a draft. `drafted`: it is a draft. If
+    neither, nobody has saved one yet. `changes`: what Import would change in the matching in force or, if there is
+    none, in the automatic matches. `sampled`: how many persons the previews are from. `targets`: names of the list's
+    variables that any row can be matched with, with their formats. `columns`: what Import would do to the list's
+    columns, if no row is refused. `dry_run`: the report of the last run (a row of `sync_runs`), if it was a dry run of
+    this version and nothing was imported or set since."""
 
     record: ConnectionRecord
     version: str
@@ -125,9 +126,9 @@ def read_page(
     typed: Mapping[str, TypedRow] | None = None,
     ignore_empty_values: bool | None = None,
 ) -> MatchPage:
-    """The page as it stands, with what was typed, if anything was, in place of what is stored: nothing is saved.
+    """The current page, with the typed rows, if any, in place of the stored ones; saves nothing.
 
-    Typed rows of variables that are not there any more are passed over. Raises UnknownConnection.
+    Ignores typed rows of variables that no longer exist. Raises UnknownConnection.
     """
     with reading(store.engine) as db:
         view = latest_view(db, connections.get_connection(db, name))
@@ -160,14 +161,14 @@ def read_page(
 
 
 def check_rows(store: Store, name: str, typed: Mapping[str, TypedRow]) -> list[PageRow]:
-    """All rows as they would be with what was typed, without previews: no row is amber."""
+    """All rows as they would be with the typed ones, without previews, so no row is amber."""
     with reading(store.engine) as db:
         view = latest_view(db, connections.get_connection(db, name))
     return _page_rows(view, _tried(view, typed, None), Sample([], {}))
 
 
 def _dry_run(db: sa.Connection, view: MatchView) -> dict[str, Any] | None:
-    """The report of the newest run, if it was a dry one and would still say the same."""
+    """The report of the newest run, if it was a dry run and would still have the same result."""
     report = last_dry_run(db, view.record.id)
     if report is None or report["run_id"] != newest_run_id(db, view.record.id):
         return None
@@ -182,13 +183,13 @@ def save_draft(
     ignore_empty_values: bool,
     expected_version: str,
 ) -> str:
-    """Saves what was typed as the latest matching, which Import has yet to confirm; returns its version. Names need
-    not be valid, they are shown red; but it must be clear what is meant.
+    """Saves what was typed as the latest matching, a draft until it is imported; returns its version. Names need not be
+    valid (they are shown red), but it must be clear what is meant.
 
     Raises MatchingChanged, and InvalidMatching with a sentence for each row that is not clear; then nothing is saved.
     """
     with editing(store, name) as (db, view):
-        # That somebody left a new variable unmatched is for an Import to record.
+        # Only an Import records that a user left a new variable unmatched.
         shown = auto_match(*view.rules).rows
         known = {row.pipedrive for row in view.matching.rows}
         unmatched = {row.pipedrive for row in shown if row.wooxy is None} - known
@@ -213,14 +214,15 @@ def import_rows(
     *,
     allowed_renames: AllowedRenames = (),
 ) -> ImportReport:
-    """Import: puts what was typed in force. Raises as `confirm_matching` and MatchingChanged; then nothing is done."""
+    """Import: puts what was typed into force. Raises what `confirm_matching` raises, and MatchingChanged; then nothing
+    is changed."""
     with editing(store, name) as (db, view):
         matching = _asked_for(view, typed, ignore_empty_values, expected_version)
         return confirm_matching(db, view, matching, allowed_renames)
 
 
 def another_preview(store: Store, name: str, samples: SampleCache, key: str) -> Preview:
-    """What the sampled persons have of one variable. Raises SyncError if there is none with that key."""
+    """What the sampled persons have for one variable. Raises SyncError if there is no variable with that key."""
     with reading(store.engine) as db:
         view = latest_view(db, connections.get_connection(db, name))
         plan = preview_plan(*view.rules, view.record.default_region)
@@ -231,9 +233,9 @@ def another_preview(store: Store, name: str, samples: SampleCache, key: str) -> 
 
 
 def fetch_fields(store: Store, name: str) -> list[SchemaChange]:
-    """Asks Pipedrive for the fields again, and says what is new, renamed or gone since they were last read.
+    """Reads the fields from Pipedrive again, and returns which are new, renamed or deleted since they were last read.
 
-    Raises SyncError and PipedriveError; then what is known of the fields stays.
+    Raises SyncError and PipedriveError; then the stored fields stay.
     """
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)
@@ -254,8 +256,8 @@ def fetch_fields(store: Store, name: str) -> list[SchemaChange]:
 
 @dataclass(frozen=True)
 class _Tried:
-    """The matching that the typed rows make of the latest one; what was typed, as it was meant; and why some of it
-    can't be meant, by key."""
+    """The matching that results from the typed rows and the latest one; the typed rows as they were meant; and, by key,
+    why some of them can't be meant."""
 
     matching: Matching
     typed: dict[str, TypedRow]
@@ -294,8 +296,8 @@ def _known(view: MatchView) -> set[str]:
 
 
 def _tried(view: MatchView, typed: Mapping[str, TypedRow], ignore_empty_values: bool | None) -> _Tried:
-    # Until the first Import, what is matched by itself is meant as it is shown; after it, a new variable waits until
-    # somebody has seen it.
+    # Until the first Import, automatic matches count as they are shown; after it, a new variable waits until a user has
+    # seen it.
     auto_matched = auto_match(*view.rules)
     base = view.matching if view.in_force is not None else auto_matched
     rows = {row.pipedrive: row for row in base.rows}
@@ -310,7 +312,7 @@ def _tried(view: MatchView, typed: Mapping[str, TypedRow], ignore_empty_values: 
         wooxy = row.wooxy.strip() or None if row.choice != "none" else None
         before = rows.get(key)
         label = labels[key] if key in labels else rows[key].label
-        # Of a row of none the format says nothing.
+        # The format of an unmatched row means nothing.
         format_ = before.format if before and wooxy is None else formats.get(wooxy or "", row.format)
         if before is None or (before.wooxy, before.format) != (wooxy, format_):
             rows[key] = Row(key, label, wooxy, format_)
@@ -329,8 +331,8 @@ _NAMELESS: dict[str, str] = {
 
 
 def _meant(row: TypedRow, was_matched: bool, formats: Mapping[str, str]) -> TypedRow:
-    """The row with the choice that goes with its name: a variable that the list has, or a new one. A name that a row
-    had before it was set to none means nothing; one that was typed into a row of none does."""
+    """The row with the choice that goes with its name: a variable that the list has, or a new one. A name that was
+    there before the row was set to none means nothing; a name typed into an unmatched row does."""
     name = row.wooxy.strip()
     if not name or (row.choice == "none" and was_matched):
         return row
@@ -385,7 +387,7 @@ def _page_rows(view: MatchView, tried: _Tried, sample: Sample) -> list[PageRow]:
 
 
 def _as_typed(wooxy: str | None, format_: str, suggested_format: str, formats: Mapping[str, str]) -> TypedRow:
-    """A stored row as a person would have typed it."""
+    """A stored row as a user would have typed it."""
     if wooxy is None:
         return TypedRow("none", "", suggested_format)
     return TypedRow("existing" if wooxy in formats else "new", wooxy, format_)

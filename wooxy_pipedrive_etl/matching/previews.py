@@ -1,4 +1,5 @@
-"""What real persons have for each variable of the Match variables table: values at random, and how many have one."""
+"""What real persons have for each variable of the Match variables table: random values, and how many persons have
+one."""
 
 from __future__ import annotations
 
@@ -20,21 +21,21 @@ from wooxy_pipedrive_etl.store.snapshot import persons_of, sample_persons
 # Enough persons for nearly every variable to have a value among them.
 PREVIEW_PERSONS = 500
 PREVIEW_VARIABLE = "WOOXY_PIPEDRIVE_PREVIEW"
-# Whoever comes back to the page sees other persons.
+# A user who comes back to the page sees other persons.
 KEEP_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Sample:
-    """`person_ids`: those who were looked at, all of them if there are fewer than PREVIEW_PERSONS. `previews`: by the
-    key of the variable."""
+    """`person_ids`: the persons sampled, all of them if there are fewer than PREVIEW_PERSONS. `previews`: by the key of
+    the variable."""
 
     person_ids: list[int]
     previews: dict[str, Preview]
 
     @property
     def persons(self) -> str:
-        """Who was looked at, for a sentence."""
+        """Who was sampled, for use in a sentence."""
         count = len(self.person_ids)
         if count < PREVIEW_PERSONS:
             return "your 1 person" if count == 1 else f"your {count:,} persons"
@@ -51,23 +52,23 @@ class Sample:
 
 
 def take_sample(db: sa.Connection, record: ConnectionRecord, plan: FeedPlan) -> Sample:
-    """Looks at persons picked at random. `plan`: of `matching.preview_plan`."""
+    """Samples random persons. `plan`: from `matching.preview_plan`."""
     persons = sample_persons(db, record.id, PREVIEW_PERSONS)
     return Sample(persons["person_id"].tolist(), _previews(db, record, persons, plan))
 
 
 class SampleCache:
-    """The last sample of each connection: to look at so many persons takes longer than the rest of the page does.
+    """The last sample of each connection: reading so many persons takes longer than the rest of the page.
 
-    It is used until a run has begun or ended, which is when persons change, or KEEP_SECONDS have passed. A variable
-    that is stored in another way meanwhile, or is new, is looked up for the same persons.
+    A sample is used until a run has begun or ended (which is when persons change), or until KEEP_SECONDS have passed.
+    For a variable that is new, or is now stored differently, the same persons are read again.
     """
 
     def __init__(self) -> None:
         self._kept: dict[int, _Kept] = {}
 
     def sample(self, db: sa.Connection, record: ConnectionRecord, plan: FeedPlan) -> Sample:
-        # The number of a connection that is gone may be given again.
+        # The id of a deleted connection may be reused.
         stamp = (record.created_at, newest_run(db, record.id), plan.default_region, _masked())
         readings = {feed.key: _reading(feed) for feed in plan.feeds}
         kept = self._kept.get(record.id)

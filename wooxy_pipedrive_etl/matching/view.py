@@ -1,4 +1,4 @@
-"""The matching of a connection: seen, suggested, exported, imported. Import is the one way into force."""
+"""The matching of a connection: shown, suggested, exported, imported. Only Import puts a matching into force."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ from .previews import take_sample
 
 @dataclass(frozen=True)
 class MatchView:
-    """What the rules of a matching look at. `confirmed`: the matching is in force. `drafted`: it is a draft; if
-    neither, nobody has saved one yet. `in_force`: the one that is, if any; until then the variables that are matched by
-    themselves belong to what an Import confirms."""
+    """The input of a matching's rules. `confirmed`: the matching is in force. `drafted`: it is a draft. If neither,
+    nobody has saved one yet. `in_force`: the matching in force, if any; until then, the automatic matches are part of
+    what Import confirms."""
 
     record: ConnectionRecord
     variables: list[Variable]
@@ -69,11 +69,11 @@ class MatchView:
 
     @property
     def rules(self) -> tuple[list[Variable], Matching, list[ListVariable]]:
-        """What the functions of `mapping.matching` ask for."""
+        """The arguments of the functions in `mapping.matching`."""
         return self.variables, self.matching, self.list_variables
 
     def differences(self, matching: Matching) -> list[Difference]:
-        """What it changes of the matching in force or, before the first Import, of what is matched by itself."""
+        """What it changes in the matching in force or, before the first Import, in the automatic matches."""
         before = self.in_force
         if before is None:
             before = auto_match(self.variables, empty_matching(), self.list_variables)
@@ -82,7 +82,8 @@ class MatchView:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an Import did to the list's columns; the values follow with the next run. `matched`: rows that feed one."""
+    """What an Import did to the list's columns; the values follow with the next run. `matched`: the rows that feed a
+    column."""
 
     matched: int
     added: list[str]
@@ -91,14 +92,14 @@ class ImportReport:
 
 
 def show_matching(store: Store, name: str) -> tuple[list[TableRow], Matching]:
-    """The Match variables table, as of `table_of`, and the matching that it shows."""
+    """The Match variables table, as from `table_of`, and the matching that it shows."""
     with reading(store.engine) as db:
         view = latest_view(db, connections.get_connection(db, name))
         return table_of(db, view), view.matching
 
 
 def feed_plan_with(db: sa.Connection, record: ConnectionRecord, stored: StoredMatching) -> FeedPlan:
-    """What a run that began now would feed. Raises as `feed_plan_of`."""
+    """What a run would feed if it began now. Raises what `feed_plan_of` raises."""
     return feed_plan_from(db, view_of(db, record, stored))
 
 
@@ -112,7 +113,8 @@ def feed_plan_from(db: sa.Connection, view: MatchView) -> FeedPlan:
 
 
 def _check_identifiers(view: MatchView) -> None:
-    """A field that is gone, or has another type, says nothing of its persons: none has lost an identifier with it."""
+    """A field that was deleted, or has another type, says nothing about the persons: none of them has lost an
+    identifier."""
     problems = {wooxy: error.message for wooxy, error in retyped_rows(view.variables, view.matching).items()}
     present = {each.key for each in view.variables}
     for row in view.matching.rows:
@@ -136,7 +138,7 @@ def export_matching(store: Store, name: str) -> str:
 
 
 def suggest_matching(store: Store, name: str) -> int:
-    """Uses all suggestions, in a draft that Import has yet to confirm; returns how many variables it matches anew."""
+    """Uses all suggestions, in a draft that is still to be imported; returns how many variables it newly matches."""
     with editing(store, name) as (db, view):
         suggested = use_all_suggestions(*view.rules)
         before = auto_match(*view.rules)
@@ -145,8 +147,8 @@ def suggest_matching(store: Store, name: str) -> int:
 
 
 def discard_draft(store: Store, name: str, expected_version: str | None = None) -> int:
-    """Forgets the draft, and returns how many rows it had changed: the matching in force is the latest again, or what
-    is matched by itself. `expected_version`: of the draft that is meant.
+    """Deletes the draft, and returns how many rows it had changed. The latest matching is then the one in force again,
+    or the automatic one. `expected_version`: of the draft that is meant.
 
     Raises MatchingChanged if there is another draft by now, and SyncError if there is none.
     """
@@ -163,26 +165,26 @@ def discard_draft(store: Store, name: str, expected_version: str | None = None) 
 
 
 def ignores_empty_values(store: Store, name: str) -> bool:
-    """The setting that runs go by; before the first Import, that of the draft."""
+    """The setting that runs use; before the first Import, that of the draft."""
     return _ignoring(store, name)[0]
 
 
 def drafted_ignore_empty_values(store: Store, name: str) -> bool | None:
-    """What an Import of the draft would change the setting to; None if it would not."""
+    """What an Import of the draft would change the setting to; None if it would not change it."""
     in_force, latest = _ignoring(store, name)
     return None if in_force == latest else latest
 
 
 def set_ignore_empty_values(store: Store, name: str, ignore: bool) -> bool:
-    """Changes the setting in the matching in force and in a draft over it, so that its Import does not undo it. Returns
-    whether the list has to follow, with a run that starts by itself."""
+    """Changes the setting in the matching in force and in a draft, so that importing the draft does not undo it.
+    Returns whether the list must follow, for which a run then starts automatically."""
     with editing(store, name) as (db, view):
         # The rows stay as they are: a new variable waits for its Import.
         latest = Matching(ignore, view.matching.rows)
         in_force = view.in_force
         follows = in_force is not None and in_force.ignore_empty_values != ignore
         if in_force is not None and follows:
-            # Takes the place of the draft as well, which comes back over it.
+            # This replaces the draft as well; it is saved again on top.
             save(db, view.record, Matching(ignore, in_force.rows), confirmed=True)
         if view.drafted or (in_force is None and view.matching.ignore_empty_values != ignore):
             save(db, view.record, latest, confirmed=False)
@@ -198,7 +200,7 @@ def _ignoring(store: Store, name: str) -> tuple[bool, bool]:
     return newest if in_force is None else in_force.ignore_empty_values, newest
 
 
-# Old and new names of variables that a person lets an Import rename; None: whatever they are.
+# Old and new names of variables that a user lets an Import rename; None allows any.
 AllowedRenames = Collection[tuple[str, str]] | None
 
 
@@ -212,8 +214,8 @@ def import_matching(
 ) -> ImportReport:
     """Import: confirms the matching that a file describes, and brings the list's columns in line with it.
 
-    `ignore_empty_values`, if given, goes before what the file says. Raises MatchingFileError, InvalidMatching,
-    RenamesNotAllowed or ListError; then nothing is changed.
+    `ignore_empty_values`, if given, overrides the file. Raises MatchingFileError, InvalidMatching, RenamesNotAllowed or
+    ListError; then nothing is changed.
     """
     with editing(store, name) as (db, view):
         matching = read_matching_file(text, view.variables, view.list_variables)
@@ -225,8 +227,8 @@ def import_matching(
 def confirm_matching(
     db: sa.Connection, view: MatchView, matching: Matching, allowed_renames: AllowedRenames
 ) -> ImportReport:
-    """Puts a matching in force, with the types that the fields have now; from now on the connection is active. What
-    every Import is in the end, with the view that `editing` gives.
+    """Puts a matching into force, with the current types of the fields; from now on the connection is active. Every
+    Import ends here, with the view from `editing`.
 
     Raises InvalidMatching, RenamesNotAllowed, ListError, and SyncError if the connection is disconnected.
     """
@@ -253,7 +255,7 @@ def confirm_matching(
 
 
 def as_imported(view: MatchView, matching: Matching) -> Matching:
-    """The matching as an Import puts it in force. Raises InvalidMatching."""
+    """The matching as an Import puts it into force. Raises InvalidMatching."""
     matching = accept_types(view.variables, matching)
     errors = check_matching(view.variables, matching, view.list_variables)
     if errors:
@@ -262,7 +264,7 @@ def as_imported(view: MatchView, matching: Matching) -> Matching:
 
 
 def _same(in_force: Matching, matching: Matching) -> bool:
-    """But for labels."""
+    """Ignoring labels."""
     one, other = ([row._replace(label="") for row in each.rows] for each in (in_force, matching))
     return in_force.ignore_empty_values == matching.ignore_empty_values and one == other
 
@@ -287,7 +289,7 @@ def save(db: sa.Connection, record: ConnectionRecord, matching: Matching, *, con
 
 
 def latest_view(db: sa.Connection, record: ConnectionRecord) -> MatchView:
-    """The newest matching, draft or confirmed, which is what a person sees and changes."""
+    """The newest matching, draft or confirmed, which is the one that a user sees and changes."""
     return view_of(db, record, latest_matching(db, record.id))
 
 
@@ -308,7 +310,7 @@ def view_of(db: sa.Connection, record: ConnectionRecord, stored: StoredMatching 
 
 
 def _matching_of(stored: StoredMatching, labels: Mapping[str, str]) -> Matching:
-    """With the labels that the variables have now, or had last."""
+    """With the variables' current labels, or the last known ones."""
     return Matching(
         stored.ignore_empty_values,
         tuple(row._replace(label=labels.get(row.pipedrive, row.label)) for row in stored.rows),
@@ -316,7 +318,7 @@ def _matching_of(stored: StoredMatching, labels: Mapping[str, str]) -> Matching:
 
 
 def table_of(db: sa.Connection, view: MatchView) -> list[TableRow]:
-    """The Match variables table, with a preview; `status` is amber where a row is matched and no value fits."""
+    """The Match variables table, with previews; `status` is amber for a matched row that no value fits."""
     sample = take_sample(db, view.record, preview_plan(*view.rules, view.record.default_region))
     table = match_table(*view.rules, in_force=view.in_force, previews=sample.first_texts)
     judged = [sample.judged(row.pipedrive, row.status, row.reason) for row in table]
@@ -327,8 +329,8 @@ def table_of(db: sa.Connection, view: MatchView) -> list[TableRow]:
 
 
 def dry_run_version(db: sa.Connection, record: ConnectionRecord, matching: Matching) -> str:
-    """What a dry run of this matching looks at, beside the persons: the same text as long as nobody imports anything or
-    changes the matching or a setting."""
+    """Identifies what a dry run of this matching uses, besides the persons: the text stays the same until somebody
+    imports anything or changes the matching or a setting."""
     in_force = confirmed_matching(db, record.id)
     revision = 0 if in_force is None else in_force.revision
     settings = (record.default_region, record.consent, record.on_delete)

@@ -1,6 +1,6 @@
-"""The assets, all of one connection made in one step: whatever executor runs it, and whatever of it is selected.
+"""The assets. All assets of a connection are made in one step, whatever executor runs it and whatever is selected.
 
-What a run is stands in `sync.flow`; here it is told to Dagster.
+`sync.flow` says what a run is; here Dagster is told about it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from .started_by import is_automatic
 
 _Specs = dict[Product, tuple[str, str, set[str], Sequence[Product]]]
 
-# group, description, kinds, and what it is made of
+# group, description, kinds, and the assets it is made from
 _ASSETS: _Specs = {
     "person_fields": (
         "pipedrive",
@@ -90,8 +90,8 @@ def contact_list_assets(key_prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
             for product, (group, description, kinds, parents) in _ASSETS.items()
         ],
         check_specs=checks.specs(keys),
-        # And no backfill policy: with any, a backfill names its connections by ranges, which no limit, sensor or run
-        # of ours knows.
+        # No backfill policy: with any, a backfill names its connections by ranges, which no limit, sensor or run of
+        # ours understands.
         partitions_def=connection_partitions,
         can_subset=True,
         description="One run on one connection, from Pipedrive to the list.",
@@ -119,7 +119,7 @@ def _run(
     }
     keys = {products[key]: key for key in context.selected_asset_keys}
     asked_checks = {check.name: check.asset_key for check in context.selected_asset_check_keys}
-    # A check alone needs what it looks at to be made as well.
+    # If only a check is selected, what it checks must be made as well.
     looked_at = {products[key] for key in asked_checks.values()}
     selection = Selection(frozenset([*keys, *looked_at]), only_changes=config.only_changes)
     store = Store.open()

@@ -1,4 +1,4 @@
-"""Everything that Dagster loads, assembled in one place; tests and tools override, they never patch."""
+"""Everything that Dagster loads, assembled in one place. Tests and tools override parts of it; they never patch it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _CHECKOUT = Path(__file__).parents[2]
 
 
 def build_defs(key_prefix: Sequence[str] = ()) -> dg.Definitions:
-    """The definitions for a project that embeds them, by `Definitions.merge`: it keeps its own executor and resources.
+    """The definitions for a project that embeds them with `Definitions.merge`; the project keeps its own executor and
+    resources.
 
     `key_prefix`: goes before the keys of the assets.
     """
@@ -31,10 +32,10 @@ def build_defs(key_prefix: Sequence[str] = ()) -> dg.Definitions:
 
 
 def _with_code_references(assets: Sequence[dg.AssetsDefinition]) -> Sequence[Any]:
-    """Links to the code in the UI, where people work on it: in a checkout."""
+    """In a checkout, adds links to the code, for developers who use the UI."""
     if not (_CHECKOUT / "pyproject.toml").exists():
         return assets
     with warnings.catch_warnings():
-        # That it may change is for us to know, not for whoever starts Dagster.
+        # Whoever starts Dagster need not know that this API is in beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.with_source_code_references(assets)

@@ -1,4 +1,4 @@
-"""The checks on what a run makes: those that keep a plan from being applied, and those that only warn."""
+"""The checks on what a run makes: some keep a plan from being applied, others only warn."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from wooxy_pipedrive_etl.sync.persons import WalkReport
 from wooxy_pipedrive_etl.sync.run import SyncRun
 from wooxy_pipedrive_etl.sync.selection import Product
 
-# In an account that is in use somebody changes a person more often than this.
+# In an account in use, somebody edits a person more often than this.
 SOURCE_IS_FRESH_FOR = timedelta(days=7)
 
-# name, product, whether it keeps the list from being written, description
+# name, product, whether it is blocking, description
 _CHECKS: tuple[tuple[str, Product, bool, str], ...] = (
     (
         "no_schema_change",
@@ -58,7 +58,7 @@ def specs(keys: Mapping[Product, dg.AssetKey]) -> list[dg.AssetCheckSpec]:
 
 
 def results(done: Done, run: SyncRun, selected: Mapping[str, dg.AssetKey]) -> list[dg.AssetCheckResult]:
-    """The results of the `selected` checks (asset keys by check names) that look at what was made."""
+    """The results of the `selected` checks (check name -> asset key) that concern what was made."""
     return [
         dg.AssetCheckResult(
             asset_key=selected[name],

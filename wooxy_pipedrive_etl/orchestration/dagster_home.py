@@ -1,7 +1,7 @@
-"""Dagster's own folder and the storage in it, opened by one process after the other.
+"""Dagster's own folder and the storage in it, opened by one process at a time.
 
-Two processes that make Dagster's SQLite storage at the same moment can leave it with two heads of migrations; then no
-schedule and no sensor ever runs, while the services look alive.
+Two processes that create Dagster's SQLite storage at the same moment can leave its migrations with two heads. Then no
+schedule and no sensor ever runs, although the services look healthy.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from wooxy_pipedrive_etl.store.home import dagster_home
 
 
 def prepare_dagster_home() -> Path:
-    """Sets DAGSTER_HOME, and makes what is missing of it: the folder, our dagster.yaml, the storage."""
+    """Sets DAGSTER_HOME, and creates whatever is missing in it: the folder, our dagster.yaml, the storage."""
     with open_dagster():
         return Path(os.environ["DAGSTER_HOME"])
 
 
 @contextmanager
 def open_dagster() -> Iterator[dg.DagsterInstance]:
-    """The instance in DAGSTER_HOME, made ready as by `prepare_dagster_home`."""
+    """The instance in DAGSTER_HOME, after `prepare_dagster_home`."""
     from filelock import FileLock
 
     folder = dagster_home()

@@ -1,7 +1,7 @@
-"""How our errors become Dagster's: one clear sentence, and no retry by Dagster.
+"""Turns our errors into Dagster's: one clear sentence, and no retry by Dagster.
 
-The client has retried what another try can help before it gives up; what is left is for the next run or for a
-person. A process that died is another matter: `run_retries` in dagster.yaml starts that run again, once.
+The client has already retried whatever a retry can help; the rest is for the next run or for a user. If the process
+dies, `run_retries` in dagster.yaml starts the run again once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from wooxy_pipedrive_etl.store import errors as store_errors
 
 @contextmanager
 def as_failure(name: str) -> Iterator[None]:
-    """Turns what may go wrong in a run of the connection into a `Failure` with its sentence."""
+    """Turns the expected errors of a run of the connection into a `Failure` with their sentence."""
     try:
         yield
     except Exception as error:
-        # The driver complains of a statement that a signal broke off; Dagster knows by the cause what to call the run.
+        # When a signal interrupts a statement, the driver complains. Dagster decides by the cause how the run ended.
         if was_stopped(error) or not isinstance(error, EXPECTED_ERRORS + store_errors.DATABASE_ERRORS):
             raise
         sentence = sentence_of(error)
@@ -35,7 +35,7 @@ def as_failure(name: str) -> Iterator[None]:
 
 
 def failure_sentence(event: dg.DagsterEvent) -> str | None:
-    """Our sentence in an event of a failure, or None if it has none."""
+    """Our sentence in a failure event, or None if it has none."""
     data = event.event_specific_data
     failure = getattr(data, "user_failure_data", None)
     if failure is not None and failure.description:

@@ -15,7 +15,7 @@ from .options import PRODUCT_TAG, run_config
 
 
 def _selected(products: Sequence[Product]) -> dg.AssetSelection:
-    """By tags, so that it holds for whatever keys the assets have in the project that embeds them."""
+    """By tags, so that it works whatever keys the assets have in the project that embeds them."""
     return reduce(or_, (dg.AssetSelection.tag(PRODUCT_TAG, product) for product in products))
 
 
@@ -53,7 +53,7 @@ JOB_NAMES: dict[RunKind, str] = {
 
 
 def asset_keys(graph: dg.AssetGraph, selection: Selection) -> list[dg.AssetKey]:
-    """The keys of what is selected, in a project that has the assets."""
+    """The keys of the selected assets, in a project that has them."""
     return sorted(
         key
         for key in graph.get_all_asset_keys()

@@ -1,5 +1,5 @@
-"""Runs a job here and now, in this process, as the command line does: the same job that the UI and the schedule run,
-recorded in the same Dagster instance."""
+"""Runs a job in this process, for the command line: the same job that the UI and the schedule run, recorded in the same
+Dagster instance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .jobs import JOB_NAMES, asset_keys
 from .options import run_config
 from .partitions import keep_in_step
 
-# So that the UI shows these runs on the pages of the job, as it does those that it starts itself.
+# So that the UI lists these runs on the job's pages, like those that it starts itself.
 _LOCATION_TAG = {".dagster/repository": "__repository__@wooxy_pipedrive_etl.definitions"}
 
 
@@ -37,7 +37,7 @@ def run_sync(
     dry_run: bool = False,
     allowed: Permissions = NOTHING_ALLOWED,
 ) -> dict[str, Any]:
-    """Runs the job on one connection and returns its run report (`store.runs`), its counts included.
+    """Runs the job on one connection and returns its run report (`store.runs`), including the counts.
 
     Without a `kind`, the run reads what has changed since the last one, or everything if there was none.
 
@@ -58,7 +58,7 @@ def run_sync(
                 asset_selection=asset_keys(definitions.resolve_asset_graph(), selection),
                 run_config={
                     **run_config(only_changes=selection.only_changes, allowed=allowed),
-                    # People read the command's own lines; Dagster's are in the UI.
+                    # Users read the command's own lines; Dagster's are in the UI.
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
                 tags=_LOCATION_TAG,
@@ -77,8 +77,8 @@ def run_sync(
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """The numbers of the signals that asked the program to stop, filled in at the end: Dagster handles them, and does
-    not say which one it was."""
+    """The signals that asked the program to stop, filled in at the end: Dagster handles them, and does not say which
+    one it was."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
@@ -100,7 +100,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """The sentence of a failure that came before there was a report to put it in."""
+    """The sentence of a failure that happened before the run had a report."""
     for event in result.all_events:
         sentence = failure_sentence(event)
         if sentence is not None:

@@ -1,6 +1,6 @@
-"""What the UI shows of an asset: tables, counts that plot over time, columns and where they come from.
+"""What the UI shows of an asset: tables, counts that plot over time, columns and their lineage.
 
-People's values are only in previews; `WOOXY_PIPEDRIVE_PREVIEW=masked` takes them out there (see `matching.previews`).
+Personal data appears only in previews, where `WOOXY_PIPEDRIVE_PREVIEW=masked` hides it (see `matching.previews`).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from .settings import page_of
 
 Metadata = Mapping[str, Any]
 
-# The list is brought up to date every night, which may take its time.
+# The list is brought up to date every night, which may take a while.
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1, hours=2))
 
 DOTS = {"green": "🟢 green", "amber": "⚠️ amber", "gray": "⚪ gray", "red": "🔴 red"}
 
 
-# Where in the pages of a connection a person finds what an asset is about.
+# The page of a connection that shows what an asset is about.
 _PAGES: dict[Product, str] = {
     "variable_matches": "match",
     "contact_plan": "issues",
@@ -45,7 +45,7 @@ _PAGES: dict[Product, str] = {
 
 
 def of(done: Done, run: SyncRun, keys: Mapping[Product, dg.AssetKey]) -> Metadata:
-    """`keys`: the selected assets' keys by their products."""
+    """`keys`: product -> asset key of the selected assets."""
     made: dict[Product, Callable[[], Metadata]] = {
         "person_fields": lambda: _of_catalogue(done.report),
         "pipedrive_persons": lambda: _of_walk(done.report, run),
@@ -179,7 +179,8 @@ def _of_list(counts: Mapping[str, int], run: SyncRun, key: dg.AssetKey) -> Metad
 
 
 def _of_budget(run: SyncRun) -> Metadata:
-    """What the run has cost so far, by its report. What Pipedrive does not tell is left out, for only numbers plot."""
+    """What the run has cost so far, from its report. What Pipedrive does not report is left out, since only numbers
+    plot."""
     with reading(run.store.engine) as db:
         report = runs.get_run(db, run.record.id, run.run_id) or {}
         record = connections.get_connection(db, run.record.name)
@@ -194,7 +195,7 @@ def _of_budget(run: SyncRun) -> Metadata:
 
 
 def _table(rows: list[dict[Any, Any]]) -> dg.TableMetadataValue | str:
-    """A table for the UI, which takes texts and numbers only; without rows, the word none."""
+    """A table for the UI, which accepts only texts and numbers; "none" if there are no rows."""
     if not rows:
         return "none"
     return dg.MetadataValue.table(

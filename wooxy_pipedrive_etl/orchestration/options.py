@@ -1,4 +1,4 @@
-"""What may be asked of one run: in the launchpad, by the jobs, by the sensors and by the command line."""
+"""The options of a run: in the launchpad, in the jobs, for the sensors and for the command line."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SyncOptions(dg.Config):
 def run_config(
     *, only_changes: bool = False, draft: bool = False, allowed: Permissions = NOTHING_ALLOWED
 ) -> dict[str, Any]:
-    """The run configuration of these `SyncOptions`; those that are off are left out."""
+    """The run configuration of these `SyncOptions`, without those that are off."""
     options = {
         "only_changes": only_changes,
         "allow_mass_delete": allowed.deletions,

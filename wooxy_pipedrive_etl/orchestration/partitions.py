@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-# Dagster's own, which it does not give away.
+# Dagster's own; it does not export the name.
 PARTITION_TAG = "dagster/partition"
 
 connection_partitions = dg.DynamicPartitionsDefinition(name="connection")
 
 
 def keep_in_step(instance: dg.DagsterInstance, names: Iterable[str]) -> None:
-    """Makes the partitions the given connections, no more and no fewer."""
+    """Makes the partitions equal to the given connections."""
     wanted = set(names)
     present = set(instance.get_dynamic_partitions("connection"))
     if wanted - present:

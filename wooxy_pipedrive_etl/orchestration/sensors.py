@@ -1,7 +1,7 @@
-"""What runs by itself: when the database says that something is due, and when Pipedrive, asked now and then, does.
+"""Starts automatic runs: when the database says that something is due, and when a poll of Pipedrive does.
 
-What is due is decided in `automation.due` and `automation.polls`; here it becomes runs. The sensors that ask Pipedrive
-are others than the one that only looks into the database, so that an Import and a webhook wait for no answer of
+`automation.due` and `automation.polls` decide what is due; here it becomes runs. The sensors that poll Pipedrive are
+separate from the one that only reads the database, so that Imports and webhooks do not wait for an answer from
 Pipedrive (`sensors: use_threads` in dagster.yaml).
 """
 
@@ -32,25 +32,25 @@ from .options import run_config
 from .partitions import PARTITION_TAG, keep_in_step
 from .started_by import REQUESTED_TAG
 
-# Dagster's own tags, which it does not give away.
+# Dagster's own tags; it does not export the names.
 RUN_KEY_TAG = "dagster/run_key"
 WILL_RETRY_TAG = "dagster/will_retry"
 RETRIED_BY_TAG = "dagster/auto_retry_run_id"
-# A run in one of these states will do, or is doing, what is due. One that was never started is not among them: the
-# same run key makes Dagster start it.
+# A run in one of these states does what is due, or will. A run that was created but never started is not among them:
+# the same run key makes Dagster start it.
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-# From its first seconds to its last one a run holds its connection. One that began longer ago than this and does not
-# has died with its process or its machine, and Dagster would take it for alive for ever: it watches only what its own
-# process started, or believes what a queue said last.
+# A run holds its connection's lock from its first seconds to its last. A run that began longer ago than this and does
+# not hold it has died with its process or its machine. Dagster would show it as running for ever: it watches only what
+# its own process started, or relies on the last state in a queue.
 _LOCKED_WITHIN = timedelta(minutes=5)
-# Dagster says at once that it will start a failed run again, and does so some seconds later.
+# Dagster announces at once that it will retry a failed run, and does so some seconds later.
 _RETRIED_WITHIN = timedelta(minutes=5)
-# Dagster gives up a tick after 60 seconds; a poll may take some seconds over 10.
+# Dagster aborts a tick after 60 seconds; a poll may take a few seconds more than 10.
 _TICK_SECONDS = 40.0
 
 Look = Callable[[Store, ConnectionRecord, datetime, int], Due | Waiting | None]
@@ -103,7 +103,7 @@ def failure_sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
         )
     if run.tags.get(WILL_RETRY_TAG) == "true":
         return dg.SkipReason("Dagster retries this run; only its final result is reported.")
-    # A run that failed because of the key is told of, too.
+    # A run that failed because of the key is reported, too.
     store = Store.open(any_key=True)
     try:
         text = alerts.failure_text(
@@ -129,7 +129,7 @@ SENSORS = [matching_sensor, changes_sensor, schema_sensor, failure_sensor]
 def _look_at_persons(
     store: Store, record: ConnectionRecord, now: datetime, sharers: int
 ) -> Due | Waiting | None:
-    # What the database knows to be due needs no question, and `matching_sensor` starts it.
+    # If the database says that something is due, no poll is needed; `matching_sensor` starts it.
     if isinstance(due(store, record, now), Due):
         return None
     return poll_persons(store, record, now, sharers)
@@ -143,7 +143,7 @@ def _look_at_fields(
 
 
 def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """A request for each connection that something is due for; without any, why not."""
+    """A run request for each connection that has something due; if there is none, the reason."""
     deadline = time.monotonic() + _TICK_SECONDS
     now = datetime.now(UTC)
     waiting: list[str] = []
@@ -155,7 +155,7 @@ def _tick(context: dg.SensorEvaluationContext, look: Look) -> Iterator[dg.RunReq
         keep_in_step(context.instance, [record.name for record in records])
         asking = [record for record in records if record.state == "active" and not record.paused]
         sharers = Counter(record.company_id for record in asking)
-        # A person may ask for a run of any other one, too.
+        # Users may also request a run of any other connection.
         looked_at = [record for record in records if record in asking or record.requested_run is not None]
         busy = _under_way(context.instance, store, looked_at)
         for record in sorted(looked_at, key=_last_asked):
@@ -202,8 +202,8 @@ def _request(
 
 
 def _what_died(instance: dg.DagsterInstance, store: Store, record: ConnectionRecord) -> Waiting | None:
-    """Gives up a request whose run ended before it began. Dagster starts no second run by the same key, and what ended
-    this one, a lost key say, would end the next one as well: so a person reads why, and asks again."""
+    """Closes a request whose run ended before it began. Dagster starts no second run with the same key, and what ended
+    this one (a lost key, for example) would end the next one too. So the user reads why, and requests it again."""
     request = requested_run(record)
     if request is None:
         return None
@@ -219,7 +219,7 @@ def _what_died(instance: dg.DagsterInstance, store: Store, record: ConnectionRec
 
 
 def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[ConnectionRecord]) -> set[str]:
-    """The connections that a run is queued for or at work on, or about to be started again. Ends what has died."""
+    """The connections with a run that is queued, running or about to be retried. Ends runs that have died."""
     by_name = {record.name: record for record in records}
     for found in instance.get_run_records(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         record = by_name.get(found.dagster_run.tags.get(PARTITION_TAG, ""))
@@ -233,11 +233,11 @@ def _under_way(instance: dg.DagsterInstance, store: Store, records: Sequence[Con
 
 
 def _has_died(store: Store, record: ConnectionRecord, found: dg.RunRecord) -> bool:
-    """Whether a run that Dagster takes for alive is none any more, on whatever machine it was."""
+    """Whether a run that Dagster shows as running has died, on whatever machine it was."""
     with reading(store.engine) as db:
         if is_held(db, record.id):
             return False
-        # Looked up only now: a run closes its report before it lets go, and Dagster hears of its end after that.
+        # Read only now: a run closes its report before it releases the lock, and Dagster hears of its end after that.
         report = runs.get_run(db, record.id, found.dagster_run.run_id)
     ended: datetime | None = None if report is None else report["finished_at"]
     if ended is not None:
@@ -248,7 +248,7 @@ def _has_died(store: Store, record: ConnectionRecord, found: dg.RunRecord) -> bo
 
 
 def _awaiting_retry(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Runs that have failed a moment ago, and that Dagster is about to start again."""
+    """Runs that failed a moment ago and that Dagster is about to retry."""
     failed = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE],
         tags={WILL_RETRY_TAG: "true"},
@@ -258,17 +258,17 @@ def _awaiting_retry(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 
 
 def _is_retried(instance: dg.DagsterInstance, failed: dg.DagsterRun) -> bool:
-    """Whether the run that Dagster started instead has ended."""
+    """Whether Dagster's retry has ended."""
     retry_id = failed.tags.get(RETRIED_BY_TAG)
     if retry_id is None:
         return False
-    # Between being made and being queued it is in no state that counts as under way.
+    # Between its creation and its queueing, its state does not count as under way.
     retry = instance.get_run_by_id(retry_id)
     return retry is None or retry.is_finished
 
 
 def _failed_before(instance: dg.DagsterInstance, name: str, run_id: str) -> str | None:
-    """The run of the connection that ended before this one began, if it failed."""
+    """The connection's run that ended before this one began, if it failed."""
     runs = instance.get_runs(filters=dg.RunsFilter(tags={PARTITION_TAG: name}), limit=50)
     later = [run.run_id for run in runs]
     if run_id not in later:
@@ -280,6 +280,6 @@ def _failed_before(instance: dg.DagsterInstance, name: str, run_id: str) -> str 
 
 
 def _last_asked(record: ConnectionRecord) -> datetime:
-    """Whoever was asked for least lately comes first."""
+    """For sorting: the connection polled longest ago comes first."""
     moments = [record.polls.persons_at, record.polls.fields_at]
     return min(moment or datetime.min for moment in moments)

@@ -34,7 +34,7 @@ __all__ = [
     "optional_fields",
 ]
 
-# Where each of them is.
+# The module of each name.
 _MODULES = {
     "Account": "account",
     "PipedriveClient": "client",

@@ -1,4 +1,4 @@
-"""Which account, and which user, a credential belongs to."""
+"""The account, and the user, that a credential belongs to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .session import Session
 
 @dataclass(frozen=True)
 class Account:
-    """``company_id`` is what tells a token of the wrong account; a user who is no admin may not see every person."""
+    """``company_id`` shows whether a token belongs to the right account; a user who is not an admin may not see every
+    person."""
 
     company_id: int
     company_name: str
@@ -24,7 +25,7 @@ class Account:
 
 
 def account(session: Session) -> Account:
-    """Raises ``NotPipedrive`` if the host answers with something else than a Pipedrive user."""
+    """Raises ``NotPipedrive`` if the host answers with anything but a Pipedrive user."""
     user = session.get(CURRENT_USER, read_object)
     company_id, user_id = user.get("company_id"), user.get("id")
     if type(company_id) is not int or type(user_id) is not int:

@@ -1,4 +1,4 @@
-"""Where an account's API may be: https, or http on this machine, and nothing but a host."""
+"""Which API URLs are allowed: https, or http on this machine, and nothing but a host."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NAME = re.compile(r"(?=.{1,253}$)(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{
 
 
 def checked_api_url(api_url: str) -> str:
-    """The normal form of ``api_url`` (scheme, host, port if given; no slash at the end).
+    """The normal form of ``api_url`` (scheme, host, port if given; no trailing slash).
 
-    Raises ``InvalidApiUrl``. The message names the host at most: the rest of a wrong address may hold a secret.
+    Raises ``InvalidApiUrl``. The message contains at most the host: the rest of a wrong address may hold a secret.
     """
     try:
         parts = urlsplit(api_url)
@@ -39,8 +39,8 @@ def checked_api_url(api_url: str) -> str:
 
 
 def completed_api_url(typed: str) -> str:
-    """The API URL that somebody means who types `acme` or `acme.pipedrive.com`, or pastes a page of the account out of
-    the browser. Still to be checked."""
+    """The API URL that a user means who types `acme` or `acme.pipedrive.com`, or pastes the address of one of the
+    account's pages. Still to be checked."""
     url = typed if "://" in typed else f"https://{typed}"
     try:
         parts = urlsplit(url)
@@ -54,7 +54,7 @@ def completed_api_url(typed: str) -> str:
 
 
 def is_on_this_machine(api_url: str) -> bool:
-    """Whether an account (by the normal form of its URL) is one that is only tried out here."""
+    """Whether the account (given the normal form of its URL) is a test account on this machine."""
     return _is_loopback(urlsplit(api_url).hostname or "")
 
 

@@ -1,4 +1,4 @@
-"""The one thing that the rest of the program uses: an account's API, as dataframes and plain values."""
+"""The interface for the rest of the program: an account's API, as dataframes and plain values."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .windows import Span
 
 
 class PipedriveClient:
-    """Reads one Pipedrive account, and writes nothing to it but webhooks. A context manager; safe to use from several
-    threads.
+    """Reads one Pipedrive account, and writes nothing to it except webhooks. A context manager; safe to use from
+    several threads.
 
-    ``api_url``: the root of the account's host, https (http on loopback only); raises ``InvalidApiUrl``.
-    ``timeout``: seconds without a byte before a request counts as failed. Users of one credential share their pace
-    through ``budgets``. Every method raises ``PipedriveError`` only (see ``errors``).
+    ``api_url``: the root of the account's host, https (http on loopback only); raises ``InvalidApiUrl``. ``timeout``:
+    seconds without a byte before a request counts as failed. Users of one credential share their pace through
+    ``budgets``. Every method raises only ``PipedriveError`` (see ``errors``).
     """
 
     def __init__(
@@ -58,19 +58,19 @@ class PipedriveClient:
         return self._session.usage
 
     def server_time(self) -> datetime:
-        """What the server's clock showed at the last answer; without any, what ours shows. Never later than now there,
-        so whatever is read after this is at least as new."""
+        """The server's clock at the last answer; ours if there was none. Never later than the server's current time, so
+        whatever is read after this is at least as new."""
         return self._session.server_time or datetime.now(UTC)
 
     def tells_the_time(self) -> bool:
-        """Whether the server's answers say what its clock shows."""
+        """Whether the server's answers include its time."""
         return self._session.server_time is not None
 
     def account(self) -> account.Account:
         return account.account(self._session)
 
     def person_fields(self) -> person_fields.FieldCatalogue:
-        """The field catalogue, and how much of it could not be read."""
+        """The field catalogue, and how many of its entries could not be read."""
         return person_fields.person_fields(self._session)
 
     def walk_persons(
@@ -132,35 +132,36 @@ class PipedriveClient:
     def persons_by_ids(
         self, ids: Iterable[int], *, include_fields: Sequence[str] = ()
     ) -> Iterator[persons.PersonsPage]:
-        """Those of these persons that exist and are visible; 10 tokens for each 100 ids."""
+        """Those of these persons that exist and are visible; 10 tokens for every 100 ids."""
         return persons.persons_by_ids(self._session, ids, include_fields=include_fields)
 
     def organization_names(self, ids: Iterable[int]) -> dict[int, str]:
         return names.organization_names(self._session, ids)
 
     def organization_names_since(self, moment: datetime) -> dict[int, str]:
-        """The names of the organisations that were updated since, inclusive to the second."""
+        """The names of the organisations updated since, inclusive to the second."""
         return names.organization_names_since(self._session, moment)
 
     def newest_organization_names(self, moment: datetime) -> dict[int, str]:
-        """Of the organisations that were updated since, the names of the last 500."""
+        """The names of the last 500 of the organisations updated since."""
         return names.newest_organization_names(self._session, moment)
 
     def user_names(self) -> dict[int, str]:
         return names.user_names(self._session)
 
     def webhooks(self) -> list[Webhook]:
-        """All webhooks that the credential may see, other programs' too; 10 tokens."""
+        """All webhooks that the credential may see, including those of other programs; 10 tokens."""
         return webhooks.list_webhooks(self._session)
 
     def create_webhook(
         self, *, url: str, name: str, user: str, password: str, before: Collection[int]
     ) -> Webhook:
-        """One that tells `url` of every change of a person; 10 tokens, more where the outcome was unknown at first."""
+        """Creates a webhook that sends every change of a person to `url`; 10 tokens, more if the outcome was unknown at
+        first."""
         return webhooks.create_webhook(
             self._session, url=url, name=name, user=user, password=password, before=before
         )
 
     def delete_webhook(self, webhook_id: int) -> None:
-        """Also well if it is gone already; 6 tokens."""
+        """Succeeds even if it no longer exists; 6 tokens."""
         webhooks.delete_webhook(self._session, webhook_id)

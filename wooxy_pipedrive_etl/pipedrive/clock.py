@@ -1,4 +1,4 @@
-"""Time as the client sees it, in one place, so that tests need no real waiting."""
+"""The client's time, in one place, so that tests need not really wait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Stopped(Exception):
-    """A wait ended because nobody wants its result any more. Stays inside this package."""
+    """A wait ended because nobody needs its result any more. Never leaves this package."""
 
 
 class Clock:

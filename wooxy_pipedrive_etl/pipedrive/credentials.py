@@ -1,4 +1,4 @@
-"""How a request proves who asks. The secret enters a request at the last moment and shows nowhere else."""
+"""How a request authenticates. The secret enters a request at the last moment and appears nowhere else."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ApiToken(httpx.Auth):
     Raises ``InvalidToken`` for text that is empty or that a header cannot carry. ``repr`` and ``str`` hide the secret.
     """
 
-    # Requests in two seconds that the smallest plan lets through.
+    # The burst limit of the smallest plan, in requests in two seconds.
     smallest_burst_limit = 20
-    # What to do about a 401.
+    # What the user can do about a 401.
     if_refused = "give this connection a valid API token, and see that API use is allowed"
 
     def __init__(self, secret: str) -> None:
@@ -37,12 +37,12 @@ class ApiToken(httpx.Auth):
         yield request
 
     def renew(self, refused: httpx.Request) -> bool:
-        """Whether there is another secret than the one that the request was refused with: there never is."""
+        """Whether there is another secret than the one that the request was refused with: never."""
         return False
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same token, and of no use to anyone who reads it."""
+        """The same for the same token, and useless to anyone who reads it."""
         return hashlib.sha256(self._secret.encode()).hexdigest()
 
     def hide_in(self, text: str) -> str:
@@ -56,11 +56,11 @@ class ApiToken(httpx.Auth):
 
 
 class BearerTokens(httpx.Auth):
-    """OAuth's access tokens, each sent as long as it lives.
+    """OAuth access tokens, each sent as long as it is valid.
 
-    ``current``: gives the access token to send now; told of one that was refused, another one if there is. May be
-    called from any thread, and raises ``PipedriveError`` where there is none. ``identity``: what stays the same over
-    all renewals and over all grants of one user; no one reads it in ``fingerprint``.
+    ``current``: returns the access token to send now; given a refused one, it returns another if there is one. It may
+    be called from any thread, and raises ``PipedriveError`` if there is none. ``identity``: stays the same over all
+    renewals and all grants of one user; ``fingerprint`` does not reveal it.
     """
 
     smallest_burst_limit = 80
@@ -103,5 +103,5 @@ Credentials = ApiToken | BearerTokens
 
 
 def fits_header(secret: str) -> bool:
-    """Whether a header can carry the text as it is."""
+    """Whether a header can carry the text unchanged."""
     return bool(secret) and all("!" <= character <= "~" for character in secret)

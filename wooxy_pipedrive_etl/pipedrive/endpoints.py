@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One method of one path (with ``{id}`` where a number goes).
+    """One method of one path (with ``{id}`` in place of a number).
 
-    ``token_cost`` is what a request takes from the company's daily budget, whatever it returns. ``to_do``: what a
-    person can do about a refusal, by HTTP status; others mean that the request is wrong, or has come to be.
+    ``token_cost`` is what a request takes from the company's daily budget, whatever it returns. ``to_do``: what a user
+    can do about a refusal, by HTTP status; any other status means that the request is wrong, or no longer right.
     """
 
     path: str
@@ -48,10 +48,10 @@ DELETE_WEBHOOK = Endpoint("/api/v1/webhooks/{id}", 6, "admin", "DELETE")
 
 # A request costs the same for one row as for a full page.
 PAGE_LIMIT = 500
-# More ids than this may be cut off without a word, and silence would read as "deleted".
+# More ids than this may be cut off silently, and a missing answer would read as "deleted".
 IDS_LIMIT = 100
 
-# What `include_fields` of GET /api/v2/persons accepts; any other name is a 400.
+# The values that `include_fields` of GET /api/v2/persons accepts; any other name gets a 400.
 PERSON_INCLUDE_FIELDS = frozenset(
     {
         "next_activity_id",

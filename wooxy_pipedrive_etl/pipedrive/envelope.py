@@ -1,6 +1,6 @@
 """The envelope around every answer: ``{"success": …, "data": …, "additional_data": {"next_cursor": …}}``.
 
-The elements of a list stay the bytes that Pipedrive sent, so that a number keeps its digits.
+The elements of a list stay the bytes that Pipedrive sent, so that numbers keep their digits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 
 class Unreadable(Exception):
-    """A 200 that is not an answer; the text says what it is instead. Stays inside this package."""
+    """A 200 that is not a valid answer; the text says what it is instead. Never leaves this package."""
 
 
 class _ListEnvelope(msgspec.Struct):
@@ -36,7 +36,7 @@ _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
 
 
 def read_list(content: bytes) -> ListPage:
-    """Raises ``Unreadable``; never because of what is inside of one element."""
+    """Raises ``Unreadable``, but never because of the content of one element."""
     if not content.strip():
         raise Unreadable("an empty body")
     try:
@@ -44,7 +44,7 @@ def read_list(content: bytes) -> ListPage:
     except msgspec.ValidationError:
         raise Unreadable("JSON that is not a list answer") from None
     except (msgspec.DecodeError, RecursionError):
-        # One element that msgspec refuses (a lone surrogate, say) must not cost the other 499.
+        # One element that msgspec rejects (a lone surrogate, for example) must not cost the other 499.
         return _read_list_element_by_element(content)
     return _page(content, envelope.success, envelope.data, envelope.additional_data)
 
@@ -56,17 +56,17 @@ def read_object(content: bytes) -> dict[str, Any]:
 
 
 def read_plain_list(content: bytes) -> list[Any]:
-    """The decoded ``data`` array of a v1 list that has no pages (where null stands for none). Raises ``Unreadable``."""
+    """The decoded ``data`` array of a v1 list without pages (where null means an empty list). Raises ``Unreadable``."""
     return _read_data(content, list) or []
 
 
 def read_success(content: bytes) -> None:
-    """For an answer that says no more than that it was done. Raises ``Unreadable``."""
+    """For an answer that only confirms success. Raises ``Unreadable``."""
     _read_body(content)
 
 
 def words_of(content: bytes) -> str:
-    """What Pipedrive says in an error body of any of its shapes; empty if it says nothing readable."""
+    """Pipedrive's words in an error body of any of its shapes; empty if nothing is readable."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -120,7 +120,7 @@ def _unsuccessful(content: bytes) -> str:
 
 
 def _read_list_element_by_element(content: bytes) -> ListPage:
-    """Cuts the ``data`` array at its own commas, without looking into the elements."""
+    """Splits the ``data`` array at its own commas, without looking into the elements."""
     text = content.decode("utf-8", "surrogateescape")
     depth, key_is_data = 0, False
     array_start = array_end = element_start = -1

@@ -1,4 +1,4 @@
-"""Names of the things that a person refers to by id: users and organisations."""
+"""Names of what persons refer to by id: users and organisations."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .walk import pages
 
 
 def user_names(session: Session) -> dict[int, str]:
-    """The names of all users of the company, deactivated ones included, by id."""
+    """The names of all users of the company by id, including deactivated ones."""
     return _names(session.get(USERS, read_plain_list))
 
 
 def organization_names(session: Session, ids: Iterable[int]) -> dict[int, str]:
-    """The names of these organisations by id; one that is deleted or not visible is missing.
+    """The names of these organisations by id; deleted and invisible ones are missing.
 
-    Costs 10 tokens for each 100 ids, or for each 500 organisations up to the largest id, whichever is less.
+    Costs 10 tokens for every 100 ids, or for every 500 organisations up to the largest id, whichever is less.
     """
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    # Ids are given out in ascending order, so the largest one bounds how many come before it.
+    # Ids are assigned in ascending order, so the largest one limits how many come before it.
     if -(-wanted[-1] // PAGE_LIMIT) < -(-len(wanted) // IDS_LIMIT):
         listed = _walk_up_to(session, wanted[-1])
     else:
@@ -40,7 +40,7 @@ def organization_names(session: Session, ids: Iterable[int]) -> dict[int, str]:
 
 
 def organization_names_since(session: Session, moment: datetime) -> dict[int, str]:
-    """The names of the organisations that were updated since, by id; a rename advances their update_time."""
+    """The names of the organisations updated since, by id; a rename advances their update_time."""
     params = {"sort_by": "update_time", "sort_direction": "asc", "updated_since": rfc3339(moment)}
     names: dict[int, str] = {}
     for page in pages(session, ORGANIZATIONS, params):
@@ -49,7 +49,7 @@ def organization_names_since(session: Session, moment: datetime) -> dict[int, st
 
 
 def newest_organization_names(session: Session, moment: datetime) -> dict[int, str]:
-    """The same of those that were updated last: one request, and so 500 at most."""
+    """The same for those updated last: one request, so at most 500."""
     params = {"sort_by": "update_time", "sort_direction": "desc", "updated_since": rfc3339(moment)}
     page = next(pages(session, ORGANIZATIONS, params))
     return _names([_decoded(bytes(element)) for element in page.elements])

@@ -1,4 +1,4 @@
-"""The app in Pipedrive's OAuth 2.0: where a person allows it, and who gives, renews and revokes its tokens."""
+"""The app in Pipedrive's OAuth 2.0: where users allow it, and how its tokens are issued, renewed and revoked."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ T = TypeVar("T")
 
 PIPEDRIVE_OAUTH_URL = "https://oauth.pipedrive.com"
 _TIMEOUT_SECONDS = 10.0
-# A poll that finds its token at its end waits for this, within a tick of the sensors.
+# A poll whose token is about to expire waits for these, so they must fit within a tick of the sensors.
 _ATTEMPTS = 3
-# An access token lives for an hour; more seconds than this are not believed.
+# An access token is valid for an hour; a longer time than this is not trusted.
 _LONGEST_LIFE = 86_400
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What Pipedrive gives for a code or a refresh token. ``expires_at``: the end of the access token, UTC, by our
+    """What Pipedrive returns for a code or a refresh token. ``expires_at``: when the access token expires, UTC, by our
     clock; ``api_url``: the root of the account's host."""
 
     access_token: str = field(repr=False)
@@ -65,7 +65,7 @@ class _Answer(msgspec.Struct):
 
 @dataclass(frozen=True)
 class OAuthApp:
-    """An app as it is registered in Pipedrive's Developer Hub; its scopes are chosen there.
+    """An app as registered in Pipedrive's Developer Hub; its scopes are chosen there.
 
     ``oauth_url``: the root of the OAuth host, https (http on loopback only); raises ``InvalidApiUrl``.
     """
@@ -79,14 +79,14 @@ class OAuthApp:
         checked_api_url(self.oauth_url)
 
     def authorize_url(self, state: str) -> str:
-        """Where a person allows the app; Pipedrive then leads to ``redirect_uri`` with ``state`` and a code."""
+        """The page where a user allows the app; Pipedrive then leads to ``redirect_uri`` with ``state`` and a code."""
         query = {"client_id": self.client_id, "redirect_uri": self.redirect_uri, "state": state}
         return f"{checked_api_url(self.oauth_url)}/oauth/authorize?{urlencode(query)}"
 
     def exchange(self, code: str) -> Grant:
-        """What the code is good for, once. Never asked twice: Pipedrive takes a second time for theft.
+        """Exchanges the code for a grant. It is sent only once: Pipedrive treats a second use as theft.
 
-        Raises ``GrantRefused`` (used already, or older than five minutes), ``InvalidApp`` and ``TransientError``.
+        Raises ``GrantRefused`` (already used, or older than five minutes), ``InvalidApp`` and ``TransientError``.
         """
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.redirect_uri}
         return self._grant(form, code, attempts=1)
@@ -98,13 +98,13 @@ class OAuthApp:
         return self._grant(form, refresh_token, attempts=_ATTEMPTS)
 
     def revoke(self, refresh_token: str) -> None:
-        """Gives the access back: uninstalls the app for the user. Also well if it is gone already. Raises
+        """Revokes the access, which uninstalls the app for the user. Succeeds even if it is already revoked. Raises
         ``InvalidApp`` and ``TransientError``."""
         form = {"token": refresh_token, "token_type_hint": "refresh_token"}
         _trying(lambda: self._post("/oauth/revoke", form, refresh_token), _ATTEMPTS)
 
     def is_pipedrive(self, authorization_header: str) -> bool:
-        """Whether a call (of an uninstallation) came with the app's own secret."""
+        """Whether the caller (reporting an uninstallation) has the app's own secret."""
         scheme, _, given = authorization_header.partition(" ")
         return hmac.compare_digest(given.strip().encode(), self._basic.encode()) and scheme.lower() == "basic"
 
@@ -181,7 +181,7 @@ class OAuthApp:
 
 
 def _trying(ask: Callable[[], T], attempts: int) -> T:
-    """What `ask` gives, asked again where that can help."""
+    """The result of `ask`, retried where that can help."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientError),
         stop=tenacity.stop_after_attempt(attempts),

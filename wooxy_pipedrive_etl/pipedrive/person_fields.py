@@ -1,4 +1,4 @@
-"""The catalogue of person fields. It has no change timestamps, so it is read as a whole each time."""
+"""The catalogue of person fields. It has no change timestamps, so it is always read as a whole."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 class FieldCatalogue(NamedTuple):
-    """``fields`` in catalogue order; ``odd``: how many entries could not be taken for a field."""
+    """``fields`` in catalogue order; ``odd``: how many entries were not readable as a field."""
 
     fields: list[PersonField]
     odd: int
 
 
 def person_fields(session: Session) -> FieldCatalogue:
-    """The whole catalogue. An odd entry may be any field: with one, a field that is not there may still exist."""
+    """The whole catalogue. A malformed entry may be any field, so if there is one, a missing field may still exist."""
     fields: dict[str, PersonField] = {}
     odd = 0
     for page in pages(session, PERSON_FIELDS, {}):
@@ -40,7 +40,7 @@ def person_fields(session: Session) -> FieldCatalogue:
 
 
 def optional_fields(fields: Iterable[PersonField]) -> list[str]:
-    """The codes of the catalogue that a person has only when ``include_fields`` asks for them."""
+    """The codes of the catalogue's fields that persons have only if ``include_fields`` requests them."""
     optional = (field.field_code for field in fields if field.is_optional_response_field)
     return [code for code in optional if code in PERSON_INCLUDE_FIELDS]
 

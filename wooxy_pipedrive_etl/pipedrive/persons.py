@@ -1,4 +1,4 @@
-"""Persons, a page at a time, each kept as the JSON text that Pipedrive sent."""
+"""Persons, page by page, each kept as the JSON text that Pipedrive sent."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class PersonsPage:
 
     ``persons``: person_id (int64), version (int64: epoch microseconds of update_time, else of add_time, else 0), raw
     (object: str, the person's JSON text as sent). A person can be on two pages of a walk: keep the larger version.
-    ``odd``: what could not be taken for a person, as issues: person_id (Int64, nullable), kind ("rejected"), reason
+    ``odd``: malformed records, as issues: person_id (Int64, nullable), kind ("rejected"), reason
     ("odd_shape"), variable (None), message (str).
-    ``deleted``: ids that came with is_deleted true; they are not in ``persons``.
+    ``deleted``: ids with is_deleted true; they are not in ``persons``.
     ``left_out_fields``: names of ``include_fields`` that Pipedrive refused, so that no person of this walk has them.
-    ``dateless``: whether a person has no update_time, so that ``updated_since`` may pass over such persons. ``dated``:
-    whether one that was never edited has an update_time, which shows that new persons get one.
-    ``next_cursor``: where the walk goes on, None on the last page.
-    ``update_times``: of each of the persons, in their order, in whole epoch seconds; None where there is none to read.
-    ``read``: of a walk in windows, from which update_time to which everybody is read by this page and those before.
+    ``dateless``: whether a person has no update_time; then ``updated_since`` may skip such persons. ``dated``: whether
+    a person that was never edited has an update_time, which shows that new persons get one.
+    ``next_cursor``: for the next page, None on the last one.
+    ``update_times``: of each person, in their order, in whole epoch seconds; None if it is missing or unreadable.
+    ``read``: in a windowed walk, the span of update_time that is completely read by this page and those before.
     """
 
     persons: pd.DataFrame
@@ -59,7 +59,7 @@ class PersonsPage:
 
 
 class _Head(msgspec.Struct):
-    """What is read of a person here. Only the id has to be right for a person to count as one."""
+    """What is read of a person here. Only the id must be valid for the record to count as a person."""
 
     id: int
     update_time: Any = None
@@ -78,11 +78,11 @@ def walk_persons(
     sort_by: Literal["id", "update_time"] = "id",
     cursor: str | None = None,
 ) -> Iterator[PersonsPage]:
-    """Every person (or every one updated since, inclusive to the second), ascending, 500 a page.
+    """Every person (or every one updated since, inclusive to the second), ascending, 500 on each page.
 
     The walk was complete if, and only if, the iterator ended without an error. The next page is fetched while the
-    consumer works on the last one. ``cursor``: the ``next_cursor`` of an earlier walk with the same parameters, which
-    is gone on with.
+    consumer works on the last one. ``cursor``: the ``next_cursor`` of an earlier walk with the same parameters, to
+    resume it.
     """
     params = {"sort_by": sort_by, "sort_direction": "asc"}
     if cursor is not None:
@@ -96,20 +96,20 @@ def walk_persons(
 def newest_persons(
     session: Session, updated_since: datetime, *, include_fields: Sequence[str] = ()
 ) -> PersonsPage:
-    """Those updated last, the newest first: one request, and so 500 at most."""
+    """Those updated last, the newest first: one request, so at most 500."""
     params = {"sort_by": "update_time", "sort_direction": "desc", "updated_since": rfc3339(updated_since)}
     return next(_person_pages(session, params, tuple(include_fields), NEVER))
 
 
 def newest_by_id(session: Session, *, include_fields: Sequence[str] = ()) -> PersonsPage:
-    """Those with the greatest ids, the greatest first: one request, and so 500 at most."""
+    """Those with the greatest ids, the greatest first: one request, so at most 500."""
     return next(_person_pages(session, _NEWEST_IDS_FIRST, tuple(include_fields), NEVER))
 
 
 def persons_above(
     session: Session, person_id: int, *, include_fields: Sequence[str] = ()
 ) -> Iterator[PersonsPage]:
-    """The persons with greater ids, whatever their times: the newest first, a page at a time."""
+    """The persons with greater ids, whatever their times: the newest first, page by page."""
     for page in _person_pages(session, _NEWEST_IDS_FIRST, tuple(include_fields), NEVER):
         above = page.persons["person_id"] > person_id
         yield replace(page, persons=page.persons[above].reset_index(drop=True))
@@ -120,7 +120,7 @@ def persons_above(
 def persons_by_ids(
     session: Session, ids: Iterable[int], *, include_fields: Sequence[str] = ()
 ) -> Iterator[PersonsPage]:
-    """The persons of these ids that exist and that the token can see; no other ones, whatever the server sends."""
+    """The persons with these ids that exist and that the token can see; no others, whatever the server sends."""
     wanted = list(dict.fromkeys(ids))
     left_out: tuple[str, ...] = ()
     for start in range(0, len(wanted), IDS_LIMIT):
@@ -144,7 +144,7 @@ def _person_pages(
             first = next(walk)
             break
         except (BadRequest, Forbidden) as error:
-            # A plan may lack the feature behind a field that the catalogue has (marketing_status, say).
+            # A plan may lack the feature behind a field in the catalogue (marketing_status, for example).
             refused = tuple(name for name in fields if re.search(rf"\b{re.escape(name)}\b", str(error)))
             if not refused:
                 raise
@@ -159,7 +159,7 @@ def _person_pages(
 
 
 def persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPage:
-    """A page as it came; ``left_out_fields``: what it was asked for without."""
+    """A page as it was received; ``left_out_fields``: the fields that the request left out."""
     ids: list[int] = []
     versions: list[int] = []
     update_times: list[int | None] = []
@@ -207,7 +207,7 @@ def persons_page(page: ListPage, left_out_fields: tuple[str, ...]) -> PersonsPag
 
 
 def _head(element: bytes | msgspec.Raw) -> _Head | str:
-    """The head of a person, or in words what the element is instead."""
+    """The head of a person, or a description of what the element is instead."""
     try:
         head = _head_decoder.decode(element)
     except (msgspec.DecodeError, RecursionError):
@@ -221,7 +221,7 @@ def _head(element: bytes | msgspec.Raw) -> _Head | str:
 
 
 def _head_by_stdlib(element: bytes) -> _Head | None:
-    """For a person with text that msgspec refuses, such as half of a surrogate pair."""
+    """For a person with text that msgspec rejects, such as half a surrogate pair."""
     try:
         person = json.loads(element)
     except (ValueError, RecursionError):
@@ -234,14 +234,14 @@ def _head_by_stdlib(element: bytes) -> _Head | None:
 
 
 def _microseconds(time: Any) -> int | None:
-    """Since the epoch; None for what is no time."""
+    """Since the epoch; None if it is not a time."""
     if not isinstance(time, str):
         return None
     try:
         moment = datetime.fromisoformat(time)
     except ValueError:
         return None
-    # Pipedrive's times are UTC also where an older form leaves the zone out.
+    # Pipedrive's times are UTC even where an older form omits the zone.
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _MICROSECOND

@@ -1,4 +1,4 @@
-"""One request: to the account's own host only, paced, retried where that can help, its outcome typed."""
+"""One request: only to the account's own host, paced, retried where that can help, its outcome typed."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ NEVER = threading.Event()
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a request is sent at most, and the seconds between, which double and are jittered.
+    """How often a request is sent at most, and the seconds in between, which double and are jittered.
 
-    ``refusals``: so many 429s are waited for; None is as many as the limits of the burst can explain.
+    ``refusals``: after how many 429s it waits and retries; None: as many as the burst limits can explain.
     """
 
     attempts: int = 6
@@ -60,11 +60,11 @@ class Retries:
 
 @dataclass(frozen=True)
 class Usage:
-    """``requests`` sent and ``tokens_used`` by one client; ``daily_*``: what Pipedrive last said about the company.
+    """``requests`` sent and ``tokens_used`` by one client; ``daily_*``: what Pipedrive last reported for the company.
 
-    A request that was refused with 401 or 429 costs nothing; whether another failed one does is not documented, so it
-    is counted. ``daily_*`` are None until an answer to this client has the (undocumented) headers: what an earlier one
-    was told may be of another day.
+    A request refused with 401 or 429 costs nothing. Whether other failed requests do is not documented, so they are
+    counted. ``daily_*`` are None until an answer to this client has the (undocumented) headers: what an earlier client
+    received may be from another day.
     """
 
     requests: int
@@ -75,7 +75,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class _Call:
-    """What to send where. ``secret``: a part of ``body`` that must not show in a message."""
+    """What to send where. ``secret``: a part of ``body`` that must not appear in a message."""
 
     endpoint: Endpoint
     params: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class _Call:
 
 
 class _Failed(Exception):
-    """One attempt failed in a way that another may not. ``sent``: Pipedrive may have done what was asked."""
+    """One attempt failed, but another may not. ``sent``: Pipedrive may have carried out the request."""
 
     def __init__(self, kind: type[PipedriveError], what: str, *, sent: bool = True) -> None:
         super().__init__(what)
@@ -124,7 +124,7 @@ class Session:
             headers={"accept": "application/json"},
             timeout=httpx.Timeout(timeout, connect=min(10.0, timeout)),
             follow_redirects=False,
-            # A proxy named in the environment sees https only as an opaque tunnel, but would read http.
+            # A proxy from the environment sees https only as an opaque tunnel, but could read http.
             trust_env=self.api_url.startswith("https:"),
             verify=tls(),
             transport=transport,
@@ -148,7 +148,7 @@ class Session:
         params: Mapping[str, str] | None = None,
         stop: threading.Event = NEVER,
     ) -> T:
-        """What ``read`` makes of the body of a 200.
+        """The result of ``read`` for the body of a 200.
 
         Raises any ``PipedriveError``; ``Stopped`` if ``stop`` is set while it waits.
         """
@@ -162,14 +162,15 @@ class Session:
         *,
         secret: str | None = None,
     ) -> T:
-        """Sends ``body`` as JSON, again only while it can't have arrived. ``secret``: what no message may tell of it.
+        """Sends ``body`` as JSON; retries only as long as it can't have arrived. ``secret``: what no message may
+        contain.
 
-        Raises any ``PipedriveError``, ``OutcomeUnknown`` among them.
+        Raises any ``PipedriveError``, including ``OutcomeUnknown``.
         """
         return self._send(_Call(endpoint, body=body, secret=secret), read, NEVER)
 
     def delete(self, endpoint: Endpoint, read: Callable[[bytes], T], number: int) -> T:
-        """Deletes the thing that has this id; what is gone already raises ``EndpointGone``."""
+        """Deletes the object with this id; raises ``EndpointGone`` if it no longer exists."""
         return self._send(_Call(endpoint, path=endpoint.path.format(id=number)), read, NEVER)
 
     def _send(self, call: _Call, read: Callable[[bytes], T], stop: threading.Event) -> T:
@@ -202,7 +203,8 @@ class Session:
         try:
             result = read(content)
         except Unreadable as error:
-            # A host that has answered well before is Pipedrive on a bad day; another may not be Pipedrive at all.
+            # A host that has answered correctly before is Pipedrive on a bad day; any other may not be Pipedrive at
+            # all.
             kind = BrokenAnswer if self._answered or not _is_html(content) else NotPipedrive
             words = self._clean(call, str(error))
             what = f"Pipedrive answered {response.status_code} with {words}{_id(response)}"
@@ -211,8 +213,8 @@ class Session:
         return result
 
     def _answer(self, call: _Call, stop: threading.Event) -> tuple[httpx.Response, bytes]:
-        """The first answer that is not a 429, after the waits that those asked for, and no 401 that a renewal of the
-        credentials helps against."""
+        """The first answer that is not a 429 (after the waits that those demanded) and not a 401 that renewing the
+        credentials could fix."""
         endpoint = call.endpoint
         first_refusal, refusals, renewed = self._clock.now(), 0, False
         while True:
@@ -250,7 +252,7 @@ class Session:
                 self.server_time = http_date(response.headers.get("date")) or self.server_time
                 for chunk in response.iter_bytes():
                     content += chunk
-                    # The time-out of httpx is for each chunk: a server that drips would hold us for ever.
+                    # The time-out of httpx applies to each chunk: a server that drips bytes would hold us for ever.
                     if self._clock.now() > deadline:
                         raise _Failed(
                             Unreachable, f"the answer was not complete after {self._longest_answer:.0f} s"
@@ -332,7 +334,7 @@ def _cause(state: tenacity.RetryCallState) -> _Failed:
 
 
 def _id(response: httpx.Response) -> str:
-    """The id by which Pipedrive's support finds a request, for the end of a message."""
+    """The id by which Pipedrive's support can find the request, to append to a message."""
     correlation = re.sub(r"[^\w.:-]", "", response.headers.get("x-correlation-id", ""))[:64]
     return f" [{correlation}]" if correlation else ""
 

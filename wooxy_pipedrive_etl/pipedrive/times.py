@@ -1,4 +1,4 @@
-"""Moments as Pipedrive takes them in parameters and gives them in headers."""
+"""Times as Pipedrive accepts them in parameters and sends them in headers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from email.utils import parsedate_to_datetime
 
 
 def rfc3339(moment: datetime) -> str:
-    """Whole seconds and Z: every other form is a 400. Rounded down, so that nothing is missed."""
+    """Whole seconds and Z: any other form gets a 400. Rounded down, so that nothing is missed."""
     if moment.tzinfo is None:
         raise ValueError("a moment in a request needs a time zone")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def http_date(text: str | None) -> datetime | None:
-    """The moment of a `Date` header; None where it is missing or nonsense."""
+    """The time of a `Date` header; None if it is missing or nonsense."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The pages of a v2 list, one after the other."""
+"""The pages of a v2 list, in order."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ T = TypeVar("T")
 def pages(
     session: Session, endpoint: Endpoint, params: Mapping[str, str], stop: threading.Event = NEVER
 ) -> Iterator[ListPage]:
-    """Every page of the list. That it ends without an error means that the list was complete.
+    """Every page of the list. If the iterator ends without an error, the list was complete.
 
-    Raises ``BrokenAnswer`` if a cursor comes twice, and what ``Session.get`` raises.
+    Raises ``BrokenAnswer`` if a cursor is repeated, and what ``Session.get`` raises.
     """
     request = {**params, "limit": str(PAGE_LIMIT)}
     seen: set[str] = set()
     while True:
         page = session.get(endpoint, read_list, request, stop)
         yield page
-        # The end is the missing cursor alone: an empty page may have pages after it.
+        # Only a missing cursor ends the list: more pages may follow an empty one.
         if page.next_cursor is None:
             return
         if page.next_cursor in seen:
@@ -37,15 +37,15 @@ def pages(
 
 
 def leads_back(endpoint: Endpoint) -> BrokenAnswer:
-    """What a walk raises that would never end."""
+    """The error for a walk that would never end."""
     return BrokenAnswer(f"The pages of GET {endpoint.path} lead back to an earlier one; run again later.")
 
 
 def one_ahead(items: Iterator[T], stop: threading.Event) -> Iterator[T]:
-    """The same items; while the consumer works on one, a thread gets the next.
+    """The same items; while the consumer works on one, a thread fetches the next.
 
-    What ``items`` raises is raised here. Closing this iterator (or dropping it) sets ``stop`` and waits for the
-    thread, at most for the request that it is in.
+    What ``items`` raises is raised here. Closing this iterator (or dropping it) sets ``stop`` and waits for the thread,
+    at most for its current request.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="pipedrive-walk") as pool:
         try:

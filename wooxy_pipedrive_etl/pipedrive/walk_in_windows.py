@@ -1,4 +1,4 @@
-"""A full walk that has many requests under way at once. Which window is asked for next is decided in `windows`."""
+"""A full walk with many requests in progress at once. `windows` decides which window to request next."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def walk_in_windows(
 ) -> Iterator[PersonsPage]:
     """Every person, like `walk_persons`, in no order; some of them twice.
 
-    First those updated before `top` (epoch seconds, some time before the walk began), in windows; whoever is edited
-    meanwhile leaves these, and is read at the end, as are new ones. ``newest``: the page of the greatest ids;
-    ``highest``: the greatest id when the walk began. ``unread``: of the times before `top`, those that an earlier walk
-    has left, [Span(None, None)] for a new one. ``expected``: about how many there are; ``times``: when those that are
-    known were updated, in epoch seconds (int64, ascending).
+    First those updated before `top` (epoch seconds, shortly before the walk began), in windows. Persons edited in the
+    meantime leave the windows and are read at the end, like new ones. ``newest``: the page with the greatest ids;
+    ``highest``: the greatest id when the walk began. ``unread``: the times before `top` that an earlier walk has left
+    unread, [Span(None, None)] for a new walk. ``expected``: about how many persons there are; ``times``: when the known
+    persons were updated, in epoch seconds (int64, ascending).
 
-    The walk was complete if, and only if, the iterator ended without an error. Raises NotInWindows if Pipedrive sorts
-    or filters otherwise than this needs.
+    The walk was complete if, and only if, the iterator ended without an error. Raises NotInWindows if Pipedrive's
+    sorting or filters do not fit the windows.
     """
     fields = tuple(name for name in include_fields if name not in newest.left_out_fields)
     since = datetime.fromtimestamp(top, UTC)
-    # Whether new persons may have no update_time; the part that an earlier walk has read says nothing of it any more.
+    # Whether new persons may lack an update_time; the part that an earlier walk has read can no longer show it.
     dateless, dated = newest.dateless or list(unread) != [Span(None, None)], newest.dated
     try:
         for page in chain(
@@ -54,7 +54,7 @@ def walk_in_windows(
         ):
             dateless, dated = dateless or page.dateless, dated or page.dated
             yield replace(page, left_out_fields=newest.left_out_fields)
-        # These are in no window. The lowest ids first: once a person is known, no lower id counts as new any more.
+        # These are in no window. The lowest ids first: once a person is known, no lower id counts as new.
         if dateless or not dated:
             for page in reversed(list(persons_above(session, highest, include_fields=fields))):
                 yield replace(page, left_out_fields=newest.left_out_fields)
@@ -79,7 +79,7 @@ def _pages_in_windows(
                 for reader in windows.questions():
                     request = _request(reader, include_fields)
                     under_way[pool.submit(_ask, session, request, stop)] = reader
-                # What is asked travels while the consumer works.
+                # The requests are sent while the consumer works.
                 yield from answers
                 if not under_way:
                     return

@@ -1,4 +1,4 @@
-"""Webhooks in an account: which there are, a new one for persons, and letting one go."""
+"""An account's webhooks: listed, created for persons, deleted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from .errors import EndpointGone, OutcomeUnknown
 from .session import Session
 
 VERSION = "2.0"
-# How often a webhook is asked for while Pipedrive does not say whether it was made, and does not list it either.
+# How often to try to create a webhook while Pipedrive neither says whether it was created nor lists it.
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """As Pipedrive lists it. `user` and `password`: of its Basic authentication, None where the list does not tell."""
+    """As Pipedrive lists it. `user` and `password`: for Basic authentication, None if the list does not contain
+    them."""
 
     id: int
     url: str
@@ -33,7 +34,7 @@ class Webhook:
 
 
 def list_webhooks(session: Session) -> list[Webhook]:
-    """All that the credential may see, other programs' too; elements of another shape are left out."""
+    """All that the credential may see, including those of other programs; elements of another shape are left out."""
     elements = session.get(WEBHOOKS, read_plain_list)
     return [webhook for element in elements if (webhook := _webhook(element)) is not None]
 
@@ -41,10 +42,11 @@ def list_webhooks(session: Session) -> list[Webhook]:
 def create_webhook(
     session: Session, *, url: str, name: str, user: str, password: str, before: Collection[int]
 ) -> Webhook:
-    """A webhook that tells `url` of every change of a person.
+    """Creates a webhook that sends every change of a person to `url`.
 
-    A request whose answer is lost may have made one, and a second would tell everything twice: so the list is looked
-    through for one of this URL whose id is not in `before`, the ids that were there. Raises `PipedriveError`.
+    A request whose answer is lost may have created one, and with a second one every event would come twice. So the list
+    is searched for a webhook with this URL whose id is not in `before`, the ids that existed already. Raises
+    `PipedriveError`.
     """
     body = {
         "subscription_url": url,
@@ -69,7 +71,7 @@ def create_webhook(
 
 
 def delete_webhook(session: Session, webhook_id: int) -> None:
-    """Also well if it is gone already. Raises `PipedriveError`."""
+    """Succeeds even if it no longer exists. Raises `PipedriveError`."""
     with contextlib.suppress(EndpointGone):
         session.delete(DELETE_WEBHOOK, read_success, webhook_id)
 
@@ -95,7 +97,7 @@ def _webhook(element: Any) -> Webhook | None:
         event_object=str(element.get("event_object")),
         event_action=str(element.get("event_action")),
         version=str(element.get("version")),
-        # 1 or true; what was removed stays in the list for a while.
+        # 1 or true; a removed webhook stays in the list for a while.
         active=bool(element.get("is_active", True)) and element.get("remove_time") is None,
         user=user if isinstance(user, str) else None,
         password=password if isinstance(password, str) else None,

@@ -1,9 +1,9 @@
-"""Which windows of `update_time` are read by whom, so that many requests share one walk: what to ask next, and what an
-answer leaves unread. No I/O.
+"""Decides which reader reads which windows of `update_time`, so that many requests share one walk: what to request
+next, and what an answer leaves unread. No I/O.
 
-What is unread lies in *gaps*. Two readers work on a gap towards each other, one ascending from its start and one
-descending from its end, which shares it evenly without knowing where in it the persons are; when they meet, it is
-closed. A reader that runs dry splits the largest gap. Times are whole epoch seconds.
+Unread times form *gaps*. Two readers work towards each other on a gap, one ascending from its start and one descending
+from its end, which shares it evenly without knowing where in it the persons are; when they meet, the gap is closed. A
+reader with nothing left to do splits the largest gap. Times are whole epoch seconds.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-# So many requests at once: enough for the burst limits of the plans at the round trips of a network.
+# The number of simultaneous requests: enough for the burst limits of the plans at network latencies.
 READERS = 12
-# Before every time, but not before those who have none.
+# Before every time, but not before persons without one.
 _EARLIEST = -(2**60)
-# Where the logarithm of a ratio of densities is as good as zero.
+# Below this, the logarithm of a ratio of densities counts as zero.
 _EVEN = 0.001
 
 
 class Span(NamedTuple):
-    """Times from `start` on and before `end`. None is without bound, and those without a time belong to it, who may
-    come first or last in the order of time."""
+    """Times from `start` on and before `end`. None is unbounded, and includes persons without a time, who may come
+    first or last when sorted by time."""
 
     start: int | None
     end: int | None
@@ -36,7 +36,7 @@ class Span(NamedTuple):
         return self.start is not None and self.end is not None and self.start >= self.end
 
     def without(self, read: Span) -> list[Span]:
-        """What is left of it: nothing, a span, or one on either side."""
+        """What is left of the span: nothing, one span, or one on either side."""
         left = []
         if read.start is not None:
             left.append(Span(self.start, read.start if self.end is None else min(self.end, read.start)))
@@ -49,20 +49,20 @@ _NOTHING = Span(0, 0)
 
 
 class NotAsAsked(Exception):
-    """An answer shows that Pipedrive sorts or filters otherwise than reading in windows needs."""
+    """An answer shows that Pipedrive's sorting or filters do not fit the windows."""
 
 
 @dataclass(eq=False)
 class Reader:
-    """Who asks for the persons updated from `since` on and before `until`, page after page, `ascending` or not; where
-    both are None, for those without an update_time too. `cursor`: of the page to ask for, None for the first one."""
+    """Requests the persons updated from `since` on and before `until`, page by page, `ascending` or not; if both are
+    None, also those without an update_time. `cursor`: of the page to request, None for the first one."""
 
     ascending: bool
     since: int | None
     until: int | None
     cursor: str | None
     _gap: _Gap
-    # Up to where it has read, and up to where it will have when there are no more pages.
+    # How far it has read, and how far it will have read when there are no more pages.
     _at: int | None
     _to: int | None
     _has_met_dated: bool = False
@@ -70,7 +70,7 @@ class Reader:
 
 @dataclass(eq=False)
 class _Gap:
-    """What is unread, and who reads it from either end. `top`, `times`: as of `Windows`; `densities`: persons a second
+    """An unread gap, and who reads it from either end. `top`, `times`: as in `Windows`; `densities`: persons per second
     at either end, None before the first page."""
 
     span: Span
@@ -89,8 +89,8 @@ class _Gap:
 
     @property
     def persons(self) -> float:
-        """About how many there are: those that are known, or as many as there are if their density changes evenly from
-        end to end."""
+        """About how many persons it contains: the known ones, or an estimate as if the density changed evenly from end
+        to end."""
         if len(self.times):
             first, last = self._known()
             return last - first
@@ -101,8 +101,8 @@ class _Gap:
         return self.seconds * (at_start if abs(growth) < _EVEN else (at_end - at_start) / growth)
 
     def split(self) -> _Gap:
-        """Where about half of the persons are on either side. Returns the later part, which takes the descending reader
-        along. For a gap of a known number of persons and of more than a second."""
+        """Splits the gap where about half of the persons are on either side. Returns the later part, which takes over
+        the descending reader. For a gap with a known number of persons and longer than a second."""
         start, end = self.span
         middle = min(self._middle(), self.end - 1)
         if start is not None:
@@ -131,16 +131,16 @@ class _Gap:
         return self.span.start + round(self.seconds * share)
 
     def _known(self) -> tuple[int, int]:
-        """From which of the known times to which lie in it."""
+        """The range of indexes of the known times that lie in it."""
         first = 0 if self.span.start is None else np.searchsorted(self.times, self.span.start)
         return int(first), int(np.searchsorted(self.times, self.end))
 
 
 class Windows:
-    """Reads what was updated before `top`. `unread`: spans of it apart from each other, the last one without an end
-    until the persons without a time that may come there are read. `persons`: about how many there are; the more,
-    the more splits are worth while, since each costs up to a page that is read twice. `times`: when those of whom it is
-    known were updated (int64, ascending), which tells where to split; it may be long ago, and it may be empty."""
+    """Reads what was updated before `top`. `unread`: disjoint spans of it, the last one unbounded until the persons
+    without a time that may come there are read. `persons`: about how many there are; the more there are, the more
+    splits are worthwhile, since each costs up to a page that is read twice. `times`: when the known persons were
+    updated (int64, ascending), which tells where to split; it may be out of date or empty."""
 
     def __init__(self, unread: Iterable[Span], top: int, persons: int, times: np.ndarray) -> None:
         self._gaps = [_Gap(span, top, times, [None, None], [None, None]) for span in unread]
@@ -151,7 +151,7 @@ class Windows:
         self._under_way: set[Reader] = set()
 
     def questions(self) -> list[Reader]:
-        """The readers that are to ask now, each for its next page."""
+        """The readers that are to send a request now, each for its next page."""
         asking = [
             reader
             for gap in self._gaps
@@ -167,8 +167,8 @@ class Windows:
         return asking
 
     def take(self, reader: Reader, times: Sequence[int | None], next_cursor: str | None) -> Span | None:
-        """Notes an answer: the update_time of each of its persons, in order. Returns what is read by it, if anything:
-        together with the reader's earlier answers.
+        """Processes an answer: the update_time of each of its persons, in order. Returns the span that it, with the
+        reader's earlier answers, has now read, if any.
 
         Raises NotAsAsked.
         """
@@ -183,10 +183,10 @@ class Windows:
         read = self._advance(reader, dated, next_cursor)
         if read is not None:
             for each in self._gaps:
-                # A reader begins at an end of a gap, so it never reads amid one.
+                # A reader begins at an end of a gap, so it never reads in the middle of one.
                 each.span = next(iter(each.span.without(read)), _NOTHING)
         self._gaps = [each for each in self._gaps if not each.span.is_empty]
-        # The rest of what the other one has under way is not worth a page of its own.
+        # What remains beyond the other reader's current request is not worth a page of its own.
         is_left = gap.readers[1 - side] is not None and not self._is_worth_two(gap, pages=1)
         if next_cursor is None or is_left:
             gap.readers[side] = None
@@ -199,7 +199,7 @@ class Windows:
         )
 
     def _is_worth_two(self, gap: _Gap, pages: int) -> bool:
-        """A single second can't be shared: how those of one time are sorted is not known."""
+        """A single second can't be shared: the order within it is unknown."""
         return gap.seconds > 1 and gap.persons >= pages * self._page
 
     def _another_reader(self) -> Reader | None:
@@ -224,7 +224,7 @@ class Windows:
 
     def _begin(self, gap: _Gap, *, ascending: bool) -> Reader:
         start, end = gap.span
-        # Any filter leaves out those without a time.
+        # Any filter leaves out persons without a time.
         is_unfiltered = start is None if ascending else end is None
         since, until = (None, None) if is_unfiltered else (start, gap.end)
         at = start if ascending else end
@@ -239,8 +239,8 @@ class Windows:
         return reader
 
     def _advance(self, reader: Reader, dated: Sequence[int], next_cursor: str | None) -> Span | None:
-        """Moves the reader on, and returns from where to where it has read now. Of the second that it has come to, more
-        persons may follow."""
+        """Advances the reader, and returns the span that it has read now. The second that it has reached may contain
+        more persons."""
         before = reader._at
         if next_cursor is None:
             reader._at = reader._to
@@ -255,7 +255,8 @@ class Windows:
 
 
 def _checked(reader: Reader, times: Sequence[int | None], next_cursor: str | None) -> list[int]:
-    """The times of those who have one. Those without may come before them all, or behind them all at the very end."""
+    """The times of the persons that have one. Those without may come before all others, or after them at the very
+    end."""
     dated = [time for time in times if time is not None]
     if dated:
         first = next(i for i, time in enumerate(times) if time is not None)

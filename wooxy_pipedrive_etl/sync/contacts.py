@@ -30,19 +30,19 @@ from .progress import report
 from .run import SyncRun
 from .staging import MappingReport
 
-# Above this share of the list and this many contacts, a deletion needs a person's word (product.md section 5).
+# Above this share of the list and this number of contacts, a user must allow the deletions (product.md section 5).
 MASS_DELETION_SHARE = 0.10
 MASS_DELETION_COUNT = 20
 
-# Fewer links than this are joined quickly in any way.
+# With fewer links than this, any join is fast.
 MANY_CREATED = 1_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What applying would do. `summary` counts every person or, in a run of changes, those that it is about; `persons`:
-    all of the snapshot; `odd`: elements that could not be taken for a person, which are rejected as well;
-    `deleted_unseen`: how many of the contacts to be deleted nobody was shown who allowed the deletions."""
+    """What applying would do. `summary` counts all persons or, in a run of changes, those that it read; `persons`: all
+    of the snapshot; `odd`: malformed records, which are rejected as well; `deleted_unseen`: how many of the contacts to
+    be deleted were not in the list that a user allowed."""
 
     summary: PlanSummary
     counts_all: bool
@@ -69,7 +69,7 @@ class Plan:
 
     @property
     def deletes_too_many(self) -> bool:
-        """Whether a person must allow the deletions first."""
+        """Whether a user must allow the deletions first."""
         return (
             self.summary.deleted > MASS_DELETION_COUNT
             and self.summary.deleted > MASS_DELETION_SHARE * self.summary.contacts_before
@@ -77,7 +77,7 @@ class Plan:
 
     @property
     def balances(self) -> bool:
-        """Whether each person is accounted for (product.md section 8)."""
+        """Whether every person is accounted for (product.md section 8)."""
         summary = self.summary
         return summary.planned == self.persons and (
             summary.staged == summary.planned or (not self.counts_all and summary.staged < summary.planned)
@@ -85,9 +85,9 @@ class Plan:
 
 
 def plan_contacts(run: SyncRun, walk: WalkReport | None, mapped: MappingReport) -> Plan:
-    """Decides who is who and what would be written; writes nothing to the list.
+    """Decides which person owns which contact and what would be written; writes nothing to the list.
 
-    `walk`: what the run has read, if it read persons; `mapped`: what came of mapping them.
+    `walk`: what the run has read, if it read persons; `mapped`: the result of mapping them.
     """
     connection_id = run.record.id
     with run.writing() as db:
@@ -122,7 +122,7 @@ def plan_contacts(run: SyncRun, walk: WalkReport | None, mapped: MappingReport) 
 
 
 def apply_contacts(run: SyncRun, walk: WalkReport | None) -> dict[str, int]:
-    """Carries the plan out: contacts, links, opt-outs, snapshot, issues, watermark and counts, all or nothing.
+    """Applies the plan: contacts, links, opt-outs, snapshot, issues, watermark and counts, all or nothing.
 
     `walk`: what the run has read, if it read persons. Returns the counts of the run report.
     """
@@ -152,7 +152,7 @@ def apply_contacts(run: SyncRun, walk: WalkReport | None) -> dict[str, int]:
         )
         runs.finish_run(db, connection_id, run.run_id, "success")
         finished = runs.get_run(db, connection_id, run.run_id)
-    # Only now: a hint that is looked after twice does no harm, one that is lost may.
+    # Only now: a pending change that is processed twice does no harm, a lost one may.
     if walk is not None:
         inbox.settle_hints(run.store.inbox, connection_id, walk.hints)
     assert finished is not None
@@ -176,7 +176,7 @@ def refusal(run: SyncRun, plan: Plan) -> Refused | None:
 
 
 def mass_deletion(run: SyncRun, plan: Plan) -> Refused | None:
-    """Why a person must allow the plan's deletions first."""
+    """Why a user must allow the plan's deletions first."""
     deleted, allowed = plan.summary.deleted, run.allowed
     if not plan.deletes_too_many or deleted <= allowed.deletions:
         return None
@@ -204,13 +204,13 @@ def _deleted_unseen(db: sa.Connection, run: SyncRun) -> int:
 
 
 def _about_to_be_allowed(db: sa.Connection, run: SyncRun) -> str | None:
-    """The refused run whose deletions a person has allowed in a run that has not begun."""
+    """The refused run whose deletions a user has allowed in a run that has not begun."""
     request = requested_run(connections.get_connection(db, run.record.name))
     return None if request is None else request.permissions.deletions_of
 
 
 def _odd_persons(db: sa.Connection, connection_id: int) -> int:
-    """Elements of the walk that could not be taken for a person: they are in no stage."""
+    """Malformed records of the walk: they are not in the stage."""
     issues = tables.issues
     return db.execute(
         sa.select(sa.func.count()).where(
@@ -223,8 +223,8 @@ def _odd_persons(db: sa.Connection, connection_id: int) -> int:
 
 
 def _watermark(db: sa.Connection, run: SyncRun, walk: WalkReport | None) -> int | None:
-    """The time of the newest person that was read, but not later than the moment at which the reading began: a person
-    may have been edited behind the walk's back."""
+    """The time of the newest person read, but not later than the start of the reading: a person may have been edited
+    after the walk read it."""
     if walk is None:
         return connections.get_connection(db, run.record.name).sync_state.watermark
     newest = newest_version(db, run.record.id, walk.read_until)

@@ -1,4 +1,4 @@
-"""What a run feeds: the matching that it goes by, as its fields are now."""
+"""What a run feeds: its matching, with the current fields."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ from .run import SyncRun
 
 
 def match_table_of_run(run: SyncRun) -> list[TableRow]:
-    """The Match variables table as it stands in a run."""
+    """The Match variables table during a run."""
     with reading(run.store.engine) as db:
         return table_of(db, view_of(db, run.record, run.matching))
 
 
 def check_draft(run: SyncRun) -> None:
-    """Raises InvalidMatching if the run looks at a draft that could not be imported as the fields are now."""
+    """Raises InvalidMatching if the run uses a draft that could not be imported with the current fields."""
     if run.draft:
         with reading(run.store.engine) as db:
             _drafted_view(db, run)
 
 
 def feed_plan_of(run: SyncRun) -> FeedPlan:
-    """What the run feeds: rows whose field is gone or has another type now, that break another rule, or that the last
-    walk could not read, feed nothing, so that what is stored stays. A draft feeds what it would feed once imported.
+    """What the run feeds. A row feeds nothing, so that stored values stay, if its field was deleted or has another type
+    now, if it breaks another rule, or if the last walk could not read it. A draft feeds what it would feed once
+    imported.
 
-    Raises SyncError if contacts could be deleted because an identifier is not fed that the persons still have, and
-    InvalidMatching for a draft that could not be imported.
+    Raises SyncError if contacts could be deleted because an identifier is not fed although the persons still have it,
+    and InvalidMatching for a draft that could not be imported.
     """
     with reading(run.store.engine) as db:
         if run.draft:

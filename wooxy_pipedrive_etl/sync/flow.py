@@ -1,7 +1,7 @@
 """What a run is, from the account to the list, in the order of the data.
 
-Dagster, the command line and the tests all call `sync`. Each step returns what it found, and the next one is given it;
-how a step does its work is in the step's own module.
+Dagster, the command line and the tests all call `sync`. Each step returns what it found and passes it to the next one;
+how a step works is in its own module.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .staging import map_contacts
 
 @dataclass(frozen=True)
 class Done:
-    """A product that was made. `report`: what its step returned."""
+    """A finished product. `report`: what its step returned."""
 
     product: Product
     report: Any
 
 
 def sync(run: SyncRun) -> Iterator[Done]:
-    """Makes what the run's selection asks for, and yields each product of it when it is made and committed.
+    """Makes what the run's selection asks for, and yields each product once it is made and committed.
 
-    Raises EXPECTED_ERRORS and DATABASE_ERRORS; Refused if a guard does not let the plan be applied.
+    Raises EXPECTED_ERRORS and DATABASE_ERRORS; Refused if a guard does not allow the plan to be applied.
     """
     selection = run.selection
     walk = mapped = None
@@ -75,7 +75,7 @@ def _finish_without_list(run: SyncRun) -> None:
         return
     with run.writing() as db:
         if run.kind == "full":
-            # A complete walk says what can't be taken for a person, whether the list follows or not.
+            # A complete walk decides which malformed records there are, whether the list follows or not.
             settle_issues_of(db, run.record.id, "rejected", "odd_shape")
     run.finish("partial", f"Made {_listed(run.selection.names)}; the list was left as it was.")
 

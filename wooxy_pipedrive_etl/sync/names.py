@@ -1,4 +1,4 @@
-"""The names of the organisations, users and persons that matched variables show, each asked for once."""
+"""The names of the organisations, users and persons that matched variables show, each read once."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from .staging import BATCH_SIZE, prepare_stage
 
 
 def read_referenced_names(run: SyncRun, feeds: FeedPlan) -> dict[str, int]:
-    """Has the names at hand that persons refer to, for variables that are matched, and has the persons that show a
-    changed one mapped anew; returns how many of each kind (org, user, person) are referred to.
+    """Makes the names available that persons refer to in matched variables, and has the persons with a changed name
+    mapped again; returns how many of each kind (org, user, person) are referred to.
 
-    Where the run's selection has `referenced_names`, they are brought up to date: a run of changes asks for the
-    organisations that were updated since the last look, others for all that are referred to. Otherwise those are asked
-    for that were never read, of the persons that are to be mapped: an empty value in their place would be wrong.
-    Nobody asks for what the app was not allowed to see. A name that can't be read any more keeps its last one, but for
-    that of a person that is gone.
+    If the run's selection has `referenced_names`, the names are brought up to date: a run of changes reads the
+    organisations updated since the last time, other runs read all that are referred to. Otherwise it reads only names
+    that were never read, for the persons to be mapped, because an empty value would be wrong. Names that the app may
+    not see are not requested. A name that can no longer be read stays as it was, unless its person was deleted.
     """
     engine, connection_id = run.store.engine, run.record.id
     refresh = "referenced_names" in run.selection
-    # Otherwise what is asked for is what a run of changes asks for beside the organisations that were updated.
+    # Otherwise the run requests what a run of changes requests, except for the updated organisations.
     only_new = run.kind == "changes" or not refresh
     to_map = prepare_stage(run, feeds)
     with reading(engine) as db:
         wanted = mapped.referenced_entities(db, connection_id)
         known = read_names(db, connection_id)
-        # What nobody could read before is asked for again by full runs only, or whenever a person comes to it.
+        # Names that could not be read before are requested again only by full runs, or when a newly mapped person
+        # refers to them.
         comers: list[int] = to_map.tolist() if only_new else []
         referred = mapped.entities_referenced_by(db, connection_id, comers)
         new = {kind: ids - known[kind].keys() for kind, ids in referred.items()}
         named = wanted["person"]
         if only_new:
-            # A person's name is in the snapshot, so only one that is mapped anew can have another.
+            # A person's name is in the snapshot, so it can have changed only if that person is to be mapped again.
             named = new["person"] | wanted["person"].intersection(comers)
-        # Of a person that is gone nothing stays, its name in others' fields neither.
+        # Nothing of a deleted person is kept, not even its name in others' fields.
         gone = departed_persons(db, connection_id, sorted(wanted["person"].union(known["person"])))
         persons_named = _person_names(db, connection_id, sorted(named.difference(gone)))
     if refresh:
@@ -69,8 +69,8 @@ def read_referenced_names(run: SyncRun, feeds: FeedPlan) -> dict[str, int]:
         _outdate(db, run, "person", known["person"].keys() & set(gone))
         for kind, found in names.items():
             if wanted[kind] or kind == "person":
-                # What nobody refers to is not kept up to date, so it must count as new when somebody does again. Of
-                # organisations and users, previews show names though nothing is matched with them.
+                # A name that nobody refers to is not kept up to date, so it must be read again once somebody does.
+                # Previews show names of organisations and users even if nothing is matched with them.
                 forget_names(db, connection_id, kind, known[kind].keys() - wanted[kind])
             changed = save_names(db, connection_id, kind, _among(found, wanted[kind]))
             _outdate(db, run, kind, changed)
@@ -79,7 +79,7 @@ def read_referenced_names(run: SyncRun, feeds: FeedPlan) -> dict[str, int]:
 
 
 def _outdate(db: sa.Connection, run: SyncRun, kind: str, entity_ids: Collection[int]) -> None:
-    """Has the persons that show these names mapped anew."""
+    """Has the persons that show these names mapped again."""
     if entity_ids:
         referring = mapped.referring_persons(db, run.record.id, kind, entity_ids)
         outdate(db, run.record.id, referring)
@@ -101,7 +101,8 @@ def _among(names: Mapping[int, str], wanted: Iterable[int]) -> dict[int, str]:
 
 
 def _person_names(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> dict[int, str]:
-    """`person_ids` ascending. Batch by batch: they may be all that there are, and of each only the name stays."""
+    """`person_ids` ascending. Batch by batch: there may be as many as all persons, and only the name of each is
+    kept."""
     names = {}
     for persons in read_persons(db, connection_id, np.array(person_ids, dtype=np.int64), BATCH_SIZE):
         for person_id, raw in zip(persons["person_id"].tolist(), persons["raw"], strict=True):

@@ -1,4 +1,4 @@
-"""Persons into the snapshot: all of them, or those that changed; and who is no longer there."""
+"""Reads persons into the snapshot: all of them, or those that changed; and finds those that no longer exist."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from .walk import Walk
 
 @dataclass(frozen=True)
 class WalkReport:
-    """`fetched` persons, of which `changed` differ from what was known; `gone`: known persons that a complete walk did
-    not have, or that a webhook said are gone, and that a second look did not find (a walk with anything `odd` tells of
-    nobody); `odd`: what could not be taken for a person.
+    """`fetched` persons, of which `changed` differ from the snapshot; `gone`: known persons that a complete walk did
+    not return, or that a webhook reported deleted, and that a second lookup did not find (a walk with anything `odd`
+    reports none); `odd`: malformed records.
 
-    `read_until`: the moment, by the server's clock in epoch microseconds, up to which everything was read. `hints`:
-    those of the inbox that were looked after. `read_ids`: in a run of changes, the persons that it has read. `resumed`:
-    how many of `fetched` an earlier run had read before it broke off; `webhook`: how the connection's webhook stands,
-    in a full run.
+    `read_until`: the time, by the server's clock in epoch microseconds, up to which everything was read. `hints`: the
+    pending changes of the inbox that were processed. `read_ids`: in a run of changes, the persons that it has read.
+    `resumed`: how many of `fetched` an earlier run had read before it was interrupted; `webhook`: the state of the
+    connection's webhook, in a full run.
     """
 
     fetched: int
@@ -60,9 +60,9 @@ class WalkReport:
 
 
 def fetch_persons(run: SyncRun) -> WalkReport:
-    """Lands what the run is to read, a page a transaction, and marks those that are gone.
+    """Stores what the run reads, one page in each transaction, and marks deleted persons.
 
-    Raises PipedriveError; then no person is taken for gone.
+    Raises PipedriveError; then no person counts as deleted.
     """
     hints = inbox.pending_hints(run.store.inbox, run.record.id)
     return _fetch_changes(run, hints) if run.kind == "changes" else _fetch_all(run, hints)
@@ -70,15 +70,15 @@ def fetch_persons(run: SyncRun) -> WalkReport:
 
 def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
     engine, connection_id = run.store.engine, run.record.id
-    # Pipedrive drops a webhook without a word. One that is registered anew tells of what happens from here on.
+    # Pipedrive drops webhooks without notice. A newly registered one reports what happens from here on.
     webhook = webhooks.check(run.client, run.store, run.record)
     optional = _optional_fields(run)
     with reading(engine) as db:
-        # Before the first complete walk, that of a dry run included, only those are known that the previews show.
+        # Before the first complete walk, that of a dry run included, only the persons of the previews are known.
         walked = run.record.sync_state.null_update_times is not None
         expected = count_persons(db, connection_id) if walked else None
     with run.writing() as db:
-        # The walk says anew what can't be taken for a person.
+        # The walk records malformed records from scratch.
         drop_pending_issues(db, connection_id)
     walk = Walk(run, optional, walked)
     report("Reading persons", walk.count, expected)
@@ -95,11 +95,12 @@ def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
         dateless, dated = dateless or page.dateless, dated or page.dated
         report("Reading persons", walk.count, expected)
     missing: list[int] = []
-    # Lists omit deleted persons; but an element without an id may be any of those that are missing.
+    # Lists omit deleted persons; but a malformed record without an id may be any of the missing ones.
     if not odd:
         with reading(engine) as db:
             missing = missing_persons(db, connection_id, walk.ids())
-    # Webhooks may have named whom only an earlier run has read, or whoever is missing beside what is no person.
+    # Webhooks may have reported persons that only an earlier run has read, or persons that are missing beside a
+    # malformed record.
     hinted = np.setdiff1d(hints.changed, walk.ids(walk.resumed_pages)).tolist()
     resumed = len(walk.ids(0, walk.resumed_pages))
     asked = sorted({*missing, *hinted})
@@ -110,8 +111,8 @@ def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
             db,
             connection_id,
             left_out_fields=",".join(left_out),
-            # Unless it is seen that new persons get an update_time, they may have none; the part that an earlier run
-            # has read says nothing of it any more.
+            # New persons may lack an update_time, unless this walk shows that they get one. The part that an earlier
+            # run has read can no longer show it.
             null_update_times=dateless or not dated or resumed > 0,
         )
     return WalkReport(
@@ -128,8 +129,8 @@ def _fetch_all(run: SyncRun, hints: Hints) -> WalkReport:
 
 
 def _fetch_changes(run: SyncRun, hints: Hints) -> WalkReport:
-    """The persons updated since the watermark, new ones whose update_time may be missing, and those that webhooks
-    named."""
+    """Reads the persons updated since the watermark, new ones whose update_time may be missing, and those reported by
+    webhooks."""
     engine, connection_id = run.store.engine, run.record.id
     optional = _optional_fields(run)
     now = run.client.server_time()
@@ -137,7 +138,7 @@ def _fetch_changes(run: SyncRun, hints: Hints) -> WalkReport:
     if run.record.sync_state.null_update_times is not False:
         with reading(engine) as db:
             highest = highest_person_id(db, connection_id)
-        # Before any other, and the lowest ids first: once a person is known, no lower id counts as new any more.
+        # Before all others, and the lowest ids first: once a person is known, no lower id counts as new.
         for page in reversed(list(run.client.persons_above(highest, include_fields=optional))):
             reading_of.land(page)
     report("Reading persons", 0)
@@ -184,8 +185,8 @@ class _Reading:
         return sum(map(len, self._odd))
 
     def close(self) -> None:
-        """Lists what is no person beside what the last walk listed, but nothing twice; what is read well now leaves the
-        list. An optional field that was left out before stays so: only a full walk has it for everybody."""
+        """Adds malformed records to those of the last walk, without duplicates, and removes those that can be read now.
+        An optional field that was left out before stays left out: only a full walk reads it for everybody."""
         run, connection_id = self._run, self._run.record.id
         left_out = dict.fromkeys([*run.record.sync_state.left_out, *self.left_out])
         with run.writing() as db:
@@ -205,11 +206,11 @@ def _second_look(
     missing: Sequence[int],
     land: Callable[[PersonsPage], object],
 ) -> int:
-    """Asks for these persons by their ids, and has what is found landed. Of the `missing` ones, and of those whom a
-    webhook said to be gone, whoever is not found is gone: how many that are is returned.
+    """Looks these persons up by id and stores those found. Of the `missing` ones and those that a webhook reported
+    deleted, marks those not found as deleted; returns how many.
 
-    Where an answer has what is no person, that may be any of them. Then the missing ones stay, and whom a webhook said
-    to be gone is asked for alone.
+    A malformed record in an answer may be any of them. Then the missing ones stay, and each person that a webhook
+    reported deleted is looked up individually.
     """
     there: set[int] = set()
     odd = False
@@ -224,7 +225,7 @@ def _second_look(
 
 
 def _is_nowhere(run: SyncRun, optional: Sequence[str], person_id: int) -> bool:
-    """Whether an answer about this person alone has nothing in it, readable or not."""
+    """Whether an answer about this person alone contains nothing, readable or not."""
     pages = run.client.persons_by_ids([person_id], include_fields=optional)
     return not any(len(page.odd) or len(page.persons) for page in pages)
 
@@ -235,7 +236,7 @@ def _optional_fields(run: SyncRun) -> list[str]:
 
 
 def _landed(run: SyncRun, page: PersonsPage) -> int:
-    """How many persons of the page differed."""
+    """How many persons of the page differ from the snapshot."""
     with run.writing() as db:
         return _land(db, run, page)
 

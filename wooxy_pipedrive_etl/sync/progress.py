@@ -1,5 +1,5 @@
-"""Lets whoever watches a run see how far it is, without the steps knowing who that is: someone in this process, and
-whoever reads the database (`store.progress`)."""
+"""Publishes a run's progress. The steps need not know who follows it: someone in this process, and whoever reads the
+database (`store.progress`)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from wooxy_pipedrive_etl.store import errors as store_errors
 
 logger = logging.getLogger(__name__)
 
-# what is done, how many so far, how many in all (None: not known)
+# the step, how many so far, how many in all (None: not known)
 Watcher = Callable[[str, int, int | None], None]
 
-# So that a batch, which takes some hundredths of a second, does not wait for a note of it.
+# So that a batch, which takes some hundredths of a second, does not wait for its record.
 _NOTE_SECONDS = 1.0
 
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
@@ -25,12 +25,12 @@ _noter: ContextVar[Watcher | None] = ContextVar("noter", default=None)
 
 
 def watch(watcher: Watcher) -> None:
-    """From now on, in this thread, `watcher` is told."""
+    """From now on, `watcher` receives the progress of this thread."""
     _watcher.set(watcher)
 
 
 def report(what: str, done: int, total: int | None = None) -> None:
-    """A step tells this as it begins, with what it begins with, and after each batch."""
+    """A step calls this when it begins, with the number it begins with, and after each batch."""
     for watcher in (_watcher.get(), _noter.get()):
         if watcher is not None:
             watcher(what, done, total)
@@ -38,7 +38,7 @@ def report(what: str, done: int, total: int | None = None) -> None:
 
 @contextmanager
 def shown(store: Store, connection_id: int, run_id: str) -> Iterator[None]:
-    """While the run is under way, the database says how far it is."""
+    """While the run is in progress, its progress is in the database."""
     noter, before = _Noter(store, connection_id, run_id), _noter.get()
     _noter.set(noter)
     try:
@@ -49,7 +49,7 @@ def shown(store: Store, connection_id: int, run_id: str) -> Iterator[None]:
 
 
 class _Noter:
-    """Notes a step's first and last report, and of those between one a second. A note that is lost does no harm."""
+    """Records a step's first and last report, and at most one a second in between. A lost record does no harm."""
 
     def __init__(self, store: Store, connection_id: int, run_id: str) -> None:
         self._store = store
@@ -67,12 +67,12 @@ class _Noter:
         except store_errors.DATABASE_ERRORS as error:
             logger.debug("How far the run %s is could not be noted (%s).", self._run_id, type(error).__name__)
         self._what = what
-        # A note that took long, because the database is busy, is not made again at once.
+        # After a slow write, because the database is busy, the next one also waits its time.
         self._again_at = time.monotonic() + _NOTE_SECONDS
 
     def close(self) -> None:
         try:
             progress.forget_progress(self._store.inbox, self._connection_id, self._run_id)
         except store_errors.DATABASE_ERRORS as error:
-            # Nobody reads it any more: the run is not under way.
+            # Nobody reads it any more: the run has ended.
             logger.debug("The progress of the run %s stays (%s).", self._run_id, type(error).__name__)

@@ -1,4 +1,4 @@
-"""One run on one connection: who holds it, what it is, what it may use, and its report from beginning to end."""
+"""One run on one connection: its lock, its kind, its permissions, and its report from beginning to end."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from wooxy_pipedrive_etl.store.matchings import StoredMatching
 from . import progress
 from .selection import FULL, Kind, Selection
 
-# How far before a watermark is read again, by the server's clock: what is written there may show up late.
+# How far before a watermark to read again, by the server's clock: recent changes may show up late.
 OVERLAP = timedelta(seconds=60)
 
 
 @dataclass
 class SyncRun:
-    """One connection, held from the first step to the last; what a step finds, it returns.
+    """One run, which holds its connection's lock from the first step to the last; what a step finds, it returns.
 
-    `kind`: that of the selection, but that before the first full run there is nothing that could have changed.
-    `allowed`: what a person allows it that a guard would refuse. `draft`: `matching` is the latest one, and the run
-    goes as if it had been imported.
+    `kind`: that of the selection; but before the first full run, when nothing can have changed, it is full. `allowed`:
+    what a user allows although a guard would refuse it. `draft`: `matching` is the latest one, and the run proceeds as
+    if it had been imported.
     """
 
     store: Store
@@ -61,7 +61,7 @@ class SyncRun:
 
     @property
     def client(self) -> PipedriveClient:
-        """Opened, and the account checked, when the first step needs it."""
+        """Opened when the first step needs it; the account is checked then."""
         if self._client is None:
             self._client = self._resources.enter_context(pipedrive_client(self.store, self.record))
             check_account(self._client, self.record)
@@ -69,7 +69,7 @@ class SyncRun:
         return self._client
 
     def _check_budget(self, usage: Usage) -> None:
-        """Raises BudgetReserve. The account's answer has just said what is left of the day."""
+        """Raises BudgetReserve. The answer about the account has just reported what is left of the day."""
         with self.writing() as db:
             waiting = inbox.count_hints(self.store.inbox, self.record.id)
             expected = token_budget.estimate(db, self.record, self.kind, waiting)
@@ -87,7 +87,7 @@ class SyncRun:
         )
 
     def contact_list(self, db: sa.Connection) -> ContactList:
-        """The list, of a draft as its Import would make it."""
+        """The list; for a draft, as its Import would make it."""
         contact_list = ContactList.of_domain(db, self.record.domain)
         if not self.draft:
             return contact_list
@@ -101,10 +101,10 @@ class SyncRun:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction of this run: every one that writes anything but the run's own report. What the run has cost so
-        far is noted with it.
+        """A transaction of this run. Everything except the run's own report is written in one. The run's cost so far is
+        recorded with it.
 
-        Raises SyncError, before anything is written, if another run has come since, as it can when the database
+        Raises SyncError, before anything is written, if a newer run has begun since, which can happen when the database
         dropped our lock.
         """
         with self.store.engine.begin() as db:
@@ -124,13 +124,13 @@ class SyncRun:
         failure: str | None = None,
         refused_by: Guard | None = None,
     ) -> None:
-        """Closes the run's report, and drops a plan that nobody applies. `state`: partial, dry_run or failed. For the
-        rest see `runs.finish_run`."""
+        """Closes the run's report, and deletes a plan that will not be applied. `state`: partial, dry_run or failed.
+        For the rest see `runs.finish_run`."""
         with self.store.engine.begin() as db:
-            # The plan may be another run's by now.
+            # By now the plan may belong to another run.
             if runs.newest_run_id(db, self.record.id) == self.run_id:
                 drop_plan(db, self.record.id)
-            # The transaction that noted it may have been the one that broke.
+            # The transaction that recorded it may have been the one that failed.
             self._noted = None
             self.note(db)
             runs.finish_run(
@@ -144,7 +144,7 @@ class SyncRun:
             )
 
     def note(self, db: sa.Connection, **values: object) -> None:
-        """Writes counts into the run's report, and what the run cost so far if that is more than was last written."""
+        """Writes counts into the run's report, and the run's cost so far if it has grown since the last time."""
         usage = None if self._client is None else self._client.usage
         if usage is not None and usage != self._noted:
             values |= {"requests": usage.requests, "tokens_used": usage.tokens_used}
@@ -166,14 +166,14 @@ def begin(
     draft: bool = False,
     automatic: bool = False,
 ) -> Iterator[SyncRun]:
-    """Holds the connection for a run and opens its report; at the end, a report that no step closed is closed, with the
-    sentence of what ended the run. Whoever watches from elsewhere is told how far it is (`store.progress`).
+    """Holds the connection's lock for a run and opens its report. At the end, a report that no step has closed is
+    closed with the sentence of what ended the run. Meanwhile, the progress is in the database (`store.progress`).
 
-    `draft`: the dry run looks at the latest matching instead of the one in force. `automatic`: no person started it,
-    so that if it fails, the next one that starts by itself waits (`automation.waiting`).
+    `draft`: the dry run uses the latest matching instead of the one in force. `automatic`: no user started it, so if it
+    fails, the next automatic run waits (`automation.waiting`).
 
-    Raises UnknownConnection, ConnectionBusy, NotImported, AccessLost, KeyUnusable, SyncError (before anything is asked
-    or written).
+    Raises UnknownConnection, ConnectionBusy, NotImported, AccessLost, KeyUnusable, SyncError (before anything is
+    requested or written).
     """
     if draft and not selection.is_dry_run:
         raise SyncError("A draft can only be tried: select contact_plan, and not default_contact_list.")
@@ -191,14 +191,14 @@ def begin(
             )
         resources.enter_context(sole_writer(store.engine, record))
         with store.engine.begin() as db:
-            # Read again: it may have changed before the lock was ours.
+            # Read again: it may have changed before we had the lock.
             record = connections.get_connection(db, connection_name)
             matching = run_requests.matching_for(db, record, draft=draft)
-            # A run that needs no credentials checks them as well: nothing goes on with a key that can't read them.
+            # Checked even if the run needs no credentials: nothing may run with a key that can't read them.
             credentials_of(store, record)
             kind = selection.kind
             if record.sync_state.watermark is None and kind == "changes":
-                # There is nothing yet that could have changed.
+                # Nothing can have changed yet.
                 kind = "full"
             _check_stored_persons(record, selection)
             runs.close_unfinished(db, record.id, STOPPED)
@@ -216,7 +216,7 @@ def begin(
                     allowed=allowed,
                 )
             drop_pending_issues(db, record.id)
-            # What the last walk could not take for a person stands until another one says it anew.
+            # Malformed records of the last walk stay listed until another walk replaces them.
             repeat_issues(db, record.id, "rejected", "odd_shape")
         run = SyncRun(
             store,
@@ -233,7 +233,7 @@ def begin(
         try:
             yield run
         except BaseException as error:
-            # If the database is what broke, the report stays open until the next run closes it.
+            # If the database is what failed, the report stays open until the next run closes it.
             with suppress(*store_errors.DATABASE_ERRORS):
                 _close(run, error)
             raise
@@ -241,8 +241,8 @@ def begin(
 
 
 def _check_stored_persons(record: ConnectionRecord, selection: Selection) -> None:
-    """Raises SyncError if the list would be planned from the few persons that previews were made of."""
-    # The second is noted since runs of changes know it, the first only once the list has followed.
+    """Raises SyncError if the list would be planned from only the few persons read for previews."""
+    # The second has been stored since there are runs of changes, the first only once the list has been written.
     never_read = record.sync_state.watermark is None and record.sync_state.null_update_times is None
     if selection.plans and selection.kind == "re-map" and never_read:
         raise SyncError(
@@ -252,7 +252,7 @@ def _check_stored_persons(record: ConnectionRecord, selection: Selection) -> Non
 
 
 def _close(run: SyncRun, error: BaseException | None) -> None:
-    """Closes the report as that of a failed run, if nobody has closed it."""
+    """Closes the report as that of a failed run, if it is still open."""
     with reading(run.store.engine) as db:
         report = runs.get_run(db, run.record.id, run.run_id)
     if report is not None and report["state"] == "started":
@@ -269,8 +269,8 @@ def _matching_of(stored: StoredMatching) -> Matching:
 
 
 def read_again_since(watermark: int, now: datetime) -> datetime:
-    """From when on a run, or a poll, reads again: some time before the watermark (epoch microseconds). `now`: by the
-    server's clock, which is believed if it was set back."""
+    """The time from which a run, or a poll, reads again: a little before the watermark (epoch microseconds). `now`: by
+    the server's clock, which is trusted if it was set back."""
     return min(datetime.fromtimestamp(watermark // 1_000_000, UTC), now) - OVERLAP
 
 

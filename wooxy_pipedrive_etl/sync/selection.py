@@ -1,4 +1,4 @@
-"""What of a run is asked for: any of its seven products. What that means is decided here, and nowhere else."""
+"""Which of its seven products a run makes. What a selection means is decided here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PRODUCTS: tuple[Product, ...] = get_args(Product)
 
 @dataclass(frozen=True)
 class Selection:
-    """`products`: what a run is to make; what it needs beside them is taken from what is stored.
+    """`products`: what a run makes; for whatever else it needs, the stored data is used.
 
-    `only_changes`: the persons that changed since the last run are read, not everybody.
+    `only_changes`: only the persons that changed since the last run are read.
     """
 
     products: frozenset[Product]
@@ -32,7 +32,7 @@ class Selection:
 
     @classmethod
     def of(cls, kind: Kind, *, dry_run: bool = False) -> Selection:
-        """All that a run of this kind makes; a dry run stops before the list."""
+        """Everything that a run of this kind makes; a dry run stops before the list."""
         left_out: set[Product] = set()
         if kind == "re-map":
             left_out.add("pipedrive_persons")

@@ -1,7 +1,7 @@
-"""Keeps the stage in step with the snapshot: which persons must be mapped anew, and their mapping.
+"""Keeps the stage in step with the snapshot: finds the persons that must be mapped again, and maps them.
 
-What a person becomes depends on its text, on the matching with all that it looks at, and on the names of what it refers
-to. A person is mapped anew when one of these changed; everybody is when the matching did, and in a re-map.
+What a person is mapped to depends on its text, on the matching with everything that it uses, and on the names that it
+refers to. A person is mapped again when one of these changes; all persons are when the matching does, and in a re-map.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from .persons import WalkReport
 from .progress import report
 from .run import SyncRun
 
-# Persons in memory at a time: some ten MB, and enough for columns to be worth while.
+# Persons in memory at a time: about ten MB, and enough to make working by columns worthwhile.
 BATCH_SIZE = 2_500
 
 
 @dataclass(frozen=True)
 class MappingReport:
-    """`persons` mapped anew; `dropped_values` that did not fit, each listed as an issue: of these persons in a run of
-    changes, else of all; `fed`: the list's variables."""
+    """`persons` mapped by this run; `dropped_values` that did not fit, each listed as an issue: in a run of changes
+    those of these persons, otherwise all; `fed`: the list's variables."""
 
     persons: int
     dropped_values: int
@@ -53,7 +53,7 @@ class MappingReport:
 
 
 def prepare_stage(run: SyncRun, plan: FeedPlan) -> np.ndarray:
-    """Takes out of the stage what does not fit any more, and notes to what the persons that must be mapped anew refer.
+    """Removes outdated rows from the stage, and records which names the persons to be mapped refer to.
 
     Returns the ids of these persons (int64, ascending). Raises ListError if the list lacks a fed variable.
     """
@@ -71,7 +71,8 @@ def prepare_stage(run: SyncRun, plan: FeedPlan) -> np.ndarray:
 
 
 def map_contacts(run: SyncRun, plan: FeedPlan, walk: WalkReport | None) -> MappingReport:
-    """Applies the matching to the persons of the snapshot that the stage does not have as they are, batch by batch.
+    """Applies the matching to the persons of the snapshot whose row in the stage is missing or outdated, batch by
+    batch.
 
     `plan`: what the matching feeds. `walk`: what the run has read, if it read persons.
     """
@@ -105,7 +106,7 @@ def map_contacts(run: SyncRun, plan: FeedPlan, walk: WalkReport | None) -> Mappi
 
 
 def mapping_key(plan: FeedPlan) -> str:
-    """The same for plans, and programs, that make the same of every person."""
+    """The same for plans, and programs, that map every person in the same way."""
     return blake2b(
         f"{_program()} {plan.default_region} {plan.feeds!r}".encode("utf-8", "backslashreplace"),
         digest_size=16,
@@ -114,7 +115,7 @@ def mapping_key(plan: FeedPlan) -> str:
 
 @cache
 def _program() -> str:
-    """The code that maps, and what it looks things up in: a newer release may make something else of a person."""
+    """The code that maps, and the data that it uses: a newer release may map a person differently."""
     digest = blake2b(digest_size=16)
     for module in sorted(files(mapping).iterdir(), key=lambda each: each.name):
         if module.name.endswith(".py"):
@@ -124,12 +125,12 @@ def _program() -> str:
 
 
 def _open_stage(db: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
-    """Whether nobody is in it, as when it was made anew, or emptied in a crash."""
+    """Returns whether the stage is empty, because it is new or was emptied in a crash."""
     connection_id, contact_list = run.record.id, run.contact_list(db)
     fed = [feed.wooxy for feed in plan.feeds]
     key = mapping_key(plan)
     mapped_with = connections.get_connection(db, run.record.name).sync_state.mapped_with
-    # A list alone is made of what was mapped before, as far as that still fits.
+    # A list alone is made from what was mapped before, as far as that is up to date.
     maps_everybody = run.kind == "re-map" and "mapped_contacts" in run.selection
     if not maps_everybody and mapped_with == key and stage_fits(db, contact_list, connection_id, fed):
         unload_departed(db, connection_id)
@@ -138,7 +139,7 @@ def _open_stage(db: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
             return False
     else:
         begin_stage(db, contact_list, connection_id, fed)
-        # What does not reach the list by this run leaves it behind, which `automation.due` must still see.
+        # If the run leaves the list out, the list falls behind the stage; `automation.due` must still see that.
         sync_state.advance(db, connection_id, mapped_with=key if run.selection.writes else None)
     mapped.forget_all(db, connection_id)
     return True

@@ -1,5 +1,5 @@
-"""A full walk over an account's persons: page after page, or in windows of update_time with many requests at once; and
-on from where an earlier run had to stop."""
+"""A full walk over an account's persons: sequential, or in windows of update_time with many requests at once; an
+interrupted walk is resumed."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ from .run import OVERLAP, SyncRun, microseconds
 
 logger = logging.getLogger(__name__)
 
-# For this long a walk that was broken off is gone on with: nobody knows how long a cursor lives, and what its first
-# part has read grows old.
+# How long an interrupted walk can be resumed: nobody knows how long a cursor lives, and the part already read ages.
 WALK_LIVES = timedelta(hours=36)
-# From so many persons on, reading in windows costs a few per cent more tokens at most.
+# From this number of persons, windows cost at most a few per cent more tokens.
 WINDOWS_FROM = 50_000
 WINDOWS_FROM_VARIABLE = "WOOXY_PIPEDRIVE_WINDOWS_FROM"
-# Windows show whom Pipedrive's filters show. That these leave nobody out is what its documentation says; page after
-# page everybody is read without a filter, so often at least.
+# Windows return only what Pipedrive's filters return. That the filters leave nobody out is only what the documentation
+# says; a sequential walk reads everybody without a filter, at least this often.
 PLAIN_WALK_EVERY = timedelta(days=7)
-# After Pipedrive has answered otherwise than windows need.
+# After Pipedrive has answered in a way that does not fit the windows.
 NO_WINDOWS_FOR = timedelta(days=30)
 
 
 def windows_from() -> int:
-    """The number of persons from which on a walk is read in windows. Raises InvalidSetting."""
+    """The number of persons from which a walk uses windows. Raises InvalidSetting."""
     setting = os.environ.get(WINDOWS_FROM_VARIABLE) or str(WINDOWS_FROM)
     if not setting.isdecimal():
         raise InvalidSetting(
@@ -47,8 +46,8 @@ def windows_from() -> int:
 
 
 class Walk:
-    """`began`: when, by the server's clock, in epoch microseconds; `seen`: the ids of the persons that were read, a
-    page each, of which an earlier run has read the first `resumed_pages`. In windows, some are read twice."""
+    """`began`: when, by the server's clock, in epoch microseconds; `seen`: the ids of the persons read, one array for
+    each page; an earlier run has read the first `resumed_pages`. In windows, some persons are read twice."""
 
     def __init__(self, run: SyncRun, optional: Sequence[str], walked: bool) -> None:
         """`walked`: there was a complete walk before. Raises InvalidSetting."""
@@ -70,7 +69,7 @@ class Walk:
 
     @property
     def count(self) -> int:
-        """How many persons were read, those twice that were read twice."""
+        """How many persons were read, counting twice those read twice."""
         return sum(map(len, self.seen))
 
     def ids(self, first: int = 0, last: int | None = None) -> np.ndarray:
@@ -78,7 +77,7 @@ class Walk:
         return np.unique(np.concatenate([np.array([], dtype=np.int64), *self.seen[first:last]]))
 
     def pages(self) -> Iterator[PersonsPage]:
-        """What is still to be read. Complete if it ends without an error."""
+        """The pages still to be read. The walk is complete if the iterator ends without an error."""
         if not self.seen and self._is_for_windows():
             self._unread = [Span(None, None)]
         if self._unread is not None:
@@ -94,7 +93,7 @@ class Walk:
             try:
                 first = next(rest, None)
             except BadRequest:
-                # Pipedrive does not know the cursor any more.
+                # Pipedrive no longer knows the cursor.
                 self._start_anew()
             else:
                 if first is not None:
@@ -104,8 +103,8 @@ class Walk:
         yield from self._run.client.walk_persons(include_fields=self._fields)
 
     def note(self, db: sa.Connection, page: PersonsPage) -> None:
-        """In the transaction that lands the page. A page with what is no person can't be gone on from: nobody would
-        know of it later."""
+        """Called in the transaction that stores the page. A walk can't be resumed after a page with malformed records:
+        a later run would not know about them."""
         connection_id, ids = self._run.record.id, page.persons["person_id"].to_numpy()
         self.seen.append(ids)
         if self._unread is not None and page.read is not None:
@@ -118,15 +117,15 @@ class Walk:
             walks.add_page(db, connection_id, ids, unread=self._unread)
 
     def close(self, db: sa.Connection) -> None:
-        """It was complete."""
+        """The walk was complete."""
         walks.forget_walk(db, self._run.record.id)
         if self._unread is None:
             sync_state.advance(db, self._run.record.id, plain_walk_began=self.began)
 
     @property
     def _top(self) -> int:
-        """Where the windows end (epoch seconds): what is updated from here on is read at the end of the walk, since it
-        may be updated during it, or show up late."""
+        """Where the windows end (epoch seconds): persons updated from here on are read at the end of the walk, since
+        they may be updated during it, or show up late."""
         return (self.began - OVERLAP // timedelta(microseconds=1)) // 1_000_000
 
     def _is_for_windows(self) -> bool:
@@ -141,7 +140,7 @@ class Walk:
         if self._walked:
             is_checked = _is_within(PLAIN_WALK_EVERY, record.sync_state.plain_walk_began, self.began)
             return is_checked and known >= self._windows_from
-        # Only those of the previews are known, which have the lowest ids.
+        # Only the persons of the previews are known, which have the lowest ids.
         if known < min(PAGE_LIMIT, self._windows_from):
             return False
         return known * self._highest(self._newest_page()) >= self._windows_from * highest_known
@@ -187,5 +186,5 @@ class Walk:
 
 
 def _is_within(time: timedelta, then: int | None, now: int) -> bool:
-    """Whether it was so long ago at most; moments in epoch microseconds, None for never."""
+    """Whether `then` is at most this long ago; times in epoch microseconds, None for never."""
     return then is not None and 0 <= now - then <= time // timedelta(microseconds=1)

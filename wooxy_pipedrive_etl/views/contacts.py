@@ -1,4 +1,4 @@
-"""The list as its pages show it: contacts found, and one contact with where each of its values came from."""
+"""The list as its pages show it: a search for contacts, and one contact with the source of each value."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _NOT_MATCHED = {variable.name for variable in BUILT_IN if not variable.targetabl
 
 @dataclass(frozen=True)
 class Person:
-    """A person of Pipedrive, with the address of its page there; an account on this machine has no such pages. `name`:
-    None if the snapshot has none."""
+    """A person in Pipedrive, with the address of its page there (None for an account on this machine, which has no
+    pages). `name`: None if the snapshot has none."""
 
     person_id: int
     name: str | None
@@ -42,7 +42,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Owner:
-    """The person that a contact belongs to. `adopted`: the contact was in the list before the sync came to it."""
+    """The person that owns a contact. `adopted`: the contact was in the list before the sync."""
 
     person: Person
     adopted: bool
@@ -50,8 +50,8 @@ class Owner:
 
 @dataclass(frozen=True)
 class Value:
-    """A variable that is not empty. `label` and `key`: the Pipedrive variable that is matched with it, or None.
-    `remark`: where the value came from, if not from there, or what else is to be said of it."""
+    """A variable that is not empty. `label` and `key`: the Pipedrive variable matched with it, or None. `remark`: where
+    the value came from if not from there, or anything else worth saying about it."""
 
     name: str
     text: str
@@ -62,7 +62,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Channel:
-    """`subscribed`: None as long as nobody has said anything. `reason`: why it is so, where that is known."""
+    """`subscribed`: None until someone sets it. `reason`: why it has this value, if known."""
 
     name: str
     subscribed: bool | None
@@ -119,7 +119,7 @@ def view_contact(store: Store, name: str, contact_id: int) -> ContactView | None
 
 
 def persons(db: sa.Connection, record: ConnectionRecord, person_ids: Sequence[int]) -> dict[int, Person]:
-    """The persons by their id."""
+    """The persons by id."""
     known = persons_of(db, record.id, person_ids)
     names = {
         person_id: _name(raw)
@@ -135,7 +135,7 @@ def persons(db: sa.Connection, record: ConnectionRecord, person_ids: Sequence[in
 
 
 def _name(raw: bytes) -> str | None:
-    """Of a person as the snapshot has it, which may be anything."""
+    """From a person's raw JSON in the snapshot, which may have any shape."""
     try:
         person = json.loads(raw)
     except (ValueError, RecursionError):
@@ -153,7 +153,7 @@ def _link(db: sa.Connection, record: ConnectionRecord, contact_id: int) -> Any:
 
 
 def _feed_plan(db: sa.Connection, record: ConnectionRecord) -> FeedPlan:
-    """What the matching in force feeds as things stand."""
+    """What the matching in force currently feeds."""
     in_force = confirmed_matching(db, record.id)
     if in_force is None:
         return FeedPlan((), record.default_region)
@@ -166,7 +166,7 @@ def _feed_plan(db: sa.Connection, record: ConnectionRecord) -> FeedPlan:
 def _mapped(
     db: sa.Connection, record: ConnectionRecord, plan: FeedPlan, person_id: int | None
 ) -> dict[str, Any]:
-    """What the owner would be mapped to now: Wooxy variables and marketing_status; empty without an owner."""
+    """What the owner would now be mapped to: Wooxy variables and marketing_status; empty without an owner."""
     owner = persons_of(db, record.id, [] if person_id is None else [person_id])
     if owner.empty:
         return {}
@@ -190,7 +190,7 @@ def _values(
     for name, text in stored.items():
         if text is None or name in ("active", *CHANNELS):
             continue
-        if isinstance(text, bool):  # a column that was made by other means
+        if isinstance(text, bool):  # a column that the sync did not create
             text = str(text).lower()
         label, key = matched.get(name, (None, None))
         remark = _remark(name, text, key, feeds.get(name), mapped)
@@ -215,7 +215,7 @@ def _remark(name: str, text: str, key: str | None, feed: Feed | None, mapped: di
 
 
 def _as_listed(feed: Feed, value: Any) -> str:
-    """A mapped value as the list's column is shown."""
+    """A mapped value as it is shown in the list's column."""
     return f"{value.replace(' ', 'T')}Z" if feed.column_type == "datetime" else str(value)
 
 

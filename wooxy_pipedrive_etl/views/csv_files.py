@@ -1,5 +1,5 @@
-"""CSV: as it is for programs, and for people in a form that a spreadsheet does not run. Names come from strangers, and
-a cell that looks like a formula is one."""
+"""CSV, as it is for programs, and in a form for people from which a spreadsheet runs nothing. Strangers type the names,
+and a spreadsheet treats a cell that looks like a formula as one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
-# Digits alone: a spreadsheet makes a number of it, and runs nothing.
+# Only digits: a spreadsheet reads this as a number, and runs nothing.
 _PHONE_NUMBER = re.compile(r"\+[0-9]{1,15}")
 
 
@@ -20,7 +20,7 @@ def plain_cell(value: Any) -> Any:
 
 
 def safe_cell(value: Any) -> Any:
-    """As `plain_cell`, but text that a spreadsheet would run has a ' in front."""
+    """As `plain_cell`, but text that a spreadsheet would run gets a ' in front."""
     cell = plain_cell(value)
     if isinstance(cell, str) and cell.startswith(_RUNS) and not _PHONE_NUMBER.fullmatch(cell):
         return f"'{cell}"

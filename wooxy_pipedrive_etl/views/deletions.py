@@ -1,4 +1,4 @@
-"""Who would be deleted: the contacts that a refused run or a dry run has listed, as people look at them."""
+"""Contacts that would be deleted: those listed by a refused run or a dry run, as users see them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _BATCH = 1_000
 
 
 class DeletionsGone(SyncError):
-    """Whom the run would have deleted is not known any more."""
+    """It is no longer known which contacts the run would have deleted."""
 
 
 @dataclass(frozen=True)
 class Going:
-    """A contact that would go, and whose it is. `why`: in words. All but the id is None for a contact that has left the
-    list since."""
+    """A contact that would be deleted, and its owner. `why`: in words. Everything except the id is None for a contact
+    that has left the list since."""
 
     contact_id: int
     name: str | None
@@ -42,7 +42,7 @@ FIELDS = tuple(Going.__dataclass_fields__)
 @dataclass(frozen=True)
 class DeletionsView:
     """One page, of `pages`, numbered from 1, of the contacts that the run `run` (its report) would delete, `count` in
-    all. `may_allow`: the run was refused for them, and nothing has come since."""
+    all. `may_allow`: the run was refused because of them, and nothing has run since."""
 
     run: dict[str, Any]
     going: list[Going]

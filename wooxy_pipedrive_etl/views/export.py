@@ -1,4 +1,4 @@
-"""The list, printed or written to a file, contact by contact, whatever its length."""
+"""The list, printed or written to a file, contact by contact, however long it is."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from wooxy_pipedrive_etl.store.database import reading
 
 from .csv_files import plain_cell, safe_cell, write_csv
 
-# A table is for looking at; whoever wants all takes csv or json.
+# A table is for reading on screen; csv or json contain everything.
 TABLE_ROWS = 20
 TABLE_COLUMNS = 8
-PRINT_WIDTH = 140  # where there is no screen
+PRINT_WIDTH = 140  # if the output is not a screen
 
 
 def write_contacts(store: Store, name: str, format: str, file: TextIO) -> None:
-    """`format`: table (the first rows), csv or json (for programs), or spreadsheet: CSV of which nothing is run. Raises
-    UnknownConnection."""
+    """`format`: table (the first rows), csv or json (for programs), or spreadsheet: CSV from which a spreadsheet runs
+    nothing. Raises UnknownConnection."""
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)
         contact_list = ContactList.of_domain(db, record.domain)
@@ -48,7 +48,7 @@ def _write_json(contacts: Iterator[dict[str, Any]], file: TextIO) -> None:
 
 
 def _write_table(contacts: Iterator[dict[str, Any]], count: int, file: TextIO) -> None:
-    """The first rows, and of them the first columns that say something."""
+    """The first rows, with the first columns that are not empty."""
     rows = list(islice(contacts, TABLE_ROWS))
     console = Console(file=file, highlight=False, markup=False, width=None if file.isatty() else PRINT_WIDTH)
     if not rows:

@@ -21,13 +21,13 @@ PAGE = 50
 
 
 class RunGone(SyncError):
-    """What a run found is not known any more."""
+    """It is no longer known what the run found."""
 
 
 @dataclass(frozen=True)
 class Issue:
-    """`person`: None for an element that could not be taken for one. `contact_id`: the contact that the person owns.
-    `label`: the Pipedrive variable that it is about, as it is called now, or its key."""
+    """`person`: None for a malformed record. `contact_id`: the contact that the person owns. `label`: the current label
+    of the Pipedrive variable concerned, or its key."""
 
     person: Person | None
     contact_id: int | None
@@ -39,8 +39,7 @@ class Issue:
 
 @dataclass(frozen=True)
 class IssuesView:
-    """One page of them, of `pages`, numbered from 1. `count`: of those that are looked at; `counts`: of all, by (kind,
-    reason)."""
+    """One page, of `pages`, numbered from 1. `count`: of the filtered issues; `counts`: of all, by (kind, reason)."""
 
     issues: list[Issue]
     counts: dict[tuple[str, str], int]
@@ -58,7 +57,7 @@ def view_issues(
     run_id: str | None = None,
     page: int = 1,
 ) -> IssuesView:
-    """What stands since the last run or, given `run_id`, what a run found that was not applied.
+    """The issues since the last run or, given `run_id`, those that a run found but that were not applied.
 
     Raises UnknownConnection, RunGone.
     """
@@ -97,9 +96,9 @@ def view_issues(
 
 
 def _is_pending(db: sa.Connection, record: ConnectionRecord, run_id: str) -> bool:
-    """Whether what the run found waits to be applied, or else stands. Raises RunGone if it is neither."""
+    """Whether the run's issues are pending (not applied) or current. Raises RunGone if they are neither."""
     report = runs.get_run(db, record.id, run_id)
-    # The next run takes the place of what one has found.
+    # The next run replaces what a run has found.
     if report is None or runs.newest_run_id(db, record.id) != run_id:
         raise RunGone(
             "What that run found is no longer kept, because a newer run replaced it; look at what stands since the "

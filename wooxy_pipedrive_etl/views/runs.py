@@ -1,4 +1,4 @@
-"""The run that a person waits for: whether it has begun, how far it is, and what came of it."""
+"""The run that a user is waiting for: whether it has begun, its progress, and its result."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.progress import Progress, read_progress
 
-# Dagster's sensor looks every few seconds; after this it probably does not run.
+# Dagster's sensor checks every few seconds; after this long it is probably not running.
 LONG_WAIT = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
 class RunView:
-    """`state`: none (nothing was run yet), waiting (for Dagster to start it), running, completed, tried (a dry run that
-    was planned), partial (the list was left out) or failed. `run`: the report of all but the first two. `held_up`: why
-    it may not start yet, in a sentence. `waits_long`: it should have begun by now. `paused`: nothing starts by itself.
-    `guard`: what refused a failed run, and may be allowed once. `deletions`: how many contacts a refused or a dry run
-    has listed that it would delete."""
+    """`state`: none (nothing has run yet), waiting (for Dagster to start it), running, completed, tried (a dry run that
+    was planned), partial (the list was left out) or failed. `run`: its report, except in the first two states.
+    `held_up`: why it may not start yet, in a sentence. `waits_long`: it should have begun by now. `paused`: nothing
+    starts automatically. `guard`: the guard that refused a failed run, which may be allowed once. `deletions`: how many
+    deletions a refused or a dry run has listed."""
 
     state: Literal["none", "waiting", "running", "completed", "tried", "partial", "failed"]
     run: dict[str, Any] | None = None
@@ -41,7 +41,7 @@ class RunView:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a look some seconds later may show something else."""
+        """Whether the view may change within seconds."""
         return self.state == "running" or (self.state == "waiting" and not self.paused)
 
 
@@ -53,7 +53,7 @@ _STATES: dict[str, Literal["completed", "tried", "partial"]] = {
 
 
 def view_run(store: Store, name: str) -> RunView:
-    """The run under way, else the one that was asked for or is due by an Import, else the newest.
+    """The run in progress, else the one that was requested or is due after an Import, else the newest.
 
     Raises UnknownConnection.
     """
@@ -83,8 +83,8 @@ def view_run(store: Store, name: str) -> RunView:
 
 
 def allow_once(store: Store, name: str, guard: Guard, run_id: str) -> RequestedRun | None:
-    """Asks once more for the run that this guard refused, with what it refused. Of deletions, those are allowed that
-    the run listed. None if it is not the newest run any more."""
+    """Requests the run that this guard refused once more, allowing what was refused. Of deletions, those that the run
+    listed are allowed. Returns None if it is no longer the newest run."""
     view = view_run(store, name)
     if view.run is None or view.guard != guard or view.run["run_id"] != run_id:
         return None
@@ -104,7 +104,7 @@ def allow_once(store: Store, name: str, guard: Guard, run_id: str) -> RequestedR
 
 
 def try_again(store: Store, name: str) -> RequestedRun | None:
-    """Asks for the newest run once more if it failed, without what a person had allowed it; None if it did not fail.
+    """Requests the newest run once more if it failed, without the permissions that it had; None if it did not fail.
 
     Raises UnknownConnection, and what `request_run` raises.
     """
@@ -120,7 +120,7 @@ def _due_since(
     newest: dict[str, Any] | None,
     request: RequestedRun | None,
 ) -> datetime | None:
-    """Since when nothing but its start is in the way of a run that was asked for or is due."""
+    """Since when a requested or due run has been waiting only to be started."""
     ended: datetime | None = None if newest is None else newest["finished_at"]
     free_since = datetime.min.replace(tzinfo=UTC) if ended is None else ended.replace(tzinfo=UTC)
     if request is not None:
@@ -131,7 +131,7 @@ def _due_since(
         or in_force is None
         or in_force.confirmed_at is None
         or in_force.revision == record.sync_state.applied_revision
-        # It failed, which says more than that it is tried again.
+        # It failed, which says more than that it is being retried.
         or (newest is not None and newest["started_at"] >= in_force.confirmed_at)
     ):
         return None

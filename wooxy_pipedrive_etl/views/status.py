@@ -1,4 +1,4 @@
-"""What a person or a program may ask about connections: how they stand, what was not written and why."""
+"""What a user or a program may ask about connections: their state, what was not written and why."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def statuses(store: Store, name: str | None = None, *, estimates: bool = True) -> list[dict[str, Any]]:
-    """One object a connection, JSON-ready, with the keys of product.md section 7 and more. Raises UnknownConnection.
+    """One object for each connection, JSON-ready, with the keys of product.md section 7 and more. Raises
+    UnknownConnection.
 
-    `estimates`: the budget says what the next runs will use as well, which takes a third of the time.
-    `last_run` is what the last run did; `not_written` is what stands: how many persons and values are not in the list
-    now, whichever run found that. `failing_since`: no run has got to its end since then.
-    `new_numbers_opted_out`: opt-outs of the domain were stored with another key (see `store.keys`).
-    `fields_waiting` and `red_rows`: what waits for a person in the matching in force (see `waiting_and_red`).
+    `estimates`: whether the budget includes what the next runs will use, which takes a third of the time. `last_run` is
+    what the last run did; `not_written` is the current state: how many persons and values are not in the list now,
+    whichever run found that. `failing_since`: no run has succeeded since then. `new_numbers_opted_out`: opt-outs of the
+    domain were stored with another key (see `store.keys`). `fields_waiting` and `red_rows`: what in the matching in
+    force needs the user (see `waiting_and_red`).
     """
     with reading(store.engine) as db:
         known = connections.list_connections
@@ -89,7 +90,7 @@ def statuses(store: Store, name: str | None = None, *, estimates: bool = True) -
 
 
 def webhook_calls(store: Store, name: str) -> dict[str, Any]:
-    """What came in by the connection's webhook so far: accepted, overflowed, malformed, last_event_at. Raises
+    """What the connection's webhook has received so far: accepted, overflowed, malformed, last_event_at. Raises
     UnknownConnection."""
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)
@@ -116,7 +117,7 @@ def watermark_text(record: ConnectionRecord) -> str | None:
 
 
 def _budget(db: sa.Connection, record: ConnectionRecord, hints: int, *, estimates: bool) -> dict[str, Any]:
-    """Tokens of the day as Pipedrive told them at `noted_at`, and what the next runs will use of them."""
+    """The day's tokens as Pipedrive reported them at `noted_at`, and how many of them the next runs will use."""
     limit = record.budget.daily_limit
     told: dict[str, Any] = {
         "limit": limit,
@@ -130,13 +131,13 @@ def _budget(db: sa.Connection, record: ConnectionRecord, hints: int, *, estimate
 
 
 def _next_full_run(record: ConnectionRecord) -> datetime | None:
-    """When Dagster's schedule starts one by itself."""
+    """When Dagster's schedule starts the next one."""
     by_itself = record.state == "active" and not record.paused and record.credentials.access_lost is None
     return next_night(datetime.now(UTC)) if by_itself else None
 
 
 def _requested(record: ConnectionRecord) -> dict[str, Any] | None:
-    """The run that a person has asked for and that has not begun."""
+    """The run that a user has requested and that has not begun."""
     request = requested_run(record)
     if request is None:
         return None
@@ -152,7 +153,7 @@ def _begun(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _newest(row: dict[str, Any]) -> dict[str, Any]:
-    """The run that began last, whatever it was to make: `state` says what became of it."""
+    """The run that began last, whatever it was to make; `state` is its result."""
     return {
         **_begun(row),
         "state": row["state"],

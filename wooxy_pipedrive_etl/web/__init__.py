@@ -1,1 +1,1 @@
-"""What the program serves over HTTP: the receiver of Pipedrive's webhooks."""
+"""What the program serves over HTTP: the pages, and the receiver of Pipedrive's webhooks."""

@@ -1,4 +1,4 @@
-"""The web application: its routes, and the headers of every answer."""
+"""The web application: its routes, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def build_app(
     hosts: Collection[str] = (),
     remember_seconds: float = REMEMBER_SECONDS,
 ) -> Starlette:
-    """`public_url`: where people open the pages; `hosts`: further names under which they may.
+    """`public_url`: the address at which users open the pages; `hosts`: other host names that are allowed.
 
-    `remember_seconds`: how long the receiver relies on what it has read of the connections' passwords.
-    Raises PasswordRefused if the environment's password is no good.
+    `remember_seconds`: how long the receiver caches the connections' passwords. Raises PasswordRefused if the
+    environment's password is not acceptable.
     """
     receiver = Receiver(store, remember_seconds)
     pages = [
@@ -61,7 +61,7 @@ def build_app(
         secret_key=store.secrets.derived_key("sessions").hex(),
         session_cookie=cookie,
         max_age=round(SESSION_LIFETIME.total_seconds()),
-        # Not strict: the browser comes back from Pipedrive's consent page with a link.
+        # Not strict: the browser comes back from Pipedrive's consent page by a link.
         same_site="lax",
         https_only=is_https,
     )
@@ -71,12 +71,12 @@ def build_app(
                 Route(webhooks.PATH, receiver.receive, methods=["POST"]),
                 *uninstall.routes(),
                 Mount("/static", _Assets(directory=static)),
-                # Not a Mount: that would take every path, also with a method that its route does not have.
+                # Not a Mount: that would take every path, even for a method that its route does not have.
                 *(_with(session, route) for route in pages),
             ],
             middleware=[Middleware(_Headers, HEADERS | (HTTPS_HEADERS if is_https else {}))],
         )
-    # A redirected webhook counts as failed.
+    # Pipedrive counts a redirected webhook as failed.
     app.router.redirect_slashes = False
     app.state.store = store
     app.state.passwords = Passwords(store)
@@ -90,8 +90,8 @@ def build_app(
 
 
 def _cookie_name(public_url: str) -> str:
-    """Of the session. Browsers send a cookie to every port of a host, so each of ours has its own; and over https they
-    take this one from nobody but the host itself."""
+    """The name of the session cookie. Browsers send a cookie to every port of a host, so each of our servers has its
+    own; over https, only the host itself can set this one."""
     parts = urlsplit(public_url)
     return "__Host-wooxy-pipedrive" if parts.scheme == "https" else f"wooxy-pipedrive-{parts.port or 80}"
 
@@ -106,7 +106,7 @@ def _nothing_here(visit: Visit) -> Response:
 
 
 class _Assets(StaticFiles):
-    """Style sheet and scripts, which browsers may keep as long as they ask whether there are newer ones."""
+    """Style sheet and scripts, which browsers may cache as long as they ask whether there are newer ones."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
@@ -115,7 +115,7 @@ class _Assets(StaticFiles):
 
 
 class _Headers:
-    """Puts these headers on every answer that does not have its own."""
+    """Adds these headers to every response that does not set its own."""
 
     def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
         self._app = app

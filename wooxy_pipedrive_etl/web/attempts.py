@@ -1,7 +1,8 @@
-"""How often somebody may guess a password: guesses are slowed down, and never keep out whoever has it.
+"""Limits how often somebody may guess a password: guesses are slowed down, but never keep out the owner of the
+password.
 
-An address that has guessed a few times waits before each further answer, and so does everybody while many guess from
-everywhere. A browser that has signed in before does not wait: it has a cookie that says so, and is of no other use.
+An address that has guessed a few times waits before each further answer, and so does everybody while many addresses
+guess. A browser that has signed in before does not wait: it has a cookie that says so, and that is of no other use.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from limits.strategies import MovingWindowRateLimiter
 _PER_ADDRESS = parse("5 per 5 minutes")
 _FROM_EVERYWHERE = parse("200 per 5 minutes")
 _PER_BROWSER = parse("10 per 5 minutes")
-# An answer to a guess beyond these comes so much later.
+# An answer to any further guess is delayed by this long.
 SLOW_SECONDS = 2.0
-# More guesses than this wait from no address at once: the memory is ours.
+# No more than this many guesses of one address wait at the same time, to protect our memory.
 _WAITING_PER_ADDRESS = 20
 
 KNOWN_SECONDS = 365 * 24 * 60 * 60
 
 
 class TooManyAtOnce(Exception):
-    """So many guesses of this address wait already that another one is not even looked at."""
+    """So many guesses of this address are waiting that another one is not even checked."""
 
 
 class Attempts:
-    """Of one server, for its event loop."""
+    """The attempts at one server, for its event loop."""
 
     def __init__(self, key: bytes, slow_seconds: float = SLOW_SECONDS) -> None:
         """`key`: signs the cookies of browsers that have signed in."""
@@ -41,7 +42,7 @@ class Attempts:
         self._waiting: Counter[str] = Counter()
 
     async def wait_for_turn(self, address: str, known: str | None) -> None:
-        """Returns when a guess from the address may be looked at. `known`: the cookie of `known_browser`.
+        """Returns when a guess from the address may be checked. `known`: the cookie from `known_browser`.
 
         Raises TooManyAtOnce.
         """
@@ -64,7 +65,7 @@ class Attempts:
         self._limiter.clear(_PER_ADDRESS, network_of(address))
 
     def known_browser(self, browser: str) -> str:
-        """The cookie of a browser that has signed in; `browser`: tells it from others."""
+        """The cookie of a browser that has signed in; `browser`: identifies it."""
         cookie = self._known.dumps(browser)
         return cookie if isinstance(cookie, str) else cookie.decode()
 
@@ -79,7 +80,7 @@ class Attempts:
 
 
 def network_of(address: str) -> str:
-    """What one guesser has: an IPv4 address, or a /64 of IPv6."""
+    """The addresses that one guesser has: an IPv4 address, or a /64 of IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reads what a caller sends, and no more of it than is allowed; what a machine gets whose call is refused."""
+"""Reads what a client sends, up to a limit; and the response to a machine whose call is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 
 class TooLarge(Exception):
-    """The caller announced, or sent, more than is read."""
+    """The client announced, or sent, more than the limit."""
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -26,5 +26,5 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
-    # What is left of the body is not read, so the connection can't be used again.
+    # The rest of the body is not read, so the connection can't be reused.
     return PlainTextResponse(f"{sentence}\n", status, {"connection": "close", **(headers or {})})

@@ -1,7 +1,7 @@
-"""Connections whose other end says nothing: a head or a body that does not come is waited for some seconds, and if too
-many are waited for, the oldest of them is closed. So those who have something to say are always heard.
+"""Closes idle connections: a head or a body is waited for only some seconds, and if too many clients are being waited
+for, the oldest is disconnected. So clients that do send something are always served.
 
-uvicorn alone waits for ever, and its limit of connections would refuse the next ones instead of the silent ones.
+uvicorn alone waits for ever, and its limit of connections would refuse the next clients instead of the idle ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def impatient(
     wait_seconds: float = WAIT_SECONDS, waiting_at_most: int = WAITING_AT_MOST
 ) -> type[asyncio.Protocol]:
     """The protocol of one server, for `uvicorn.Config(http=…)`."""
-    # Who waits, the longest first.
+    # The clients being waited for, the longest first.
     waiting: dict[_Impatient, asyncio.TimerHandle] = {}
 
     class _Impatient(H11Protocol):
@@ -44,7 +44,7 @@ def impatient(
             super().connection_lost(exc)
 
         def _note(self) -> None:
-            """Begins to wait for the client, or stops if it has said all that it had to."""
+            """Starts to wait for the client, or stops if everything has arrived."""
             cycle: Any = self.cycle
             if cycle is not None and not cycle.response_complete and not cycle.more_body:
                 self._stop_waiting()

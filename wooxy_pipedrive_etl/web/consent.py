@@ -1,7 +1,7 @@
-"""Sends people to Pipedrive to allow the app, and takes what they bring back.
+"""Sends users to Pipedrive to allow the app, and receives them when they come back.
 
-The `state` that goes with them is in the browser's session as well, once: what comes back without it was not asked for
-by this browser, and is not looked at.
+Their `state` is also stored once in the browser's session: a request without a matching state was not started in this
+browser, and is ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
 
 from .visit import SIGN_IN, Visit, is_signed_in, page
 
-# Longer than anybody looks at a consent page.
+# Longer than anybody stays on a consent page.
 STATE_SECONDS = 60 * 60
 
 NEW = "/integrations/new"
@@ -31,7 +31,7 @@ def routes() -> list[BaseRoute]:
     return [
         Route(f"{NEW}/allow", page(_allow), methods=["POST"]),
         Route("/integrations/{name}/reconnect", page(_reconnect), methods=["POST"]),
-        # Public for the sake of whoever was signed out meanwhile; see there.
+        # Public, for users who were signed out in the meantime; see there.
         Route(CALLBACK_PATH, page(_come_back, public=True), methods=["GET"]),
     ]
 
@@ -45,7 +45,7 @@ def _reconnect(visit: Visit) -> Response:
 
 
 def _to_pipedrive(visit: Visit, name: str | None) -> Response:
-    """`name`: the connection that is allowed again; None: a new one."""
+    """`name`: the connection to be reconnected; None: a new one."""
     app = needed_oauth_app("Allow and Install")
     state = secrets.token_urlsafe(32)
     visit.session[_SESSION_KEY] = {"state": state, "asked_at": int(time.time()), "name": name}
@@ -92,7 +92,7 @@ def _is_same(asked: dict[str, Any], given: str) -> bool:
 
 
 def _start(name: str | None) -> str:
-    """Where the way to Pipedrive begins."""
+    """The page from which users go to Pipedrive."""
     return NEW if name is None else f"/integrations/{name}/settings"
 
 

@@ -1,4 +1,5 @@
-"""The list's pages: contacts found, one contact with where its values came from, and what was not written and why."""
+"""The list's pages: a search for contacts, one contact with the source of its values, and what was not written and
+why."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from wooxy_pipedrive_etl.views.issues import RunGone, view_issues
 
 from .visit import Visit, page
 
-# The channels as a table of many contacts names them.
+# The names of the channels in a table of many contacts.
 SHORT_CHANNELS = {
     "smsSubscribe": "SMS",
     "viberSubscribe": "Viber",
@@ -95,7 +96,7 @@ def _issues(visit: Visit) -> Response:
 
 
 def whole(text: str) -> int | None:
-    """A whole number that a database can take, or None."""
+    """A whole number that the database can store, or None."""
     if not (text.isascii() and text.isdecimal()) or len(text) > 19:
         return None
     return number if (number := int(text)) <= _LARGEST else None

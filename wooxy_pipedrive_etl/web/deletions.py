@@ -1,4 +1,4 @@
-"""Who would be deleted, and the consent to it: it covers those who were shown, and nobody else."""
+"""The contacts that would be deleted, and the permission for it, which covers exactly those that were shown."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _download(visit: Visit) -> Response:
     else:
         text = io.StringIO()
         write_csv(rows, FIELDS, text, safe_cell)
-        # With a mark by which a spreadsheet knows the encoding.
+        # With a byte-order mark, by which a spreadsheet recognises the encoding.
         content, kind = "\ufeff" + text.getvalue(), "text/csv"
     headers = {"content-disposition": f'attachment; filename="{record.name}-deletions.{format}"'}
     return Response(content, media_type=kind, headers=headers)

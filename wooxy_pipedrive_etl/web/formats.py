@@ -8,7 +8,7 @@ from wooxy_pipedrive_etl.store.clock import utc_now
 
 
 def moment(value: datetime | str | None) -> str:
-    """A UTC time as people read it: 2026-11-25 17:30 UTC."""
+    """A UTC time for display: 2026-11-25 17:30 UTC."""
     if value is None:
         return "never"
     if isinstance(value, str):
@@ -17,7 +17,7 @@ def moment(value: datetime | str | None) -> str:
 
 
 def age(value: datetime) -> str:
-    """How long ago a UTC time was, as people say it: 5 minutes ago."""
+    """How long ago a UTC time was: 5 minutes ago."""
     minutes = round((utc_now() - value).total_seconds() / 60)
     for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
         if minutes >= size:
@@ -27,12 +27,12 @@ def age(value: datetime) -> str:
 
 
 def number(value: int | None) -> str:
-    """12,345; nothing for None."""
+    """12,345; empty for None."""
     return "" if value is None else f"{value:,}"
 
 
 def share(part: int, whole: int) -> str:
-    """How much of a whole: 12 %; under 1 %."""
+    """The share of a whole: 12 %; under 1 %."""
     percent = 100 * part / whole
     return "under 1 %" if percent < 1 else f"{percent:.0f} %"
 

@@ -1,4 +1,4 @@
-"""The headers of every answer, above all what a page may load and where its forms may lead."""
+"""The headers of every response, above all what a page may load and where its forms may lead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _policy(form_action: str) -> str:
     )
 
 
-# What an answer has unless its route says otherwise.
+# The headers of a response unless its route sets others.
 HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": _policy("'self'"),
@@ -21,12 +21,12 @@ HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
-# What an answer over https has as well: browsers come back by https alone.
+# Additional headers over https: the browser then returns only by https.
 HTTPS_HEADERS = {"strict-transport-security": "max-age=31536000"}
 
 
 def forms_may_lead_to(url: str) -> dict[str, str]:
-    """The header of a page with a form that we answer by sending the browser on to another host: browsers hold the
-    policy of the page against the redirection as well."""
+    """The header of a page with a form that we answer by redirecting to another host: browsers also apply the page's
+    policy to the redirect."""
     parts = urlsplit(url)
     return {"content-security-policy": _policy(f"'self' {parts.scheme}://{parts.netloc}")}

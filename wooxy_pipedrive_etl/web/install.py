@@ -1,4 +1,5 @@
-"""Add integration: a Pipedrive account lets us in (Allow and Install, or an API token), then its domain is chosen."""
+"""Add integration: a user grants access to a Pipedrive account (Allow and Install, or an API token), then chooses its
+domain."""
 
 from __future__ import annotations
 
@@ -66,7 +67,7 @@ def _page(visit: Visit, status: int = 200, problem: str | None = None) -> Respon
         scopes=list(WANTED_SCOPES.values()),
         waiting=installations.waiting(visit.store),
         problem=problem,
-        # One with a user and a password in it is not shown again.
+        # A URL with a user and a password in it is not shown again.
         api_url="" if "@" in visit.form.get("api_url") else visit.form.get("api_url"),
     )
     if app is not None:
@@ -75,7 +76,7 @@ def _page(visit: Visit, status: int = 200, problem: str | None = None) -> Respon
 
 
 def _show_installed(visit: Visit) -> Response:
-    """Where one goes on once an account has let us in."""
+    """The page that follows once access is granted."""
     installation = _installation(visit)
     if not installation.connected_to:
         return visit.go(f"{NEW}/{installation.id}/domain")
@@ -137,7 +138,7 @@ def _domain_page(
     problem: str | None = None,
     similar: str | None = None,
 ) -> Response:
-    """`similar`: a domain with a list that the typed one may be a slip for, which is asked about."""
+    """`similar`: a domain with a list of which the typed one may be a typo; the user is asked about it."""
     return visit.render(
         "domain.html",
         status,
@@ -154,6 +155,6 @@ def _domain_page(
 
 
 def _installation(visit: Visit) -> Installation:
-    """The one that the path names. Raises UnknownInstallation."""
-    # A number that no column takes is nobody's.
+    """The installation in the path. Raises UnknownInstallation."""
+    # No installation has an id beyond what the column can store.
     return installations.get(visit.store, min(visit.request.path_params["installation_id"], _MAX_ID))

@@ -1,4 +1,4 @@
-"""The first page: all connections, and how they stand."""
+"""The first page: all connections and their state."""
 
 from __future__ import annotations
 

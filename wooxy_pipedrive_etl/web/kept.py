@@ -1,5 +1,5 @@
-"""What somebody typed whose session was over when they sent it: the sign-in page carries it over, and then they are
-asked whether to send it once more. Nothing of it is stored."""
+"""What a user typed whose session had expired when they sent it: the sign-in page carries it, and afterwards they are
+asked whether to send it again. Nothing of it is stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# The forms into which one types much. What deletes or disconnects is done by nobody who is not there.
+# The forms in which users type a lot. Actions that delete or disconnect are never carried out for someone who is signed
+# out.
 _FORMS = re.compile(r"/integrations/(?:(?!new/)[^/]+/(?:match|settings)|new/[0-9]+/domain)")
 
 
@@ -20,12 +21,12 @@ class Kept(NamedTuple):
 
 
 def keep(path: str, fields: Sequence[tuple[str, str]]) -> str | None:
-    """As the sign-in page carries it; None for a form that is not kept."""
+    """The form's text for the sign-in page; None for a form that is not kept."""
     return json.dumps([path, list(fields)]) if _FORMS.fullmatch(path) else None
 
 
 def kept(text: str) -> Kept | None:
-    """What `keep` gave; None for anything else."""
+    """The form from the text that `keep` returned; None for anything else."""
     try:
         path, fields = json.loads(text)
         if not _FORMS.fullmatch(path):

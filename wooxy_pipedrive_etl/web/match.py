@@ -1,7 +1,7 @@
-"""The Match variables page: its form, its buttons, and what its script asks for.
+"""The Match variables page: its form, its buttons, and the calls of its script.
 
-A row of the form is three fields, `choice:KEY`, `wooxy:KEY` and `format:KEY`. Every button saves what was typed as a
-draft first, but Import, which confirms it, and those that save nothing: Discard draft, and Back from a question.
+A row of the form has three fields, `choice:KEY`, `wooxy:KEY` and `format:KEY`. Every button first saves what was typed
+as a draft, except Import, which confirms it, and those that save nothing: Discard draft, and Back from a question.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from wooxy_pipedrive_etl.sync.selection import Kind
 from .visit import Form, Visit, page
 from .words import plain
 
-# What a row's dot says, in words and in shape.
+# What a row's dot means, in words and in shape.
 STATES = {
     "green": "✓ Matched",
     "amber": "▲ No value fits",
@@ -50,10 +50,10 @@ FILTERS: dict[str, tuple[str, Callable[[PageRow], bool]]] = {
     "problems": ("Problems", lambda row: row.status == "red"),
     "new": ("New", lambda row: row.new),
 }
-# More names, or changes, than a sentence should have.
+# More names, or changes, than this are too many for one sentence.
 _SHOWN_NAMES = 8
 _SHOWN_CHANGES = 4
-# Of a draft against what is live; after "Use all suggestions" there are hundreds.
+# The differences between a draft and the matching in force; after "Use all suggestions" there are hundreds.
 _SHOWN_DIFFERENCES = 100
 
 
@@ -102,8 +102,8 @@ class _Pages:
         return visit.problem(400, "The form has no such button; nothing was changed.")
 
     def check(self, visit: Visit) -> Response:
-        """What became of each row, for the script: key -> [status, reason, suggestion, preview], the last of those that
-        were typed only."""
+        """The state of each row, for the script: key -> [status, reason, suggestion, preview]; the preview only for
+        rows that were typed."""
         shown = match_form.read_page(visit.store, _name(visit), self._samples, _typed(visit.form)[0])
         return visit.json(
             {
@@ -180,7 +180,7 @@ class _Pages:
         refused = sum(row.refused for row in self._saved(visit))
         if refused:
             return self._again(visit, 422, [f"There is nothing to try yet: {_cannot(refused)}"])
-        # Before the first run, the snapshot has a few persons only.
+        # Before the first run, the snapshot has only a few persons.
         kind: Kind = "full" if visit.record().sync_state.watermark is None else "re-map"
         run_requests.request_run(visit.store, _name(visit), kind, dry_run=True)
         return visit.go(f"/integrations/{_name(visit)}/progress")
@@ -203,7 +203,7 @@ class _Pages:
         return visit.go(f"/integrations/{_name(visit)}/progress")
 
     def _save_draft(self, visit: Visit, *, say: bool = False) -> None:
-        """`say`: the button is about something else, so it is told that it saved as well."""
+        """`say`: the button is for something else, so the page says that it also saved."""
         typed, ignore_empty = _typed(visit.form)
         before = visit.form.get("version")
         saved = match_form.save_draft(visit.store, _name(visit), typed, ignore_empty, before)
@@ -216,7 +216,7 @@ class _Pages:
     # The page
 
     def _again(self, visit: Visit, status: int, errors: list[str]) -> Response:
-        """The page with what was typed, and why nothing came of it."""
+        """The page with what was typed, and why it was not accepted."""
         typed, ignore_empty = _typed(visit.form)
         shown = match_form.read_page(visit.store, _name(visit), self._samples, typed, ignore_empty)
         theirs: dict[str, str] = {}
@@ -232,7 +232,7 @@ class _Pages:
         return self._render(visit, shown, status, errors=errors, theirs=theirs)
 
     def _ask_about(self, visit: Visit, renames: list[tuple[str, str]]) -> Response:
-        """The question that an Import asks once; its form has what was typed, and what the question was about."""
+        """The question that an Import asks once; its form contains what was typed, and what the question was about."""
         carried = [(name, value) for name, value in visit.form.items() if name not in _OWN_FIELDS]
         return visit.render(
             "renames.html",
@@ -259,7 +259,7 @@ class _Pages:
         rows = [
             (
                 row,
-                # What was typed must not be out of sight when something is wrong.
+                # What was typed must stay in sight when something is wrong.
                 row.typed or (fits(row) and _is_found(row, search)),
                 _text(row.preview.texts, number if row.key == another else 0),
                 number + 1 if row.key == another else 1,
@@ -286,7 +286,7 @@ class _Pages:
         )
 
 
-# Of the form, what is not a row or a setting.
+# The form's fields that are neither a row nor a setting.
 _OWN_FIELDS = ("csrf", "button", "renames")
 
 
@@ -300,12 +300,12 @@ def _number(visit: Visit) -> int:
 
 
 def _text(texts: tuple[str, ...], number: int) -> str | None:
-    """One after the other, and from the beginning again."""
+    """The texts in turn, starting again after the last."""
     return texts[number % len(texts)] if texts else None
 
 
 def _back(visit: Visit) -> Response:
-    """To the page as it was filtered."""
+    """To the page with the same filter."""
     return visit.go(f"/integrations/{_name(visit)}/match", **_filter_of(visit))
 
 
@@ -314,7 +314,7 @@ def _filter_of(visit: Visit) -> dict[str, str]:
 
 
 def _allowed_renames(form: Form) -> set[tuple[str, str]]:
-    """What the person who imports has been asked about."""
+    """The renames that the user has been asked about."""
     try:
         return {(str(old), str(new)) for old, new in json.loads(form.get("renames") or "[]")}
     except (ValueError, TypeError, RecursionError):

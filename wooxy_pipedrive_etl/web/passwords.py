@@ -1,7 +1,7 @@
-"""The administrator's password: who may open the pages.
+"""The administrator's password, which opens the pages.
 
 It comes from `WOOXY_PIPEDRIVE_ADMIN_PASSWORD`, or is chosen once in the browser by whoever has the link that `serve`
-prints at its first start, and is stored as a hash (Argon2id).
+prints when first started. It is stored as a hash (Argon2id).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ LONGEST = 1000
 FEWEST_DIFFERENT = 5
 
 _SETTING = "admin_password"
-# OWASP's least demanding set for Argon2id: 19 MiB, twice.
+# OWASP's least demanding parameters for Argon2id: 19 MiB, two passes.
 _MEMORY_KIB = 19_456
 _ITERATIONS = 2
 
 
 class PasswordRefused(SyncError):
-    """The password is no good, or there is one already."""
+    """The password is not acceptable, or there is one already."""
 
 
 class Passwords:
@@ -41,14 +41,14 @@ class Passwords:
         """Raises PasswordRefused if the environment's password is too short."""
         self._store = store
         self._key = store.secrets.derived_key("sessions")
-        # One at a time: each look takes 19 MiB.
+        # One at a time: each check takes 19 MiB.
         self._hashing = threading.Lock()
         self._invitation = secrets.token_urlsafe(24)
         self._of_environment: str | None = None
         given = os.environ.get(PASSWORD_VARIABLE)
         if given:
             _check(given, f"The password in {PASSWORD_VARIABLE}")
-            # Compared with like an API token; a hash of it would protect nothing that the environment does not tell.
+            # Compared like an API token; hashing it would protect nothing that the environment does not reveal.
             self._of_environment = given
 
     @property
@@ -57,7 +57,7 @@ class Passwords:
 
     @property
     def invitation(self) -> str:
-        """Who knows it may choose the password, as long as there is none."""
+        """Whoever knows it may choose the password, as long as there is none."""
         return self._invitation
 
     def choose(self, invitation: str, password: str) -> None:
@@ -88,7 +88,8 @@ class Passwords:
         return True
 
     def mark(self) -> str | None:
-        """What the session of a signed-in browser carries: another password is another mark. None: no password yet."""
+        """What the session of a signed-in browser carries; it changes with the password. None: there is no password
+        yet."""
         secret = self._secret()
         return None if secret is None else hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()
 

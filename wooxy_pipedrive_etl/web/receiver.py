@@ -1,7 +1,7 @@
-"""Receives Pipedrive's webhooks: lets in who knows the connection's password, and notes which person was named.
+"""Receives Pipedrive's webhooks: accepts calls with the connection's password, and records which person they report.
 
-An event is a hint and no more. Nothing of it is believed or kept but the person's id, and whether it said that the
-person is gone: a run looks for itself.
+An event only says which person to look up again. Nothing of it is trusted or stored except the person's id and whether
+it reported a deletion: a run checks for itself.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from .bodies import TooLarge, read_body, refusal
 
 logger = logging.getLogger(__name__)
 
-# Persons of hundreds of fields stay far below.
+# Events about persons with hundreds of fields stay far below.
 MAX_BODY_BYTES = 256 * 1024
 REMEMBER_SECONDS = 2.0
-# A caller with a wrong password makes us read the passwords anew, but no more often than this.
+# After a wrong password the passwords are read again, but no more often than this.
 _LOOK_SECONDS = 0.1
 # Pipedrive itself gives up after 10 seconds.
 _BODY_SECONDS = 10.0
-# Writers of one connection's inbox wait for each other anyway; the database's other connections are for others.
+# Writers of one connection's inbox wait for each other anyway; the remaining connections of the database are for
+# others.
 _WRITERS = 4
-# What goes wrong again and again is logged once in a while.
+# A repeated error is logged only this often.
 _SILENCE_SECONDS = 60.0
 
 _ACTIONS = frozenset({"create", "change", "delete"})
@@ -55,7 +56,7 @@ class _Meta(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """The part of an event that is looked at."""
+    """The part of an event that is used."""
 
     meta: _Meta
 
@@ -70,7 +71,7 @@ class _Hint:
 
 
 class _Malformed(Exception):
-    """The body is no event of a person; the text says why, and repeats nothing of it."""
+    """The body is not an event about a person; the text says why, and repeats nothing of it."""
 
 
 class Receiver:
@@ -79,7 +80,7 @@ class Receiver:
     def __init__(self, store: Store, remember_seconds: float = REMEMBER_SECONDS) -> None:
         self._store = store
         self._doors = _Doors(store, remember_seconds)
-        # SQLite's writers wait for each other by trying again, ever more seldom: they had better queue.
+        # SQLite's writers wait by retrying at growing intervals, so it is better to queue them here.
         writers = 1 if store.inbox.dialect.name == "sqlite" else _WRITERS
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="webhooks")
         self._said: dict[str, float] = {}
@@ -91,7 +92,7 @@ class Receiver:
         except StoreError as error:
             return self._unavailable(str(error))
         if door is None or not door.lets_in(request.headers.get("authorization", "")):
-            # A stranger does not learn which connections there are; who runs them does.
+            # A stranger must not learn which connections there are; the administrator may.
             if door is not None:
                 self._warn(f"A call for the connection {name} came without the webhook's password.")
             challenge = {"www-authenticate": 'Basic realm="wooxy-pipedrive", charset="UTF-8"'}
@@ -123,7 +124,7 @@ class Receiver:
 
     def _unavailable(self, sentence: str) -> Response:
         self._warn(f"Events of webhooks can't be noted: {sentence}")
-        # Pipedrive comes again by itself.
+        # Pipedrive sends it again.
         return refusal(503, "The event can't be noted now; send it again later.")
 
     async def _write(self, work: Callable[[], None]) -> None:
@@ -138,7 +139,7 @@ class Receiver:
 
 @dataclass(frozen=True)
 class _Door:
-    """A connection that has a webhook, and what opens it."""
+    """A connection that has a webhook, and its credentials."""
 
     connection_id: int
     encrypted_password: str
@@ -155,13 +156,13 @@ class _Door:
 
 
 class _Doors:
-    """The connections' passwords, read in one go for all of them and remembered for a moment, so that no flood of
-    calls becomes one of queries."""
+    """The passwords of all connections, read in one query and cached for a moment, so that a flood of calls does not
+    become a flood of queries."""
 
     def __init__(self, store: Store, remember_seconds: float) -> None:
         self._store = store
         self._remember_seconds = remember_seconds
-        # Its own, so that no look waits for writers.
+        # A thread of its own, so that reading never waits for writers.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="webhook-passwords")
         self._doors: dict[str, _Door] = {}
         self._failure: str | None = None
@@ -169,8 +170,9 @@ class _Doors:
         self._reading = asyncio.Lock()
 
     async def find(self, name: str, authorization: str) -> _Door | None:
-        """The connection's door. What would be refused is looked up anew, because it may have been registered since:
-        a refusal is as of the call or later. Raises StoreError."""
+        """The webhook credentials of the connection, None without a webhook. If they would refuse the call, they are
+        read again, because the webhook may have been registered since: a refusal is as of the call or later. Raises
+        StoreError."""
         called_at = time.monotonic()
         if self._failure is not None or self._read_at < called_at - self._remember_seconds:
             await self._read(called_at, called_at - self._remember_seconds)
@@ -181,7 +183,8 @@ class _Doors:
         return door
 
     async def _read(self, called_at: float, as_of: float) -> None:
-        """Returns when the passwords are as of `as_of` or later; who waits shares one look. Raises StoreError."""
+        """Returns when the passwords are as of `as_of` or later; concurrent callers share one read. Raises
+        StoreError."""
         async with self._reading:
             if self._read_at < (as_of if self._failure is None else called_at):
                 await asyncio.sleep(self._read_at + _LOOK_SECONDS - time.monotonic())

@@ -1,4 +1,4 @@
-"""The runs of a connection: the one that is waited for, and all that were."""
+"""The runs of a connection: the one that a user is waiting for, and all earlier ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _progress(visit: Visit) -> Response:
 
 
 def _ask(visit: Visit) -> Response:
-    """For the newest run once more, as it was or with what a guard had refused."""
+    """Requests the newest run once more, as it was or with what a guard had refused."""
     record, guard = visit.record(), visit.form.get("guard")
     if "again" in visit.form:
         asked = try_again(visit.store, record.name)
@@ -70,7 +70,7 @@ def _ask(visit: Visit) -> Response:
 
 
 def _sentence(view: RunView) -> str:
-    """How it stands, in as few words as can be: they are read out whenever they change."""
+    """Its state in as few words as possible: screen readers read them out whenever they change."""
     if view.state == "waiting":
         return "Paused: nothing starts by itself" if view.paused else "Waiting for Dagster to start it"
     if view.state == "running":

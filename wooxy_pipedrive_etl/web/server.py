@@ -22,21 +22,21 @@ from .app import build_app
 from .connections import impatient
 from .passwords import Passwords
 
-# The addresses of the web servers in front of us, which say by X-Forwarded-For who calls; uvicorn's own variable.
+# The addresses of the web servers in front of us, whose X-Forwarded-For is trusted; uvicorn's own variable.
 PROXY_VARIABLE = "FORWARDED_ALLOW_IPS"
-# What is under way when we are stopped.
+# How long calls in progress may take when we are stopped.
 _LAST_SECONDS = 5
 
 
 def serve(store: Store, host: str, port: int, announce: Callable[[str], object]) -> None:
-    """Returns after SIGINT or SIGTERM. `announce` gets the URL of the pages once the port is ours, and, as long as
-    nobody has chosen the administrator's password, the sentence that says where to. Raises SyncError if the port can't
-    be had, or a setting is no good. For the main thread."""
+    """Returns after SIGINT or SIGTERM. `announce` receives the URL of the pages once the port is ours and, until the
+    administrator's password is chosen, the sentence that says where to choose it. Raises SyncError if the port is not
+    available or a setting is invalid. Call it in the main thread."""
     listener = _listen(host, port)
     bound_host, bound_port = listener.getsockname()[:2]
     bound_url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
     public_url = os.environ.get(PUBLIC_URL_VARIABLE, "").rstrip("/") or bound_url
-    # Pipedrive leads people back to it, too.
+    # Pipedrive sends users back to it, too.
     os.environ[PUBLIC_URL_VARIABLE] = public_url
     app = build_app(store, public_url=public_url, hosts={bound_host})
     announce(f"Pages at {public_url}, webhooks too; stop with Ctrl+C.")
@@ -47,7 +47,7 @@ def serve(store: Store, host: str, port: int, announce: Callable[[str], object])
             f"{public_url}{sign_in.WELCOME}?{urlencode({'invitation': passwords.invitation})}"
         )
     config = server_config(app)
-    # uvicorn raises the signal again once it has shut down; for a server that is the ordinary end.
+    # uvicorn raises the signal again once it has shut down; for a server that is the normal end.
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with contextlib.suppress(KeyboardInterrupt):
@@ -62,12 +62,12 @@ def server_config(app: Starlette, **options: Any) -> uvicorn.Config:
     ours: dict[str, Any] = {
         "http": impatient(),
         "log_config": None,
-        # A line a call would be for nobody, and a flood would fill the disk with them.
+        # Nobody would read a line for each call, and a flood of calls would fill the disk.
         "access_log": False,
         "lifespan": "off",
         "ws": "none",
         "server_header": False,
-        # By itself uvicorn believes everybody on this machine who makes up an address.
+        # By default, uvicorn trusts any address that a program on this machine makes up.
         "forwarded_allow_ips": os.environ.get(PROXY_VARIABLE, ""),
         "timeout_graceful_shutdown": _LAST_SECONDS,
     }

@@ -1,4 +1,4 @@
-"""A connection's settings, and what a person does with it as a whole: pause, run, webhook, reconnect, disconnect."""
+"""A connection's settings, and the actions on it as a whole: pause, run, webhook, reconnect, disconnect."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _change(visit: Visit) -> Response:
             consent=typed["consent"],
             on_delete=typed["on_delete"],
         )
-        # As it is shown, it may have another value in a draft, which waits for its Import.
+        # Compared with what is shown; a draft may have another value, which waits for its Import.
         if typed["ignore_empty"] != view.ignores_empty_values(visit.store, record.name):
             follows |= view.set_ignore_empty_values(visit.store, record.name, typed["ignore_empty"])
     except (InvalidSetting, ConnectionBusy) as error:
@@ -196,13 +196,13 @@ def _webhook_url(visit: Visit, record: ConnectionRecord) -> tuple[str | None, st
 
 
 def _missing_scopes(record: ConnectionRecord) -> list[str]:
-    """What the app asks for and was not given, in words. Of an API token nothing is missing."""
+    """The scopes that the app asks for and was not granted, in words. With an API token nothing is missing."""
     granted = WANTED_SCOPES.keys() if record.credentials.scopes is None else record.credentials.scopes
     return [meaning for scope, meaning in WANTED_SCOPES.items() if scope not in granted]
 
 
 def _database(store: Store) -> str:
-    """Which database the list's table is in; no credentials, and no path of the server's."""
+    """Which database holds the list's table; without credentials or a path on the server."""
     url = store.engine.url
     if store.engine.dialect.name == "sqlite":
         return "the embedded SQLite database"

@@ -1,4 +1,4 @@
-"""Signing in and out, and choosing the password at the first start."""
+"""Signing in and out, and choosing the password when first started."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _sign_in(visit: Visit) -> Response:
 
 
 async def _wait_for_turn(visit: Visit) -> Response | None:
-    """Keeps guesses waiting; an answer for one that is not looked at."""
+    """Delays guesses; returns the response to a guess that is not even checked."""
     known = visit.request.cookies.get(_known_cookie(visit.request))
     try:
         await _attempts(visit.request).wait_for_turn(_address(visit.request), known)
@@ -60,7 +60,7 @@ async def _wait_for_turn(visit: Visit) -> Response | None:
 
 
 def _make_known(visit: Visit, answer: Response) -> None:
-    """The next time, the browser does not wait for those who guess."""
+    """So that, next time, the browser need not wait for others' guesses."""
     attempts = _attempts(visit.request)
     answer.set_cookie(
         _known_cookie(visit.request),

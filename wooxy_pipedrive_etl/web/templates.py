@@ -15,11 +15,11 @@ from .words import plain
 
 @cache
 def make_templates() -> Jinja2Templates:
-    """The same for every app of a process, so that each template is compiled once."""
+    """Shared by every app of a process, so that each template is compiled once."""
     environment = Environment(
         loader=PackageLoader("wooxy_pipedrive_etl.web"),
         autoescape=True,
-        # A slip in a template is an error of ours, not a hole in a page.
+        # A typo in a template raises an error instead of leaving a gap in the page.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -36,5 +36,5 @@ def make_templates() -> Jinja2Templates:
 
 @pass_context
 def csrf_field(context: Context) -> Markup:
-    """What every form of ours carries."""
+    """Every form of ours contains it."""
     return Markup('<input type="hidden" name="csrf" value="{}">').format(context["csrf"])

@@ -1,5 +1,5 @@
-"""Hears from Pipedrive that somebody has uninstalled the app. Nobody is signed in here: the app's own secret, which
-only Pipedrive and we have, says who calls."""
+"""Receives Pipedrive's calls about users who have uninstalled the app. Nobody is signed in here; the caller proves
+itself with the app's own secret, which only Pipedrive and we have."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_ID = 2**63 - 1
 
 
 class _Uninstalled(msgspec.Struct):
-    """The part of Pipedrive's word that is looked at."""
+    """The part of the body that is used."""
 
     client_id: str
     company_id: int
@@ -48,7 +48,7 @@ async def _uninstalled(request: Request) -> Response:
     try:
         app = oauth_app()
     except EXPECTED_ERRORS:
-        # What is wrong with the settings is for the administrator, who sees it on the pages.
+        # An invalid setting is for the administrator, who sees it on the pages.
         app = None
     if app is None or not app.is_pipedrive(request.headers.get("authorization", "")):
         challenge = {"www-authenticate": 'Basic realm="wooxy-pipedrive", charset="UTF-8"'}

@@ -1,6 +1,6 @@
-"""What every page has in common: who may see it, how its form is read, how it answers.
+"""What all pages have in common: who may see them, how forms are read, how they respond.
 
-`page` makes an endpoint of a plain function. Whatever is not said to be public needs a signed-in browser, and every
+`page` makes an endpoint from a plain function. A page that is not declared public needs a signed-in browser, and every
 form needs the token that our own page put into it.
 """
 
@@ -36,10 +36,10 @@ from .passwords import Passwords
 
 logger = logging.getLogger(__name__)
 
-# From signing in, whatever the browser does meanwhile.
+# From signing in, whatever the browser does in the meantime.
 SESSION_LIFETIME = timedelta(hours=12)
 
-# The form of 1,500 variables stays below both.
+# A form of 1,500 variables stays below both.
 MAX_FORM_BYTES = 1024 * 1024
 MAX_FORM_FIELDS = 10_000
 
@@ -52,13 +52,13 @@ Before = Callable[["Visit"], Awaitable[Response | None]]
 
 
 class Form:
-    """The fields of a form that was sent. Of a field that came twice, the last counts."""
+    """The fields of a form that was sent. Of a repeated field, the last counts."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._fields = dict(pairs)
 
     def get(self, name: str, default: str = "") -> str:
-        """Without the blanks around it."""
+        """Without surrounding spaces."""
         return self._fields.get(name, default).strip()
 
     def raw(self, name: str) -> str:
@@ -73,7 +73,7 @@ class Form:
 
 
 class Visit:
-    """One request for a page: what was asked, by which browser, and ways to answer."""
+    """One request for a page: what was asked, by which browser, and ways to respond."""
 
     def __init__(self, request: Request, form: Form) -> None:
         self.request = request
@@ -90,12 +90,12 @@ class Visit:
         return self.request.query_params.get(name, "").strip()
 
     def record(self) -> ConnectionRecord:
-        """The connection that the path names. Raises UnknownConnection."""
+        """The connection in the path. Raises UnknownConnection."""
         with reading(self.store.engine) as db:
             return connections.get_connection(db, self.request.path_params["name"])
 
     def render(self, template: str, status: int = 200, **context: Any) -> Response:
-        """The template sees `visit`, `csrf` (for the hidden field), `flashes` and what is given."""
+        """The template sees `visit`, `csrf` (for the hidden field), `flashes` and the given values."""
         flashes = self.session.pop("flashes", [])
         return self._templates.TemplateResponse(
             self.request,
@@ -112,13 +112,13 @@ class Visit:
 
     def flash(self, sentence: str, kind: str = "success", details: str | None = None) -> None:
         """Shown on the next page, with the `details` folded away; `kind`: success, warning or error."""
-        # In the cookie, which browsers drop beyond 4 KB.
+        # It goes into the cookie, which browsers drop beyond 4 KB.
         plain = without_direction_marks(sentence)[:500]
         flashes = [*self.session.get("flashes", []), [kind, plain, (details or "")[:400]]]
         self.session["flashes"] = flashes[-3:]
 
     def go(self, path: str, **query: str) -> Response:
-        """Sends the browser on to one of our own pages, after a form."""
+        """Sends the browser to one of our own pages, after a form."""
         return RedirectResponse(f"{path}?{urlencode(query)}" if query else path, 303)
 
     def json(self, content: Any, status: int = 200) -> Response:
@@ -134,10 +134,10 @@ class Visit:
 def page(
     handler: Handler, *, public: bool = False, before: Before | None = None
 ) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a page. The handler runs in a thread of its own, since it asks the database.
+    """The endpoint of a page. The handler runs in a thread of its own, since it queries the database.
 
-    `public`: it is for browsers that are not signed in. `before`: what comes before the handler and takes no thread; an
-    answer of it is the page's.
+    `public`: also for browsers that are not signed in. `before`: runs before the handler and takes no thread; if it
+    returns a response, that is the page's.
     """
 
     @functools.wraps(handler)
@@ -176,7 +176,7 @@ def page(
         except ClientDisconnect:
             return Response(status_code=400)
 
-    # Tests look through all routes for pages that nobody meant to be public.
+    # A test searches all routes for pages that are public by mistake.
     endpoint.is_public = public  # type: ignore[attr-defined]
     return endpoint
 
@@ -200,14 +200,14 @@ def _answer(handler: Handler, visit: Visit, needs_key: bool) -> Response:
 
 
 def csrf_token(session: dict[str, Any]) -> str:
-    """The token of the browser's session, made at its first look."""
+    """The token of the browser's session, made when first needed."""
     token: str = session.setdefault("csrf", secrets.token_urlsafe(32))
     return token
 
 
 def sign_in(visit: Visit, mark: str) -> None:
-    """From now on the browser is signed in, for SESSION_LIFETIME. What it had before, the token of forms included, is
-    not carried over."""
+    """From now on the browser is signed in, for SESSION_LIFETIME. Its earlier session, with the token of forms, is not
+    carried over."""
     with visit.store.engine.begin() as db:
         token = sessions.begin(db, mark, SESSION_LIFETIME)
     visit.session.clear()
@@ -215,7 +215,7 @@ def sign_in(visit: Visit, mark: str) -> None:
 
 
 def sign_out(visit: Visit) -> None:
-    """Ends the session, whoever has a copy of its cookie."""
+    """Ends the session, for everyone who has a copy of its cookie."""
     token = visit.session.get("token")
     if isinstance(token, str):
         with visit.store.engine.begin() as db:
@@ -234,7 +234,7 @@ def is_signed_in(request: Request) -> bool:
 
 
 def safe_path(path: str) -> str:
-    """A path of ours to go on to, or the first page for anything that could lead elsewhere."""
+    """One of our own paths to go to, or the first page for anything that could lead elsewhere."""
     parts = urlsplit(path)
     own = (
         path.startswith("/")
@@ -266,14 +266,14 @@ def _signed_out(visit: Visit) -> Response:
 def _to_sign_in(request: Request) -> Response:
     if _wants_json(request):
         return JSONResponse({"error": "Your session has ended; sign in again."}, 401)
-    # A form's path may take no GET.
+    # A form's path may not accept GET.
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     query = {"next": path} if request.method == "GET" and path != "/" else {}
     return RedirectResponse(SIGN_IN + (f"?{urlencode(query)}" if query else ""), 303)
 
 
 async def _form(request: Request) -> Form:
-    """Raises TooLarge, and ValueError for what is no form."""
+    """Raises TooLarge, and ValueError for anything that is not a form."""
     body = await read_body(request, MAX_FORM_BYTES)
     text = body.decode("utf-8")
     pairs = parse_qsl(
@@ -285,13 +285,13 @@ async def _form(request: Request) -> Form:
 
 
 def _is_our_host(request: Request) -> bool:
-    """Another site's name that was made to lead here (DNS rebinding) is not ours."""
+    """False for another site's name that was pointed here (DNS rebinding)."""
     hosts: frozenset[str] = request.app.state.hosts
     return (request.url.hostname or "") in hosts
 
 
 def _is_from_elsewhere(request: Request) -> bool:
-    """What browsers say of where a form comes from; the token is needed whatever they say."""
+    """What browsers say about where a form comes from; the token is needed whatever they say."""
     return request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
 
 

@@ -1,4 +1,4 @@
-"""How several pages say the same thing: the state of a connection, and what its settings mean."""
+"""What several pages say in the same way: the state of a connection, and what its settings mean."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACCESS_LOST = {
     "uninstalled": "the app was uninstalled in Pipedrive",
 }
 
-# By the code of a failure (`errors.failure_code`): what it means to somebody who runs no servers.
+# By the code of a failure (`errors.failure_code`): what it means to users who do not run servers.
 FAILURES = {
     "unreachable": "Pipedrive could not be reached. The list was not changed.",
     "server_error": "Pipedrive has a problem of its own at the moment. The list was not changed.",
@@ -44,14 +44,14 @@ FAILURES = {
 
 
 class Told(NamedTuple):
-    """`details`: the technical sentence behind it, for whoever asks; None if the sentence says it all."""
+    """`details`: the technical sentence behind it, if the user asks; None if the sentence says it all."""
 
     sentence: str
     details: str | None
 
 
 def plain(failure: str | None, message: str | None) -> Told:
-    """What a page says of a failure: `failure` is its code, `message` the sentence of the run or the error."""
+    """What a page says about a failure: `failure` is its code, `message` the sentence of the run or the error."""
     if failure is not None and failure.startswith("database "):
         return Told("The list’s database refused, so nothing was written.", message)
     if failure in FAILURES:
@@ -60,14 +60,15 @@ def plain(failure: str | None, message: str | None) -> Told:
 
 
 class State(NamedTuple):
-    """`text`: with a shape of its own, so that nobody needs to tell colours apart; `colour`: a class of `.state`."""
+    """`text`: starts with a distinct shape, so that nobody needs to tell colours apart; `colour`: a class of
+    `.state`."""
 
     text: str
     colour: str
 
 
 def state_of(status: dict[str, Any]) -> State:
-    """Of a connection, from `views.status.statuses`."""
+    """The state of a connection, from `views.status.statuses`."""
     if status["access_lost"] is not None:
         return State(f"✗ Access lost: {ACCESS_LOST[status['access_lost']]}", "red")
     if status["state"] == "disconnected":

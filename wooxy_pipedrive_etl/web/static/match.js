@@ -1,5 +1,5 @@
-// The Match variables page with a script: what is typed is checked at once, search and filter work without loading,
-// and another preview comes without leaving. All texts go in as texts.
+// The Match variables page with JavaScript: checks input at once, and searches, filters and shows further previews
+// without reloading the page. All text is inserted as plain text.
 "use strict";
 
 (() => {
@@ -44,7 +44,7 @@
     return "typed" in tr.dataset || other(choice) || other(format) || wooxy.value !== wooxy.defaultValue;
   }
 
-  // The list decides the format of its own variables; for a new one it is again what it was before.
+  // The list decides the format of its own variables; a new variable gets its previous format back.
   function fixFormat(row) {
     const known = row.choice.value === "existing" ? targets.get(row.wooxy.value.trim()) : undefined;
     if (known !== undefined) row.own ??= row.format.value;
@@ -53,7 +53,7 @@
     row.fixed.hidden = known === undefined;
   }
 
-  // A name says which choice is meant; a choice that the name does not fit wants another name.
+  // A name decides which choice is meant; a choice that contradicts the name needs another name.
   function touch(row, control) {
     const name = row.wooxy.value.trim();
     const meant = targets.has(name) ? "existing" : "new";
@@ -67,7 +67,7 @@
     timer = setTimeout(check, 250, row);
   }
 
-  // Only what was touched is sent: the server has the rest.
+  // Only changed rows are sent; the server has the rest.
   function body() {
     const sent = new URLSearchParams();
     for (const row of rows.values()) {
@@ -98,7 +98,7 @@
       summary.textContent = found.summary + (reason ? ` ${touched.tr.querySelector(".variable").textContent}: ${reason}` : "") + stale;
       columns.textContent = found.columns ?? "";
       columns.hidden = found.columns === null;
-      // It was about what was there before.
+      // The answer is about an earlier input.
       document.getElementById("dry-run")?.remove();
       count();
     } catch (error) {
@@ -139,7 +139,7 @@
         (row.search.includes(wanted) || row.wooxy.value.toLowerCase().includes(wanted));
       row.tr.hidden = !fits;
       shown += fits;
-      // What was once shown is sent with the form, though it is out of sight again.
+      // Rows that have been shown are sent with the form, even if they are hidden again.
       if (fits) for (const control of [row.choice, row.wooxy, row.format]) control.disabled = false;
     }
     document.getElementById("nothing").hidden = shown > 0;
@@ -176,7 +176,7 @@
       }
     }
   });
-  // Enter would press the first button, which saves: nothing is saved unasked.
+  // Enter would press the first button, which saves; nothing is saved unless the user asks for it.
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches("input")) event.preventDefault();
   });
@@ -186,7 +186,7 @@
   addEventListener("beforeunload", (event) => {
     if (!sending && Array.from(rows.values()).some(isTouched)) event.preventDefault();
   });
-  // A browser that comes back to the page puts in again what was typed before.
+  // A browser that returns to the page restores what was typed before.
   addEventListener("pageshow", () => { sending = false; rows.forEach(fixFormat); });
   document.getElementById("apply").hidden = true;
   document.getElementById("check").hidden = true;

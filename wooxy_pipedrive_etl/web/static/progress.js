@@ -1,4 +1,4 @@
-// Looks how the run stands and shows it in place, as long as something is under way.
+// Updates the state of the run in place, as long as it is in progress.
 "use strict";
 
 (() => {
@@ -19,11 +19,11 @@
       }
       const now = await answer.json();
       lost.hidden = true;
-      // Only what has changed: screen readers read it out.
+      // Only if it has changed, because screen readers read it out.
       if (sentence.textContent !== now.sentence) {
         sentence.textContent = now.sentence;
       }
-      // Made by our own template, which escapes what others wrote.
+      // Rendered by our own template, which escapes other people's text.
       details.innerHTML = now.html;
       if (!now.under_way) {
         return;
