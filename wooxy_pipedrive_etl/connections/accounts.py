@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Required, TypedDict, Unpack
+from enum import StrEnum
+from typing import Required, TypedDict, TypeVar, Unpack
 
 import phonenumbers
 import sqlalchemy as sa
@@ -28,7 +29,7 @@ from wooxy_pipedrive_etl.pipedrive import (
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
 from wooxy_pipedrive_etl.store import Store, connections, credentials, inbox, sync_state
 from wooxy_pipedrive_etl.store.catalogue import read_fields, save_fields, save_names
-from wooxy_pipedrive_etl.store.connections import ConnectionRecord, ListSettings
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, Consent, OnDelete, SyncSettings
 from wooxy_pipedrive_etl.store.credentials import StoredCredentials
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import StoreError
@@ -45,6 +46,8 @@ from .credentials import (
     stored_tokens,
 )
 from .whole_catalogue import read_whole_catalogue
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 # A name is a partition key, a part of file names and an argument of commands.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -106,7 +109,7 @@ def connect_with(
     Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
     """
     check_name(name)
-    check_settings(default_region, consent, on_delete)
+    settings = checked_settings(default_region, consent, on_delete)
     with reading(store.engine) as db:
         known = {record.name: record for record in connections.list_connections(db)}.get(name)
         # A connection from the time when any word was accepted as a domain can be resumed as well.
@@ -126,7 +129,6 @@ def connect_with(
         sample = next(client.walk_persons(include_fields=optional_fields(fields)), None)
         names = _names_for_previews(client, fields, sample)
         usage = client.usage
-    settings = ListSettings(default_region.upper() if default_region else None, consent, on_delete)
     with store.engine.begin() as db:
         if known is None:
             domain_id = ContactList.of_domain(db, domain).domain_id
@@ -210,7 +212,7 @@ def _take_up(
     known: ConnectionRecord,
     domain: str,
     access: Access,
-    settings: ListSettings,
+    settings: SyncSettings,
 ) -> ConnectionRecord:
     if known.domain != domain:
         raise InvalidSetting(
@@ -262,17 +264,22 @@ def check_name(name: str) -> None:
         )
 
 
-def check_settings(default_region: str | None, consent: str, on_delete: str) -> None:
-    """Raises InvalidSetting."""
+def checked_settings(default_region: str | None, consent: str, on_delete: str) -> SyncSettings:
+    """What a user has chosen. Raises InvalidSetting."""
     if default_region is not None and default_region.upper() not in phonenumbers.SUPPORTED_REGIONS:
         raise InvalidSetting(
             f"{default_region!r} is not a region; give two letters of ISO 3166-1, like FI or DE."
         )
-    if consent not in connections.CONSENT:
-        raise InvalidSetting(f"consent must be {_any_of(connections.CONSENT)}, not {consent!r}.")
-    if on_delete not in connections.ON_DELETE:
-        raise InvalidSetting(f"on_delete must be {_any_of(connections.ON_DELETE)}, not {on_delete!r}.")
+    return SyncSettings(
+        default_region.upper() if default_region else None,
+        _chosen("consent", Consent, consent),
+        _chosen("on_delete", OnDelete, on_delete),
+    )
 
 
-def _any_of(choices: tuple[str, ...]) -> str:
-    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+def _chosen(setting: str, choices: type[_Choice], text: str) -> _Choice:
+    try:
+        return choices(text)
+    except ValueError:
+        *others, last = choices
+        raise InvalidSetting(f"{setting} must be {', '.join(others)} or {last}, not {text!r}.") from None

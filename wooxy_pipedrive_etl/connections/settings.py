@@ -7,7 +7,7 @@ from wooxy_pipedrive_etl.store import Store, connections, sync_state
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import sole_writer
 
-from .accounts import check_settings
+from .accounts import checked_settings
 
 
 def change_settings(
@@ -20,14 +20,14 @@ def change_settings(
     Raises InvalidSetting, UnknownConnection, and ConnectionBusy during a run, which would continue with the old
     settings.
     """
-    check_settings(default_region, consent, on_delete)
+    settings = checked_settings(default_region, consent, on_delete)
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)
     with sole_writer(store.engine, record), store.engine.begin() as db:
         record = connections.get_connection(db, name)
-        region = default_region.upper() if default_region else None
-        follows = (region, on_delete) != (record.default_region, record.on_delete)
-        connections.change_settings(db, record.id, connections.ListSettings(region, consent, on_delete))
+        known = (record.default_region, record.on_delete)
+        follows = (settings.default_region, settings.on_delete) != known
+        connections.change_settings(db, record.id, settings)
         if follows:
             sync_state.fall_behind(db, record.id)
         return follows and record.state == "active"

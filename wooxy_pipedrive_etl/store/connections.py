@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -20,8 +21,21 @@ from .polls import Polls
 from .sync_state import SyncState
 from .webhooks import NO_WEBHOOK, StoredWebhook
 
-CONSENT = ("respect", "require", "ignore")
-ON_DELETE = ("delete", "deactivate", "keep")
+
+class Consent(StrEnum):
+    """What Pipedrive's marketing status decides when a channel is subscribed (product.md section 3)."""
+
+    RESPECT = "respect"
+    REQUIRE = "require"
+    IGNORE = "ignore"
+
+
+class OnDelete(StrEnum):
+    """What becomes of the contact of a person who is deleted in Pipedrive."""
+
+    DELETE = "delete"
+    DEACTIVATE = "deactivate"
+    KEEP = "keep"
 
 
 class UnknownConnection(StoreError):
@@ -33,13 +47,12 @@ class ConnectionExists(StoreError):
 
 
 @dataclass(frozen=True)
-class ListSettings:
-    """How persons become contacts: the region of telephone numbers without a country code (ISO 3166-1 alpha-2), one of
-    CONSENT and one of ON_DELETE."""
+class SyncSettings:
+    """How persons become contacts. `default_region`: of numbers without a country code (ISO 3166-1 alpha-2)."""
 
     default_region: str | None = None
-    consent: str = "respect"
-    on_delete: str = "delete"
+    consent: Consent = Consent.RESPECT
+    on_delete: OnDelete = OnDelete.DELETE
 
 
 @dataclass(frozen=True)
@@ -58,8 +71,8 @@ class ConnectionRecord:
     api_url: str
     company_id: int
     default_region: str | None
-    consent: str
-    on_delete: str
+    consent: Consent
+    on_delete: OnDelete
     created_at: datetime
     requested_run: str | None
     credentials: StoredCredentials
@@ -82,7 +95,7 @@ def add_connection(
     api_url: str,
     company_id: int,
     stored_credentials: StoredCredentials,
-    settings: ListSettings,
+    settings: SyncSettings,
 ) -> ConnectionRecord:
     """Stores a new connection, in state draft. Raises ConnectionExists if its name or its domain is taken."""
     table = tables.connections
@@ -164,7 +177,7 @@ def connections_of_user(db: sa.Connection, company_id: int, user_id: int) -> lis
     return [_record(row) for row in rows]
 
 
-def change_settings(db: sa.Connection, connection_id: int, settings: ListSettings) -> None:
+def change_settings(db: sa.Connection, connection_id: int, settings: SyncSettings) -> None:
     _update(db, connection_id, asdict(settings))
 
 
@@ -245,4 +258,5 @@ def _record(row: sa.RowMapping) -> ConnectionRecord:
             parts[part][column] = value
         else:
             values[name] = value
+    values |= {"consent": Consent(values["consent"]), "on_delete": OnDelete(values["on_delete"])}
     return ConnectionRecord(**values, **{part: _PARTS[part][0](**parts[part]) for part in _PARTS})

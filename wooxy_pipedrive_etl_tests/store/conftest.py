@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import tables
-from wooxy_pipedrive_etl.store.connections import ConnectionRecord, ListSettings, add_connection
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, SyncSettings, add_connection
 from wooxy_pipedrive_etl.store.credentials import StoredCredentials
 from wooxy_pipedrive_etl.store.database import open_database
 from wooxy_pipedrive_etl.store.migrations import upgrade
@@ -114,5 +114,5 @@ def new_connection(db: sa.Connection, name: str, domain: str) -> ConnectionRecor
         api_url="https://acme.pipedrive.com",
         company_id=7,
         stored_credentials=StoredCredentials("encrypted"),
-        settings=ListSettings(),
+        settings=SyncSettings(),
     )

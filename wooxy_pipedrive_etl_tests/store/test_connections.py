@@ -26,7 +26,9 @@ from wooxy_pipedrive_etl.store.catalogue import save_names
 from wooxy_pipedrive_etl.store.connections import (
     ConnectionExists,
     ConnectionRecord,
-    ListSettings,
+    Consent,
+    OnDelete,
+    SyncSettings,
     UnknownConnection,
     add_connection,
     change_settings,
@@ -56,7 +58,7 @@ def _add(db: sa.Connection, name: str, domain_id: int, token: str = "encrypted")
         api_url="https://acme.pipedrive.com",
         company_id=7,
         stored_credentials=StoredCredentials(token),
-        settings=ListSettings("FI", "require", "keep"),
+        settings=SyncSettings("FI", Consent.REQUIRE, OnDelete.KEEP),
     )
 
 
@@ -147,7 +149,7 @@ def test_each_verb_changes_its_part_of_one_connection(db: sa.Connection, record:
         (lambda: set_paused(db, record.id, True), {"paused": True}),
         (lambda: set_api_url(db, record.id, "https://b"), {"api_url": "https://b"}),
         (
-            lambda: change_settings(db, record.id, ListSettings("DE", "ignore", "keep")),
+            lambda: change_settings(db, record.id, SyncSettings("DE", Consent.IGNORE, OnDelete.KEEP)),
             {"default_region": "DE", "consent": "ignore", "on_delete": "keep"},
         ),
         (
