@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from .drafted import DraftedList
     from .errors import ListError
     from .issues import plan_issues, plan_sample
-    from .plan import ListSettings, PlanSummary, going_contacts, make_plan
-    from .stage import begin_stage, drop_plan, drop_stage, load_stage
+    from .plan import PlanSummary, going_contacts, make_plan
+    from .scratch import drop_plan
+    from .stage import begin_stage, drop_stage, load_stage
+    from .work import ListSettings
 
 __all__ = [
     "BUILT_IN",
@@ -51,14 +53,14 @@ _MODULES = {
     "ListError": "errors",
     "plan_issues": "issues",
     "plan_sample": "issues",
-    "ListSettings": "plan",
     "PlanSummary": "plan",
     "going_contacts": "plan",
     "make_plan": "plan",
+    "drop_plan": "scratch",
     "begin_stage": "stage",
-    "drop_plan": "stage",
     "drop_stage": "stage",
     "load_stage": "stage",
+    "ListSettings": "work",
 }
 
 __getattr__ = loaded_late(__name__, _MODULES)

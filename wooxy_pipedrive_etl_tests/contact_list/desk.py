@@ -134,7 +134,7 @@ class Desk:
         assert (applied.created, applied.updated) == (summary.created, summary.updated)
         assert applied.unchanged == summary.unchanged
         assert applied.deleted + applied.deactivated == summary.deleted
-        assert applied.let_go == summary.let_go
+        assert applied.released == summary.released
         with self.engine.begin() as db:
             drop_stage(db, self.connection_id)
         return summary
