@@ -106,8 +106,7 @@ def find_duplicates(db: sa.Connection, t: Tables) -> None:
 
 
 def find_identifier_matches(db: sa.Connection, t: Tables) -> None:
-    """Which contacts, other than its own, have an identifier of a person. Duplicates claim nothing, so they match
-    nothing."""
+    """Contacts that hold an identifier of a person and are not its own. Duplicates match nothing."""
     stage, listed, resolved = t.stage, t.listed, t.resolved
     own, holder = links.alias("own"), links.alias("holder")
     own_is_ours = own.c.connection_id == t.connection_id
