@@ -14,25 +14,27 @@ if TYPE_CHECKING:
     from .apply import AppliedCounts, apply_plan
     from .columns import BUILT_IN, Variable
     from .contact_list import ContactList
-    from .drafted import DraftedList
+    from .drafted import drafted_view
     from .errors import ListError
     from .issues import plan_issues, plan_sample
     from .plan import PlanSummary, going_contacts, make_plan
     from .scratch import drop_plan
     from .stage import begin_stage, drop_stage, load_stage
+    from .view import ListView
     from .work import ListSettings
 
 __all__ = [
     "BUILT_IN",
     "AppliedCounts",
     "ContactList",
-    "DraftedList",
     "ListError",
     "ListSettings",
+    "ListView",
     "PlanSummary",
     "Variable",
     "apply_plan",
     "begin_stage",
+    "drafted_view",
     "drop_plan",
     "drop_stage",
     "going_contacts",
@@ -49,7 +51,7 @@ _MODULES = {
     "BUILT_IN": "columns",
     "Variable": "columns",
     "ContactList": "contact_list",
-    "DraftedList": "drafted",
+    "drafted_view": "drafted",
     "ListError": "errors",
     "plan_issues": "issues",
     "plan_sample": "issues",
@@ -60,6 +62,7 @@ _MODULES = {
     "begin_stage": "stage",
     "drop_stage": "stage",
     "load_stage": "stage",
+    "ListView": "view",
     "ListSettings": "work",
 }
 

@@ -17,6 +17,7 @@ from .contact_list import ContactList
 from .history import changed_variables
 from .scratch import RELEASED, stage_variables
 from .sql import any_of, insert_into
+from .view import ListView
 from .work import ListSettings, Tables, tables_of
 
 links = tables.links
@@ -49,10 +50,10 @@ def apply_plan(
     updatedAt; naive is UTC.
     """
     memory = channels.Memory(contact_list.domain_id, hash_key)
-    t = tables_of(db, contact_list, connection_id, settings)
-    # The plan of a draft is never applied.
-    assert isinstance(t.listed, sa.Table)
-    w = Writing(t, t.listed, memory, memory.is_lost(db), run_id, _utc(now))
+    stored = contact_list.stored(db)
+    listed = contact_list.table(stored)
+    t = tables_of(db, ListView(stored, listed), connection_id, settings)
+    w = Writing(t, listed, memory, memory.is_lost(db), run_id, _utc(now))
     update_opt_outs(db, w)
     move_links(db, w)
     updated = update_contacts(db, w)

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import tables
 
-from .contact_list import ContactList
 from .scratch import plan_tables
+from .view import ListView
 from .work import ListSettings, tables_of
 
 
@@ -64,14 +64,14 @@ def duplicates_of(db: sa.Connection, connection_id: int, person_id: int) -> list
 
 def plan_sample(
     db: sa.Connection,
-    contact_list: ContactList,
+    view: ListView,
     connection_id: int,
     settings: ListSettings,
     n: int = 5,
 ) -> pd.DataFrame:
     """The first n rows of each action, before the plan is applied: person_id, contact_id (Int64), action (str),
     changed (the names of the variables that differ, joined with ", "; no values)."""
-    t = tables_of(db, contact_list, connection_id, settings)
+    t = tables_of(db, view, connection_id, settings)
     stage, plan, listed, orphaned = t.stage, t.plan, t.listed, t.orphaned
     rows: list[tuple[int, int | None, str, str]] = []
     for action in _actions(db, plan):

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.store import tables
 
 from . import dialects
-from .contact_list import ContactList
 from .identity import Contact, IdentifierMatch, Person, Resolution, claim, resolve
 from .scratch import RELEASED, drop_plan, plan_tables
 from .sql import any_of, insert_into
+from .view import ListView
 from .work import ListSettings, Tables, tables_of
 
 _BATCH = 5000
@@ -58,7 +58,7 @@ class PlanSummary:
 
 def make_plan(
     db: sa.Connection,
-    contact_list: ContactList,
+    view: ListView,
     connection_id: int,
     settings: ListSettings,
     counted_run: str | None = None,
@@ -70,14 +70,14 @@ def make_plan(
 
     Raises ListError if the list has lost a variable since it was staged.
     """
-    t = tables_of(db, contact_list, connection_id, settings)
+    t = tables_of(db, view, connection_id, settings)
     dialects.ready_for_joins(db, t.stage, ["person_id"], *([name] for name in t.identifiers))
     drop_plan(db, connection_id)
     for table in plan_tables(db, connection_id):
         table.create(db)
     for step in STEPS:
         step(db, t)
-    return _summary(db, t, contact_list.count(db), counted_run)
+    return _summary(db, t, view.count(db), counted_run)
 
 
 def find_duplicates(db: sa.Connection, t: Tables) -> None:

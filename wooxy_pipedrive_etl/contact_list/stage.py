@@ -18,27 +18,25 @@ from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.bulk import among, copy_into
 
 from . import dialects
-from .contact_list import ContactList
 from .scratch import ID, drop_plan, stage_table, stage_variables
+from .view import ListView
 
 # What comes before the fed variables in a `contacts` dataframe, and what it is called here.
 _LEADING = {"person_id": "person_id", "version": "person_version", "marketing_status": "marketing_status"}
 _BATCH = 5_000
 
 
-def begin_stage(db: sa.Connection, contact_list: ContactList, connection_id: int, fed: Sequence[str]) -> None:
+def begin_stage(db: sa.Connection, view: ListView, connection_id: int, fed: Sequence[str]) -> None:
     """Makes an empty stage for the fed variables. Raises ListError if the list lacks one of them."""
     drop_stage(db, connection_id)
-    stage_table(db, connection_id, fed, contact_list.stored(db)).create(db)
+    stage_table(db, connection_id, fed, view.columns).create(db)
 
 
-def stage_fits(db: sa.Connection, contact_list: ContactList, connection_id: int, fed: Sequence[str]) -> bool:
+def stage_fits(db: sa.Connection, view: ListView, connection_id: int, fed: Sequence[str]) -> bool:
     """Whether there is a stage that has the fed variables, and no others, as the list stores them."""
     found = dialects.real_columns(db, None, f"sync_stage_{connection_id}")
-    stored = contact_list.stored(db)
-    return {name: found[name] for name in stage_variables(found)} == {
-        name: stored.get(name) for name in fed
-    } and ("mapped_from" in found)
+    kept = {name: found[name] for name in stage_variables(found)}
+    return "mapped_from" in found and kept == {name: view.columns.get(name) for name in fed}
 
 
 def persons_to_map(db: sa.Connection, connection_id: int) -> np.ndarray:

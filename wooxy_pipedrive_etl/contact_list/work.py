@@ -12,8 +12,8 @@ from wooxy_pipedrive_etl.store import tables
 
 from . import channels
 from .columns import IDENTIFIERS
-from .contact_list import ContactList
 from .scratch import PlanTables, existing_stage, plan_tables, stage_variables
+from .view import ListView
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class ListSettings:
 
 @dataclass(frozen=True)
 class Tables:
-    """`listed`: the list, or what an Import would make of it. `stored`: its columns. `stage`: the mapped contacts.
-    The rest: see `PlanTables`."""
+    """`listed`: the contacts of the list. `stored`: see `ListView.columns`. `stage`: the mapped contacts. The rest: see
+    `PlanTables`."""
 
     connection_id: int
     settings: ListSettings
@@ -67,19 +67,15 @@ class Tables:
         return differs
 
 
-def tables_of(
-    db: sa.Connection, contact_list: ContactList, connection_id: int, settings: ListSettings
-) -> Tables:
+def tables_of(db: sa.Connection, view: ListView, connection_id: int, settings: ListSettings) -> Tables:
     """The tables of a connection that has a stage. Raises ListError if the list has lost a variable since it was
     staged."""
-    stored = contact_list.stored(db)
-    stage = existing_stage(db, connection_id, stored)
     return _tables(
-        contact_list,
         connection_id,
         settings,
-        tuple(stored.items()),
-        stage,
+        view.relation,
+        tuple(view.columns.items()),
+        existing_stage(db, connection_id, view.columns),
         plan_tables(db, connection_id),
     )
 
@@ -87,12 +83,11 @@ def tables_of(
 # A run needs them for the plan, for its sample and for the writing; with many variables, `changes` is large.
 @lru_cache(maxsize=8)
 def _tables(
-    contact_list: ContactList,
     connection_id: int,
     settings: ListSettings,
+    listed: sa.FromClause,
     stored: tuple[tuple[str, str | None], ...],
     stage: sa.Table,
     scratch: PlanTables,
 ) -> Tables:
-    columns = dict(stored)
-    return Tables(connection_id, settings, contact_list.contacts(columns), columns, stage, *scratch)
+    return Tables(connection_id, settings, listed, dict(stored), stage, *scratch)

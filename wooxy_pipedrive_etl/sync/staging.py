@@ -126,19 +126,19 @@ def _program() -> str:
 
 def _open_stage(db: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
     """Whether nobody is in it, as when it was made anew, or emptied in a crash."""
-    connection_id, contact_list = run.record.id, run.contact_list(db)
+    connection_id, view = run.record.id, run.list_view(db)
     fed = [feed.wooxy for feed in plan.feeds]
     key = mapping_key(plan)
     mapped_with = connections.get_connection(db, run.record.name).mapped_with
     # A list alone is made of what was mapped before, as far as that still fits.
     maps_everybody = run.kind == "re-map" and "mapped_contacts" in run.selection
-    if not maps_everybody and mapped_with == key and stage_fits(db, contact_list, connection_id, fed):
+    if not maps_everybody and mapped_with == key and stage_fits(db, view, connection_id, fed):
         unload_departed(db, connection_id)
         if not is_stage_empty(db, connection_id):
             mapped.forget_departed(db, connection_id)
             return False
     else:
-        begin_stage(db, contact_list, connection_id, fed)
+        begin_stage(db, view, connection_id, fed)
         # What does not reach the list by this run leaves it behind, which `automation.due` must still see.
         connections.update_connection(db, connection_id, mapped_with=key if run.selection.writes else None)
     mapped.forget_all(db, connection_id)

@@ -420,7 +420,7 @@ def test_the_sample_names_variables_and_shows_no_values(desk: Desk) -> None:
     )
     desk.plan()
     with desk.engine.begin() as db:
-        sample = plan_sample(db, desk.list, desk.connection_id, ListSettings(), 2)
+        sample = plan_sample(db, desk.list.view(db), desk.connection_id, ListSettings(), 2)
     assert sample.astype(object).where(sample.notna(), None).to_dict("split")["data"] == [
         [3, None, "create", ""],
         [10, None, "rejected", ""],

@@ -52,10 +52,10 @@ def _plan_sql(engine: sa.Engine) -> str:
     """Nothing stays of the list that it plans for."""
     connection_id, settings = 1, ListSettings()
     with engine.connect() as db:
-        contact_list = ContactList.of_domain(db, "acme.example.com")
-        begin_stage(db, contact_list, connection_id, ["email", "phoneNumber"])
-        make_plan(db, contact_list, connection_id, settings)
-        t = tables_of(db, contact_list, connection_id, settings)
+        view = ContactList.of_domain(db, "acme.example.com").view(db)
+        begin_stage(db, view, connection_id, ["email", "phoneNumber"])
+        make_plan(db, view, connection_id, settings)
+        t = tables_of(db, view, connection_id, settings)
         parts = [_HEAD]
 
         def write(db: sa.Connection, statement: sa.ClauseElement, *_: Any) -> None:

@@ -10,7 +10,7 @@ from .desk import FED, Desk, person
 
 def _tables(desk: Desk, *, ignore_empty: bool = True) -> Tables:
     with desk.engine.begin() as db:
-        return tables_of(db, desk.list, desk.connection_id, ListSettings(ignore_empty=ignore_empty))
+        return tables_of(db, desk.list.view(db), desk.connection_id, ListSettings(ignore_empty=ignore_empty))
 
 
 def test_plan_sample_and_writing_compare_with_the_same_expressions(desk: Desk) -> None:
