@@ -89,11 +89,11 @@ def _write(store: Store, batches: list[pd.DataFrame], run_id: str) -> int:
     with store.engine.begin() as db:
         record = connections.get_connection(db, "write")
         contact_list = ContactList.of_domain(db, record.domain)
-        begin_stage(db, contact_list, record.id, list(batches[0].columns[3:]))
+        begin_stage(db, contact_list.view(db), record.id, list(batches[0].columns[3:]))
         for batch in batches:
             load_stage(db, record.id, batch, [run_id] * len(batch), run_id)
     with store.engine.begin() as db:
-        make_plan(db, contact_list, record.id, settings)
+        make_plan(db, contact_list.view(db), record.id, settings)
     with store.engine.begin() as db:
         now = datetime.now(UTC)
         hash_key = keys.hash_key(db, store.secrets)

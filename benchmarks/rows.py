@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from benchmarks.measuring import World
 from wooxy_pipedrive_etl.contact_list import ContactList
-from wooxy_pipedrive_etl.contact_list.stage import staged_work
+from wooxy_pipedrive_etl.contact_list.scratch import existing_stage
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 
@@ -24,7 +24,7 @@ def staged_rows(world: World) -> pd.DataFrame:
     with reading(store.engine) as db:
         record = connections.get_connection(db, "bench")
         stored = ContactList.of_domain(db, record.domain).stored(db)
-        stage = staged_work(db, record.id, stored).stage
+        stage = existing_stage(db, record.id, stored)
         variables = [column for column in stage.c if "_" not in column.name]
         # Times as text, which is what mapping makes.
         texts = [

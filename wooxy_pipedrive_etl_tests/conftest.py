@@ -72,6 +72,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run every test on SQLite and on PostgreSQL, not only those of the SQL (takes a third longer)",
     )
+    parser.addoption(
+        "--write-plan-sql",
+        action="store_true",
+        help="have test_plan_sql.py write docs/plan.sql anew",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -14,23 +14,27 @@ if TYPE_CHECKING:
     from .apply import AppliedCounts, apply_plan
     from .columns import BUILT_IN, Variable
     from .contact_list import ContactList
-    from .drafted import DraftedList
+    from .drafted import drafted_view
     from .errors import ListError
     from .issues import plan_issues, plan_sample
-    from .plan import ListSettings, PlanSummary, going_contacts, make_plan
-    from .stage import begin_stage, drop_plan, drop_stage, load_stage
+    from .plan import PlanSummary, going_contacts, make_plan
+    from .scratch import drop_plan
+    from .stage import begin_stage, drop_stage, load_stage
+    from .view import ListView
+    from .work import ListSettings
 
 __all__ = [
     "BUILT_IN",
     "AppliedCounts",
     "ContactList",
-    "DraftedList",
     "ListError",
     "ListSettings",
+    "ListView",
     "PlanSummary",
     "Variable",
     "apply_plan",
     "begin_stage",
+    "drafted_view",
     "drop_plan",
     "drop_stage",
     "going_contacts",
@@ -47,18 +51,19 @@ _MODULES = {
     "BUILT_IN": "columns",
     "Variable": "columns",
     "ContactList": "contact_list",
-    "DraftedList": "drafted",
+    "drafted_view": "drafted",
     "ListError": "errors",
     "plan_issues": "issues",
     "plan_sample": "issues",
-    "ListSettings": "plan",
     "PlanSummary": "plan",
     "going_contacts": "plan",
     "make_plan": "plan",
+    "drop_plan": "scratch",
     "begin_stage": "stage",
-    "drop_plan": "stage",
     "drop_stage": "stage",
     "load_stage": "stage",
+    "ListView": "view",
+    "ListSettings": "work",
 }
 
 __getattr__ = loaded_late(__name__, _MODULES)

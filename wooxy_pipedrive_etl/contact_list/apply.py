@@ -15,8 +15,10 @@ from wooxy_pipedrive_etl.store.keys import HashKey
 from . import channels, dialects
 from .contact_list import ContactList
 from .history import changed_variables
-from .plan import ListSettings, any_of, changes
-from .stage import Work, stage_variables, staged_work
+from .scratch import RELEASED, stage_variables
+from .sql import any_of, insert_into
+from .view import ListView
+from .work import ListSettings, Tables, tables_of
 
 links = tables.links
 
@@ -30,7 +32,7 @@ class AppliedCounts:
     unchanged: int
     deleted: int
     deactivated: int
-    let_go: int
+    released: int
 
 
 def apply_plan(
@@ -47,19 +49,19 @@ def apply_plan(
     `hash_key`: what opted-out numbers are hashed with. `run_id`: for the history. `now`: for that, createdAt and
     updatedAt; naive is UTC.
     """
-    stored = contact_list.stored(db)
-    work = staged_work(db, connection_id, stored)
-    listed = contact_list.table(stored)
     memory = channels.Memory(contact_list.domain_id, hash_key)
-    writer = _Writer(db, listed, stored, connection_id, work, settings, memory, run_id, _utc(now))
-    writer.look_after_opt_outs()
-    writer.move_links()
-    updated = writer.update()
-    created = writer.create()
-    deleted, deactivated, let_go = writer.leave()
-    writer.close_links()
-    unchanged = writer.taking_part() - created - updated
-    return AppliedCounts(created, updated, unchanged, deleted, deactivated, let_go)
+    stored = contact_list.stored(db)
+    listed = contact_list.table(stored)
+    t = tables_of(db, ListView(stored, listed), connection_id, settings)
+    w = Writing(t, listed, memory, memory.is_lost(db), run_id, _utc(now))
+    update_opt_outs(db, w)
+    move_links(db, w)
+    updated = update_contacts(db, w)
+    created = create_contacts(db, w)
+    deleted, deactivated, released = end_orphaned(db, w)
+    close_links(db, w)
+    unchanged = _count_taking_part(db, w) - created - updated
+    return AppliedCounts(created, updated, unchanged, deleted, deactivated, released)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -67,227 +69,233 @@ def _utc(moment: datetime) -> datetime:
     return naive.replace(microsecond=0)
 
 
-class _Writer:
-    def __init__(
-        self,
-        db: sa.Connection,
-        listed: sa.Table,
-        stored: dict[str, str | None],
-        connection_id: int,
-        work: Work,
-        settings: ListSettings,
-        memory: channels.Memory,
-        run_id: str,
-        now: datetime,
-    ) -> None:
-        self.connection = db
-        self.listed = listed
-        self.stored = stored
-        self.connection_id = connection_id
-        self.stage, self.plan, self.leaving = work.stage, work.plan, work.leaving
-        self.settings = settings
-        self.memory = memory
-        self.memory_lost = memory.is_lost(db)
-        self.run_id = run_id
-        self.now = now
-        self.has_phone = "phoneNumber" in work.identifiers
-        self.ours = links.c.connection_id == connection_id
+@dataclass(frozen=True)
+class Writing:
+    """`listed`: the list, as what is written to. `memory_lost`: see `channels`."""
 
-    def look_after_opt_outs(self) -> None:
-        listed, stage, plan = self.listed, self.stage, self.plan
-        flags = [listed.c[channel] for channel in channels.REMEMBERED]
-        phones = sa.select(listed.c.phoneNumber, *flags).where(listed.c.phoneNumber != "")
-        deleted = phones.where(listed.c.contact_id.in_(self._leaving("delete")))
-        channels.forget(self.connection, self.memory, deleted)
-        if self.has_phone:
-            changed = (
-                phones.join(plan, plan.c.contact_id == listed.c.contact_id)
-                .join(stage, stage.c.person_id == plan.c.person_id)
-                .where(
-                    plan.c.action == "update",
-                    changes(stage, listed, self.stored, self.settings)["phoneNumber"],
-                )
-            )
-            channels.forget(self.connection, self.memory, changed)
-        channels.remember(self.connection, self.memory, listed)
-        if self.has_phone:
-            getting = (
-                sa.select(stage.c.person_id, stage.c.phoneNumber)
-                .join(plan, plan.c.person_id == stage.c.person_id)
-                .outerjoin(listed, listed.c.contact_id == plan.c.contact_id)
-                .where(plan.c.action.in_(["create", "update"]), channels.gets_number(stage, listed))
-            )
-            channels.mark_opted_out(self.connection, self.memory, stage, getting)
+    t: Tables
+    listed: sa.Table
+    memory: channels.Memory
+    memory_lost: bool
+    run_id: str
+    now: datetime
 
-    def move_links(self) -> None:
-        """Persons get the contacts that are there already; a link to a contact that is gone goes."""
-        listed, plan = self.listed, self.plan
-        there = sa.select(1).where(listed.c.contact_id == links.c.contact_id)
-        self.connection.execute(links.delete().where(self.ours, ~there.exists()))
-        moves = (self.ours, links.c.contact_id == plan.c.contact_id, plan.c.takes_over)
-        self._note("handed_over", sa.select(links.c.contact_id, plan.c.person_id).where(*moves))
-        self.connection.execute(links.update().where(*moves).values(person_id=plan.c.person_id))
-        adopted = (
-            sa.select(
-                sa.literal(self.connection_id),
-                plan.c.person_id,
-                plan.c.contact_id,
-                sa.true(),
-                sa.func.coalesce(listed.c.phoneNumber, "") != "",
-                sa.false(),
-            )
-            .join(listed, listed.c.contact_id == plan.c.contact_id)
-            .where(plan.c.adopts, sa.not_(plan.c.takes_over))
-        )
-        self.connection.execute(links.insert().from_select(_LINK, adopted))
-        self._note("adopted", adopted.with_only_columns(plan.c.contact_id, plan.c.person_id))
+    @property
+    def has_phone(self) -> bool:
+        return "phoneNumber" in self.t.stage.c
 
-    def update(self) -> int:
-        listed, stage, plan = self.listed, self.stage, self.plan
-        differs = changes(stage, listed, self.stored, self.settings)
-        switched_on = sa.and_(links.c.deactivated, listed.c.active.is_not(sa.true()))
-        values: dict[str, sa.ColumnElement[Any]] = {}
-        for name in differs:
-            staged = stage.c[name]
-            values[name] = sa.func.coalesce(staged, listed.c[name]) if self.settings.ignore_empty else staged
-        values |= channels.flags_of_known(
-            stage, listed, links.c.phone_filled, self.settings.consent, memory_lost=self.memory_lost
-        )
-        values["active"] = sa.case((switched_on, sa.true()), else_=listed.c.active)
-        values["updatedAt"] = sa.literal(self.now, listed.c.updatedAt.type)
-        updates = (
-            plan.c.action == "update",
-            listed.c.contact_id == plan.c.contact_id,
-            stage.c.person_id == plan.c.person_id,
-            self.ours,
-            links.c.contact_id == plan.c.contact_id,
-            any_of([*differs.values(), switched_on]),
-        )
-        changed = changed_variables(listed, differs, values)
-        self._note("updated", sa.select(plan.c.contact_id, plan.c.person_id, changed).where(*updates))
-        return self.connection.execute(
-            listed.update().values({listed.c[name]: value for name, value in values.items()}).where(*updates)
-        ).rowcount
+    @property
+    def moment(self) -> sa.ColumnElement[datetime]:
+        return sa.literal(self.now, self.listed.c.updatedAt.type)
 
-    def create(self) -> int:
-        listed, stage, plan = self.listed, self.stage, self.plan
-        new = (
-            sa.select(plan.c.person_id)
-            .where(plan.c.action == "create")
-            .order_by(plan.c.person_id)
-            .subquery("new")
-        )
-        has_phone = stage.c.phoneNumber.is_not(None) if self.has_phone else sa.false()
-        numbered = sa.select(
-            new.c.person_id, dialects.next_contact_id(self.connection, listed).label("contact_id")
-        ).subquery("numbered")
-        created = sa.select(
-            sa.literal(self.connection_id),
-            numbered.c.person_id,
-            numbered.c.contact_id,
-            sa.false(),
-            has_phone,
-            sa.false(),
-        ).join(stage, stage.c.person_id == numbered.c.person_id)
-        self.connection.execute(links.insert().from_select(_LINK, created))
 
-        moment = sa.literal(self.now, listed.c.updatedAt.type)
-        values: dict[str, sa.ColumnElement[Any]] = {"contact_id": links.c.contact_id}
-        values |= {name: stage.c[name] for name in stage_variables(stage)}
-        values |= channels.flags_of_new(stage, self.settings.consent, memory_lost=self.memory_lost)
-        values |= {"createdAt": moment, "updatedAt": moment}
-        rows = (
-            sa.select(*values.values())
-            .select_from(plan)
+def update_opt_outs(db: sa.Connection, w: Writing) -> None:
+    """Brings the memory of opt-outs up to date before numbers move, and marks the staged numbers that it knows."""
+    listed, stage, plan = w.listed, w.t.stage, w.t.plan
+    flags = [listed.c[channel] for channel in channels.REMEMBERED]
+    phones = sa.select(listed.c.phoneNumber, *flags).where(listed.c.phoneNumber != "")
+    deleted = phones.where(listed.c.contact_id.in_(_orphaned(w, "delete")))
+    channels.forget(db, w.memory, deleted)
+    if w.has_phone:
+        changed = (
+            phones.join(plan, plan.c.contact_id == listed.c.contact_id)
             .join(stage, stage.c.person_id == plan.c.person_id)
-            .join(links, sa.and_(self.ours, links.c.person_id == plan.c.person_id))
-            .where(plan.c.action == "create")
-            .order_by(links.c.contact_id)
+            .where(plan.c.action == "update", w.t.changes["phoneNumber"])
         )
-        self._note("created", rows.with_only_columns(links.c.contact_id, links.c.person_id))
-        insert = listed.insert().from_select([listed.c[name] for name in values], rows)
-        return self.connection.execute(insert.execution_options(preserve_rowcount=True)).rowcount
-
-    def leave(self) -> tuple[int, int, int]:
-        """Contacts that lost their person: deleted, deactivated, let go."""
-        listed = self.listed
-        still_on = listed.c.active.is_not(sa.false())
-        self._note("released", self._left("let_go"))
-        self._note(
-            "deactivated",
-            self._left("deactivate").join(listed, listed.c.contact_id == links.c.contact_id).where(still_on),
+        channels.forget(db, w.memory, changed)
+    channels.remember(db, w.memory, listed)
+    if w.has_phone:
+        getting = (
+            sa.select(stage.c.person_id, stage.c.phoneNumber)
+            .join(plan, plan.c.person_id == stage.c.person_id)
+            .outerjoin(listed, listed.c.contact_id == plan.c.contact_id)
+            .where(plan.c.action.in_(["create", "update"]), channels.gets_number(stage, listed))
         )
-        contact_history.forget_contacts(self.connection, self.connection_id, self._leaving("delete"))
-        self._note("deleted", self._left("delete"))
-        deleted = self.connection.execute(
-            listed.delete().where(listed.c.contact_id.in_(self._leaving("delete")))
-        ).rowcount
-        let_go = self.connection.execute(
-            links.delete().where(self.ours, links.c.contact_id.in_(self._leaving("let_go")))
-        ).rowcount
-        self.connection.execute(
-            links.delete().where(self.ours, links.c.contact_id.in_(self._leaving("delete")))
+        channels.mark_opted_out(db, w.memory, stage, getting)
+
+
+def move_links(db: sa.Connection, w: Writing) -> None:
+    """Links persons to the contacts that they get and that are there already. A link to a contact that no longer is
+    there is removed."""
+    listed, plan = w.listed, w.t.plan
+    there = sa.select(1).where(listed.c.contact_id == links.c.contact_id)
+    db.execute(links.delete().where(w.t.our_links, ~there.exists()))
+    moves = (w.t.our_links, links.c.contact_id == plan.c.contact_id, plan.c.handed_over)
+    _note(db, w, "handed_over", sa.select(links.c.contact_id, plan.c.person_id).where(*moves))
+    db.execute(links.update().where(*moves).values(person_id=plan.c.person_id))
+    adopted = (
+        sa.select()
+        .select_from(plan)
+        .join(listed, listed.c.contact_id == plan.c.contact_id)
+        .where(plan.c.adopts, sa.not_(plan.c.handed_over))
+    )
+    insert_into(
+        db,
+        links,
+        {
+            "connection_id": sa.literal(w.t.connection_id),
+            "person_id": plan.c.person_id,
+            "contact_id": plan.c.contact_id,
+            "adopted": sa.true(),
+            "phone_filled": sa.func.coalesce(listed.c.phoneNumber, "") != "",
+            "deactivated": sa.false(),
+        },
+        adopted,
+    )
+    _note(db, w, "adopted", adopted.add_columns(plan.c.contact_id, plan.c.person_id))
+
+
+def update_contacts(db: sa.Connection, w: Writing) -> int:
+    """Returns how many differed."""
+    listed, stage, plan, settings = w.listed, w.t.stage, w.t.plan, w.t.settings
+    switched_on = sa.and_(links.c.deactivated, listed.c.active.is_not(sa.true()))
+    values: dict[str, sa.ColumnElement[Any]] = {}
+    for name in w.t.changes:
+        staged = stage.c[name]
+        values[name] = sa.func.coalesce(staged, listed.c[name]) if settings.ignore_empty else staged
+    values |= channels.flags_of_known(
+        stage, listed, links.c.phone_filled, settings.consent, memory_lost=w.memory_lost
+    )
+    values["active"] = sa.case((switched_on, sa.true()), else_=listed.c.active)
+    values["updatedAt"] = w.moment
+    updates = (
+        plan.c.action == "update",
+        listed.c.contact_id == plan.c.contact_id,
+        stage.c.person_id == plan.c.person_id,
+        w.t.our_links,
+        links.c.contact_id == plan.c.contact_id,
+        any_of([*w.t.changes.values(), switched_on]),
+    )
+    changed = changed_variables(listed, w.t.changes, values)
+    _note(db, w, "updated", sa.select(plan.c.contact_id, plan.c.person_id, changed).where(*updates))
+    return db.execute(
+        listed.update().values({listed.c[name]: value for name, value in values.items()}).where(*updates)
+    ).rowcount
+
+
+def create_contacts(db: sa.Connection, w: Writing) -> int:
+    """Returns how many. Their links come first, since those give the numbers."""
+    listed, stage, plan = w.listed, w.t.stage, w.t.plan
+    new = (
+        sa.select(plan.c.person_id)
+        .where(plan.c.action == "create")
+        .order_by(plan.c.person_id)
+        .subquery("new")
+    )
+    numbered = sa.select(new.c.person_id, dialects.next_contact_id(db, listed).label("contact_id")).subquery(
+        "numbered"
+    )
+    insert_into(
+        db,
+        links,
+        {
+            "connection_id": sa.literal(w.t.connection_id),
+            "person_id": numbered.c.person_id,
+            "contact_id": numbered.c.contact_id,
+            "adopted": sa.false(),
+            "phone_filled": stage.c.phoneNumber.is_not(None) if w.has_phone else sa.false(),
+            "deactivated": sa.false(),
+        },
+        sa.select().select_from(numbered).join(stage, stage.c.person_id == numbered.c.person_id),
+    )
+    created = (
+        sa.select()
+        .select_from(plan)
+        .join(stage, stage.c.person_id == plan.c.person_id)
+        .join(links, sa.and_(w.t.our_links, links.c.person_id == plan.c.person_id))
+        .where(plan.c.action == "create")
+        .order_by(links.c.contact_id)
+    )
+    _note(db, w, "created", created.add_columns(links.c.contact_id, links.c.person_id))
+    return insert_into(
+        db,
+        listed,
+        {
+            "contact_id": links.c.contact_id,
+            **{name: stage.c[name] for name in stage_variables(stage.c.keys())},
+            **channels.flags_of_new(stage, w.t.settings.consent, memory_lost=w.memory_lost),
+            "createdAt": w.moment,
+            "updatedAt": w.moment,
+        },
+        created,
+    )
+
+
+def end_orphaned(db: sa.Connection, w: Writing) -> tuple[int, int, int]:
+    """Returns how many of the contacts that lost their person were deleted, deactivated, released."""
+    listed = w.listed
+    still_on = listed.c.active.is_not(sa.false())
+    _note(db, w, "released", _orphaned_links(w, RELEASED))
+    _note(
+        db,
+        w,
+        "deactivated",
+        _orphaned_links(w, "deactivate")
+        .join(listed, listed.c.contact_id == links.c.contact_id)
+        .where(still_on),
+    )
+    contact_history.forget_contacts(db, w.t.connection_id, _orphaned(w, "delete"))
+    _note(db, w, "deleted", _orphaned_links(w, "delete"))
+    deleted = db.execute(listed.delete().where(listed.c.contact_id.in_(_orphaned(w, "delete")))).rowcount
+    released = db.execute(
+        links.delete().where(w.t.our_links, links.c.contact_id.in_(_orphaned(w, RELEASED)))
+    ).rowcount
+    db.execute(links.delete().where(w.t.our_links, links.c.contact_id.in_(_orphaned(w, "delete"))))
+    deactivated = db.execute(
+        listed.update()
+        .values({listed.c.active: sa.false(), listed.c.updatedAt: w.moment})
+        .where(listed.c.contact_id.in_(_orphaned(w, "deactivate")), still_on)
+    ).rowcount
+    db.execute(
+        links.update()
+        .values(deactivated=True)
+        .where(w.t.our_links, links.c.contact_id.in_(_orphaned(w, "deactivate")))
+    )
+    return deleted, deactivated, released
+
+
+def close_links(db: sa.Connection, w: Writing) -> None:
+    """Records in the links what has happened to the contacts of those who take part."""
+    listed, plan = w.listed, w.t.plan
+    written = sa.select(plan.c.contact_id).where(plan.c.action.in_(["update", "unchanged"]))
+    with_phone = sa.select(listed.c.contact_id).where(listed.c.phoneNumber != "")
+    db.execute(
+        links.update()
+        .values(phone_filled=True)
+        .where(
+            w.t.our_links,
+            sa.not_(links.c.phone_filled),
+            links.c.contact_id.in_(with_phone),
+            links.c.contact_id.in_(written),
         )
-        deactivated = self.connection.execute(
-            listed.update()
-            .values(
-                {
-                    listed.c.active: sa.false(),
-                    listed.c.updatedAt: sa.literal(self.now, listed.c.updatedAt.type),
-                }
-            )
-            .where(listed.c.contact_id.in_(self._leaving("deactivate")), still_on)
-        ).rowcount
-        self.connection.execute(
-            links.update()
-            .values(deactivated=True)
-            .where(self.ours, links.c.contact_id.in_(self._leaving("deactivate")))
-        )
-        return deleted, deactivated, let_go
-
-    def close_links(self) -> None:
-        """Notes in the links what has happened to the contacts of those who take part."""
-        listed = self.listed
-        written = self._planned("update", "unchanged")
-        with_phone = sa.select(listed.c.contact_id).where(listed.c.phoneNumber != "")
-        self.connection.execute(
-            links.update()
-            .values(phone_filled=True)
-            .where(
-                self.ours,
-                sa.not_(links.c.phone_filled),
-                links.c.contact_id.in_(with_phone),
-                links.c.contact_id.in_(written),
-            )
-        )
-        self.connection.execute(
-            links.update()
-            .values(deactivated=False)
-            .where(self.ours, links.c.deactivated, links.c.contact_id.in_(written))
-        )
-
-    def taking_part(self) -> int:
-        plan = self.plan
-        taking_part = plan.c.action.in_(["create", "update", "unchanged"])
-        return self.connection.execute(sa.select(sa.func.count()).where(taking_part)).scalar_one()
-
-    def _leaving(self, action: str) -> sa.Select[Any]:
-        return sa.select(self.leaving.c.contact_id).where(self.leaving.c.action == action)
-
-    def _left(self, action: str) -> sa.Select[Any]:
-        """The contacts that lost their person in this way, and the person."""
-        return sa.select(links.c.contact_id, links.c.person_id).where(
-            self.ours, links.c.contact_id.in_(self._leaving(action))
-        )
-
-    def _note(self, action: contact_history.Action, contacts: sa.Select[Any]) -> None:
-        """`contacts`: contact_id, person_id and, of an update, the names of what it changes."""
-        if action != "updated":
-            contacts = contacts.add_columns(sa.null())
-        contact_history.note(self.connection, self.connection_id, self.run_id, self.now, action, contacts)
-
-    def _planned(self, *actions: str) -> sa.Select[Any]:
-        return sa.select(self.plan.c.contact_id).where(self.plan.c.action.in_(actions))
+    )
+    db.execute(
+        links.update()
+        .values(deactivated=False)
+        .where(w.t.our_links, links.c.deactivated, links.c.contact_id.in_(written))
+    )
 
 
-_LINK = ["connection_id", "person_id", "contact_id", "adopted", "phone_filled", "deactivated"]
+def _count_taking_part(db: sa.Connection, w: Writing) -> int:
+    taking_part = w.t.plan.c.action.in_(["create", "update", "unchanged"])
+    return db.execute(sa.select(sa.func.count()).where(taking_part)).scalar_one()
+
+
+def _orphaned(w: Writing, action: str) -> sa.Select[Any]:
+    """The ids of the contacts that lost their person and are ended in this way."""
+    orphaned = w.t.orphaned
+    return sa.select(orphaned.c.contact_id).where(orphaned.c.action == action)
+
+
+def _orphaned_links(w: Writing, action: str) -> sa.Select[Any]:
+    """The same contacts, and the person of each."""
+    return sa.select(links.c.contact_id, links.c.person_id).where(
+        w.t.our_links, links.c.contact_id.in_(_orphaned(w, action))
+    )
+
+
+def _note(db: sa.Connection, w: Writing, action: contact_history.Action, contacts: sa.Select[Any]) -> None:
+    """`contacts`: contact_id, person_id and, of an update, the names of what it changes."""
+    if action != "updated":
+        contacts = contacts.add_columns(sa.null())
+    contact_history.note(db, w.t.connection_id, w.run_id, w.now, action, contacts)

@@ -17,7 +17,7 @@ from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.bulk import copy_into
 from wooxy_pipedrive_etl.store.keys import HashKey, domains_with_unreadable
 
-from .stage import OPTED_OUT
+from .scratch import OPTED_OUT
 
 # Subscribed by a first phone number.
 AUTOMATIC = ("smsSubscribe", "viberSubscribe")
@@ -128,13 +128,13 @@ def _opted_out(stage: sa.Table, channel: str) -> sa.ColumnElement[bool]:
     return stage.c[OPTED_OUT[channel]].is_(sa.true())
 
 
-def forget(db: sa.Connection, memory: Memory, leaving: sa.Select[Any]) -> None:
-    """Forgets an opt-out that someone took back. `leaving`: phoneNumber and REMEMBERED of the contacts that are
+def forget(db: sa.Connection, memory: Memory, losing: sa.Select[Any]) -> None:
+    """Forgets an opt-out that someone took back. `losing`: phoneNumber and REMEMBERED of the contacts that are
     about to lose their number; as long as they have it, their flags are what counts."""
     table = tables.opt_outs
     if not _remembered(db, memory):
         return
-    for rows in db.execute(leaving.execution_options(yield_per=_BATCH)).partitions():
+    for rows in db.execute(losing.execution_options(yield_per=_BATCH)).partitions():
         gone = [
             {"phone_hash_": memory.key.hash_phone(phone), "channel_": channel}
             for phone, *flags in rows

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -15,9 +15,7 @@ from wooxy_pipedrive_etl.store import tables
 from . import dialects
 from .columns import BUILT_IN, CUSTOM_TYPES, MAX_COLUMNS, check_custom_name, sql_type, storage
 from .errors import ListError
-
-if TYPE_CHECKING:
-    pass
+from .view import ListView
 
 _TABLE = "default_contact_list"
 _MAX_SLUG = 50
@@ -80,9 +78,10 @@ class ContactList:
         """The table for SQLAlchemy. Quoted names throughout: a variable may be called `order`."""
         return _table(self.schema, self.table_name, tuple(stored.items()))
 
-    def contacts(self, stored: dict[str, str | None]) -> sa.FromClause:
-        """What a plan reads: a row for each contact, with the columns of `stored`."""
-        return self.table(stored)
+    def view(self, db: sa.Connection) -> ListView:
+        """What a plan looks at."""
+        stored = self.stored(db)
+        return ListView(stored, self.table(stored))
 
     def variables(self, db: sa.Connection) -> list[ListVariable]:
         """The variables in column order, as the table really is. A custom column of another type than text or timestamp

@@ -22,7 +22,7 @@ def changed_variables(
 ) -> sa.ColumnElement[str]:
     """The names of the variables that an update changes, with commas between, as an expression.
 
-    `differs`: see `plan.changes`. `values`: what the update writes into each column.
+    `differs`: see `Tables.changes`. `values`: what the update writes into each column.
     """
     # A flag may change for other reasons than what is staged for it.
     flags = {

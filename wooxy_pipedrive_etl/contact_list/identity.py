@@ -44,8 +44,8 @@ class Person:
 
 @dataclass(frozen=True)
 class Contact:
-    """A contact that is met. `holder`: the person that takes part and owns it by link. Without one it is free: in the
-    list by other means or let go (`foreign`), or made by the sync and left behind by its person."""
+    """A contact that a person matches. `holder`: the person that takes part and owns it by link. Without one it is
+    free: in the list by other means or released (`foreign`), or made by the sync and left behind by its person."""
 
     contact_id: int
     holder: Person | None
@@ -53,7 +53,7 @@ class Contact:
 
 
 @dataclass(frozen=True)
-class Meeting:
+class IdentifierMatch:
     """A person has an identifier of this kind that a contact, not its own, holds in the list."""
 
     person_id: int
@@ -63,8 +63,8 @@ class Meeting:
 
 @dataclass
 class Resolution:
-    """`contacts`: the free contact that a person without one gets. `conflicts`: the contacts that a person met and
-    was stopped by. All other persons keep their own contact, or get a new one."""
+    """`contacts`: the free contact that a person without one gets. `conflicts`: the contacts that a person
+    matched and was stopped by. All other persons keep their own contact, or get a new one."""
 
     contacts: dict[int, int] = field(default_factory=dict)
     conflicts: dict[int, list[int]] = field(default_factory=dict)
@@ -72,17 +72,17 @@ class Resolution:
 
 def resolve(
     persons: Iterable[Person],
-    meetings: Iterable[Meeting],
+    identifier_matches: Iterable[IdentifierMatch],
     contacts: Mapping[int, Contact],
     *,
     ignore_empty: bool,
 ) -> Resolution:
-    """Settles the persons that meet contacts other than their own; each holder of such a contact is in `contacts`.
+    """Settles the persons that match contacts other than their own; each holder of such a contact is in `contacts`.
 
     What one pass writes can clear the way for a conflict of that pass. So it is repeated, as the next runs would,
     until nothing changes: then the next run has nothing to do.
     """
-    state = _State(persons, meetings, contacts, ignore_empty)
+    state = _State(persons, identifier_matches, contacts, ignore_empty)
     resolution = Resolution()
     while True:
         given, conflicts = state.settle()
@@ -98,15 +98,15 @@ class _State:
     def __init__(
         self,
         persons: Iterable[Person],
-        meetings: Iterable[Meeting],
+        identifier_matches: Iterable[IdentifierMatch],
         contacts: Mapping[int, Contact],
         ignore_empty: bool,
     ) -> None:
         # The persons that are not settled yet, the most recent first.
         self.open = sorted(persons, key=lambda person: person.recency, reverse=True)
-        self.met: dict[int, dict[int, set[str]]] = {person.person_id: {} for person in self.open}
-        for meeting in meetings:
-            self.met[meeting.person_id].setdefault(meeting.contact_id, set()).add(meeting.kind)
+        self.matched: dict[int, dict[int, set[str]]] = {person.person_id: {} for person in self.open}
+        for match in identifier_matches:
+            self.matched[match.person_id].setdefault(match.contact_id, set()).add(match.kind)
         self.holders = {c.contact_id: c.holder for c in contacts.values() if c.holder is not None}
         self.foreign = {c.contact_id for c in contacts.values() if c.holder is None and c.foreign}
         self.left_behind = {c.contact_id for c in contacts.values() if c.holder is None and not c.foreign}
@@ -152,14 +152,14 @@ class _State:
         holders: dict[int, Person],
         conflicts: dict[int, list[int]],
     ) -> None:
-        """Gives a person without a contact the one free contact that it meets, if it meets any."""
+        """Gives a person without a contact the one free contact that it matches, if it matches any."""
         against = self._against(person, None, holders, conflicts)
         foreign = [contact_id for contact_id in against if contact_id not in holders]
         if len(foreign) > 1 or len(foreign) < len(against):
             conflicts[person.person_id] = against
             return
         left_behind = sorted(
-            c for c in self.met[person.person_id] if c in self.left_behind and c not in holders
+            c for c in self.matched[person.person_id] if c in self.left_behind and c not in holders
         )
         for contact_id in (foreign or left_behind)[:1]:
             given[person.person_id] = contact_id
@@ -171,7 +171,7 @@ class _State:
         """The contacts that have one of the person's identifiers after this run, and aren't its own."""
         return sorted(
             contact_id
-            for contact_id, kinds in self.met[person.person_id].items()
+            for contact_id, kinds in self.matched[person.person_id].items()
             if contact_id != own
             and (
                 self._keeps(holders[contact_id], kinds, conflicts)
@@ -181,6 +181,6 @@ class _State:
         )
 
     def _keeps(self, holder: Person, kinds: set[str], conflicts: dict[int, list[int]]) -> bool:
-        """Whether a contact keeps one of the met values when its holder is written. The holder can't have the same
+        """Whether a contact keeps one of the matched values when its holder is written. The holder can't have the same
         value itself: then one of the two persons would be a duplicate."""
         return holder.person_id in conflicts or (self.ignore_empty and not kinds <= holder.kinds)

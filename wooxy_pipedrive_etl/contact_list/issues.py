@@ -7,15 +7,15 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.store import tables
 
-from .contact_list import ContactList
-from .plan import ListSettings, changes
-from .stage import staged_work, work_tables
+from .scratch import plan_tables
+from .view import ListView
+from .work import ListSettings, tables_of
 
 
 def plan_issues(db: sa.Connection, connection_id: int) -> pd.DataFrame:
     """`issues` of the persons that the plan leaves out: person_id (Int64), kind (rejected, duplicate, conflict),
     reason, variable (None), message (str), owner_id (Int64, of duplicates); by person."""
-    plan = work_tables(db, connection_id, [], {}).plan
+    plan = plan_tables(db, connection_id).plan
     query = (
         sa.select(plan.c.person_id, plan.c.action, plan.c.owner_id, plan.c.detail)
         .where(plan.c.action.in_(["rejected", "duplicate", "conflict"]))
@@ -64,17 +64,15 @@ def duplicates_of(db: sa.Connection, connection_id: int, person_id: int) -> list
 
 def plan_sample(
     db: sa.Connection,
-    contact_list: ContactList,
+    view: ListView,
     connection_id: int,
     settings: ListSettings,
     n: int = 5,
 ) -> pd.DataFrame:
     """The first n rows of each action, before the plan is applied: person_id, contact_id (Int64), action (str),
     changed (the names of the variables that differ, joined with ", "; no values)."""
-    stored = contact_list.stored(db)
-    work = staged_work(db, connection_id, stored)
-    stage, plan, listed = work.stage, work.plan, contact_list.contacts(stored)
-    differs = changes(stage, listed, stored, settings)
+    t = tables_of(db, view, connection_id, settings)
+    stage, plan, listed, orphaned = t.stage, t.plan, t.listed, t.orphaned
     rows: list[tuple[int, int | None, str, str]] = []
     for action in _actions(db, plan):
         first = (
@@ -86,7 +84,7 @@ def plan_sample(
         )
         query = (
             sa.select(
-                first.c.person_id, first.c.contact_id, *(differs.values() if action == "update" else ())
+                first.c.person_id, first.c.contact_id, *(t.changes.values() if action == "update" else ())
             )
             .select_from(first)
             .join(stage, stage.c.person_id == first.c.person_id)
@@ -94,15 +92,15 @@ def plan_sample(
             .order_by(first.c.person_id)
         )
         for person_id, contact_id, *different in db.execute(query):
-            changed = ", ".join(name for name, differ in zip(differs, different, strict=False) if differ)
+            changed = ", ".join(name for name, differ in zip(t.changes, different, strict=False) if differ)
             rows.append((person_id, contact_id, action, changed))
-    links, leaving = tables.links, work.leaving
-    for action in _actions(db, leaving):
+    links = tables.links
+    for action in _actions(db, orphaned):
         query = (
-            sa.select(links.c.person_id, leaving.c.contact_id)
-            .join(leaving, leaving.c.contact_id == links.c.contact_id)
-            .where(links.c.connection_id == connection_id, leaving.c.action == action)
-            .order_by(leaving.c.contact_id)
+            sa.select(links.c.person_id, orphaned.c.contact_id)
+            .join(orphaned, orphaned.c.contact_id == links.c.contact_id)
+            .where(t.our_links, orphaned.c.action == action)
+            .order_by(orphaned.c.contact_id)
             .limit(n)
         )
         rows.extend((person_id, contact_id, action, "") for person_id, contact_id in db.execute(query))

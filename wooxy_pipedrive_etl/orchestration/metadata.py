@@ -135,8 +135,8 @@ def _of_plan(plan: Plan, run: SyncRun) -> Metadata:
     return {
         **plan.counts,
         "adopted": plan.summary.adopted,
-        "taken_over": plan.summary.taken_over,
-        "let_go": plan.summary.let_go,
+        "taken_over": plan.summary.handed_over,
+        "let_go": plan.summary.released,
         "contacts_before": plan.summary.contacts_before,
         "issues_by_reason": _table(
             [{"kind": kind, "reason": reason, "count": count} for (kind, reason), count in reasons.items()]

@@ -91,12 +91,12 @@ def plan_contacts(run: SyncRun, walk: WalkReport | None, mapped: MappingReport) 
     """
     connection_id = run.record.id
     with run.writing() as db:
-        contact_list = run.contact_list(db)
+        view = run.list_view(db)
         persons = count_persons(db, connection_id)
         report("Comparing with the list", 0, persons)
         changes = run.kind == "changes"
-        summary = make_plan(db, contact_list, connection_id, run.settings, run.run_id if changes else None)
-        sample = plan_sample(db, contact_list, connection_id, run.settings)
+        summary = make_plan(db, view, connection_id, run.settings, run.run_id if changes else None)
+        sample = plan_sample(db, view, connection_id, run.settings)
         add_mapping_issues(db, connection_id)
         add_pending_issues(db, connection_id, plan_issues(db, connection_id))
         plan = Plan(

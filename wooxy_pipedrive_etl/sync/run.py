@@ -17,7 +17,7 @@ from wooxy_pipedrive_etl.connections.credentials import (
     credentials_of,
     pipedrive_client,
 )
-from wooxy_pipedrive_etl.contact_list import ContactList, DraftedList, ListSettings, drop_plan
+from wooxy_pipedrive_etl.contact_list import ContactList, ListSettings, ListView, drafted_view, drop_plan
 from wooxy_pipedrive_etl.errors import STOPPED, Refused, SyncError, failure_code, sentence_of
 from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Guard, Permissions
 from wooxy_pipedrive_etl.mapping.matching import Matching, column_changes
@@ -87,17 +87,20 @@ class SyncRun:
         )
 
     def contact_list(self, db: sa.Connection) -> ContactList:
-        """The list; for a draft, as its Import would make it."""
-        contact_list = ContactList.of_domain(db, self.record.domain)
+        return ContactList.of_domain(db, self.record.domain)
+
+    def list_view(self, db: sa.Connection) -> ListView:
+        """The list as the plan sees it; for a draft, as its Import would make it."""
+        contact_list = self.contact_list(db)
         if not self.draft:
-            return contact_list
+            return contact_list.view(db)
         in_force = matchings.confirmed_matching(db, self.record.id)
         columns = column_changes(
             None if in_force is None else _matching_of(in_force),
             _matching_of(self.matching),
             contact_list.variables(db),
         )
-        return DraftedList.of(contact_list, columns.renamed, columns.added)
+        return drafted_view(db, contact_list, columns.renamed, columns.added)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

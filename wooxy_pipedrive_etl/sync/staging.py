@@ -126,19 +126,19 @@ def _program() -> str:
 
 def _open_stage(db: sa.Connection, run: SyncRun, plan: FeedPlan) -> bool:
     """Returns whether the stage is empty, because it is new or was emptied in a crash."""
-    connection_id, contact_list = run.record.id, run.contact_list(db)
+    connection_id, view = run.record.id, run.list_view(db)
     fed = [feed.wooxy for feed in plan.feeds]
     key = mapping_key(plan)
     mapped_with = connections.get_connection(db, run.record.name).sync_state.mapped_with
     # A list alone is made from what was mapped before, as far as that is up to date.
     maps_everybody = run.kind == "re-map" and "mapped_contacts" in run.selection
-    if not maps_everybody and mapped_with == key and stage_fits(db, contact_list, connection_id, fed):
+    if not maps_everybody and mapped_with == key and stage_fits(db, view, connection_id, fed):
         unload_departed(db, connection_id)
         if not is_stage_empty(db, connection_id):
             mapped.forget_departed(db, connection_id)
             return False
     else:
-        begin_stage(db, contact_list, connection_id, fed)
+        begin_stage(db, view, connection_id, fed)
         # If the run leaves the list out, the list falls behind the stage; `automation.due` must still see that.
         sync_state.advance(db, connection_id, mapped_with=key if run.selection.writes else None)
     mapped.forget_all(db, connection_id)

@@ -107,13 +107,13 @@ class Desk:
         )
         fed_values = [pd.Series([p.get(name) for p in persons], dtype=object, name=name) for name in fed]
         with self.engine.begin() as db:
-            begin_stage(db, self.list, self.connection_id, fed)
+            begin_stage(db, self.list.view(db), self.connection_id, fed)
             contacts = pd.concat([frame, *fed_values], axis="columns")
             load_stage(db, self.connection_id, contacts, ["as it is"] * len(contacts), RUN)
 
     def plan(self, **settings: Any) -> PlanSummary:
         with self.engine.begin() as db:
-            return make_plan(db, self.list, self.connection_id, ListSettings(**settings))
+            return make_plan(db, self.list.view(db), self.connection_id, ListSettings(**settings))
 
     def apply(self, now: datetime = FIRST, **settings: Any) -> AppliedCounts:
         with self.engine.begin() as db:
@@ -133,7 +133,7 @@ class Desk:
         assert (applied.created, applied.updated) == (summary.created, summary.updated)
         assert applied.unchanged == summary.unchanged
         assert applied.deleted + applied.deactivated == summary.deleted
-        assert applied.let_go == summary.let_go
+        assert applied.released == summary.released
         with self.engine.begin() as db:
             drop_stage(db, self.connection_id)
         return summary

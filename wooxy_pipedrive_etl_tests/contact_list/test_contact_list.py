@@ -285,7 +285,7 @@ def test_a_custom_column_by_other_means(own_desk: Desk) -> None:
         with pytest.raises(ListError, match="was not created by the sync"):
             own_desk.list.rename_variable(db, "remark", "note")
         with pytest.raises(ListError, match="has no column tags that can be filled"):
-            begin_stage(db, own_desk.list, own_desk.connection_id, ["tags"])
+            begin_stage(db, own_desk.list.view(db), own_desk.connection_id, ["tags"])
 
 
 @pytest.mark.parametrize(

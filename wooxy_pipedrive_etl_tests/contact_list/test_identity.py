@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wooxy_pipedrive_etl.contact_list.identity import Contact, Meeting, Person, Resolution, claim, resolve
+from wooxy_pipedrive_etl.contact_list.identity import (
+    Contact,
+    IdentifierMatch,
+    Person,
+    Resolution,
+    claim,
+    resolve,
+)
 
 from .naive import KINDS, World, outcome, worlds
 
@@ -52,33 +59,33 @@ def test_a_contact_left_behind_goes_to_the_next_in_line_whose_conflict_clears_in
     """It is still there, as nothing is written before all are settled: one row, one life."""
     late = Person(5, 5, None, frozenset(KINDS))
     first, second = Person(4, 4, None, frozenset(KINDS)), Person(3, 3, None, frozenset(KINDS))
-    meetings = [
-        Meeting(5, 101, "email"),
-        Meeting(5, 102, "phoneNumber"),
-        Meeting(5, 103, "userId"),
-        Meeting(4, 101, "phoneNumber"),
-        Meeting(3, 102, "email"),
+    identifier_matches = [
+        IdentifierMatch(5, 101, "email"),
+        IdentifierMatch(5, 102, "phoneNumber"),
+        IdentifierMatch(5, 103, "userId"),
+        IdentifierMatch(4, 101, "phoneNumber"),
+        IdentifierMatch(3, 102, "email"),
     ]
     contacts = {number: Contact(number, None, foreign=number != 103) for number in (101, 102, 103)}
-    resolution = resolve([late, first, second], meetings, contacts, ignore_empty=True)
+    resolution = resolve([late, first, second], identifier_matches, contacts, ignore_empty=True)
     assert resolution == Resolution({4: 101, 3: 102, 5: 103}, {})
 
 
 def test_a_conflict_with_a_contact_that_was_given_away_in_vain_leaves_the_next_in_line_its_row() -> None:
-    """Person 10 meets contact 4 only as long as 16, who is in conflict himself, is taken for its new owner."""
+    """Person 10 matches contact 4 only as long as 16, who is in conflict himself, is taken for its new owner."""
     persons = [
         Person(16, 9, None, frozenset({"email", "phoneNumber", "userId"})),
         Person(10, 1, None, frozenset({"email"})),
         Person(8, 1, None, frozenset({"userId"})),
     ]
-    meetings = [
-        Meeting(16, 2, "userId"),
-        Meeting(16, 4, "email"),
-        Meeting(10, 2, "email"),
-        Meeting(8, 4, "userId"),
+    identifier_matches = [
+        IdentifierMatch(16, 2, "userId"),
+        IdentifierMatch(16, 4, "email"),
+        IdentifierMatch(10, 2, "email"),
+        IdentifierMatch(8, 4, "userId"),
     ]
     contacts = {number: Contact(number, None, foreign=False) for number in (2, 4)}
-    resolution = resolve(persons, meetings, contacts, ignore_empty=True)
+    resolution = resolve(persons, identifier_matches, contacts, ignore_empty=True)
     assert resolution.contacts.items() >= {8: 4, 10: 2}.items()
 
 
@@ -96,8 +103,8 @@ def _resolved(world: World, issues: dict[int, str]) -> Resolution:
     for number in world.contacts:
         person, adopted = linked.get(number, (None, True))
         contacts[number] = Contact(number, persons.get(person) if person else None, foreign=adopted)
-    meetings = [
-        Meeting(person, number, kind)
+    identifier_matches = [
+        IdentifierMatch(person, number, kind)
         for person in persons
         for number, values in world.contacts.items()
         for kind in KINDS
@@ -105,4 +112,4 @@ def _resolved(world: World, issues: dict[int, str]) -> Resolution:
         and world.persons[person][1][kind]
         and world.persons[person][1][kind] == (values[kind] or "").lower()
     ]
-    return resolve(persons.values(), meetings, contacts, ignore_empty=world.ignore_empty)
+    return resolve(persons.values(), identifier_matches, contacts, ignore_empty=world.ignore_empty)

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.contact_list import plan_issues, plan_sample
-from wooxy_pipedrive_etl.contact_list.plan import ListSettings
+from wooxy_pipedrive_etl.contact_list import ListSettings, plan_issues, plan_sample
 
 from .desk import FIRST, LATER, Desk, person
 
@@ -160,7 +159,7 @@ def test_the_next_in_line_takes_over_the_same_row(desk: Desk) -> None:
     )
     desk.sync(*both)
     summary = desk.sync(both[0], now=LATER)
-    assert (summary.taken_over, summary.updated, summary.created, summary.deleted) == (1, 1, 0, 0)
+    assert (summary.handed_over, summary.updated, summary.created, summary.deleted) == (1, 1, 0, 0)
     assert desk.links() == {1: 1}
     assert (desk.only()["name"], desk.only()["createdAt"]) == ("one", FIRST)
     desk.sync(*both)
@@ -172,7 +171,7 @@ def test_an_owner_that_becomes_the_older_one_gives_its_row_up(desk: Desk) -> Non
     summary = desk.sync(
         person(1, at=3, email="a@x.com", name="one"), person(2, at=2, email="a@x.com", name="two")
     )
-    assert (summary.taken_over, summary.duplicates, summary.deleted) == (1, 1, 0)
+    assert (summary.handed_over, summary.duplicates, summary.deleted) == (1, 1, 0)
     assert desk.links() == {1: 1}
     assert desk.only()["name"] == "one"
 
@@ -180,7 +179,7 @@ def test_an_owner_that_becomes_the_older_one_gives_its_row_up(desk: Desk) -> Non
 def test_the_row_of_a_person_that_lost_its_identifiers_is_taken_over(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"), ignore_empty=False)
     summary = desk.sync(person(1), person(2, email="a@x.com"), ignore_empty=False)
-    assert (summary.taken_over, summary.rejected, summary.deleted) == (1, 1, 0)
+    assert (summary.handed_over, summary.rejected, summary.deleted) == (1, 1, 0)
     assert desk.links() == {2: 1}
 
 
@@ -215,12 +214,12 @@ def test_adopts_what_was_there_before(desk: Desk, prior: dict[str, Any], staged:
 
 
 @pytest.mark.parametrize("on_delete", ["delete", "deactivate", "keep"])
-def test_an_adopted_contact_is_kept_and_let_go(desk: Desk, on_delete: str) -> None:
+def test_an_adopted_contact_is_kept_and_released(desk: Desk, on_delete: str) -> None:
     desk.put(email="a@x.com", active=True)
     desk.sync(person(1, email="a@x.com"))
     before = desk.rows()
     summary = desk.sync(on_delete=on_delete)
-    assert (summary.let_go, summary.deleted) == (1, 0)
+    assert (summary.released, summary.deleted) == (1, 0)
     assert (desk.rows(), desk.links()) == (before, {})
     assert desk.sync(person(2, email="a@x.com")).adopted == 1
     assert desk.links() == {2: before[0]["contact_id"]}
@@ -230,7 +229,7 @@ def test_an_adopted_contact_goes_to_the_next_in_line_in_one_run(desk: Desk) -> N
     contact = desk.put(email="a@x.com")
     desk.sync(person(1, email="a@x.com"))
     summary = desk.sync(person(2, email="a@x.com"))
-    assert (summary.adopted, summary.let_go) == (1, 0)
+    assert (summary.adopted, summary.released) == (1, 0)
     assert [(link["person_id"], link["adopted"]) for link in desk.full_links()] == [(2, True)]
     assert desk.links() == {2: contact}
 
@@ -421,7 +420,7 @@ def test_the_sample_names_variables_and_shows_no_values(desk: Desk) -> None:
     )
     desk.plan()
     with desk.engine.begin() as db:
-        sample = plan_sample(db, desk.list, desk.connection_id, ListSettings(), 2)
+        sample = plan_sample(db, desk.list.view(db), desk.connection_id, ListSettings(), 2)
     assert sample.astype(object).where(sample.notna(), None).to_dict("split")["data"] == [
         [3, None, "create", ""],
         [10, None, "rejected", ""],

@@ -60,7 +60,7 @@ def _check(desk: Desk, world: World) -> None:
     assert len(rows) - len(untouched) == summary.created + summary.updated + _deactivated(rows)
 
     again = desk.sync(*persons, now=LATER, **rules)
-    assert (again.created, again.updated, again.deleted, again.let_go) == (0, 0, 0, 0)
+    assert (again.created, again.updated, again.deleted, again.released) == (0, 0, 0, 0)
     assert desk.last_issues == expected.issues
     assert {row["contact_id"]: row for row in desk.rows()} == rows
     assert desk.links() == links

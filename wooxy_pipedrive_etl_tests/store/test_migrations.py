@@ -304,6 +304,7 @@ def test_parts_of_a_connection_get_tables_of_their_own(database_url: str) -> Non
         )
         _old_connection(db, 3, company_id=7, daily_tokens_left=30)
         _old_connection(db, 4, company_id=8)
+        db.exec_driver_sql("CREATE TABLE sync_leaving_1 (contact_id int)")
         db.execute(
             tables.walk_pages.insert().values(connection_id=1, number=0, next_cursor="c", person_ids=b"")
         )
@@ -326,4 +327,5 @@ def test_parts_of_a_connection_get_tables_of_their_own(database_url: str) -> Non
         assert unfinished_walk(db, 2) is None
         assert first.budget == second.budget == Budget(100, 10, moment + timedelta(seconds=1))
         assert fourth.budget == Budget()
+        assert not sa.inspect(db).has_table("sync_leaving_1")
     engine.dispose()

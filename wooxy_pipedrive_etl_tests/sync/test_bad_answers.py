@@ -235,5 +235,7 @@ def _no_table_is_left_over(acme: Connected) -> bool:
         name for name in inspector.get_table_names() if not name.startswith(("sync_", "alembic", "default_"))
     }
     return not names and not [
-        name for name in inspector.get_table_names() if "meetings" in name or name.startswith("sync_plan_")
+        name
+        for name in inspector.get_table_names()
+        if "identifier_matches" in name or name.startswith("sync_plan_")
     ]

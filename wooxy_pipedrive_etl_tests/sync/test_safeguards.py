@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 
 from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.contact_list.plan import contacts_owned_twice
+from wooxy_pipedrive_etl.contact_list.scratch import plan_tables
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
 from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable
@@ -75,7 +76,7 @@ def test_a_plan_in_which_two_persons_write_one_contact_is_refused(database_url: 
             assert contacts.refusal(run, plan) is None
             acme.execute(f"UPDATE sync_plan_{run.record.id} SET contact_id = 1")  # noqa: S608
             with acme.store.engine.connect() as db:
-                doubled = contacts_owned_twice(db, run.record.id)
+                doubled = contacts_owned_twice(db, plan_tables(db, run.record.id).plan)
             assert doubled == 1
             summary = replace(plan.summary, doubly_owned=doubled)
             refusal = contacts.refusal(run, replace(plan, summary=summary))

@@ -3,6 +3,7 @@ requested run; and the token budget belongs to the company."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,6 +55,7 @@ _WHERE_THERE_IS_ONE: dict[str, list[tuple[sa.Column[Any], str]]] = {
         (sa.Column("request", sa.Text(), nullable=False), "requested_run"),
     ],
 }
+_OF_A_PLAN = re.compile(r"sync_(meetings|decisions|leaving)_\d+")
 _OF_THE_BUDGET = ("daily_token_limit", "daily_tokens_left", "budget_noted_at")
 
 
@@ -64,6 +66,10 @@ def upgrade() -> None:
     gone = [old for columns in (_ONE_A_CONNECTION | _WHERE_THERE_IS_ONE).values() for _, old in columns]
     for column in (*gone, *_OF_THE_BUDGET):
         op.drop_column("sync_connections", column)
+    # What a killed run of an earlier version left of its plan, whose tables have other names now.
+    for table in sa.inspect(op.get_bind()).get_table_names():
+        if _OF_A_PLAN.fullmatch(table):
+            op.drop_table(table)
 
 
 def _take_over(table: str, columns: list[tuple[sa.Column[Any], str]], *, all_of_them: bool) -> None:

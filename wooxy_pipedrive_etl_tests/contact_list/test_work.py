@@ -1,0 +1,30 @@
+"""The record that the statements of a run are made from."""
+
+from __future__ import annotations
+
+from wooxy_pipedrive_etl.contact_list import ListSettings
+from wooxy_pipedrive_etl.contact_list.work import Tables, tables_of
+
+from .desk import FED, Desk, person
+
+
+def _tables(desk: Desk, *, ignore_empty: bool = True) -> Tables:
+    with desk.engine.begin() as db:
+        return tables_of(db, desk.list.view(db), desk.connection_id, ListSettings(ignore_empty=ignore_empty))
+
+
+def test_plan_sample_and_writing_compare_with_the_same_expressions(desk: Desk) -> None:
+    desk.stage(person(1, email="a@x.com"))
+    first = _tables(desk)
+    assert _tables(desk).changes is first.changes
+    assert list(first.changes) == list(FED)
+
+
+def test_other_settings_variables_or_columns_give_other_expressions(own_desk: Desk) -> None:
+    own_desk.stage(person(1, email="a@x.com"))
+    first = _tables(own_desk)
+    assert _tables(own_desk, ignore_empty=False).changes is not first.changes
+    own_desk.add_variables("city")
+    assert _tables(own_desk).listed is not first.listed
+    own_desk.stage(person(1, email="a@x.com"), fed=("email", "city"))
+    assert list(_tables(own_desk).changes) == ["email", "city"]
