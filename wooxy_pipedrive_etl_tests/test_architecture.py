@@ -25,7 +25,7 @@ STACK: list[set[str]] = [
     {"errors"},
     {"contact_list"},
     {"mapping", "pipedrive", "store"},
-    {"custom_variables", "guards", "late", "matching_row", "person_fields"},
+    {"custom_variables", "guards", "late", "list_settings", "matching_row", "person_fields"},
 ]
 # What a part knows nothing of, though it stands below.
 APART = {"contact_list": {"mapping", "pipedrive"}}

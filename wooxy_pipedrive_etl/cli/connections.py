@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from wooxy_pipedrive_etl.list_settings import Consent, OnDelete
 from wooxy_pipedrive_etl.terminal import say
 
 from .common import Name, confirmed
-
-
-class Consent(StrEnum):
-    respect = "respect"
-    require = "require"
-    ignore = "ignore"
-
-
-class OnDelete(StrEnum):
-    delete = "delete"
-    deactivate = "deactivate"
-    keep = "keep"
 
 
 def connect(
@@ -35,10 +23,10 @@ def connect(
     default_region: Annotated[
         str | None, typer.Option(help="Two letters (FI, DE, …): completes national phone numbers.")
     ] = None,
-    consent: Annotated[Consent, typer.Option(help="How marketing_status is treated.")] = Consent.respect,
+    consent: Annotated[Consent, typer.Option(help="How marketing_status is treated.")] = Consent.RESPECT,
     on_delete: Annotated[
         OnDelete, typer.Option(help="What becomes of the contact of a deleted person.")
-    ] = OnDelete.delete,
+    ] = OnDelete.DELETE,
     webhook_url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="The public https root of `serve`: registers a webhook right away."),

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.contact_list import ContactList, drop_stage
 from wooxy_pipedrive_etl.errors import InvalidSetting, WrongAccount
+from wooxy_pipedrive_etl.list_settings import Consent, OnDelete
 from wooxy_pipedrive_etl.mapping.matching import empty_matching, preview_plan
 from wooxy_pipedrive_etl.mapping.transform import read_batch, references
 from wooxy_pipedrive_etl.mapping.variables import pipedrive_variables
@@ -29,7 +30,7 @@ from wooxy_pipedrive_etl.pipedrive import (
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, EndpointGone, Forbidden
 from wooxy_pipedrive_etl.store import Store, connections, credentials, inbox, sync_state
 from wooxy_pipedrive_etl.store.catalogue import read_fields, save_fields, save_names
-from wooxy_pipedrive_etl.store.connections import ConnectionRecord, Consent, OnDelete, SyncSettings
+from wooxy_pipedrive_etl.store.connections import ConnectionRecord, SyncSettings
 from wooxy_pipedrive_etl.store.credentials import StoredCredentials
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.errors import StoreError
@@ -96,8 +97,8 @@ def connect_with(
     name: str,
     domain: str,
     default_region: str | None = None,
-    consent: str = "respect",
-    on_delete: str = "delete",
+    consent: str = Consent.RESPECT,
+    on_delete: str = OnDelete.DELETE,
     allow_lost_fields: bool = False,
 ) -> tuple[ConnectionRecord, Account]:
     """Checks the credentials, reads the field catalogue and some persons (for previews), and stores the connection in

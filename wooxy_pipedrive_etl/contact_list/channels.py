@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.list_settings import Consent
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.bulk import copy_into
 from wooxy_pipedrive_etl.store.keys import HashKey, domains_with_unreadable
@@ -44,7 +45,7 @@ class Memory:
 
 
 def flags_of_new(
-    stage: sa.Table, consent: str, *, memory_lost: bool = False
+    stage: sa.Table, consent: Consent, *, memory_lost: bool = False
 ) -> dict[str, sa.ColumnElement[Any]]:
     """The flags of a contact that is being created."""
     flags: dict[str, sa.ColumnElement[Any]] = {"active": sa.true()}
@@ -65,7 +66,7 @@ def flags_of_known(
     stage: sa.Table,
     listed: sa.Table,
     phone_filled: sa.ColumnElement[bool],
-    consent: str,
+    consent: Consent,
     *,
     memory_lost: bool = False,
 ) -> dict[str, sa.ColumnElement[Any]]:
@@ -116,10 +117,10 @@ def gets_number(stage: sa.Table, listed: sa.Table) -> sa.ColumnElement[bool]:
     )
 
 
-def _may_subscribe(stage: sa.Table, consent: str) -> sa.ColumnElement[bool]:
-    if consent == "ignore":
+def _may_subscribe(stage: sa.Table, consent: Consent) -> sa.ColumnElement[bool]:
+    if consent == Consent.IGNORE:
         return sa.true()
-    if consent == "require":
+    if consent == Consent.REQUIRE:
         return stage.c.marketing_status.is_not_distinct_from("subscribed")
     return stage.c.marketing_status.is_distinct_from("unsubscribed")
 

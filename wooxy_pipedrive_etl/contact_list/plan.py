@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.list_settings import OnDelete
 from wooxy_pipedrive_etl.store import tables
 
 from . import dialects
@@ -293,9 +294,9 @@ def decide_orphaned(db: sa.Connection, t: Tables) -> None:
     """What to do with the contacts of this connection that nobody has in the plan."""
     listed, plan = t.listed, t.plan
     released = (links.c.adopted, RELEASED)
-    if t.settings.on_delete == "delete":
+    if t.settings.on_delete == OnDelete.DELETE:
         action = sa.case(released, else_="delete")
-    elif t.settings.on_delete == "deactivate":
+    elif t.settings.on_delete == OnDelete.DEACTIVATE:
         off = sa.or_(links.c.deactivated, listed.c.active.is_(sa.false()))
         action = sa.case(released, (sa.not_(off), "deactivate"))
     else:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
 
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.list_settings import Consent, OnDelete
 from wooxy_pipedrive_etl.store import tables
 
 from . import channels
@@ -21,8 +21,8 @@ class ListSettings:
     """The settings of a connection that the list depends on."""
 
     ignore_empty: bool = True
-    consent: Literal["respect", "require", "ignore"] = "respect"
-    on_delete: Literal["delete", "deactivate", "keep"] = "delete"
+    consent: Consent = Consent.RESPECT
+    on_delete: OnDelete = OnDelete.DELETE
 
 
 @dataclass(frozen=True)

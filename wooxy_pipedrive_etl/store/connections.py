@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from enum import StrEnum
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.list_settings import Consent, OnDelete
 
 from . import budgets, credentials, polls, run_requests, sync_state, tables, webhooks
 from .budgets import Budget
@@ -20,22 +21,6 @@ from .errors import StoreError
 from .polls import Polls
 from .sync_state import SyncState
 from .webhooks import NO_WEBHOOK, StoredWebhook
-
-
-class Consent(StrEnum):
-    """What Pipedrive's marketing status decides when a channel is subscribed (product.md section 3)."""
-
-    RESPECT = "respect"
-    REQUIRE = "require"
-    IGNORE = "ignore"
-
-
-class OnDelete(StrEnum):
-    """What becomes of the contact of a person who is deleted in Pipedrive."""
-
-    DELETE = "delete"
-    DEACTIVATE = "deactivate"
-    KEEP = "keep"
 
 
 class UnknownConnection(StoreError):

@@ -19,6 +19,7 @@ from wooxy_pipedrive_etl.contact_list import (
     plan_sample,
 )
 from wooxy_pipedrive_etl.errors import Refused
+from wooxy_pipedrive_etl.list_settings import OnDelete
 from wooxy_pipedrive_etl.store import connections, inbox, keys, planned_deletions, runs, sync_state, tables
 from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
 from wooxy_pipedrive_etl.store.clock import utc_now
@@ -182,7 +183,7 @@ def mass_deletion(run: SyncRun, plan: Plan) -> Refused | None:
         return None
     if allowed.deletions_of is not None and not plan.deleted_unseen:
         return None
-    what = "switched off" if run.settings.on_delete == "deactivate" else "deleted"
+    what = "switched off" if run.record.on_delete == OnDelete.DEACTIVATE else "deleted"
     beyond = ""
     if allowed.deletions_of is not None:
         beyond = f", {plan.deleted_unseen} of which were not on the list that was allowed"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -82,8 +81,8 @@ class SyncRun:
     def settings(self) -> ListSettings:
         return ListSettings(
             ignore_empty=self.matching.ignore_empty_values,
-            consent=cast(Any, self.record.consent),
-            on_delete=cast(Any, self.record.on_delete),
+            consent=self.record.consent,
+            on_delete=self.record.on_delete,
         )
 
     def contact_list(self, db: sa.Connection) -> ContactList:

@@ -15,6 +15,7 @@ from wooxy_pipedrive_etl.contact_list.columns import CHANNELS
 from wooxy_pipedrive_etl.contact_list.issues import duplicates_of
 from wooxy_pipedrive_etl.contact_list.search import ContactsPage, find_contacts, read_contact
 from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.list_settings import Consent
 from wooxy_pipedrive_etl.mapping.transform import Feed, FeedPlan, read_batch, transform
 from wooxy_pipedrive_etl.matching.view import feed_plan_with
 from wooxy_pipedrive_etl.pipedrive.api_url import is_on_this_machine
@@ -267,9 +268,9 @@ def _reason(
     if subscribed is None and name in AUTOMATIC:
         if phone is None:
             return "no phone number yet"
-        if record.consent == "respect" and status == "unsubscribed":
+        if record.consent == Consent.RESPECT and status == "unsubscribed":
             return "not subscribed by itself: unsubscribed in Pipedrive (marketing status)"
-        if record.consent == "require" and status != "subscribed":
+        if record.consent == Consent.REQUIRE and status != "subscribed":
             return "not subscribed by itself: consent is required, and Pipedrive has none (marketing status)"
         if memory_lost:
             return "not subscribed by itself: opt-outs were lost with an earlier key"

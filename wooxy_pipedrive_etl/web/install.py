@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from wooxy_pipedrive_etl.connections import choices, installations
 from wooxy_pipedrive_etl.connections.oauth_app import WANTED_SCOPES, oauth_app
 from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, InvalidSetting
+from wooxy_pipedrive_etl.list_settings import Consent, OnDelete
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
 from wooxy_pipedrive_etl.pipedrive.api_url import completed_api_url
 from wooxy_pipedrive_etl.store.installations import Installation
@@ -100,8 +101,8 @@ def _show_domain(visit: Visit) -> Response:
         "name": installations.suggested_name(installation.company_domain, taken),
         "domain": "",
         "default_region": "",
-        "consent": "respect",
-        "on_delete": "delete",
+        "consent": Consent.RESPECT,
+        "on_delete": OnDelete.DELETE,
     }
     return _domain_page(visit, installation, typed)
 

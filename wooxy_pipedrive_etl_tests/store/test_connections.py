@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.list_settings import Consent, OnDelete
 from wooxy_pipedrive_etl.store import (
     Store,
     budgets,
@@ -26,8 +27,6 @@ from wooxy_pipedrive_etl.store.catalogue import save_names
 from wooxy_pipedrive_etl.store.connections import (
     ConnectionExists,
     ConnectionRecord,
-    Consent,
-    OnDelete,
     SyncSettings,
     UnknownConnection,
     add_connection,
