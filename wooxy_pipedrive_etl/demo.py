@@ -95,7 +95,7 @@ def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
                 say(webhooks.register(store, NAME, url).message)
                 say(f"The pages: {url} (the password is {password})  The Dagster UI: http://127.0.0.1:{port}")
                 say(f"The account's controls: {server.url}/sandbox")
-                say("What you change there reaches the list by itself. Stop with Ctrl+C.")
+                say("Changes that you make there reach the list automatically. Stop with Ctrl+C.")
                 _wait_for_stop()
 
 

@@ -49,7 +49,7 @@ def back_off(standing: Standing, now: datetime) -> Waiting | None:
     if as_stored(now) >= again:
         return None
     last = "run" if standing.failures == 1 else f"{standing.failures} runs"
-    return Waiting(f"The last {last} failed; the next one starts by itself at {again:%H:%M:%S} UTC.")
+    return Waiting(f"The last {last} failed; the next one starts automatically at {again:%H:%M:%S} UTC.")
 
 
 def used_up(db: sa.Connection, record: ConnectionRecord, now: datetime) -> Waiting | None:

@@ -34,7 +34,7 @@ def connect(
     allow_lost_fields: Annotated[
         bool,
         typer.Option(
-            "--allow-lost-fields", help="Take a connection up again although many of its fields are gone."
+            "--allow-lost-fields", help="Connect again although many of the connection's fields are gone."
         ),
     ] = False,
     new_list: Annotated[
@@ -145,6 +145,8 @@ def _print_webhook_calls(came: dict[str, Any]) -> None:
     last = f", the last at {came['last_event_at']}" if came["last_event_at"] else ""
     say(f"Events so far: {came['accepted']}{last}.")
     if came["overflowed"]:
-        say(f"{came['overflowed']} more were not noted, because too many were waiting; runs find them.")
+        say(
+            f"{came['overflowed']} more were not recorded, because too many were waiting; the next runs find them."
+        )
     if came["malformed"]:
         say(f"{came['malformed']} calls were no events of persons and were refused.")

@@ -26,7 +26,7 @@ def accept(
     ] = False,
     really_forget: Annotated[
         bool,
-        typer.Option("--really-forget", help="Confirms --forget-opt-outs where nobody is asked."),
+        typer.Option("--really-forget", help="Confirms --forget-opt-outs without a question."),
     ] = False,
 ) -> None:
     """Go on with another key than the one that opt-outs in the database were stored with.

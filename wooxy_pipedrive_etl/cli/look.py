@@ -100,7 +100,7 @@ def _print_status(row: dict[str, Any]) -> None:
             "wooxy-pipedrive key accept --forget-opt-outs"
         )
     if row["paused"]:
-        say("  paused: no run starts by itself")
+        say("  paused: no run starts automatically")
     last = row["last_run"]
     if last is None:
         say("  no run yet")

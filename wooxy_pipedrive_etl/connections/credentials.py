@@ -241,7 +241,7 @@ class _KeptTokens:
             # A run may be SQLite's only writer for a long time, and the caller may be that run. Nothing is lost: the
             # refresh token stays the same, so the next caller renews them again.
             logger.warning(
-                "What became of the tokens of the connection %s was not stored (%s).",
+                "The renewed tokens of the connection %s could not be stored (%s).",
                 self._record.name,
                 type(error).__name__,
             )

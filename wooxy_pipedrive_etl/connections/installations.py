@@ -194,7 +194,7 @@ def _granted(store: Store, app: OAuthApp, code: str) -> tuple[Grant, Account]:
     _give_back(store, app, grant.refresh_token, company_id, user_id)
     wanted = " ".join(f"{scope} ({WANTED_SCOPES[scope].partition(':')[0]})" for scope in missing)
     raise MissingScope(
-        f"Pipedrive let the app in without the scope {wanted}, which the sync needs; choose it for the app in "
+        f"The app was installed without the scope {wanted}, which the sync needs; choose it for the app in "
         "Pipedrive's Developer Hub, then reconnect."
     )
 

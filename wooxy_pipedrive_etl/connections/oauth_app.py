@@ -26,8 +26,8 @@ WANTED_SCOPES = {
     "contacts:read": "Contacts, read only: the persons and organisations whose values go into the contact list.",
     "users:read": "Users, read only: the names of owners, for columns that show them.",
     "admin": (
-        "Administer account: only because Pipedrive's webhooks need it, by which changes arrive within seconds. "
-        "Nothing else is done with it, and without it changes arrive by polling."
+        "Administer account: Pipedrive requires it for webhooks, which bring changes within seconds. The app uses it "
+        "for nothing else; without it, changes are found by polling."
     ),
 }
 NEEDED_SCOPES = frozenset({"base", "contacts:read"})

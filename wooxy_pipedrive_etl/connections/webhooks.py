@@ -172,7 +172,9 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
                 client.delete_webhook(webhook.id)
             except PipedriveError as error:
                 # It does no harm: the receiver does not accept its password.
-                logger.warning("A webhook of the connection %s that is done with: %s", record.name, error)
+                logger.warning(
+                    "An old webhook of the connection %s could not be deleted: %s", record.name, error
+                )
     if made:
         return WebhookState("registered", url, f"Webhook registered: Pipedrive sends changes to {url}.")
     return WebhookState("alive", url, f"Pipedrive sends changes to {url}.")
@@ -213,7 +215,7 @@ def _check_scope(record: ConnectionRecord) -> None:
     if not record.credentials.allows(scope):
         raise MissingScope(
             f"The connection {record.name} was allowed without the scope {scope} (Administer account), which webhooks "
-            f"need; reconnect to grant it (Integrations > {record.name} > Reconnect), or go on by polling."
+            f"need; reconnect to grant it (Integrations > {record.name} > Reconnect), or continue with polling."
         )
 
 

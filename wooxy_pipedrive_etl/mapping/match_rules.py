@@ -136,7 +136,7 @@ class Rules:
         if was_retyped is not None:
             return was_retyped
         if row.pipedrive not in self.variables:
-            return "The field is gone from Pipedrive; what was stored stays."
+            return "The field is no longer in Pipedrive; stored values stay."
         if row.format not in FORMATS:
             return "The format is neither String nor DateTime."
         if row.wooxy in self.targets:

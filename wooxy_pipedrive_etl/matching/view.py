@@ -120,7 +120,7 @@ def _check_identifiers(view: MatchView) -> None:
     for row in view.matching.rows:
         if row.wooxy is not None and row.pipedrive not in present:
             problems.setdefault(
-                row.wooxy, f"“{row.label}” ({row.pipedrive}): The field is gone from Pipedrive."
+                row.wooxy, f"“{row.label}” ({row.pipedrive}): The field is no longer in Pipedrive."
             )
     for wooxy, problem in problems.items():
         if wooxy in IDENTIFIERS:

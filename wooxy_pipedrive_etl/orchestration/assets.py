@@ -31,7 +31,7 @@ _ASSETS: _Specs = {
     ),
     "pipedrive_persons": (
         "pipedrive",
-        "The snapshot: every person of the account, raw, and who is no longer there.",
+        "The snapshot: every person of the account as Pipedrive sent them, and who was deleted.",
         {"pipedrive", "snapshot"},
         ("person_fields",),
     ),

@@ -25,13 +25,13 @@ _CHECKS: tuple[tuple[str, Product, bool, str], ...] = (
         "no_schema_change",
         "person_fields",
         False,
-        "Warns when fields or options in Pipedrive are new, renamed, gone, or of another type.",
+        "Warns when fields or options in Pipedrive were added, renamed, deleted, or changed type.",
     ),
     (
         "source_is_fresh",
         "pipedrive_persons",
         False,
-        f"Warns when nobody has changed in Pipedrive for {SOURCE_IS_FRESH_FOR.days} days: the token's user may see no "
+        f"Warns when no person has changed in Pipedrive for {SOURCE_IS_FRESH_FOR.days} days: the token's user may see no "
         "persons any more, or the account may not be in use.",
     ),
     (

@@ -25,15 +25,15 @@ class SyncOptions(dg.Config):
     allow_mass_delete: int = Field(
         default=0,
         ge=0,
-        description="A person allows this run to delete so many contacts at once, and no more.",
+        description="A user allows this run to delete up to this many contacts.",
     )
     allow_deletions_of: str | None = Field(
         default=None,
-        description="A person allows this run to delete the contacts that the refused run of this id listed, and "
-        "nobody else. Set by the pages.",
+        description="A user allows this run to delete the contacts that the refused run with this id listed, and "
+        "no others. Set by the pages.",
     )
     allow_lost_fields: bool = Field(
-        default=False, description="A person says that many fields were deleted in Pipedrive at once."
+        default=False, description="A user confirms that many fields were deleted in Pipedrive at once."
     )
     use_reserve: bool = Field(
         default=False, description="A person allows this run to spend the reserve of the day's token budget."

@@ -118,7 +118,7 @@ def failure_sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     finally:
         store.close()
     if text is None:
-        return dg.SkipReason("The run before failed in the same way, which was told then.")
+        return dg.SkipReason("The previous run failed in the same way and was reported then.")
     alerts.send(f"Pipedrive sync of {name} failed", text)
     return None
 

@@ -41,7 +41,7 @@ CREATE_WEBHOOK = Endpoint(
     "POST",
     {
         400: "give a public https URL at which `wooxy-pipedrive serve` answers without a redirect",
-        422: "remove webhooks that nobody needs in Pipedrive's settings (a user may have 40)",
+        422: "remove unused webhooks in Pipedrive's settings (a user may have 40)",
     },
 )
 DELETE_WEBHOOK = Endpoint("/api/v1/webhooks/{id}", 6, "admin", "DELETE")

@@ -296,7 +296,7 @@ class Session:
         elif status in (404, 410):
             kind, to_do = (
                 EndpointGone,
-                "the endpoint is no longer there; look for a newer release of this program",
+                "the endpoint no longer exists; look for a newer release of this program",
             )
         elif status in endpoint.to_do:
             kind, to_do = NotAccepted, endpoint.to_do[status]

@@ -23,7 +23,7 @@ _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-unty
 # By code, or by its class: the first two characters of a SQLSTATE, the first two words of a SQLite code.
 _SENTENCES = {
     "08": "{database} can't be reached or ended the connection ({code}); "
-    "see that the server is up and lets you in, then try again.",
+    "check that the server is running and accepts your login, then try again.",
     "25006": "{database} is read-only ({code}); name the primary server in {url}, then try again.",
     "26000": "{database} is behind a pooler in transaction mode ({code}); "
     "connect to PostgreSQL itself or to a pooler in session mode, then try again.",

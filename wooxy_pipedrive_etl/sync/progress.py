@@ -65,7 +65,9 @@ class _Noter:
         try:
             progress.note_progress(self._store.inbox, self._connection_id, self._run_id, what, done, total)
         except store_errors.DATABASE_ERRORS as error:
-            logger.debug("How far the run %s is could not be noted (%s).", self._run_id, type(error).__name__)
+            logger.debug(
+                "The progress of the run %s could not be recorded (%s).", self._run_id, type(error).__name__
+            )
         self._what = what
         # After a slow write, because the database is busy, the next one also waits its time.
         self._again_at = time.monotonic() + _NOTE_SECONDS

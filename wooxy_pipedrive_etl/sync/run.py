@@ -188,7 +188,7 @@ def begin(
             raise SyncError(f"The connection {record.name} is disconnected; run connect to take it up again.")
         if automatic and record.paused:
             raise SyncError(
-                f"The connection {record.name} is paused, so nothing starts by itself; resume it on its page, or start "
+                f"The connection {record.name} is paused, so nothing starts automatically; resume it on its page, or start "
                 "the run yourself."
             )
         resources.enter_context(sole_writer(store.engine, record))

@@ -222,7 +222,9 @@ def _as_listed(feed: Feed, value: Any) -> str:
 
 def _active(stored: dict[str, Any], link: Any) -> Channel:
     gone = stored["active"] is False and link is not None and link.deactivated
-    return Channel("active", stored["active"], "its person is gone from Pipedrive" if gone else None)
+    return Channel(
+        "active", stored["active"], "its person was deleted or hidden in Pipedrive" if gone else None
+    )
 
 
 def _channels(
@@ -269,9 +271,11 @@ def _reason(
         if phone is None:
             return "no phone number yet"
         if record.consent == Consent.RESPECT and status == "unsubscribed":
-            return "not subscribed by itself: unsubscribed in Pipedrive (marketing status)"
+            return "not subscribed automatically: unsubscribed in Pipedrive (marketing status)"
         if record.consent == Consent.REQUIRE and status != "subscribed":
-            return "not subscribed by itself: consent is required, and Pipedrive has none (marketing status)"
+            return (
+                "not subscribed automatically: consent is required, and Pipedrive has none (marketing status)"
+            )
         if memory_lost:
-            return "not subscribed by itself: opt-outs were lost with an earlier key"
+            return "not subscribed automatically: opt-outs were lost with an earlier key"
     return None

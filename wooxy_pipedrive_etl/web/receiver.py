@@ -123,9 +123,9 @@ class Receiver:
         return PlainTextResponse("Noted.\n")
 
     def _unavailable(self, sentence: str) -> Response:
-        self._warn(f"Events of webhooks can't be noted: {sentence}")
+        self._warn(f"Webhook events can't be recorded: {sentence}")
         # Pipedrive sends it again.
-        return refusal(503, "The event can't be noted now; send it again later.")
+        return refusal(503, "The event can't be recorded now; send it again later.")
 
     async def _write(self, work: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writers, work)

@@ -72,7 +72,7 @@ def _ask(visit: Visit) -> Response:
 def _sentence(view: RunView) -> str:
     """Its state in as few words as possible: screen readers read them out whenever they change."""
     if view.state == "waiting":
-        return "Paused: nothing starts by itself" if view.paused else "Waiting for Dagster to start it"
+        return "Paused: nothing starts automatically" if view.paused else "Waiting for Dagster to start it"
     if view.state == "running":
         return view.progress.what if view.progress is not None else "The run has begun"
     return {

@@ -80,7 +80,7 @@ def _change(visit: Visit) -> Response:
 def _pause(visit: Visit) -> Response:
     record = visit.record()
     settings.pause(visit.store, record.name)
-    visit.flash(f"{record.name} is paused: no run starts by itself.")
+    visit.flash(f"{record.name} is paused: no run starts automatically.")
     return _back(visit, record)
 
 

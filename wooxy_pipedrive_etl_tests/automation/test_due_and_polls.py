@@ -98,7 +98,7 @@ def test_failures_put_the_next_run_off_ever_longer(database_url: str) -> None:
             waiting = sensing.due(acme)
             assert isinstance(waiting, Waiting), failures
             runs = "run" if failures == 1 else f"{failures} runs"
-            assert waiting.reason.startswith(f"The last {runs} failed; the next one starts by itself at ")
+            assert waiting.reason.startswith(f"The last {runs} failed; the next one starts automatically at ")
             assert isinstance(sensing.due(acme, sensing.moment(minutes=minutes, seconds=-10)), Waiting), (
                 failures
             )
@@ -142,7 +142,9 @@ def test_a_paused_connection_runs_for_a_person_only(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         settings.pause(acme.store, acme.name)
-        with pytest.raises(SyncError, match=r"^The connection acme is paused, so nothing starts by itself"):
+        with pytest.raises(
+            SyncError, match=r"^The connection acme is paused, so nothing starts automatically"
+        ):
             acme.sync(automatic=True)
         assert acme.contacts() == []
         assert acme.sync()["created"] == 3

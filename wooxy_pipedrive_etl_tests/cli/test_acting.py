@@ -200,7 +200,7 @@ def test_what_changed_in_pipedrive_is_said_where_people_look(program: CommandLin
     assert "gray new" in fresh
     for ended in (shown, program("status").out):
         assert "Fresh 0, Fresh 1, Fresh 2, Fresh 3, Fresh 4 and 2 more" in ended
-        assert "red, feeds nothing: City. The field is gone from Pipedrive" in ended
+        assert "red, feeds nothing: City. The field is no longer in Pipedrive" in ended
         assert "The field City is gone from Pipedrive." in ended
     # A draft changes nothing of what waits.
     assert program("match", "acme", "--suggest").code == 0

@@ -66,7 +66,7 @@ def test_status_tells_of_a_pause_and_of_access_that_was_lost(program: CommandLin
     assert "Reconnect" not in shown
     program.change("acme", access_lost="revoked", paused=True)
     shown = program("status").out
-    assert "\n  paused: no run starts by itself\n" in shown
+    assert "\n  paused: no run starts automatically\n" in shown
     assert "access to Pipedrive lost (revoked): reconnect it in the browser" in shown
     assert "Integrations > acme > Reconnect\n" in shown
 

@@ -130,7 +130,7 @@ def test_a_run_that_is_killed_is_started_again_once_and_whole(
         # Whatever becomes of that one, the connection is free after it.
         dagster.report_run_canceled(again)
         _, why = tick(matching_sensor, dagster)
-        assert str(why).startswith("acme: The last run failed; the next one starts by itself at ")
+        assert str(why).startswith("acme: The last run failed; the next one starts automatically at ")
 
 
 def test_a_run_that_ended_in_order_is_not_taken_for_dead_before_dagster_hears_of_it(

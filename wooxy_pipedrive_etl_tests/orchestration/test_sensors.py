@@ -221,7 +221,7 @@ def test_a_failed_run_is_tried_again_later_under_another_key(home: str, dagster:
         assert not _run(acme, first, dagster).success
         requests, why = tick(matching_sensor, dagster)
         assert requests == []
-        assert str(why).startswith("acme: The last run failed; the next one starts by itself at ")
+        assert str(why).startswith("acme: The last run failed; the next one starts automatically at ")
         _let_time_pass(acme)
         (second,), _ = tick(matching_sensor, dagster)
         assert second.run_key != first.run_key
@@ -453,7 +453,7 @@ def test_a_failure_before_the_first_step_is_told_once(
             change_stored(db, acme.record().id, encrypted_api_token="unreadable")
         assert _told_of(_sync(acme, dagster), dagster) is None
         assert str(_told_of(_sync(acme, dagster), dagster)).startswith(
-            "The run before failed in the same way"
+            "The previous run failed in the same way"
         )
         (told,) = receiver.posted
         assert told["text"].startswith(

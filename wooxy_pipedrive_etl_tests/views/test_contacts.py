@@ -146,7 +146,7 @@ def test_why_channels_are_as_they_are(database_url: str) -> None:
             **unsaid,
         }
         assert reasons(view(acme, 2))["smsSubscribe"] == (None, "no phone number yet")
-        by_itself = "not subscribed by itself: unsubscribed in Pipedrive (marketing status)"
+        by_itself = "not subscribed automatically: unsubscribed in Pipedrive (marketing status)"
         assert reasons(view(acme, 3)) == {
             "smsSubscribe": (None, by_itself),
             "viberSubscribe": (None, by_itself),
@@ -164,13 +164,16 @@ def test_a_contact_whose_person_is_gone(database_url: str) -> None:
         acme.account.delete_person(1)
         acme.sync()
         found = view(acme)
-        assert (found.active.subscribed, found.active.reason) == (False, "its person is gone from Pipedrive")
+        assert (found.active.subscribed, found.active.reason) == (
+            False,
+            "its person was deleted or hidden in Pipedrive",
+        )
         assert found.owner is not None
         assert found.owner.person.name is None
         assert remarks(found)["name"] == ("name", "kept from before: no person feeds the contact")
         assert reasons(view(acme, 2))["smsSubscribe"] == (
             None,
-            "not subscribed by itself: consent is required, and Pipedrive has none (marketing status)",
+            "not subscribed automatically: consent is required, and Pipedrive has none (marketing status)",
         )
 
 

@@ -187,7 +187,7 @@ def test_a_pause(acme: Connected, visitor: Visitor) -> None:
     acme.import_all()
     settings.pause(acme.store, acme.name)
     assert "‖ Paused" in front(visitor)
-    assert "None by itself: it is paused." in front(visitor)
+    assert "None: it is paused." in front(visitor)
     assert acme.status()["next_full_run"] is None
 
 

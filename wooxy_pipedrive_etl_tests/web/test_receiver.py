@@ -311,7 +311,7 @@ def test_a_database_that_goes_and_comes_back(
     rename("sync_elsewhere", "sync_connections")
     assert receiver.call(event("3")).status_code == 200
     assert hints(receiver).changed == [1, 3]
-    assert caplog.text.count("can't be noted") == 1
+    assert caplog.text.count("can't be recorded") == 1
 
 
 def _looks(store: Store) -> list[str]:

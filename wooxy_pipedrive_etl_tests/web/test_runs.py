@@ -87,7 +87,7 @@ def test_who_waits_long_is_told_what_must_run(acme: Connected, visitor: Visitor)
     assert "dagster-daemon run" in progress(visitor)
     with acme.store.engine.begin() as db:
         change_stored(db, acme.record().id, paused=True)
-    assert "Paused: nothing starts by itself" in progress(visitor)
+    assert "Paused: nothing starts automatically" in progress(visitor)
     request_run(acme.store, acme.name, "full")
     assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
 
