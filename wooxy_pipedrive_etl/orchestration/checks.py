@@ -31,8 +31,8 @@ _CHECKS: tuple[tuple[str, Product, bool, str], ...] = (
         "source_is_fresh",
         "pipedrive_persons",
         False,
-        f"Warns when no person has changed in Pipedrive for {SOURCE_IS_FRESH_FOR.days} days: the token's user may see no "
-        "persons any more, or the account may not be in use.",
+        f"Warns when no person has changed in Pipedrive for {SOURCE_IS_FRESH_FOR.days} days: the token's user may no "
+        "longer see any persons, or the account may not be in use.",
     ),
     (
         "no_mass_deletion",

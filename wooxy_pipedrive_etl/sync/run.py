@@ -188,8 +188,8 @@ def begin(
             raise SyncError(f"The connection {record.name} is disconnected; run connect to take it up again.")
         if automatic and record.paused:
             raise SyncError(
-                f"The connection {record.name} is paused, so nothing starts automatically; resume it on its page, or start "
-                "the run yourself."
+                f"The connection {record.name} is paused, so nothing starts automatically; resume it on its page, or "
+                "start the run yourself."
             )
         resources.enter_context(sole_writer(store.engine, record))
         with store.engine.begin() as db:

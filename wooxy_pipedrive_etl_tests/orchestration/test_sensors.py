@@ -434,7 +434,7 @@ def test_a_failure_is_told_once_until_it_changes_or_a_run_succeeds(
             assert secret not in first["text"]
         # Again: the id by which Pipedrive finds the request is another one, the failure is not.
         assert str(_told_of(_sync(acme, dagster, refused), dagster)).startswith(
-            "The run before failed in the same"
+            "The previous run failed in the same"
         )
         assert len(receiver.posted) == 1
         assert _told_of(_sync(acme, dagster, away), dagster) is None
