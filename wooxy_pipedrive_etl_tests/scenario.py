@@ -34,7 +34,7 @@ from wooxy_pipedrive_etl.matching.view import ImportReport
 from wooxy_pipedrive_etl.matching_row import Row
 from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
 from wooxy_pipedrive_etl.pipedrive.clock import Clock, Stopped
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Limits, SandboxServer, seeding
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
 from wooxy_pipedrive_etl.store.database import reading
@@ -101,12 +101,12 @@ def new_token() -> str:
 
 
 def empty_account() -> Account:
-    return Account.empty(token=new_token())
+    return Account(token=new_token())
 
 
 def seeded_account(persons: int = 40, seed: int = 1) -> Account:
     """The sandbox's realistic account: many scripts, all field types, awkward values."""
-    return Account.seeded(persons, seed, token=new_token())
+    return seeding.seeded_account(persons, seed, token=new_token())
 
 
 def small_account(persons: int = 3) -> Account:

@@ -6,9 +6,11 @@ from .errors import InvalidValueError, PortTakenError, SandboxError, UnknownReco
 from .fault_mix import MIXED_KINDS, FaultMix
 from .faults import FAULT_KINDS, Fault, FaultKind, Faults
 from .gateway import RequestRecord
+from .generated import large_account
 from .json_text import RawJson
 from .oauth import SCOPES, OAuth, OAuthApp
 from .odd import ODD_PERSONS, add_odd_persons
+from .seeding import seeded_account
 from .server import DEFAULT_PORT, SandboxServer, run_sandbox
 from .webhooks import DeliveryRecord, Webhooks
 
@@ -39,5 +41,7 @@ __all__ = [
     "User",
     "Webhooks",
     "add_odd_persons",
+    "large_account",
     "run_sandbox",
+    "seeded_account",
 ]
