@@ -301,7 +301,9 @@ class Soak:
             world.sync("full")
         self._compare("full")
         again = self.soaked.sync("full")
-        written = {name: again[name] for name in ("created", "updated", "deleted") if again[name]}
+        written = {
+            name: again.counts[name] for name in ("created", "updated", "deleted") if again.counts[name]
+        }
         if written:
             report.differences.append(f"round {report.rounds}: a run with nothing to do wrote {written}")
         report.looks += 1

@@ -87,9 +87,9 @@ def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
         say(f"Connected it as {NAME} and matched {imported.matched} variables.")
         report = run_sync(store, NAME)
         say(
-            f"Synced {report['fetched']} persons: {report['created']} created, {report['updated']} updated, "
-            f"{report['unchanged']} unchanged, {report['deleted']} deleted, {report['rejected']} rejected, "
-            f"{report['duplicates']} duplicates, {report['conflicts']} conflicts."
+            f"Synced {report.fetched} persons: {report.created} created, {report.updated} updated, "
+            f"{report.unchanged} unchanged, {report.deleted} deleted, {report.rejected} rejected, "
+            f"{report.duplicates} duplicates, {report.conflicts} conflicts."
         )
         write_contacts(store, NAME, "table", sys.stdout)
         if not once:

@@ -39,11 +39,13 @@ from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import save_matching
+from wooxy_pipedrive_etl.store.runs import RunReport
 from wooxy_pipedrive_etl.sync import flow
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 from wooxy_pipedrive_etl.views import status
 from wooxy_pipedrive_etl.views.export import write_contacts
+from wooxy_pipedrive_etl.views.status import ConnectionStatus
 
 NAME = "acme"
 DOMAIN = "shop.example.com"
@@ -259,9 +261,21 @@ class Connected:
     def issues(self) -> list[dict[str, Any]]:
         return status.standing_issues(self.store, self.name)
 
-    def status(self) -> dict[str, Any]:
-        (row,) = status.statuses(self.store, self.name)
-        return row
+    def status(self) -> ConnectionStatus:
+        (found,) = status.statuses(self.store, self.name)
+        return found
+
+    def last_run(self) -> RunReport:
+        """The last run that was to write the list; there must be one."""
+        last = self.status().last_run
+        assert last is not None
+        return last
+
+    def newest_run(self) -> RunReport:
+        """The run that began last, whatever it was to make; there must be one."""
+        newest = self.status().newest_run
+        assert newest is not None
+        return newest
 
     # What is in the database and on the wire
 

@@ -58,7 +58,7 @@ def read_progress(store: Store, record: ConnectionRecord) -> Progress | None:
         run = runs.current_run(db, record.id)
     if run is None:
         return None
-    wanted = sa.select(table).where(table.c.connection_id == record.id, table.c.run_id == run["run_id"])
+    wanted = sa.select(table).where(table.c.connection_id == record.id, table.c.run_id == run.run_id)
     with reading(store.inbox) as db:
         row = db.execute(wanted).one_or_none()
     if row is None:
