@@ -2,6 +2,7 @@
 
 from .account import Account, Organization, User
 from .behaviours import Behaviours, Limits
+from .deliveries import DeliveryRecord
 from .errors import InvalidValueError, PortTakenError, SandboxError, UnknownRecordError
 from .fault_mix import MIXED_KINDS, FaultMix
 from .faults import FAULT_KINDS, Fault, FaultKind, Faults
@@ -12,7 +13,7 @@ from .oauth import SCOPES, OAuth, OAuthApp
 from .odd import ODD_PERSONS, add_odd_persons
 from .seeding import seeded_account
 from .server import DEFAULT_PORT, SandboxServer, run_sandbox
-from .webhooks import DeliveryRecord, Webhooks
+from .webhooks import Webhooks
 
 __all__ = [
     "DEFAULT_PORT",
