@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import dagster as dg
@@ -103,11 +103,11 @@ def _made_of(store: Store, instance: dg.DagsterInstance, begun: float, hinted: f
         return ""
     (found,) = instance.get_run_records(filters=dg.RunsFilter(run_ids=[run_id]))
     steps = [("hint", hinted), ("run made", found.create_timestamp.timestamp() - begun)]
-    for name, moment in (("run began", report["started_at"]), ("run ended", report["finished_at"])):
-        if isinstance(moment, datetime):
+    for name, moment in (("run began", report.started_at), ("run ended", report.finished_at)):
+        if moment is not None:
             steps.append((name, moment.replace(tzinfo=UTC).timestamp() - begun))
     shown = ", ".join(f"{name} {seconds:.1f}" for name, seconds in steps if seconds is not None)
-    return f"{report['kind']}: {shown}"
+    return f"{report.kind}: {shown}"
 
 
 def _record(store: Store) -> connections.ConnectionRecord:

@@ -121,13 +121,13 @@ def faults(store: Store, instance: dg.DagsterInstance, killed: set[str]) -> Iter
                 yield f"{record.name}: {len(doubled)} values of {identifier} are in the list twice."
         if linked != len(contacts):
             yield f"{record.name}: {len(contacts)} contacts, {linked} of them with a person."
-        good = [report for report in history if report["state"] == "success"]
-        if len(good) != 1 or good[0]["created"] != len(contacts):
+        good = [report for report in history if report.state == "success"]
+        if len(good) != 1 or good[0].created != len(contacts):
             yield f"{record.name}: {len(good)} good runs, which is not one that created the contacts."
         for report in good:
-            if report["fetched"] != sum(report[name] for name in _WRITTEN):
-                yield f"{record.name}: the counts of run {report['run_id']} do not add up."
-        open_reports = {report["run_id"] for report in history if report["finished_at"] is None}
+            if report.fetched != sum(report.counts[name] for name in _WRITTEN):
+                yield f"{record.name}: the counts of run {report.run_id} do not add up."
+        open_reports = {report.run_id for report in history if report.finished_at is None}
         if not open_reports <= killed:
             yield f"{record.name}: the reports of {sorted(open_reports - killed)} were never closed."
 

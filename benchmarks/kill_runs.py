@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, seeded_account
 from wooxy_pipedrive_etl_tests.conformance.killing import (
     SITUATIONS,
     Kill,
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _account(persons: int, seed: int) -> Account:
-    return Account.seeded(persons, seed, token=new_token())
+    return seeded_account(persons, seed, token=new_token())
 
 
 @contextmanager

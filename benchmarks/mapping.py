@@ -27,7 +27,7 @@ from wooxy_pipedrive_etl.mapping.transform import (
     references,
     transform,
 )
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits
+from wooxy_pipedrive_etl.sandbox.pipedrive import Limits, large_account
 from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.snapshot import persons_of
 from wooxy_pipedrive_etl.sync import catalogue, names, persons
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _account(size: int, folder: Path) -> tuple[pd.DataFrame, FeedPlan, Names]:
     """The persons of the account, as `read_batch` takes them, and what a run maps them with."""
-    account = Account.large(size, token=TOKEN)
+    account = large_account(size, token=TOKEN)
     limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
     with connected(f"sqlite:///{folder / 'bench.db'}", account, limits=limits) as acme:
         acme.import_all()

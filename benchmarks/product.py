@@ -44,7 +44,7 @@ def run(world: World, case: str, kind: Kind) -> list[Figures]:
     with reading(store.engine) as db:
         report = runs.get_run(db, under_way.record.id, case)
     assert report is not None
-    figures.written = report["created"] + report["updated"] + report["deleted"]
+    figures.written = report.created + report.updated + report.deleted
     store.close()
     return [figures]
 

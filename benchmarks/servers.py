@@ -15,8 +15,8 @@ TOKEN = "f" * 40
 _SANDBOX = """
 import sys
 from datetime import UTC, datetime, timedelta
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, run_sandbox
-account = Account.large(int(sys.argv[1]), token=sys.argv[2])
+from wooxy_pipedrive_etl.sandbox.pipedrive import Limits, large_account, run_sandbox
+account = large_account(int(sys.argv[1]), token=sys.argv[2])
 account.clock = lambda: datetime.now(UTC) + timedelta(days=1)
 limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
 run_sandbox(account, 0, limits=limits, announce=lambda url: print(url, flush=True))
@@ -26,11 +26,11 @@ _SANDBOXES = """
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Limits, SandboxServer, large_account
 limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
 with ExitStack() as servers:
     for number in range(1, int(sys.argv[2]) + 1):
-        account = Account.large(int(sys.argv[1]), seed=number, token=f"{number:040x}")
+        account = large_account(int(sys.argv[1]), seed=number, token=f"{number:040x}")
         account.company_id = number
         account.clock = lambda: datetime.now(UTC) + timedelta(days=1)
         server = servers.enter_context(SandboxServer(account, limits=limits))

@@ -46,11 +46,11 @@ from benchmarks.soak_worlds import RestartedPostgres, World
 from wooxy_pipedrive_etl.pipedrive.errors import CloudflareBlocked, TransientError
 from wooxy_pipedrive_etl.sandbox.pipedrive import (
     MIXED_KINDS,
-    Account,
     Behaviours,
     FaultMix,
     Limits,
     SandboxServer,
+    seeded_account,
 )
 from wooxy_pipedrive_etl.store.database import DatabaseUnavailable
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
@@ -162,7 +162,7 @@ def _postgres(folder: Path) -> Iterator[RestartedPostgres]:
 def _soaked(databases: Databases, postgres: RestartedPostgres | None, chosen: argparse.Namespace) -> Report:
     report = Report(databases.name, chosen.seed, chosen.fault_rate)
     rng = random.Random(chosen.seed)
-    account = Account.seeded(chosen.persons, chosen.seed, token=new_token())
+    account = seeded_account(chosen.persons, chosen.seed, token=new_token())
     # So that there are pages enough for walks in windows.
     account.behaviours = Behaviours(largest_page=_PAGE)
     os.environ[WINDOWS_FROM_VARIABLE] = str(_PAGE)
@@ -301,7 +301,9 @@ class Soak:
             world.sync("full")
         self._compare("full")
         again = self.soaked.sync("full")
-        written = {name: again[name] for name in ("created", "updated", "deleted") if again[name]}
+        written = {
+            name: again.counts[name] for name in ("created", "updated", "deleted") if again.counts[name]
+        }
         if written:
             report.differences.append(f"round {report.rounds}: a run with nothing to do wrote {written}")
         report.looks += 1

@@ -17,6 +17,7 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import SandboxServer
 from wooxy_pipedrive_etl.store import Store, inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.locks import is_held
+from wooxy_pipedrive_etl.store.runs import RunReport
 from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.conformance.killing import look, prepared
 from wooxy_pipedrive_etl_tests.conformance.sync_process import sync
@@ -50,12 +51,11 @@ class World:
         finally:
             store.close()
 
-    def sync(self, kind: Kind) -> dict[str, Any]:
+    def sync(self, kind: Kind) -> RunReport:
         """An undisturbed run's report."""
         sync(self.url, NAME, kind, "steps")
         with self.opened() as acme:
-            report: dict[str, Any] = acme.status()["last_run"]
-            return report
+            return acme.last_run()
 
     def standing(self) -> tuple[int, list[tuple[Any, ...]]]:
         """How many runs were good so far, and all rows of the list."""

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Limits, SandboxServer, seeded_account
 
 PROGRAM = str(Path(sys.executable).with_name("wooxy-pipedrive"))
 FLOOR = [sys.executable, "-c", "import typer, rich, sqlalchemy"]
@@ -53,7 +53,7 @@ def main() -> None:
 
 def _prepare(environment: dict[str, str]) -> None:
     """A connection with all suggestions imported."""
-    account = Account.seeded(PERSONS)
+    account = seeded_account(PERSONS)
     environment = environment | {"TOKEN": account.token}
     with SandboxServer(account, limits=Limits(burst_per_2s=1_000)) as server:
         account_options = ("--api-url", server.url, "--api-token-env", "TOKEN")

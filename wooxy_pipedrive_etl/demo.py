@@ -35,7 +35,9 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import (
     OAuthApp,
     PortTakenError,
     SandboxServer,
+    large_account,
     run_sandbox,
+    seeded_account,
 )
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
@@ -84,9 +86,9 @@ def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
         say(f"Connected it as {NAME} and matched {imported.matched} variables.")
         report = run_sync(store, NAME)
         say(
-            f"Synced {report['fetched']} persons: {report['created']} created, {report['updated']} updated, "
-            f"{report['unchanged']} unchanged, {report['deleted']} deleted, {report['rejected']} rejected, "
-            f"{report['duplicates']} duplicates, {report['conflicts']} conflicts."
+            f"Synced {report.fetched} persons: {report.created} created, {report.updated} updated, "
+            f"{report.unchanged} unchanged, {report.deleted} deleted, {report.rejected} rejected, "
+            f"{report.duplicates} duplicates, {report.conflicts} conflicts."
         )
         write_contacts(store, NAME, "table", sys.stdout)
         if not once:
@@ -102,8 +104,8 @@ def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
 def _account(persons: int) -> Account:
     token = secrets.token_hex(20)
     if persons >= _LARGE:
-        return Account.large(persons, token=token)
-    return Account.seeded(persons, token=token)
+        return large_account(persons, token=token)
+    return seeded_account(persons, token=token)
 
 
 def _connect(store: Store, url: str, token: str) -> None:

@@ -5,9 +5,8 @@ The guard that refused a run is a column of its report (`refused_by`); it is nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 Guard = Literal["mass_delete", "lost_fields", "reserve"]
 GUARDS: tuple[Guard, ...] = get_args(Guard)
@@ -55,11 +54,3 @@ def way_out(guard: Guard, name: str, deleted: int) -> str:
         case "reserve":
             why, option, setting = "To spend the reserve on this run", "--use-reserve", "use_reserve: true"
     return f"{why}, run: wooxy-pipedrive sync {name} {option} ({setting} in the launchpad)."
-
-
-def told_with_way_out(name: str, report: Mapping[str, Any]) -> str | None:
-    """The message of a run report (a row of `sync_runs`), and how to allow what a guard refused."""
-    message: str | None = report["message"]
-    if report["refused_by"] is None:
-        return message
-    return f"{message} {way_out(report['refused_by'], name, report['deleted'])}"

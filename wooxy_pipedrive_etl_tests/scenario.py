@@ -34,16 +34,18 @@ from wooxy_pipedrive_etl.matching.view import ImportReport
 from wooxy_pipedrive_etl.matching_row import Row
 from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
 from wooxy_pipedrive_etl.pipedrive.clock import Clock, Stopped
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Limits, SandboxServer, seeding
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import save_matching
+from wooxy_pipedrive_etl.store.runs import RunReport
 from wooxy_pipedrive_etl.sync import flow
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 from wooxy_pipedrive_etl.views import status
 from wooxy_pipedrive_etl.views.export import write_contacts
+from wooxy_pipedrive_etl.views.status import ConnectionStatus
 
 NAME = "acme"
 DOMAIN = "shop.example.com"
@@ -101,12 +103,12 @@ def new_token() -> str:
 
 
 def empty_account() -> Account:
-    return Account.empty(token=new_token())
+    return Account(token=new_token())
 
 
 def seeded_account(persons: int = 40, seed: int = 1) -> Account:
     """The sandbox's realistic account: many scripts, all field types, awkward values."""
-    return Account.seeded(persons, seed, token=new_token())
+    return seeding.seeded_account(persons, seed, token=new_token())
 
 
 def small_account(persons: int = 3) -> Account:
@@ -259,9 +261,21 @@ class Connected:
     def issues(self) -> list[dict[str, Any]]:
         return status.standing_issues(self.store, self.name)
 
-    def status(self) -> dict[str, Any]:
-        (row,) = status.statuses(self.store, self.name)
-        return row
+    def status(self) -> ConnectionStatus:
+        (found,) = status.statuses(self.store, self.name)
+        return found
+
+    def last_run(self) -> RunReport:
+        """The last run that was to write the list; there must be one."""
+        last = self.status().last_run
+        assert last is not None
+        return last
+
+    def newest_run(self) -> RunReport:
+        """The run that began last, whatever it was to make; there must be one."""
+        newest = self.status().newest_run
+        assert newest is not None
+        return newest
 
     # What is in the database and on the wire
 

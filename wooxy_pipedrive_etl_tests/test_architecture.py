@@ -1,9 +1,10 @@
-"""The packages import each other one way only, so that a reader finds each rule in one place."""
+"""Packages and modules import each other one way only, so that a reader finds each rule in one place."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,57 @@ def _forbidden(module: Path, source: str) -> set[str]:
         if top == f"{PACKAGE}_tests":
             found.add(name)
     return found
+
+
+def _name(module: Path) -> str:
+    parts = [PACKAGE, *module.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _circle(sources: Mapping[Path, str]) -> list[str]:
+    """Modules each of which imports the one before it, the last of which is the first again; empty if there are none.
+    Late imports count, and so do those for types alone."""
+    names = {_name(module) for module in sources}
+    imported = {
+        _name(module): {
+            name if name in names else name.rpartition(".")[0] for name in _imports(module, source)
+        }
+        for module, source in sources.items()
+    }
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert _circle({module: module.read_text(encoding="utf-8") for module in _modules()}) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from .account import Account",
+        "from . import account",
+        "from wooxy_pipedrive_etl.sandbox.pipedrive import account",
+        "def f():\n    from .account import Account",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .account import Account",
+    ],
+)
+def test_a_circle_is_seen(back: str) -> None:
+    folder = ROOT / "sandbox" / "pipedrive"
+    sources = {
+        folder / "account.py": "def f():\n    from . import samples",
+        folder / "samples.py": "from .seeding import f",
+        folder / "seeding.py": back,
+        folder / "__init__.py": "from .account import Account",
+    }
+    names = [f"{PACKAGE}.sandbox.pipedrive.{each}" for each in ("account", "samples", "seeding")]
+    circle = _circle(sources)
+    assert circle[0] == circle[-1]
+    assert sorted(circle[:-1]) == names
 
 
 def test_imports_run_one_way() -> None:

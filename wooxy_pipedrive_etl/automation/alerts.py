@@ -16,7 +16,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 
-from wooxy_pipedrive_etl.guards import told_with_way_out
 from wooxy_pipedrive_etl.store import Store, connections, runs
 from wooxy_pipedrive_etl.store.database import reading
 
@@ -49,11 +48,11 @@ def failure_text(
         alike = failed_before is not None and runs.get_run(db, record.id, failed_before) is None
     if report is None and alike:
         return None
-    if report is not None and report["failure"] is not None and report["failure"] == before:
+    if report is not None and report.failure is not None and report.failure == before:
         return None
-    told = None if report is None else told_with_way_out(record.name, report)
+    told = None if report is None else report.message_with_way_out(record.name)
     message = told or sentence or "It broke off; see the run in the Dagster UI."
-    what = f"The {report['kind']} run" if report is not None else "A run"
+    what = f"The {report.kind} run" if report is not None else "A run"
     return (
         f"{what} of the connection {record.name} ({record.domain}) failed. {message} "
         "The list stays as the last good run left it."

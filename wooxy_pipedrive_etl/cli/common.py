@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
+    from wooxy_pipedrive_etl.views.status import ConnectionStatus
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.", callback=typed_text)]
 
 # The width of a table when the output is not a screen.
@@ -75,16 +77,18 @@ def progress_bars() -> Iterator[None]:
         yield
 
 
-def print_schema(row: dict[str, Any], indent: str, *, beside: Path | None = None) -> None:
+def print_schema(standing: ConnectionStatus, indent: str, *, beside: Path | None = None) -> None:
     """The latest changes in Pipedrive's fields, and which of them need the user."""
-    for change in row["schema_changes"][:SHOWN]:
-        say(f"{indent}{change['recorded_at']} {change['message']}", beside=beside)
-    waiting, red = row["fields_waiting"], row["red_rows"]
+    from wooxy_pipedrive_etl.views.status import instant
+
+    for change in standing.schema_changes[:SHOWN]:
+        say(f"{indent}{instant(change.recorded_at)} {change.message}", beside=beside)
+    waiting, red = standing.fields_waiting, standing.red_rows
     if waiting:
-        labels = ", ".join(field["label"] for field in waiting[:SHOWN])
+        labels = ", ".join(field.label for field in waiting[:SHOWN])
         more = f" and {len(waiting) - SHOWN} more" if len(waiting) > SHOWN else ""
         say(f"{indent}new, not imported until you match and import them: {labels}{more}", beside=beside)
     for field in red[:SHOWN]:
-        say(f"{indent}red, feeds nothing: {field['label']}. {field['reason']}", beside=beside)
+        say(f"{indent}red, feeds nothing: {field.label}. {field.reason}", beside=beside)
     if len(red) > SHOWN:
         say(f"{indent}and {len(red) - SHOWN} more red rows", beside=beside)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from wooxy_pipedrive_etl.loading import loading
 from wooxy_pipedrive_etl.terminal import private_file, say, typed_text
 
 from .common import Name, console, escaped, print_json, print_schema
+
+if TYPE_CHECKING:
+    from wooxy_pipedrive_etl.views.status import Budget, ConnectionStatus
 
 
 class ContactFormat(StrEnum):
@@ -35,11 +38,11 @@ def status(
 
     found = statuses(Store.open(), name)
     if as_json:
-        print_json(found)
+        print_json([each.to_json() for each in found])
     elif not found:
         say("There is no connection yet; see wooxy-pipedrive connect --help.")
-    for row in [] if as_json else found:
-        _print_status(row)
+    for standing in [] if as_json else found:
+        _print_status(standing)
 
 
 def contacts(
@@ -84,67 +87,66 @@ def issues(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As 
     console().print(table)
 
 
-def _print_status(row: dict[str, Any]) -> None:
+def _print_status(standing: ConnectionStatus) -> None:
     from wooxy_pipedrive_etl.guards import way_out
+    from wooxy_pipedrive_etl.views.status import instant
 
-    say(f"{row['name']}: {row['state']}, {row['domain']}, {row['contacts']} contacts")
-    say(f"  list: {row['list_table']}")
-    if row["access_lost"] is not None:
+    say(f"{standing.name}: {standing.state}, {standing.domain}, {standing.contacts} contacts")
+    say(f"  list: {standing.list_table}")
+    if standing.access_lost is not None:
         say(
-            f"  access to Pipedrive lost ({row['access_lost']}): reconnect it in the browser, "
-            f"Integrations > {row['name']} > Reconnect",
+            f"  access to Pipedrive lost ({standing.access_lost}): reconnect it in the browser, "
+            f"Integrations > {standing.name} > Reconnect",
         )
-    if row["new_numbers_opted_out"]:
+    if standing.new_numbers_opted_out:
         say(
             "  opt-outs are of another key, so numbers that are new to the list are not subscribed; to end it: "
             "wooxy-pipedrive key accept --forget-opt-outs"
         )
-    if row["paused"]:
+    if standing.paused:
         say("  paused: no run starts automatically")
-    last = row["last_run"]
+    last = standing.last_run
     if last is None:
         say("  no run yet")
     else:
-        counts = ", ".join(
-            f"{last[n]} {n}" for n in ("created", "updated", "unchanged", "deleted", "rejected")
+        counts = (
+            f"{last.created} created, {last.updated} updated, {last.unchanged} unchanged, "
+            f"{last.deleted} deleted, {last.rejected} rejected"
         )
-        say(f"  last run: {last['kind']} of {last['started_at']}, {last['state']}: {counts}")
-        if last["message"]:
-            say(f"  {last['message']}")
-        if last["guard"]:
-            say(f"  {way_out(last['guard'], row['name'], last['deleted'])}")
-        if row["failing_since"] is not None:
-            say(
-                f"  failing since {row['failing_since']}; last good run: {row['last_good_run_at'] or 'none yet'}"
-            )
-        left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in row["not_written"].items())
-        say(f"  not in the list now: {left}; see: wooxy-pipedrive issues {row['name']}")
-    newest = row["newest_run"]
-    if newest is not None and newest["state"] in ("partial", "dry_run"):
-        what = "partial run" if newest["state"] == "partial" else "dry run"
-        said = f": {newest['message']}" if newest["message"] else ""
-        say(f"  since then: a {what} of {newest['started_at']}{said}")
-    if row["daily_tokens_left"] is not None:
-        say(f"  {_tokens_left(row['budget'])}")
-    if row["state"] == "active":
-        estimates = row["budget"]["next_run_estimates"]
+        say(f"  last run: {last.kind} of {instant(last.started_at)}, {last.state}: {counts}")
+        if last.message:
+            say(f"  {last.message}")
+        if last.refused_by:
+            say(f"  {way_out(last.refused_by, standing.name, last.deleted)}")
+        if standing.failing_since is not None:
+            good = instant(standing.last_good_run_at) or "none yet"
+            say(f"  failing since {instant(standing.failing_since)}; last good run: {good}")
+        left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in standing.not_written.items())
+        say(f"  not in the list now: {left}; see: wooxy-pipedrive issues {standing.name}")
+    newest = standing.newest_run
+    if newest is not None and newest.state in ("partial", "dry_run"):
+        what = "partial run" if newest.state == "partial" else "dry run"
+        said = f": {newest.message}" if newest.message else ""
+        say(f"  since then: a {what} of {instant(newest.started_at)}{said}")
+    if standing.daily_tokens_left is not None:
+        say(f"  {_tokens_left(standing.budget, instant(standing.budget.noted_at))}")
+    estimates = standing.budget.next_run_estimates
+    if standing.state == "active" and estimates is not None:
         say(
             f"  a run of changes will use about {estimates['changes']} tokens, a full one {estimates['full']}"
         )
-    if row["webhook"]["url"] is not None:
-        state = "registered" if row["webhook"]["registered"] else "not registered, synced by polling"
-        say(f"  webhook: {row['webhook']['url']} ({state})")
-    if row["hints_waiting"]:
-        one = row["hints_waiting"] == 1
-        say(
-            f"  {row['hints_waiting']} changed {'person is' if one else 'persons are'} waiting for the next run"
-        )
-    print_schema(row, "  ")
+    if standing.webhook.url is not None:
+        state = "registered" if standing.webhook.registered else "not registered, synced by polling"
+        say(f"  webhook: {standing.webhook.url} ({state})")
+    if standing.hints_waiting:
+        persons = "person is" if standing.hints_waiting == 1 else "persons are"
+        say(f"  {standing.hints_waiting} changed {persons} waiting for the next run")
+    print_schema(standing, "  ")
 
 
-def _tokens_left(budget: dict[str, Any]) -> str:
-    of = "" if budget["limit"] is None else f" of {budget['limit']}"
-    reserve = "" if budget["reserve"] is None else f", {budget['reserve']} of them in reserve"
-    if budget["noted_at"] is None:
-        return f"tokens left: {budget['left']}{of} (it is not known as of when){reserve}"
-    return f"tokens left today: {budget['left']}{of} (as of {budget['noted_at']}){reserve}"
+def _tokens_left(budget: Budget, noted_at: str | None) -> str:
+    of = "" if budget.limit is None else f" of {budget.limit}"
+    reserve = "" if budget.reserve is None else f", {budget.reserve} of them in reserve"
+    if noted_at is None:
+        return f"tokens left: {budget.left}{of} (it is not known as of when){reserve}"
+    return f"tokens left today: {budget.left}{of} (as of {noted_at}){reserve}"

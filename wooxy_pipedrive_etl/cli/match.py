@@ -123,7 +123,7 @@ def _print_matching(store: Store, name: str, *, beside: Path | None = None) -> N
     ignoring = view.ignores_empty_values(store, name)
     drafted = view.drafted_ignore_empty_values(store, name)
     (standing,) = status.statuses(store, name)
-    waiting = {field["pipedrive"] for field in standing["fields_waiting"]}
+    waiting = {field.pipedrive for field in standing.fields_waiting}
     table = Table("status", "variable", "preview", "Wooxy column", "format", "", box=None)
     for row in rows:
         suggestion = f"[bright_black]({row.suggestion}?)[/]" if row.wooxy is None and row.suggestion else ""

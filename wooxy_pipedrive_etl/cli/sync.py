@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from wooxy_pipedrive_etl.loading import loading
 from wooxy_pipedrive_etl.terminal import say
 
 from .common import Name, progress_bars
+
+if TYPE_CHECKING:
+    from wooxy_pipedrive_etl.store.runs import RunReport
 
 
 def sync(
@@ -66,12 +69,11 @@ def sync(
     _print_report(report, dry_run=dry_run)
 
 
-def _print_report(report: dict[str, Any], *, dry_run: bool) -> None:
+def _print_report(report: RunReport, *, dry_run: bool) -> None:
     from wooxy_pipedrive_etl.store.runs import PLANNED_COUNTS
 
     would = "Dry run: nothing was written. Would be" if dry_run else "Synced:"
-    counts = ", ".join(f"{report[name]} {name.replace('_', ' ')}" for name in PLANNED_COUNTS)
-    say(f"{would} {counts}.")
-    say(
-        f"{report['fetched']} persons, {report['requests']} requests, {report['tokens_used']} tokens.",
-    )
+    counts = report.counts
+    planned = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in PLANNED_COUNTS)
+    say(f"{would} {planned}.")
+    say(f"{report.fetched} persons, {report.requests} requests, {report.tokens_used} tokens.")

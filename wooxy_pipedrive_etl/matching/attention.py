@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.connections.variables import variables_of
@@ -11,11 +13,25 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.matchings import StoredMatching
 
 
+class WaitingField(NamedTuple):
+    """A variable of Pipedrive that the matching in force does not have yet."""
+
+    pipedrive: str
+    label: str
+
+
+class RedRow(NamedTuple):
+    """A row of the matching in force that feeds nothing."""
+
+    pipedrive: str
+    label: str
+    reason: str | None
+
+
 def waiting_and_red(
     db: sa.Connection, record: ConnectionRecord, in_force: StoredMatching | None
-) -> tuple[list[dict[str, str]], list[dict[str, str | None]]]:
-    """The variables that the matching in force does not have yet ({pipedrive, label}), and its red rows ({pipedrive,
-    label, reason}). Both are empty before the first Import."""
+) -> tuple[list[WaitingField], list[RedRow]]:
+    """Without an Import there is none of either."""
     if in_force is None:
         return [], []
     variables = variables_of(db, record)
@@ -27,10 +43,6 @@ def waiting_and_red(
     known = [row._replace(label=labels.get(row.pipedrive, row.label)) for row in in_force.rows]
     rows = table_rows(rules, known, in_force=known)
     return (
-        [{"pipedrive": row.pipedrive, "label": row.label} for row in rows if row.new],
-        [
-            {"pipedrive": row.pipedrive, "label": row.label, "reason": row.reason}
-            for row in rows
-            if row.status == "red"
-        ],
+        [WaitingField(row.pipedrive, row.label) for row in rows if row.new],
+        [RedRow(row.pipedrive, row.label, row.reason) for row in rows if row.status == "red"],
     )

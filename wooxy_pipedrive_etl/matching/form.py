@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -40,7 +40,7 @@ from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.catalogue import SchemaChange
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.runs import last_dry_run, newest_run_id
+from wooxy_pipedrive_etl.store.runs import RunReport, last_dry_run, newest_run_id
 
 from .previews import Sample, SampleCache
 from .view import (
@@ -101,7 +101,7 @@ class MatchPage:
     neither, nobody has saved one yet. `changes`: what Import would change in the matching in force or, if there is
     none, in the automatic matches. `sampled`: how many persons the previews are from. `targets`: names of the list's
     variables that any row can be matched with, with their formats. `columns`: what Import would do to the list's
-    columns, if no row is refused. `dry_run`: the report of the last run (a row of `sync_runs`), if it was a dry run of
+    columns, if no row is refused. `dry_run`: the report of the last run, if it was a dry run of
     this version and nothing was imported or set since."""
 
     record: ConnectionRecord
@@ -116,7 +116,7 @@ class MatchPage:
     sampled: int
     targets: dict[str, str]
     columns: ColumnChanges
-    dry_run: dict[str, Any] | None
+    dry_run: RunReport | None
 
 
 def read_page(
@@ -167,13 +167,13 @@ def check_rows(store: Store, name: str, typed: Mapping[str, TypedRow]) -> list[P
     return _page_rows(view, _tried(view, typed, None), Sample([], {}))
 
 
-def _dry_run(db: sa.Connection, view: MatchView) -> dict[str, Any] | None:
+def _dry_run(db: sa.Connection, view: MatchView) -> RunReport | None:
     """The report of the newest run, if it was a dry run and would still have the same result."""
     report = last_dry_run(db, view.record.id)
-    if report is None or report["run_id"] != newest_run_id(db, view.record.id):
+    if report is None or report.run_id != newest_run_id(db, view.record.id):
         return None
     version = dry_run_version(db, view.record, view.matching)
-    return report if report["matching_version"] == version else None
+    return report if report.matching_version == version else None
 
 
 def save_draft(

@@ -69,7 +69,9 @@ class SampleCache:
 
     def sample(self, db: sa.Connection, record: ConnectionRecord, plan: FeedPlan) -> Sample:
         # The id of a deleted connection may be reused.
-        stamp = (record.created_at, newest_run(db, record.id), plan.default_region, _masked())
+        newest = newest_run(db, record.id)
+        begun = newest and (newest.run_id, newest.state)
+        stamp = (record.created_at, begun, plan.default_region, _masked())
         readings = {feed.key: _reading(feed) for feed in plan.feeds}
         kept = self._kept.get(record.id)
         if kept is None or kept.stamp != stamp or time.monotonic() - kept.taken > KEEP_SECONDS:

@@ -8,14 +8,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import dagster as dg
 
 from wooxy_pipedrive_etl.errors import Stopped, SyncError
-from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Permissions, told_with_way_out
+from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Permissions
 from wooxy_pipedrive_etl.store import Store, connections, runs
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.runs import RunReport
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
 from .build import build_defs
@@ -36,8 +36,8 @@ def run_sync(
     *,
     dry_run: bool = False,
     allowed: Permissions = NOTHING_ALLOWED,
-) -> dict[str, Any]:
-    """Runs the job on one connection and returns its run report (`store.runs`), including the counts.
+) -> RunReport:
+    """Runs the job on one connection and returns its report.
 
     Without a `kind`, the run reads what has changed since the last one, or everything if there was none.
 
@@ -69,7 +69,7 @@ def run_sync(
     if not result.success and received:
         raise Stopped(received[0])
     if not result.success:
-        told = None if report is None else told_with_way_out(name, report)
+        told = None if report is None else report.message_with_way_out(name)
         raise SyncError(told or _reason(result))
     assert report is not None
     return report

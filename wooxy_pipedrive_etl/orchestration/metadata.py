@@ -182,15 +182,17 @@ def _of_budget(run: SyncRun) -> Metadata:
     """What the run has cost so far, from its report. What Pipedrive does not report is left out, since only numbers
     plot."""
     with reading(run.store.engine) as db:
-        report = runs.get_run(db, run.record.id, run.run_id) or {}
+        report = runs.get_run(db, run.record.id, run.run_id)
         record = connections.get_connection(db, run.record.name)
-    numbers = {
-        "requests": report.get("requests"),
-        "estimated_tokens": report.get("estimated_tokens"),
-        "tokens_used": report.get("tokens_used"),
-        "daily_tokens_left": report.get("tokens_left"),
-        "daily_token_limit": record.budget.daily_limit,
-    }
+    numbers: dict[str, int | None] = {}
+    if report is not None:
+        numbers = {
+            "requests": report.requests,
+            "estimated_tokens": report.estimated_tokens,
+            "tokens_used": report.tokens_used,
+            "daily_tokens_left": report.tokens_left,
+        }
+    numbers["daily_token_limit"] = record.budget.daily_limit
     return {name: number for name, number in numbers.items() if number is not None}
 
 

@@ -239,9 +239,8 @@ def _has_died(store: Store, record: ConnectionRecord, found: dg.RunRecord) -> bo
             return False
         # Read only now: a run closes its report before it releases the lock, and Dagster hears of its end after that.
         report = runs.get_run(db, record.id, found.dagster_run.run_id)
-    ended: datetime | None = None if report is None else report["finished_at"]
-    if ended is not None:
-        alive = ended.replace(tzinfo=UTC)
+    if report is not None and report.finished_at is not None:
+        alive = report.finished_at.replace(tzinfo=UTC)
     else:
         alive = datetime.fromtimestamp(found.start_time or found.create_timestamp.timestamp(), UTC)
     return datetime.now(UTC) - alive > _LOCKED_WITHIN

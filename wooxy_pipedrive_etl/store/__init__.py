@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-# The inbox is opened with the table of this one, too.
 from . import keys
-from . import progress as progress
 from .database import open_database
 from .home import database_url, home
 from .inbox import open_inbox
@@ -18,8 +16,7 @@ from .secrets import SecretBox, open_secret_box
 
 @dataclass(frozen=True)
 class Store:
-    """The database, brought up to date, and the key to its secrets. `inbox`: where the tables of `inbox.py` and
-    `progress.py` are."""
+    """The database, brought up to date, and the key to its secrets. `inbox`: where the tables of `inbox.py` are."""
 
     engine: Engine
     secrets: SecretBox

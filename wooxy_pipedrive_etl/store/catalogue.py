@@ -25,6 +25,15 @@ class SchemaChange(NamedTuple):
     message: str
 
 
+class RecordedChange(NamedTuple):
+    """A SchemaChange, and when it was found (UTC, without a zone)."""
+
+    recorded_at: datetime
+    kind: str
+    field_code: str
+    message: str
+
+
 def read_fields(db: sa.Connection, connection_id: int, *, gone: bool = False) -> list[PersonField]:
     """The catalogue in its own order. `gone`: the fields that have gone from it instead of those that are in it."""
     table = tables.fields
@@ -78,16 +87,16 @@ def save_fields(db: sa.Connection, connection_id: int, fields: Iterable[PersonFi
     return changes
 
 
-def recent_schema_changes(db: sa.Connection, connection_id: int, limit: int = 50) -> list[dict[str, Any]]:
-    """The newest first: recorded_at (datetime, UTC), kind, field_code, message."""
+def recent_schema_changes(db: sa.Connection, connection_id: int, limit: int = 50) -> list[RecordedChange]:
+    """The newest first."""
     table = tables.schema_changes
     rows = db.execute(
-        sa.select(table.c.recorded_at, table.c.kind, table.c.field_code, table.c.message)
+        sa.select(*(table.c[name] for name in RecordedChange._fields))
         .where(table.c.connection_id == connection_id)
         .order_by(table.c.id.desc())
         .limit(limit)
-    ).mappings()
-    return [dict(row) for row in rows]
+    )
+    return [RecordedChange(*row) for row in rows]
 
 
 def newest_schema_change(db: sa.Connection, connection_id: int) -> datetime | None:

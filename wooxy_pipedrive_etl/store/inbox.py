@@ -1,8 +1,8 @@
 """The inbox: which persons webhooks named, until a run has looked after them.
 
-Its tables, and that of `progress.py`, are no part of `tables.metadata`: on SQLite they lie in a file of their own,
-beside the database, because SQLite knows a single writer, and a run may be that for many seconds while a webhook wants
-its answer at once.
+Its tables, and that of `progress.py`, which stands here too, are no part of `tables.metadata`: on SQLite they lie in a
+file of their own, beside the database, because SQLite knows a single writer, and a run may be that for many seconds
+while a webhook wants its answer at once.
 """
 
 from __future__ import annotations
@@ -50,6 +50,21 @@ counters = sa.Table(
     sa.Column("malformed", sa.BigInteger, nullable=False),
     sa.Column("last_event_at", sa.DateTime),  # UTC; of those that were well-formed
 )
+
+# How far the run under way is: one row a connection. A row that a killed run has left is not that of the run under way.
+progress = sa.Table(
+    "sync_progress",
+    metadata,
+    sa.Column("connection_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("done", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger),
+    sa.Column("began_with", sa.BigInteger, nullable=False),  # `done` when the step began
+    sa.Column("began_at", sa.DateTime, nullable=False),  # the step did; UTC
+    sa.Column("noted_at", sa.DateTime, nullable=False),  # UTC
+)
+
 _COUNTS = ("newest", "waiting", "accepted", "overflowed", "malformed")
 
 

@@ -1,37 +1,17 @@
-"""How far the runs that are under way are. The table lies where the inbox is, so that on SQLite it can be written while
-a run holds the database itself for many seconds."""
+"""How far the runs that are under way are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from . import runs
+from . import Store, runs
 from .clock import utc_now
 from .connections import ConnectionRecord
 from .database import reading
-from .inbox import metadata
-
-if TYPE_CHECKING:
-    # The store opens the inbox, and so must know this table first.
-    from . import Store
-
-# One row a connection; one that a killed run has left is not that of the run under way.
-table = sa.Table(
-    "sync_progress",
-    metadata,
-    sa.Column("connection_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("run_id", sa.Text, nullable=False),
-    sa.Column("what", sa.Text, nullable=False),
-    sa.Column("done", sa.BigInteger, nullable=False),
-    sa.Column("total", sa.BigInteger),
-    sa.Column("began_with", sa.BigInteger, nullable=False),  # `done` when the step began
-    sa.Column("began_at", sa.DateTime, nullable=False),  # the step did; UTC
-    sa.Column("noted_at", sa.DateTime, nullable=False),  # UTC
-)
+from .inbox import progress as table
 
 
 @dataclass(frozen=True)
@@ -78,7 +58,7 @@ def read_progress(store: Store, record: ConnectionRecord) -> Progress | None:
         run = runs.current_run(db, record.id)
     if run is None:
         return None
-    wanted = sa.select(table).where(table.c.connection_id == record.id, table.c.run_id == run["run_id"])
+    wanted = sa.select(table).where(table.c.connection_id == record.id, table.c.run_id == run.run_id)
     with reading(store.inbox) as db:
         row = db.execute(wanted).one_or_none()
     if row is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
+
+from wooxy_pipedrive_etl.guards import Guard, way_out
 
 from . import tables
 from .clock import utc_now
@@ -31,6 +33,51 @@ COUNTS = ("fetched", *PLANNED_COUNTS, "tokens_used", "requests")
 # For the sake of privacy, what is older than this goes when a run begins.
 KEEP_DAYS = 90
 KEEP_DAYS_VARIABLE = "WOOXY_PIPEDRIVE_KEEP_DAYS"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did and cost, as `sync_runs` has it; moments in UTC, without a zone.
+
+    `state`: started, success, partial (the list was left out), dry_run or failed. `selected`: the products that it was
+    to make. Of a failed run, `failure` is what it has in common with runs that fail alike, and `refused_by` the guard
+    that refused it. `matching_version`: which matching and settings a dry run looked at.
+    """
+
+    run_id: str
+    kind: Kind
+    state: str
+    selected: list[str]
+    started_at: datetime
+    finished_at: datetime | None
+    fetched: int
+    created: int
+    updated: int
+    unchanged: int
+    deleted: int
+    rejected: int
+    duplicates: int
+    conflicts: int
+    dropped_values: int
+    tokens_used: int
+    requests: int
+    message: str | None
+    estimated_tokens: int | None
+    tokens_left: int | None
+    matching_version: str | None
+    failure: str | None
+    refused_by: Guard | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """COUNTS by name."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+    def message_with_way_out(self, connection_name: str) -> str | None:
+        """The message, and how to allow what a guard refused."""
+        if self.refused_by is None:
+            return self.message
+        return f"{self.message} {way_out(self.refused_by, connection_name, self.deleted)}"
 
 
 def begin_run(
@@ -109,48 +156,19 @@ def close_unfinished(db: sa.Connection, connection_id: int, message: str) -> Non
     )
 
 
-def last_run(db: sa.Connection, connection_id: int) -> dict[str, Any] | None:
-    """The newest finished run that was to write the list: kind, state, started_at, finished_at, message and COUNTS."""
-    table = tables.runs
-    row = (
-        db.execute(
-            sa.select(table)
-            .where(table.c.connection_id == connection_id, table.c.state.in_(["success", "failed"]))
-            .order_by(table.c.started_at.desc())
-            .limit(1)
-        )
-        .mappings()
-        .one_or_none()
-    )
-    return dict(row) if row is not None else None
+def last_run(db: sa.Connection, connection_id: int) -> RunReport | None:
+    """The newest finished run that was to write the list."""
+    return _newest(db, connection_id, tables.runs.c.state.in_(["success", "failed"]))
 
 
-def last_dry_run(db: sa.Connection, connection_id: int) -> dict[str, Any] | None:
-    """The report of the newest dry run that came to its end: a row of `sync_runs`."""
-    table = tables.runs
-    row = (
-        db.execute(
-            sa.select(table)
-            .where(table.c.connection_id == connection_id, table.c.state == "dry_run")
-            .order_by(table.c.started_at.desc())
-            .limit(1)
-        )
-        .mappings()
-        .one_or_none()
-    )
-    return None if row is None else dict(row)
+def last_dry_run(db: sa.Connection, connection_id: int) -> RunReport | None:
+    """The newest dry run that came to its end."""
+    return _newest(db, connection_id, tables.runs.c.state == "dry_run")
 
 
-def newest_run(db: sa.Connection, connection_id: int) -> tuple[str, str] | None:
-    """The id and the state of the run that began last, dry ones included."""
-    table = tables.runs
-    row = db.execute(
-        sa.select(table.c.run_id, table.c.state)
-        .where(table.c.connection_id == connection_id)
-        .order_by(table.c.started_at.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else (row.run_id, row.state)
+def newest_run(db: sa.Connection, connection_id: int) -> RunReport | None:
+    """The run that began last, dry ones included."""
+    return _newest(db, connection_id)
 
 
 @dataclass(frozen=True)
@@ -271,40 +289,42 @@ def newest_run_id(db: sa.Connection, connection_id: int) -> str | None:
     ).scalar()
 
 
-def get_run(db: sa.Connection, connection_id: int, run_id: str) -> dict[str, Any] | None:
-    table = tables.runs
-    row = (
-        db.execute(sa.select(table).where(table.c.connection_id == connection_id, table.c.run_id == run_id))
-        .mappings()
-        .one_or_none()
-    )
-    return dict(row) if row is not None else None
+def get_run(db: sa.Connection, connection_id: int, run_id: str) -> RunReport | None:
+    return _newest(db, connection_id, tables.runs.c.run_id == run_id)
 
 
-def current_run(db: sa.Connection, connection_id: int) -> dict[str, Any] | None:
-    """The run that is under way, as `get_run` gives it. One that was killed is none, though nobody closed its report:
-    from before its report is opened until after it is closed, a run holds its connection."""
-    newest = runs_of(db, connection_id, limit=1)
-    under_way = bool(newest) and newest[0]["state"] == "started" and is_held(db, connection_id)
-    return newest[0] if under_way else None
+def current_run(db: sa.Connection, connection_id: int) -> RunReport | None:
+    """The run that is under way. One that was killed is none, though nobody closed its report: from before its report
+    is opened until after it is closed, a run holds its connection."""
+    newest = newest_run(db, connection_id)
+    under_way = newest is not None and newest.state == "started" and is_held(db, connection_id)
+    return newest if under_way else None
 
 
 def runs_of(
     db: sa.Connection, connection_id: int, limit: int, before: datetime | None = None
-) -> list[dict[str, Any]]:
-    """The newest runs, dry and unfinished ones too, the newest first, as `get_run` gives them. `before`: those that
-    began earlier than then (UTC, without a zone)."""
+) -> list[RunReport]:
+    """The newest runs, dry and unfinished ones too, the newest first. `before`: those that began earlier than then
+    (UTC, without a zone)."""
+    wanted = sa.true() if before is None else tables.runs.c.started_at < before
+    return _reports(db, connection_id, limit, wanted)
+
+
+def _newest(db: sa.Connection, connection_id: int, *wanted: sa.ColumnElement[bool]) -> RunReport | None:
+    return next(iter(_reports(db, connection_id, 1, *wanted)), None)
+
+
+def _reports(
+    db: sa.Connection, connection_id: int, limit: int, *wanted: sa.ColumnElement[bool]
+) -> list[RunReport]:
     table = tables.runs
     rows = db.execute(
-        sa.select(table)
-        .where(
-            table.c.connection_id == connection_id,
-            sa.true() if before is None else table.c.started_at < before,
-        )
+        sa.select(*(table.c[field.name] for field in fields(RunReport)))
+        .where(table.c.connection_id == connection_id, *wanted)
         .order_by(table.c.started_at.desc())
         .limit(limit)
     ).mappings()
-    return [dict(row) for row in rows]
+    return [RunReport(**{**row, "selected": row["selected"].split()}) for row in rows]
 
 
 def _forget_old() -> Iterator[sa.Delete]:

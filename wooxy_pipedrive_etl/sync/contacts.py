@@ -157,9 +157,9 @@ def apply_contacts(run: SyncRun, walk: WalkReport | None) -> dict[str, int]:
     if walk is not None:
         inbox.settle_hints(run.store.inbox, connection_id, walk.hints)
     assert finished is not None
-    if finished["created"] >= MANY_CREATED:
+    if finished.created >= MANY_CREATED:
         tell_of_new_rows(run.store.engine, tables.links)
-    return {name: finished[name] for name in runs.COUNTS}
+    return finished.counts
 
 
 def refusal(run: SyncRun, plan: Plan) -> Refused | None:

@@ -257,7 +257,7 @@ def _close(run: SyncRun, error: BaseException | None) -> None:
     """Closes the report as that of a failed run, if it is still open."""
     with reading(run.store.engine) as db:
         report = runs.get_run(db, run.record.id, run.run_id)
-    if report is not None and report["state"] == "started":
+    if report is not None and report.state == "started":
         run.finish(
             "failed",
             None if error is None else sentence_of(error),

@@ -14,6 +14,7 @@ from wooxy_pipedrive_etl.store import Store, connections, planned_deletions, run
 from wooxy_pipedrive_etl.store.bulk import among
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.runs import RunReport
 
 PAGE = 50
 _BATCH = 1_000
@@ -44,7 +45,7 @@ class DeletionsView:
     """One page, of `pages`, numbered from 1, of the contacts that the run `run` (its report) would delete, `count` in
     all. `may_allow`: the run was refused because of them, and nothing has run since."""
 
-    run: dict[str, Any]
+    run: RunReport
     going: list[Going]
     count: int
     page: int
@@ -61,7 +62,7 @@ def view_deletions(store: Store, name: str, run_id: str, page: int = 1) -> Delet
         page = min(max(1, page), pages)
         ids = planned_deletions.contact_ids(db, record.id, run_id, limit=PAGE, offset=(page - 1) * PAGE)
         newest = runs.newest_run_id(db, record.id)
-        may_allow = run["refused_by"] == "mass_delete" and newest == run_id
+        may_allow = run.refused_by == "mass_delete" and newest == run_id
         return DeletionsView(run, _going(db, record, list(ids)), count, page, pages, may_allow)
 
 
@@ -75,7 +76,7 @@ def read_deletions(store: Store, name: str, run_id: str) -> Iterator[dict[str, A
             yield from map(asdict, _going(db, record, list(ids[start : start + _BATCH])))
 
 
-def _run(db: sa.Connection, record: ConnectionRecord, run_id: str) -> tuple[dict[str, Any], int]:
+def _run(db: sa.Connection, record: ConnectionRecord, run_id: str) -> tuple[RunReport, int]:
     run = runs.get_run(db, record.id, run_id)
     count = planned_deletions.count(db, record.id, run_id)
     if run is None or not count:

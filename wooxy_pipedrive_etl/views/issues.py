@@ -104,7 +104,7 @@ def _is_pending(db: sa.Connection, record: ConnectionRecord, run_id: str) -> boo
             "What that run found is no longer kept, because a newer run replaced it; look at what stands since the "
             "last run, or make another dry run."
         )
-    return bool(report["state"] != "success")
+    return report.state != "success"
 
 
 def _contacts_of(db: sa.Connection, record: ConnectionRecord, person_ids: Collection[int]) -> dict[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -17,6 +17,7 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl.store.progress import Progress, read_progress
+from wooxy_pipedrive_etl.store.runs import RunReport
 
 # Dagster's sensor checks every few seconds; after this long it is probably not running.
 LONG_WAIT = timedelta(seconds=60)
@@ -31,7 +32,7 @@ class RunView:
     deletions a refused or a dry run has listed."""
 
     state: Literal["none", "waiting", "running", "completed", "tried", "partial", "failed"]
-    run: dict[str, Any] | None = None
+    run: RunReport | None = None
     progress: Progress | None = None
     held_up: str | None = None
     waits_long: bool = False
@@ -61,10 +62,10 @@ def view_run(store: Store, name: str) -> RunView:
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)
         current = runs.current_run(db, record.id)
-        newest = next(iter(runs.runs_of(db, record.id, limit=1)), None)
+        newest = runs.newest_run(db, record.id)
         request = requested_run(record)
         due_since = _due_since(db, record, newest, request)
-        deletions = 0 if newest is None else planned_deletions.count(db, record.id, newest["run_id"])
+        deletions = 0 if newest is None else planned_deletions.count(db, record.id, newest.run_id)
     if current is not None:
         return RunView("running", current, read_progress(store, record))
     if due_since is not None:
@@ -77,16 +78,16 @@ def view_run(store: Store, name: str) -> RunView:
         )
     if newest is None:
         return RunView("none")
-    if newest["state"] in _STATES:
-        return RunView(_STATES[newest["state"]], newest, deletions=deletions)
-    return RunView("failed", newest, guard=newest["refused_by"], deletions=deletions)
+    if newest.state in _STATES:
+        return RunView(_STATES[newest.state], newest, deletions=deletions)
+    return RunView("failed", newest, guard=newest.refused_by, deletions=deletions)
 
 
 def allow_once(store: Store, name: str, guard: Guard, run_id: str) -> RequestedRun | None:
     """Requests the run that this guard refused once more, allowing what was refused. Of deletions, those that the run
     listed are allowed. Returns None if it is no longer the newest run."""
     view = view_run(store, name)
-    if view.run is None or view.guard != guard or view.run["run_id"] != run_id:
+    if view.run is None or view.guard != guard or view.run.run_id != run_id:
         return None
     permissions = {
         "mass_delete": Permissions(deletions_of=run_id),
@@ -96,9 +97,9 @@ def allow_once(store: Store, name: str, guard: Guard, run_id: str) -> RequestedR
     return request_run(
         store,
         name,
-        view.run["kind"],
+        view.run.kind,
         # Only dry runs have one.
-        dry_run=view.run["matching_version"] is not None,
+        dry_run=view.run.matching_version is not None,
         permissions=permissions[guard],
     )
 
@@ -111,17 +112,17 @@ def try_again(store: Store, name: str) -> RequestedRun | None:
     view = view_run(store, name)
     if view.state != "failed" or view.run is None:
         return None
-    return request_run(store, name, view.run["kind"], dry_run=view.run["matching_version"] is not None)
+    return request_run(store, name, view.run.kind, dry_run=view.run.matching_version is not None)
 
 
 def _due_since(
     db: sa.Connection,
     record: ConnectionRecord,
-    newest: dict[str, Any] | None,
+    newest: RunReport | None,
     request: RequestedRun | None,
 ) -> datetime | None:
     """Since when a requested or due run has been waiting only to be started."""
-    ended: datetime | None = None if newest is None else newest["finished_at"]
+    ended = None if newest is None else newest.finished_at
     free_since = datetime.min.replace(tzinfo=UTC) if ended is None else ended.replace(tzinfo=UTC)
     if request is not None:
         return max(request.requested_at, free_since)
@@ -132,7 +133,7 @@ def _due_since(
         or in_force.confirmed_at is None
         or in_force.revision == record.sync_state.applied_revision
         # It failed, which says more than that it is being retried.
-        or (newest is not None and newest["started_at"] >= in_force.confirmed_at)
+        or (newest is not None and newest.started_at >= in_force.confirmed_at)
     ):
         return None
     return max(in_force.confirmed_at.replace(tzinfo=UTC), free_since)

@@ -7,13 +7,9 @@ from datetime import datetime
 from wooxy_pipedrive_etl.store.clock import utc_now
 
 
-def moment(value: datetime | str | None) -> str:
+def moment(value: datetime | None) -> str:
     """A UTC time for display: 2026-11-25 17:30 UTC."""
-    if value is None:
-        return "never"
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return value.strftime("%Y-%m-%d %H:%M UTC")
+    return "never" if value is None else value.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def age(value: datetime) -> str:

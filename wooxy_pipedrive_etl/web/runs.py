@@ -36,8 +36,8 @@ def _runs(visit: Visit) -> Response:
         record=record,
         tab="runs",
         runs=shown,
-        under_way=under_way and under_way["run_id"],
-        next=shown[-1]["started_at"].isoformat() if len(found) > _PAGE else None,
+        under_way=under_way and under_way.run_id,
+        next=shown[-1].started_at.isoformat() if len(found) > _PAGE else None,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from wooxy_pipedrive_etl.views.status import ConnectionStatus
 
 from .formats import moment, number
 
@@ -67,28 +69,28 @@ class State(NamedTuple):
     colour: str
 
 
-def state_of(status: dict[str, Any]) -> State:
-    """The state of a connection, from `views.status.statuses`."""
-    if status["access_lost"] is not None:
-        return State(f"✗ Access lost: {ACCESS_LOST[status['access_lost']]}", "red")
-    if status["state"] == "disconnected":
+def state_of(status: ConnectionStatus) -> State:
+    if status.access_lost is not None:
+        return State(f"✗ Access lost: {ACCESS_LOST[status.access_lost]}", "red")
+    if status.state == "disconnected":
         return State("○ Disconnected", "gray")
-    if status["state"] == "draft":
+    if status.state == "draft":
         return State("○ Draft: match variables", "amber")
-    if status["paused"]:
+    if status.paused:
         return State("‖ Paused", "amber")
-    if status["failing_since"] is not None:
+    if status.failing_since is not None:
         return _failing(status)
     return State("● Active", "green")
 
 
-def _failing(status: dict[str, Any]) -> State:
-    last = status["last_run"] or {}
-    match last.get("guard"):
-        case "mass_delete":
-            return State(f"▲ Needs you: {number(last['deleted'])} deletions wait", "amber")
-        case "reserve":
-            return State("▲ Needs you: today’s API tokens are nearly used up", "amber")
-        case "lost_fields":
-            return State("▲ Needs you: many fields are missing in Pipedrive", "amber")
-    return State(f"✗ Failing since {moment(status['failing_since'])}", "red")
+def _failing(status: ConnectionStatus) -> State:
+    last = status.last_run
+    if last is not None:
+        match last.refused_by:
+            case "mass_delete":
+                return State(f"▲ Needs you: {number(last.deleted)} deletions wait", "amber")
+            case "reserve":
+                return State("▲ Needs you: today’s API tokens are nearly used up", "amber")
+            case "lost_fields":
+                return State("▲ Needs you: many fields are missing in Pipedrive", "amber")
+    return State(f"✗ Failing since {moment(status.failing_since)}", "red")

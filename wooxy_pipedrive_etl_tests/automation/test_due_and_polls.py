@@ -470,7 +470,7 @@ def test_half_a_catalogue_makes_nothing_due_and_the_next_poll_wait_longer(sqlite
         assert sensing.poll_fields(acme, now) is None
         assert sum(each.tokens for each in acme.server.requests) == 22
         assert sensing.schema_due(acme) is None
-        assert acme.status()["schema_changes"] == []
+        assert acme.status().schema_changes == []
         # At 12 tokens a poll, 2.5 % of the day are one every 23 minutes.
         waits = timedelta(seconds=12 * 86_400 / (0.025 * 30_000) * 22 / 12)
         acme.server.clear_requests()

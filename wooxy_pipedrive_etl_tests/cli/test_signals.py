@@ -45,8 +45,8 @@ def test_stopped_sync_says_so(
         )
         out, err = process.communicate()
         assert (process.returncode, out, err) == (code, "", MESSAGE)
-        last = acme.status()["last_run"]
-        assert last["state"] == "failed"
-        assert last["message"].startswith("The run, or its process or machine, was stopped before the end.")
+        last = acme.last_run()
+        assert last.state == "failed"
+        assert str(last.message).startswith("The run, or its process or machine, was stopped before the end.")
         assert acme.contacts() == []
         assert acme.sync()["created"] == 3

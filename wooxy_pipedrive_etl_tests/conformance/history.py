@@ -514,7 +514,7 @@ class History(RuleBasedStateMachine):
         assert not refused
         if counts is None:
             # It had committed; nobody has settled the hints.
-            counts = self.acme.status()["last_run"]
+            counts = self.acme.last_run().counts
             self.hints = self._waiting()
             assert self.hints.items() <= former_hints.items()
         if walked is not None and self._walked_anew():

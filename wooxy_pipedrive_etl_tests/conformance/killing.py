@@ -28,6 +28,7 @@ from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
 from wooxy_pipedrive_etl.store import Store, inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.runs import RunReport
 from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
@@ -49,7 +50,7 @@ class End(NamedTuple):
 
     contacts: dict[int, dict[str, Any]]
     kept: dict[str, Any]
-    last_run: dict[str, Any] | None
+    last_run: RunReport | None
 
 
 @dataclass
@@ -151,11 +152,11 @@ def look(url: str, server: SandboxServer) -> End:
             "tombstones": {row["person_id"] for row in acme.rows(tables.tombstones)},
             "scratch": scratch,
             "status": {
-                name: status[name]
+                name: getattr(status, name)
                 for name in ("state", "watermark", "matching_applied", "contacts", "list_table")
             },
         },
-        status["last_run"],
+        status.last_run,
     )
     store.close()
     return end
@@ -249,7 +250,7 @@ def _situation(name: str, databases: Databases, server: SandboxServer, url: str,
         expected = look(copy, server)
     if name == "changes":
         assert expected.last_run is not None
-        assert expected.last_run["deleted"] > 0
+        assert expected.last_run.deleted > 0
     return Situation(name, databases, server, url, way, before, expected, moments)
 
 
@@ -323,12 +324,14 @@ def _check_end(situation: Situation, end: End, committed: bool) -> None:
     counts = ("fetched", "rejected", "duplicates", "conflicts", "dropped_values", "unchanged")
     compared = () if situation.kind == "changes" else counts
     for name in ("kind", "state", "message", *compared[:-1]):
-        assert end.last_run[name] == expected.last_run[name], name
-    written = {name: expected.last_run[name] for name in ("created", "updated", "deleted", *compared[-1:])}
+        assert getattr(end.last_run, name) == getattr(expected.last_run, name), name
+    written = {
+        name: expected.last_run.counts[name] for name in ("created", "updated", "deleted", *compared[-1:])
+    }
     if committed:
-        there = sum(expected.last_run[name] for name in ("created", "updated", "unchanged"))
+        there = sum(expected.last_run.counts[name] for name in ("created", "updated", "unchanged"))
         written = {name: there if name == "unchanged" else 0 for name in written}
-    assert {name: end.last_run[name] for name in written} == written
+    assert {name: end.last_run.counts[name] for name in written} == written
 
 
 def _comparable(end: End, situation: Situation) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ import pytest
 
 from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Fault, FaultKind
+from wooxy_pipedrive_etl.sandbox.pipedrive import Fault, FaultKind, large_account
 
 from ..scenario import ANY_DELETIONS, Connected, Refused, connected, new_token, small_account
 from .conftest import NewDatabase
@@ -71,7 +71,7 @@ def test_a_token_of_another_account_changes_nothing(acme: Connected) -> None:
 
 
 def test_a_walk_that_breaks_deletes_nobody(new_database: NewDatabase) -> None:
-    account = Account.large(persons=510, custom_fields=1, token=new_token())
+    account = large_account(persons=510, custom_fields=1, token=new_token())
     with new_database() as url, connected(url, account) as acme:
         acme.import_rows(ROWS)
         acme.sync()

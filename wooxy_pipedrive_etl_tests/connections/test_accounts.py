@@ -56,7 +56,7 @@ def test_disconnected_and_taken_up_again(database_url: str) -> None:
         acme.sync()
         ids = acme.column("contact_id")
         accounts.disconnect(acme.store, acme.name, forget=False)
-        assert acme.status()["state"] == "disconnected"
+        assert acme.status().state == "disconnected"
         assert acme.record().credentials.encrypted_api_token == ""
         with pytest.raises(SyncError, match="is disconnected; run connect"):
             acme.sync()
@@ -101,7 +101,7 @@ def test_forgetting_leaves_the_list_with_its_opt_outs_and_nothing_else(database_
         }
         # The list is as it was, and a new connection of the domain adopts it.
         acme.connect()
-        assert acme.status()["state"] == "draft"
+        assert acme.status().state == "draft"
         assert acme.export() == before
         acme.import_rows({**ROWS, "phones": "phoneNumber"})
         assert acme.sync()["created"] == 0
@@ -166,7 +166,7 @@ def test_a_run_that_ends_before_its_first_request_is_a_failed_one(sqlite_url: st
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "nothing done"):
             pass
-        assert acme.status()["last_run"]["state"] == "failed"
+        assert acme.last_run().state == "failed"
 
 
 def _end_sessions(acme: Connected) -> None:
@@ -265,12 +265,12 @@ def test_a_list_that_cannot_be_written_rolls_back_and_the_next_run_repairs(datab
         acme.sync()
         add_person(acme.account, 4)
         acme.account.delete_person(1)
-        before, snapshot, watermark = acme.dump(), acme.rows(tables.links), acme.status()["watermark"]
+        before, snapshot, watermark = acme.dump(), acme.rows(tables.links), acme.status().watermark
         acme.forbid_touching()
         with pytest.raises((DBAPIError, sqlite3.Error)):
             acme.sync()
         assert acme.dump() == before
-        assert (acme.rows(tables.links), acme.status()["watermark"]) == (snapshot, watermark)
+        assert (acme.rows(tables.links), acme.status().watermark) == (snapshot, watermark)
         assert acme.rows(tables.tombstones) == []
         if acme.store.engine.dialect.name == "postgresql":
             acme.execute("DROP FUNCTION refuse() CASCADE")

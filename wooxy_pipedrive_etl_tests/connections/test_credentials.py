@@ -89,8 +89,8 @@ def test_runs_and_polls_go_by_the_access_token_as_long_as_it_lives(acme: ByOAuth
     assert company_of(acme) == 777
     assert acme.token_requests() == 0
     status = acme.status()
-    assert (status["access"], status["access_lost"], status["paused"]) == ("oauth", None, False)
-    assert status["scopes"] == ["admin", "base", "contacts:read", "users:read"]
+    assert (status.access, status.access_lost, status.paused) == ("oauth", None, False)
+    assert status.scopes == ["admin", "base", "contacts:read", "users:read"]
 
 
 def test_an_access_token_that_ends_soon_is_renewed_before_it_is_sent(acme: ByOAuth) -> None:
@@ -126,7 +126,7 @@ def test_access_tokens_that_are_refused_again_and_again_end_the_run(acme: ByOAut
     ):
         acme.sync()
     assert acme.token_requests() == 1
-    assert acme.status()["access_lost"] is None
+    assert acme.status().access_lost is None
 
 
 @pytest.mark.parametrize("how", ["ends soon", "refused"])
@@ -194,10 +194,10 @@ def test_access_found_lost_while_sqlite_has_a_writer_is_told_at_once_and_noted_l
     acme.server.oauth.revoke_all()
     with acme.store.engine.begin(), pytest.raises(AccessLost, match=REVOKED):
         company_of(acme)
-    assert acme.status()["access_lost"] is None
+    assert acme.status().access_lost is None
     with pytest.raises(AccessLost, match=REVOKED):
         company_of(acme)
-    assert acme.status()["access_lost"] == "revoked"
+    assert acme.status().access_lost == "revoked"
 
 
 def test_an_app_revoked_in_a_run_ends_it_and_starts_nothing_more(acme: ByOAuth) -> None:
@@ -208,7 +208,7 @@ def test_an_app_revoked_in_a_run_ends_it_and_starts_nothing_more(acme: ByOAuth) 
         acme.server.oauth.revoke_all()
         with pytest.raises(AccessLost, match=REVOKED):
             persons.fetch_persons(run)
-    assert acme.status()["access_lost"] == "revoked"
+    assert acme.status().access_lost == "revoked"
     acme.server.clear_requests()
     with pytest.raises(AccessLost, match=REVOKED):
         acme.sync()
@@ -228,7 +228,7 @@ def test_a_revoked_app_is_noticed_by_a_poll(acme: ByOAuth, caplog: pytest.LogCap
     acme.server.oauth.revoke_all()
     now = datetime.now(UTC) + timedelta(days=1)
     assert poll_persons(acme.store, acme.record(), now) is None
-    assert acme.status()["access_lost"] == "revoked"
+    assert acme.status().access_lost == "revoked"
     assert "Integrations > acme > Reconnect" in caplog.text
 
 
@@ -247,7 +247,7 @@ def test_an_app_uninstalled_in_a_run_ends_it_with_its_sentence(acme: ByOAuth) ->
             AccessLost, match=r"because the app was uninstalled in Pipedrive\. .* > Reconnect\.$"
         ):
             persons.fetch_persons(run)
-    assert (acme.status()["state"], acme.status()["access_lost"]) == ("disconnected", "uninstalled")
+    assert (acme.status().state, acme.status().access_lost) == ("disconnected", "uninstalled")
     with pytest.raises(AccessLost, match="was uninstalled"):
         acme.sync()
     with pytest.raises(AccessLost, match="was uninstalled"):
@@ -267,7 +267,7 @@ def test_what_a_person_allows_while_a_dead_token_is_being_renewed_is_gone_on_wit
     acme.server.clear_requests()
     assert company_of(acme) == 777
     assert acme.token_requests() == 1
-    assert acme.status()["access_lost"] is None
+    assert acme.status().access_lost is None
     assert acme.record().credentials.encrypted_oauth_tokens == fresh.encrypted
 
 
@@ -293,7 +293,7 @@ def test_an_app_that_is_not_set_up_is_missed_only_when_it_is_needed(
     monkeypatch.setenv(oauth_app.SECRET_VARIABLE, "another")
     with pytest.raises(InvalidApp, match="check the client ID"):
         company_of(acme)
-    assert acme.status()["access_lost"] is None
+    assert acme.status().access_lost is None
 
 
 def test_tokens_that_another_key_has_locked_end_a_run_before_it_begins(
@@ -332,7 +332,7 @@ def test_no_secret_of_oauth_is_in_any_row_log_or_error(
         acme.sync()
     shown += [str(lost.value), repr(lost.value.__context__), caplog.text, everything(acme.store)]
     shown += [repr(acme.record()), repr(tokens(acme)), repr(acme.store), str(acme.status()), repr(acme.app)]
-    shown += [str(alerts.failure_text(acme.store, acme.name, acme.status()["last_run"]["run_id"]))]
+    shown += [str(alerts.failure_text(acme.store, acme.name, acme.last_run().run_id))]
     assert "example.com" in shown[3]
     assert not [secret for secret in secrets for text in shown if secret in text]
 

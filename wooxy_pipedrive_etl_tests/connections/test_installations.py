@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,7 @@ from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, InvalidToken, Mis
 from wooxy_pipedrive_etl.sandbox.pipedrive import SCOPES, Account, Fault, SandboxServer
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.installations import UnknownInstallation
-from wooxy_pipedrive_etl.views import status
+from wooxy_pipedrive_etl.views.status import ConnectionStatus, statuses
 from wooxy_pipedrive_etl_tests.consent import ByOAuth, allow, connected_by_oauth, register
 from wooxy_pipedrive_etl_tests.scenario import (
     Connected,
@@ -64,9 +63,9 @@ def second(acme: ByOAuth) -> None:
     acme.choose_domain(acme.install(), name="bolt", domain="news.example.com")
 
 
-def statuses(acme: Connected, name: str) -> dict[str, Any]:
-    (row,) = status.statuses(acme.store, name)
-    return row
+def status_of(acme: Connected, name: str) -> ConnectionStatus:
+    (found,) = statuses(acme.store, name)
+    return found
 
 
 # Allow and Install
@@ -130,7 +129,7 @@ def test_an_api_token_waits_for_its_domain_as_well(acme: ByOAuth) -> None:
     # OAuth's consent is another thing to wait with.
     assert (ids(acme)[0], len(ids(acme)), waiting.connected_to) == (waiting.id, 2, [])
     record = acme.choose_domain(waiting, name="bolt", domain="news.example.com")
-    assert statuses(acme, record.name)["access"] == "api token"
+    assert status_of(acme, record.name).access == "api token"
     assert acme.account.token not in everything(acme.store) + repr(waiting)
     with pytest.raises(InvalidToken):
         installations.install_with_api_token(acme.store, acme.server.url, "wrong")
@@ -219,8 +218,8 @@ def test_consent_with_other_scopes_reaches_the_connections_of_the_user(acme: ByO
     waiting = acme.install()
     assert waiting.connected_to == ["acme", "bolt"]
     for name in ("acme", "bolt"):
-        row = statuses(acme, name)
-        assert (row["scopes"], row["access_lost"]) == (sorted(SMALL), None)
+        row = status_of(acme, name)
+        assert (row.scopes, row.access_lost) == (sorted(SMALL), None)
     acme.import_rows(ROWS)
     assert acme.sync()["created"] == 3
 
@@ -236,7 +235,7 @@ def test_allowed_again_after_access_was_revoked(acme: ByOAuth) -> None:
     add_person(acme.account, 4)
     reconnect(acme)
     for name, state in (("acme", "active"), ("bolt", "draft")):
-        assert (statuses(acme, name)["access_lost"], statuses(acme, name)["state"]) == (None, state)
+        assert (status_of(acme, name).access_lost, status_of(acme, name).state) == (None, state)
     assert acme.sync("changes")["created"] == 1
 
 
@@ -254,7 +253,7 @@ def test_allowed_again_after_it_was_uninstalled(acme: ByOAuth, imported: bool) -
     assert (acme.record().state, left.access_lost, left.access) == ("disconnected", "uninstalled", "oauth")
     assert (left.encrypted_oauth_tokens, left.oauth_expires_at, left.oauth_scopes) == (None, None, None)
     reconnect(acme)
-    assert acme.status()["state"] == ("active" if imported else "draft")
+    assert acme.status().state == ("active" if imported else "draft")
     if imported:
         assert acme.sync()["unchanged"] == 3
 
@@ -275,7 +274,7 @@ def test_uninstalling_ends_what_the_user_allowed_and_nothing_else(acme: ByOAuth)
     assert installations.uninstalled(acme.store, company_id, user_id + 1) == []
     assert installations.uninstalled(acme.store, company_id + 1, user_id) == []
     assert installations.uninstalled(acme.store, company_id, user_id) == ["acme", "bolt"]
-    assert statuses(acme, "core")["state"] == "draft"
+    assert status_of(acme, "core").state == "draft"
     record = acme.record()
     assert (record.webhook.webhook_id, record.webhook.url, record.webhook.encrypted_password) == (
         None,
@@ -304,7 +303,7 @@ def test_too_small_a_consent_leaves_the_connection_as_it_was(acme: ByOAuth) -> N
     acme.set_scopes("base")
     with pytest.raises(MissingScope):
         reconnect(acme)
-    assert acme.status()["access_lost"] == "revoked"
+    assert acme.status().access_lost == "revoked"
     assert acme.grants() == []
 
 
@@ -356,7 +355,7 @@ def test_disconnecting_without_pipedrive_says_what_is_left(acme: ByOAuth) -> Non
     left = disconnect(acme)
     assert left is not None
     assert re.match(r"The app may still be installed in Pipedrive, .*answered 503.*; uninstall it in", left)
-    assert acme.status()["state"] == "disconnected"
+    assert acme.status().state == "disconnected"
     assert disconnect(acme) is None
 
 
@@ -365,7 +364,7 @@ def test_disconnecting_what_access_was_lost_to(acme: ByOAuth) -> None:
     with pytest.raises(AccessLost):
         webhooks.register(acme.store, acme.name, "https://sync.example.com")
     assert disconnect(acme) is None
-    assert (acme.status()["state"], acme.status()["access_lost"]) == ("disconnected", None)
+    assert (acme.status().state, acme.status().access_lost) == ("disconnected", None)
 
 
 # What is not allowed

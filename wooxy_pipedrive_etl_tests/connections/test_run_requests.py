@@ -174,8 +174,8 @@ def test_a_request_that_is_given_up_is_told_of(imported: Connected) -> None:
     assert run_requests.requested_run(imported.record()) == newer
     run_requests.give_up(imported.store, imported.name, newer.key, "died", "It died.")
     assert imported.record().requested_run is None
-    last = imported.status()["last_run"]
-    assert (last["run_id"], last["kind"], last["state"], last["message"]) == (
+    last = imported.last_run()
+    assert (last.run_id, last.kind, last.state, last.message) == (
         "died",
         "changes",
         "failed",

@@ -16,6 +16,7 @@ from wooxy_pipedrive_etl.store import inbox
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync.selection import Kind
 from wooxy_pipedrive_etl.views.runs import allow_once
+from wooxy_pipedrive_etl.views.status import Budget
 from wooxy_pipedrive_etl_tests.scenario import (
     RESERVE,
     Connected,
@@ -54,11 +55,11 @@ def test_a_run_costs_what_was_expected(
         acme.sync()
         expected = _estimate(acme, kind)
         acme.sync(kind)
-        last = acme.status()["last_run"]
-        assert last["estimated_tokens"] == expected
+        last = acme.last_run()
+        assert last.estimated_tokens == expected
         # No person was missing, so a full run has no second look.
-        assert last["tokens_used"] == expected - (10 if kind == "full" else 0)
-        assert last["tokens_left"] == acme.status()["budget"]["left"] == 150_000 - acme.server.tokens_used
+        assert last.tokens_used == expected - (10 if kind == "full" else 0)
+        assert last.tokens_left == acme.status().budget.left == 150_000 - acme.server.tokens_used
 
 
 def test_estimates_grow_with_what_is_known_and_shown(sqlite_url: str) -> None:
@@ -78,7 +79,7 @@ def test_estimates_grow_with_what_is_known_and_shown(sqlite_url: str) -> None:
         }
         for person_id in range(1, 102):
             inbox.add_event(acme.store.inbox, acme.record().id, person_id, deleted=False)
-        assert acme.status()["budget"]["next_run_estimates"] == {"changes": 72, "full": 62}
+        assert acme.status().budget.next_run_estimates == {"changes": 72, "full": 62}
 
 
 @pytest.mark.parametrize("kind", ["full", "re-map"])
@@ -99,10 +100,10 @@ def test_a_run_that_would_eat_into_the_reserve_does_not_start(database_url: str,
             f"the company share them) {6_000 + expected - 3} are left and 6000 are kept in reserve, so it did not "
             "start; run again after midnight of Pipedrive's server, when the budget is new."
         )
-        last = acme.status()["last_run"]
-        assert (last["state"], last["message"]) == ("failed", str(refused.value))
-        assert last["guard"] == "reserve"
-        assert (last["estimated_tokens"], last["tokens_used"]) == (expected, 2)
+        last = acme.last_run()
+        assert (last.state, last.message) == ("failed", str(refused.value))
+        assert last.refused_by == "reserve"
+        assert (last.estimated_tokens, last.tokens_used) == (expected, 2)
         assert acme.dump() == before
 
         _spend_down_to(acme, 6_000 + expected)
@@ -116,7 +117,7 @@ def test_a_person_may_let_a_run_use_the_reserve(sqlite_url: str) -> None:
         with pytest.raises(BudgetReserve):
             acme.sync()
         acme.sync(allowed=RESERVE)
-        assert acme.status()["last_run"]["state"] == "success"
+        assert acme.last_run().state == "success"
 
 
 def test_a_dry_run_that_the_reserve_refused_is_asked_for_again_as_a_dry_run(sqlite_url: str) -> None:
@@ -128,7 +129,7 @@ def test_a_dry_run_that_the_reserve_refused_is_asked_for_again_as_a_dry_run(sqli
             _spend_down_to(acme, 6_000)
             with pytest.raises(BudgetReserve):
                 acme.sync(dry_run=dry_run, draft=dry_run)
-            refused = acme.status()["newest_run"]["run_id"]
+            refused = acme.newest_run().run_id
             request = allow_once(acme.store, acme.name, "reserve", refused)
             assert request is not None
             assert (request.dry_run, request.permissions) == (dry_run, RESERVE)
@@ -138,9 +139,9 @@ def test_a_dry_run_that_the_reserve_refused_is_asked_for_again_as_a_dry_run(sqli
 def test_the_reserve_is_a_setting(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with connected(sqlite_url, small_account(), limits=SMALLEST) as acme:
         acme.import_rows(ROWS)
-        assert acme.status()["budget"]["reserve"] == reserve(30_000) == 6_000
+        assert acme.status().budget.reserve == reserve(30_000) == 6_000
         monkeypatch.setenv(token_budget.RESERVE_VARIABLE, "3")
-        assert acme.status()["budget"]["reserve"] == 900
+        assert acme.status().budget.reserve == 900
         _spend_down_to(acme, 1_000)
         acme.sync()
         monkeypatch.setenv(token_budget.RESERVE_VARIABLE, "4")
@@ -175,16 +176,10 @@ def test_nothing_is_refused_where_pipedrive_does_not_tell(sqlite_url: str) -> No
         acme.import_rows(ROWS)
         _spend_down_to(acme, 100)
         acme.sync()
-        status = acme.status()
-        assert status["last_run"]["state"] == "success"
-        assert (status["last_run"]["estimated_tokens"], status["last_run"]["tokens_left"]) == (32, None)
-        assert status["budget"] == {
-            "limit": None,
-            "left": None,
-            "noted_at": None,
-            "reserve": None,
-            "next_run_estimates": {"changes": 22, "full": 32},
-        }
+        last = acme.last_run()
+        assert (last.state, last.estimated_tokens, last.tokens_left) == ("success", 32, None)
+        estimates = {"changes": 22, "full": 32}
+        assert acme.status().budget == Budget(None, None, None, None, next_run_estimates=estimates)
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
@@ -207,14 +202,14 @@ def test_a_budget_that_is_spent_in_mid_run_ends_it_cleanly(database_url: str, to
         assert str(spent.value).endswith(
             "run again after midnight of Pipedrive's server, in a time zone that it does not name."
         )
-        last = acme.status()["last_run"]
-        assert (last["state"], last["message"]) == ("failed", str(spent.value))
+        last = acme.last_run()
+        assert (last.state, last.message) == ("failed", str(spent.value))
         assert acme.dump() == before
-        assert acme.status()["daily_tokens_left"] == (0 if told else None)
+        assert acme.status().daily_tokens_left == (0 if told else None)
 
         now[0] += timedelta(days=1)
         assert acme.sync()["updated"] == 1
-        assert acme.status()["budget"]["left"] == (30_000 - acme.server.tokens_used if told else None)
+        assert acme.status().budget.left == (30_000 - acme.server.tokens_used if told else None)
 
 
 def test_what_a_run_cost_is_told_though_its_last_step_was_taken_back(postgres_url: str) -> None:
@@ -231,6 +226,6 @@ def test_what_a_run_cost_is_told_though_its_last_step_was_taken_back(postgres_ur
         before = acme.server.tokens_used
         with pytest.raises(sa.exc.DBAPIError):
             acme.sync()
-        last = acme.status()["last_run"]
-        assert (last["state"], last["tokens_used"]) == ("failed", acme.server.tokens_used - before)
-        assert last["tokens_used"] > 0
+        last = acme.last_run()
+        assert (last.state, last.tokens_used) == ("failed", acme.server.tokens_used - before)
+        assert last.tokens_used > 0

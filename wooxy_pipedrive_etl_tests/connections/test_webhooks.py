@@ -25,6 +25,7 @@ from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import UnknownConnection
 from wooxy_pipedrive_etl.store.inbox import Hints, add_event, count_hints, pending_hints, received
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
+from wooxy_pipedrive_etl.views.status import Webhook
 from wooxy_pipedrive_etl_tests.scenario import Connected, add_person, connected, new_token, small_account
 from wooxy_pipedrive_etl_tests.state import change_stored
 from wooxy_pipedrive_etl_tests.web.served import serving
@@ -107,7 +108,7 @@ def test_from_an_edit_to_the_inbox(acme: Connected, receiver: str) -> None:
     state = register(acme, receiver)
     url = f"{receiver}/webhooks/pipedrive/acme"
     assert (state.state, state.url) == ("registered", url)
-    assert acme.status()["webhook"] == {"url": url, "registered": True}
+    assert acme.status().webhook == Webhook(url, registered=True)
     (webhook,) = listed(acme)
     assert (webhook["event_object"], webhook["event_action"], webhook["version"]) == ("person", "*", "2.0")
     assert webhook["name"] == "Wooxy contact list (acme)"
@@ -120,7 +121,7 @@ def test_from_an_edit_to_the_inbox(acme: Connected, receiver: str) -> None:
     assert statuses(acme) == {200}
     assert hints(acme).changed == [1, 2, 3, created]
     assert hints(acme).deleted == {2, 3}
-    assert acme.status()["hints_waiting"] == 4
+    assert acme.status().hints_waiting == 4
 
 
 @on_both_databases
@@ -211,7 +212,7 @@ def test_a_check_where_none_is_wished_for_costs_nothing(acme: Connected) -> None
     state = look_after(acme)
     assert (state.state, state.url) == ("none", None)
     assert acme.requests() == []
-    assert acme.status()["webhook"] == {"url": None, "registered": False}
+    assert acme.status().webhook == Webhook(None, registered=False)
 
 
 def test_a_token_without_the_right(acme: Connected, receiver: str) -> None:
@@ -247,13 +248,12 @@ def test_the_limit_of_webhooks(acme: Connected, receiver: str) -> None:
     assert state.state == "unavailable"
     assert "webhooks limit reached" in state.message
     assert "remove webhooks that nobody needs" in state.message
-    status = acme.status()["webhook"]
-    assert status == {"url": f"{receiver}/webhooks/pipedrive/acme", "registered": False}
+    assert acme.status().webhook == Webhook(f"{receiver}/webhooks/pipedrive/acme", registered=False)
     assert acme.record().webhook.encrypted_password is None
     # It stays wished for, and the next look gets it.
     acme.server.webhooks.remove(others[0])
     assert look_after(acme).state == "registered"
-    assert acme.status()["webhook"]["registered"]
+    assert acme.status().webhook.registered
     assert len(listed(acme)) == MAX_WEBHOOKS_PER_USER
 
 
@@ -283,7 +283,7 @@ def test_a_webhook_whose_registration_was_broken_off_is_found_again(acme: Connec
     with pytest.raises(ServerError):
         register(acme, receiver)
     (webhook,) = listed(acme)
-    assert acme.status()["webhook"]["registered"] is False
+    assert acme.status().webhook.registered is False
     # Its events are noted even so.
     acme.account.edit_person(1, name="Renamed")
     assert statuses(acme) == {200}
@@ -362,7 +362,7 @@ def test_removing(acme: Connected, receiver: str) -> None:
     register(acme, receiver)
     assert webhooks.remove(acme.store, acme.name).state == "none"
     assert listed(acme) == []
-    assert acme.status()["webhook"] == {"url": None, "registered": False}
+    assert acme.status().webhook == Webhook(None, registered=False)
     assert acme.record().webhook.encrypted_password is None
     assert webhooks.remove(acme.store, acme.name).state == "none"
 
@@ -372,7 +372,7 @@ def test_removing_while_pipedrive_is_away_can_be_tried_again(acme: Connected, re
     acme.server.faults.add(Fault("status", WEBHOOKS, times=None, status=503))
     with pytest.raises(ServerError):
         webhooks.remove(acme.store, acme.name)
-    assert acme.status()["webhook"]["registered"]
+    assert acme.status().webhook.registered
     acme.server.faults.clear()
     webhooks.remove(acme.store, acme.name)
     assert listed(acme) == []

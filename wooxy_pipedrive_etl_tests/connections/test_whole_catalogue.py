@@ -16,6 +16,7 @@ from wooxy_pipedrive_etl.connections.whole_catalogue import read_whole_catalogue
 from wooxy_pipedrive_etl.errors import BrokenCatalogue, WrongAccount
 from wooxy_pipedrive_etl.guards import Permissions
 from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.matching.attention import WaitingField
 from wooxy_pipedrive_etl.pipedrive import ApiToken, PipedriveClient
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Fault
 from wooxy_pipedrive_etl.store import tables
@@ -53,8 +54,8 @@ def _state(acme: Connected) -> tuple[Any, ...]:
         sorted(acme.rows(tables.fields), key=lambda row: row["position"]),
         acme.rows(tables.schema_changes),
         [row.status for row in table],
-        status["fields_waiting"],
-        status["red_rows"],
+        status.fields_waiting,
+        status.red_rows,
     )
 
 
@@ -79,8 +80,8 @@ def test_many_fields_that_vanish_at_once_are_not_believed(database_url: str, kin
             "Pipedrive's field catalogue lacks 13 of the 60 known fields, so it was not used and nothing was changed. "
             "See whether the token's user still sees all fields."
         )
-        assert refused.value.guard == acme.status()["last_run"]["guard"] == "lost_fields"
-        assert acme.status()["last_run"]["message"] == str(refused.value)
+        assert refused.value.guard == acme.last_run().refused_by == "lost_fields"
+        assert acme.last_run().message == str(refused.value)
         assert len(acme.requests(FIELDS)) == 2
         assert acme.requests("/api/v2/persons") == []
         assert _state(acme) == before
@@ -91,8 +92,8 @@ def test_many_fields_that_vanish_at_once_are_not_believed(database_url: str, kin
         towns = acme.column("town")
         assert acme.sync(kind, allowed=Permissions(lost_fields=True))["updated"] == 0
         assert acme.column("town") == towns
-        assert [row["pipedrive"] for row in acme.status()["red_rows"]] == ["city"]
-        assert len(acme.status()["schema_changes"]) == 13
+        assert [row.pipedrive for row in acme.status().red_rows] == ["city"]
+        assert len(acme.status().schema_changes) == 13
         acme.sync(kind)
 
 
@@ -103,8 +104,8 @@ def test_fewer_fields_are_gone_at_once(sqlite_url: str, count: int) -> None:
         _delete_fields(acme.account, count)
         acme.sync()
         assert len(acme.requests(FIELDS)) == 1
-        assert {change["kind"] for change in acme.status()["schema_changes"]} == {"gone_field"}
-        assert len(acme.status()["schema_changes"]) == count
+        assert {change.kind for change in acme.status().schema_changes} == {"gone_field"}
+        assert len(acme.status().schema_changes) == count
 
 
 def test_a_second_look_heals(database_url: str) -> None:
@@ -134,7 +135,7 @@ def test_the_gone_fields_of_old_are_not_missed(sqlite_url: str) -> None:
             acme.account.delete_field(f"extra{number}")
             if number % 5 == 4:
                 acme.sync()
-        assert acme.status()["last_run"]["state"] == "success"
+        assert acme.last_run().state == "success"
 
 
 @pytest.mark.parametrize("spelling", ["v1", "v2"])
@@ -153,17 +154,17 @@ def test_taking_up_a_connection_is_as_careful(database_url: str) -> None:
         with pytest.raises(BrokenCatalogue, match=r"lacks 13 of the 60 "):
             acme.connect()
         assert _state(acme) == before
-        assert acme.status()["state"] == "disconnected"
+        assert acme.status().state == "disconnected"
         acme.settings["allow_lost_fields"] = True
         acme.connect()
-        assert acme.status()["state"] == "active"
-        assert [row["pipedrive"] for row in acme.status()["red_rows"]] == ["city"]
+        assert acme.status().state == "active"
+        assert [row.pipedrive for row in acme.status().red_rows] == ["city"]
         assert acme.sync()["unchanged"] == 3
 
 
 def test_a_connection_of_its_own_knows_nothing_to_miss(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
-        assert acme.status()["schema_changes"] == []
+        assert acme.status().schema_changes == []
 
 
 # Answers that the sandbox never gives ----------------------------------------------------------------------
@@ -260,12 +261,12 @@ def test_the_catalogue_is_stored_while_a_run_is_at_work_or_none_is(database_url:
             assert [(each.kind, each.field_code) for each in report.changes] == [("new_field", "size")]
             assert "size" in [field.field_code for field in report.fields]
             assert store_catalogue(acme.store, acme.record(), client).changes == []
-            assert acme.status()["fields_waiting"] == [{"pipedrive": "size", "label": "Size"}]
+            assert acme.status().fields_waiting == [WaitingField("size", "Size")]
             acme.account.company_id = 4711
             acme.account.add_field("Other", "varchar", code="other")
             with pytest.raises(WrongAccount):
                 store_catalogue(acme.store, acme.record(), client)
-        assert len(acme.status()["schema_changes"]) == 1
+        assert len(acme.status().schema_changes) == 1
 
 
 def test_two_that_store_at_once_tell_a_change_once(database_url: str) -> None:
@@ -288,4 +289,4 @@ def test_two_that_store_at_once_tell_a_change_once(database_url: str) -> None:
                 thread.join()
         assert len(told) == 12
         assert sorted(change.kind for changes in told for change in changes) == ["gone_field", "new_field"]
-        assert len(acme.status()["schema_changes"]) == 2
+        assert len(acme.status().schema_changes) == 2

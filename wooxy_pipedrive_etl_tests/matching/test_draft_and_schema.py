@@ -20,12 +20,12 @@ def _row(acme: Connected, key: str) -> dict[str, Any]:
 
 
 def _changes(acme: Connected) -> list[tuple[str, str]]:
-    return [(change["kind"], change["field_code"]) for change in acme.status()["schema_changes"]]
+    return [(change.kind, change.field_code) for change in acme.status().schema_changes]
 
 
 def test_a_draft_writes_nothing(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
-        assert (acme.status()["state"], acme.status()["last_run"]) == ("draft", None)
+        assert (acme.status().state, acme.status().last_run) == ("draft", None)
         columns = list(acme.dump())
         acme.server.clear_requests()
         for act in (acme.sync, acme.remap):
@@ -40,7 +40,7 @@ def test_a_draft_writes_nothing(database_url: str) -> None:
         # A suggestion is no column yet.
         report = view.import_matching(acme.store, acme.name, view.export_matching(acme.store, acme.name))
         assert "city" in report.added
-        assert acme.status()["state"] == "active"
+        assert acme.status().state == "active"
         assert acme.dump() == []
 
 
@@ -53,7 +53,7 @@ def test_a_draft_of_an_active_connection_is_not_in_force(database_url: str) -> N
         acme.remap()
         acme.sync()
         assert acme.dump() == before
-        assert acme.status()["state"] == "active"
+        assert acme.status().state == "active"
 
 
 def test_a_new_field_waits_for_import(database_url: str) -> None:

@@ -413,7 +413,7 @@ def test_a_field_that_goes_keeps_its_newest_name(sqlite_url: str) -> None:
         acme.account.delete_field("city")
         form.fetch_fields(acme.store, acme.name)
         assert _rows(_page(acme))["city"].label == "Home town"
-        assert [field["label"] for field in acme.status()["red_rows"]] == ["Home town"]
+        assert [field.label for field in acme.status().red_rows] == ["Home town"]
 
 
 def test_some_values_that_do_not_fit_are_counted(sqlite_url: str) -> None:

@@ -100,18 +100,18 @@ def terminated(world: World, name: str) -> Outcome:
         asked = time.monotonic()
         run = world.ui.ended(run_id)
         took = time.monotonic() - asked
-        report = world.report(name, run_id) or {"state": "missing", "message": None}
+        report = world.report(name, run_id)
         wrong = [
             f"{what}: {found} instead of {expected}"
             for what, found, expected in (
                 ("Dagster's status", run.status, "CANCELED"),
-                ("the report", report["state"], "failed"),
-                ("its message", report["message"], STOPPED),
+                ("the report", report and report.state, "failed"),
+                ("its message", report and report.message, STOPPED),
                 ("the list changed", world.connections[name].dump() != before, False),
             )
             if found != expected
         ]
-        return Outcome(f"{run.status} within {took:.0f} s, {report['state']}", wrong)
+        return Outcome(f"{run.status} within {took:.0f} s, {report and report.state}", wrong)
 
 
 def backfilled(world: World) -> Outcome:
@@ -140,12 +140,16 @@ def backfilled_twice_at_once(world: World, name: str) -> Outcome:
         started = [world.ui.backfill(keys, [name]) for _ in range(2)]
         ended = [world.ui.backfill_ended(each) for each in started]
         wrong = [f"{each.status}: {each.error}" for each in ended if each.status != "COMPLETED_SUCCESS"]
-        last: str | None = (world.last_run(name) or {}).get("run_id")
+        last = world.last_run(name)
         for each in ended:
             run = world.ui.ended(each.run_ids[name])
             found = world.disagreements(name, run, PRODUCTS, [])
             # Of the two runs, status shows the one that came last.
-            wrong += [one for one in found if run.run_id == last or "last run in status" not in one]
+            wrong += [
+                one
+                for one in found
+                if (last and run.run_id == last.run_id) or "last run in status" not in one
+            ]
         return Outcome(", ".join(each.status for each in ended), wrong)
 
 
@@ -329,7 +333,8 @@ def _slow(world: World, name: str) -> Iterator[Callable[[], bool]]:
 
 
 def _state(world: World, name: str, run: Run) -> str:
-    return str((world.report(name, run.run_id) or {"state": "no report"})["state"])
+    report = world.report(name, run.run_id)
+    return "no report" if report is None else report.state
 
 
 def _first_line(text: str) -> str:

@@ -46,7 +46,7 @@ def audience(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     store = Store.open()
     (status,) = statuses(store, context.partition_key)
     store.close()
-    schema, _, name = status["list_table"].rpartition(".")
+    schema, _, name = status.list_table.rpartition(".")
     table = sa.table(name, sa.column("email"), schema=schema or None)
     engine = sa.create_engine(os.environ["WOOXY_PIPEDRIVE_DATABASE_URL"])
     with engine.connect() as db:

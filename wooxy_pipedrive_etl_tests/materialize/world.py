@@ -14,6 +14,7 @@ from wooxy_pipedrive_etl.connections import settings, webhooks
 from wooxy_pipedrive_etl.sandbox.pipedrive import Limits
 from wooxy_pipedrive_etl.store import Store, runs
 from wooxy_pipedrive_etl.store.database import reading
+from wooxy_pipedrive_etl.store.runs import RunReport
 from wooxy_pipedrive_etl.sync.selection import PRODUCTS, Product, Selection
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account
 from wooxy_pipedrive_etl_tests.web.served import serving
@@ -91,14 +92,13 @@ class World:
         """As the list has them."""
         return cast(dict[str, str], self.connections[name].column("name"))
 
-    def report(self, name: str, run_id: str) -> dict[str, Any] | None:
+    def report(self, name: str, run_id: str) -> RunReport | None:
         with reading(self.store.engine) as db:
             return runs.get_run(db, self.connections[name].record().id, run_id)
 
-    def last_run(self, name: str) -> dict[str, Any] | None:
+    def last_run(self, name: str) -> RunReport | None:
         """That of `status --json`."""
-        found: dict[str, Any] | None = self.connections[name].status()["last_run"]
-        return found
+        return self.connections[name].status().last_run
 
     # What must be true
 
@@ -140,18 +140,17 @@ class World:
         state = "success" if selection.writes else "dry_run" if selection.is_dry_run else "partial"
         if "pipedrive_persons" in selection:
             self.snapshots[name] = self.people(name)
-        report = self.report(name, run.run_id) or {"state": "missing", "message": None}
+        report = self.report(name, run.run_id)
         wrong = [
             _differ("Dagster's status", run.status, "SUCCESS"),
             _differ("the assets", run.materialized, {"/".join(self.key(each)) for each in products}),
-            _differ("the report", report["state"], state),
+            _differ("the report", report and report.state, state),
         ]
         if selection.writes:
             wrong.append(_differ("the list", self.contacts(name), self.snapshots[name]))
-            last = self.last_run(name) or {"run_id": None, "state": None}
-            wrong.append(
-                _differ("the last run in status", (last["run_id"], last["state"]), (run.run_id, state))
-            )
+            last = self.last_run(name)
+            found_last = last and (last.run_id, last.state)
+            wrong.append(_differ("the last run in status", found_last, (run.run_id, state)))
         else:
             wrong.append(_differ("the list", self.connections[name].dump(), before))
         if "contact_plan" in selection:
@@ -171,8 +170,8 @@ class World:
             "" if words in run.said else f"Dagster does not say “{words}”: {run.said}",
         ]
         if report is not None:
-            wrong.append(_differ("the report", report["state"], "failed"))
-            wrong.append("" if words in str(report["message"]) else f"the report says {report['message']}")
+            wrong.append(_differ("the report", report.state, "failed"))
+            wrong.append("" if words in str(report.message) else f"the report says {report.message}")
         return [each for each in wrong if each]
 
 

@@ -70,6 +70,6 @@ def test_embedded_jobs_and_dry_runs_find_the_assets_by_what_they_are(
     result = job.execute_in_process(instance=instance, partition_key=acme.name, asset_selection=keys)
     assert result.success
     assert acme.contacts() == []
-    assert acme.status()["newest_run"]["state"] == "dry_run"
+    assert acme.newest_run().state == "dry_run"
     assert job.execute_in_process(instance=instance, partition_key=acme.name).success
     assert len(acme.contacts()) == 3

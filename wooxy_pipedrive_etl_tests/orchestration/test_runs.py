@@ -61,14 +61,14 @@ def test_what_a_run_tells(database_url: str, instance: dg.DagsterInstance) -> No
         record = instance.get_run_by_id(result.run_id)
         assert record is not None
         assert record.tags["dagster/partition"] == "acme"
-        assert acme.status()["last_run"]["run_id"] == result.run_id
+        assert acme.last_run().run_id == result.run_id
 
         walk = _metadata(result, "pipedrive_persons")
         assert (walk["dagster/row_count"], walk["changed"], walk["gone"], walk["odd"]) == (4, 1, 0, 0)
         # The account, the fields and the one page of persons.
         assert walk["requests"] == 3
         assert walk["tokens_used"] > 20
-        assert walk["daily_tokens_left"] == acme.status()["daily_tokens_left"]
+        assert walk["daily_tokens_left"] == acme.status().daily_tokens_left
 
         matches = _metadata(result, "variable_matches")
         assert (matches["green"], matches["red"]) == (4, 0)
@@ -94,7 +94,7 @@ def test_what_a_run_tells(database_url: str, instance: dg.DagsterInstance) -> No
 
         listed = _metadata(result, "default_contact_list")
         assert listed["dagster/row_count"] == listed["created"] == 3
-        assert listed["dagster/table_name"] == acme.status()["list_table"]
+        assert listed["dagster/table_name"] == acme.status().list_table
         columns = {column.name: column.type for column in listed["dagster/column_schema"].columns}
         assert list(columns)[:3] == ["contact_id", "userId", "email"]
         assert (columns["town"], columns["active"], columns["createdAt"]) == ("text", "flag", "datetime")
@@ -133,7 +133,7 @@ def test_a_re_map_reads_no_persons(sqlite_url: str, instance: dg.DagsterInstance
         result = _run(acme, instance, "remap")
         assert result.success
         assert acme.requests("/api/v2/persons") == []
-        assert (acme.status()["last_run"]["kind"], acme.status()["last_run"]["updated"]) == ("re-map", 0)
+        assert (acme.last_run().kind, acme.last_run().updated) == ("re-map", 0)
 
 
 @pytest.mark.parametrize("job", ["full_sync", "remap"])
@@ -144,8 +144,8 @@ def test_what_a_run_costs_is_a_number_that_plots(
         acme.import_rows(ROWS)
         acme.sync()
         listed = _metadata(_run(acme, instance, job), "default_contact_list")
-        last = acme.status()["last_run"]
-        assert last["kind"] == ("full" if job == "full_sync" else "re-map")
+        last = acme.last_run()
+        assert last.kind == ("full" if job == "full_sync" else "re-map")
         assert {
             name: listed[name]
             for name in (
@@ -159,7 +159,7 @@ def test_what_a_run_costs_is_a_number_that_plots(
             "requests": 3 if job == "full_sync" else 2,
             "estimated_tokens": 32 if job == "full_sync" else 12,
             "tokens_used": 22 if job == "full_sync" else 12,
-            "daily_tokens_left": last["tokens_left"],
+            "daily_tokens_left": last.tokens_left,
             "daily_token_limit": 150_000,
         }
 
@@ -180,8 +180,8 @@ def test_a_blocking_check_stops_the_write(database_url: str, instance: dg.Dagste
         assert [check.check_name for check in failed] == ["no_mass_deletion"]
         assert str(failed[0].description).startswith("25 of the 30 contacts would be deleted at once")
         assert acme.dump() == before
-        last = acme.status()["last_run"]
-        assert (last["state"], last["message"]) == ("failed", failed[0].description)
+        last = acme.last_run()
+        assert (last.state, last.message) == ("failed", failed[0].description)
 
 
 @pytest.mark.parametrize("fault", ["unauthorized_401", "html_403", "status", "daily_429"])
@@ -201,7 +201,7 @@ def test_a_failure_is_told_once_and_not_tried_again(
         (failure,) = [event for event in result.all_events if event.is_step_failure]
         told = failure.step_failure_data.user_failure_data
         assert told is not None
-        assert told.description == acme.status()["last_run"]["message"]
+        assert told.description == acme.last_run().message
         assert acme.account.token not in str(result.all_events)
 
 
@@ -236,7 +236,7 @@ def test_what_the_database_refuses_is_told_without_values(
         acme.forbid_touching()
         result = _run(acme, instance)
         assert not result.success
-        message = acme.status()["last_run"]["message"]
+        message = str(acme.last_run().message)
         assert message.startswith("The list's database has a trigger that refused a change (")
         told = str([event for event in result.all_events if event.is_failure])
         for value in ("Person 1", "person1@example.com", "City 1"):

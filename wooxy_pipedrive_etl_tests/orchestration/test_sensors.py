@@ -172,7 +172,7 @@ def test_a_renamed_option_re_maps_and_a_new_field_shows_up(home: str, dagster: d
         assert isinstance(table, dg.TableMetadataValue)
         assert "shoe" in [record.data["key"] for record in table.records]
         # It is no run of the list: the last one stands, and so does the list.
-        assert acme.status()["last_run"]["kind"] == "re-map"
+        assert acme.last_run().kind == "re-map"
         assert acme.dump() == before
         _let_time_pass(acme)
         assert tick(schema_sensor, dagster) == ([], "Nothing is due.")
@@ -237,7 +237,7 @@ def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance
         assert not _run(acme, request, dagster).success
         # What could not be imported is told before persons are read.
         assert acme.requests("/api/v2/persons") == []
-        assert "“shade” is fed by more than one row" in acme.status()["last_run"]["message"]
+        assert "“shade” is fed by more than one row" in str(acme.last_run().message)
 
         acme.draft_rows(ROWS)
         assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
@@ -250,8 +250,8 @@ def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance
         assert result.success
         with reading(acme.store.engine) as db:
             report = runs.runs_of(db, acme.record().id, 5)[0]
-        assert (report["run_id"], report["state"], report["created"]) == (result.run_id, "dry_run", 3)
-        assert report["matching_version"] is not None
+        assert (report.run_id, report.state, report.created) == (result.run_id, "dry_run", 3)
+        assert report.matching_version is not None
         assert (acme.contacts(), acme.record().state) == ([], "draft")
         assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
 
@@ -298,9 +298,9 @@ def test_a_request_whose_run_ends_before_it_begins_is_given_up(
         assert found == []
         assert str(why).startswith(f"acme: {told}")
         assert acme.record().requested_run is None
-        last = acme.status()["last_run"]
-        assert (last["run_id"], last["state"]) == (result.run_id, "failed")
-        assert last["message"].startswith(told)
+        last = acme.last_run()
+        assert (last.run_id, last.state) == (result.run_id, "failed")
+        assert str(last.message).startswith(told)
         # Whoever asks again is heard.
         requests.request_run(acme.store, acme.name, "changes")
         (request,), _ = tick(matching_sensor, dagster)
@@ -427,7 +427,7 @@ def test_a_failure_is_told_once_until_it_changes_or_a_run_succeeds(
         (first,) = receiver.posted
         assert first == {
             "text": "The full run of the connection acme (shop.example.com) failed. "
-            f"{acme.status()['last_run']['message']} The list stays as the last good run left it."
+            f"{acme.last_run().message} The list stays as the last good run left it."
         }
         assert "give this connection a valid API token" in first["text"]
         for secret in (acme.account.token, "person1@example.com", "Person 1"):

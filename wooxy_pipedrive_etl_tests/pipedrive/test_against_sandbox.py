@@ -12,7 +12,16 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive import PersonsPage, Retries, optional_fields
 from wooxy_pipedrive_etl.pipedrive import errors as e
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
+    Account,
+    Behaviours,
+    Fault,
+    FaultKind,
+    Limits,
+    SandboxServer,
+    large_account,
+    seeded_account,
+)
 from wooxy_pipedrive_etl.sandbox.pipedrive.budget import Budget as SandboxBudget
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
@@ -25,13 +34,13 @@ TYPES = "varchar varchar_auto text double monetary date set enum user org people
 @pytest.fixture
 def large() -> Iterator[SandboxServer]:
     """1,200 persons: three pages."""
-    with SandboxServer(Account.large(1200, custom_fields=5)) as server:
+    with SandboxServer(large_account(1200, custom_fields=5)) as server:
         yield server
 
 
 @pytest.fixture
 def small() -> Iterator[SandboxServer]:
-    with SandboxServer(Account.empty()) as server:
+    with SandboxServer(Account()) as server:
         yield server
 
 
@@ -284,7 +293,7 @@ def test_names_of_organisations_and_users(connect: Connect, small: SandboxServer
 
 
 def test_a_realistic_account_arrives_whole(connect: Connect) -> None:
-    account = Account.seeded()
+    account = seeded_account()
     with SandboxServer(account) as server:
         client = connect(server.url, account.token)
         optional = optional_fields(client.person_fields().fields)

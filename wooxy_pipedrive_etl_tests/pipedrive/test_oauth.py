@@ -41,7 +41,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
-    with SandboxServer(Account.empty()) as server:
+    with SandboxServer(Account()) as server:
         yield server
 
 

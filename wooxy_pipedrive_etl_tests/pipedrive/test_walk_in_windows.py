@@ -14,7 +14,15 @@ from wooxy_pipedrive_etl.pipedrive import ApiToken, PersonsPage, PipedriveClient
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.pipedrive.budget import Budgets
 from wooxy_pipedrive_etl.pipedrive.clock import Stopped
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault, FaultKind, Limits, SandboxServer
+from wooxy_pipedrive_etl.sandbox.pipedrive import (
+    Account,
+    Behaviours,
+    Fault,
+    FaultKind,
+    Limits,
+    SandboxServer,
+    large_account,
+)
 from wooxy_pipedrive_etl.sandbox.pipedrive.budget import Budget as SandboxBudget
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, wait_for_end_of_threads
 
@@ -28,7 +36,7 @@ PAGE = 20
 @pytest.fixture
 def server() -> Iterator[SandboxServer]:
     """60 pages, of persons of whom three in four were edited after they were added."""
-    account = Account.large(COUNT, custom_fields=2)
+    account = large_account(COUNT, custom_fields=2)
     account.behaviours = Behaviours(largest_page=PAGE)
     with SandboxServer(account, limits=Limits(burst_per_2s=1_000_000)) as server:
         yield server

@@ -87,7 +87,7 @@ def test_what_is_asked_for(connect: Connect) -> None:
 
 def test_the_life_of_a_webhook_in_an_account(connect: Connect) -> None:
     behaviours = Behaviours(webhook_url_check="none")
-    with SandboxServer(Account.empty(), behaviours=behaviours) as server:
+    with SandboxServer(Account(), behaviours=behaviours) as server:
         client = connect(server.url, server.account.token)
         url = "http://127.0.0.1:1/pipedrive"
         webhook = client.create_webhook(url=url, name="x", user="pd", password=PASSWORD, before=set())

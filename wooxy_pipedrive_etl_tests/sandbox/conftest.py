@@ -28,7 +28,7 @@ def serve(http: httpx.Client) -> Iterator[Callable[..., Served]]:
     with ExitStack() as stack:
 
         def start(account: Account | None = None, **options: Any) -> Served:
-            account = account or Account.empty()
+            account = account or Account()
             return Served(account, stack.enter_context(SandboxServer(account, **options)), http)
 
         yield start
@@ -48,6 +48,6 @@ def clock() -> Clock:
 @pytest.fixture
 def account(clock: Clock) -> Account:
     """An empty account on the test's clock."""
-    account = Account.empty()
+    account = Account()
     account.clock = clock
     return account

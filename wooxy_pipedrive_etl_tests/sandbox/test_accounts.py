@@ -19,6 +19,8 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import (
     SandboxError,
     UnknownRecordError,
     add_odd_persons,
+    large_account,
+    seeded_account,
 )
 from wooxy_pipedrive_etl.sandbox.pipedrive.fields import CUSTOM_FIELD_TYPES, OPTIONAL_FIELDS
 from wooxy_pipedrive_etl.sandbox.pipedrive.keyset import Window
@@ -32,7 +34,7 @@ Serve = Callable[..., Served]
 def test_the_seeded_account_has_every_field_type_with_values_many_scripts_and_awkward_data(
     serve: Serve,
 ) -> None:
-    served = serve(Account.seeded(persons=300))
+    served = serve(seeded_account(persons=300))
     rows = served.persons(limit=500)
     assert len(rows) == 300
     fields = served.data("/api/v2/personFields", limit=500)
@@ -56,18 +58,18 @@ def test_the_seeded_account_has_every_field_type_with_values_many_scripts_and_aw
 
 @pytest.mark.parametrize("persons", [0, 1, 7, 40])
 def test_the_seeded_account_shows_as_many_persons_as_asked(persons: int) -> None:
-    assert len(Account.seeded(persons=persons).visible_person_ids()) == persons
+    assert len(seeded_account(persons=persons).visible_person_ids()) == persons
 
 
 def test_seeded_accounts_are_the_same_for_the_same_seed(serve: Serve) -> None:
     first, second, other = (
-        serve(Account.seeded(persons=40, seed=seed)).get("/api/v2/persons").text for seed in (1, 1, 2)
+        serve(seeded_account(persons=40, seed=seed)).get("/api/v2/persons").text for seed in (1, 1, 2)
     )
     assert first == second != other
 
 
 def test_the_seeded_account_has_deleted_merged_and_hidden_persons(serve: Serve) -> None:
-    served = serve(Account.seeded(persons=30))
+    served = serve(seeded_account(persons=30))
     states = [served.account.person_state(person_id) for person_id in range(1, 36)]
     assert sum(each["is_deleted"] for each in states) == 3
     assert sum(each["merged_into"] is not None for each in states) == 1
@@ -75,7 +77,7 @@ def test_the_seeded_account_has_deleted_merged_and_hidden_persons(serve: Serve) 
 
 
 def test_a_large_account_is_walked_whole_and_once(serve: Serve) -> None:
-    served = serve(Account.large(persons=1200, custom_fields=30), limits=Limits(burst_per_2s=1000))
+    served = serve(large_account(persons=1200, custom_fields=30), limits=Limits(burst_per_2s=1000))
     rows = served.walk(limit=500)
     assert [row["id"] for row in rows] == list(range(1, 1201))
     assert {len(row["custom_fields"]) for row in rows} == {30}
@@ -98,12 +100,12 @@ def test_a_large_account_is_walked_whole_and_once(serve: Serve) -> None:
 @pytest.mark.parametrize("persons", [0, 1])
 @pytest.mark.parametrize("custom_fields", [0, 1, 2, 65])
 def test_a_large_account_may_be_small(serve: Serve, persons: int, custom_fields: int) -> None:
-    rows = serve(Account.large(persons=persons, custom_fields=custom_fields)).persons()
+    rows = serve(large_account(persons=persons, custom_fields=custom_fields)).persons()
     assert [len(row["custom_fields"] or {}) for row in rows] == [custom_fields] * persons
 
 
 def test_made_up_persons_filter_by_owner_and_organisation(serve: Serve) -> None:
-    served = serve(Account.large(persons=1200, custom_fields=30), limits=Limits(burst_per_2s=1000))
+    served = serve(large_account(persons=1200, custom_fields=30), limits=Limits(burst_per_2s=1000))
     rows = served.walk(limit=500)
     for key in ("owner_id", "org_id"):
         wanted = rows[0][key] or rows[1][key]
@@ -116,7 +118,7 @@ def looks() -> list[View]:
 
 def test_a_made_up_person_looks_the_same_once_it_is_taken_over() -> None:
     """The cheap rendering of a page and the ordinary one must never part, whatever the account looks like."""
-    account = Account.large(persons=60, custom_fields=12)
+    account = large_account(persons=60, custom_fields=12)
     codes = list(account.custom_fields)
     changes: list[Callable[[], Any]] = [
         lambda: None,
@@ -140,7 +142,7 @@ def test_a_made_up_person_looks_the_same_once_it_is_taken_over() -> None:
 
 
 def test_a_made_up_person_can_be_edited_deleted_and_merged(serve: Serve, clock: Clock) -> None:
-    account = Account.large(persons=20, custom_fields=5)
+    account = large_account(persons=20, custom_fields=5)
     account.clock = clock
     served = serve(account)
     before = served.persons()

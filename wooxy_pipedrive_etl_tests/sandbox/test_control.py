@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account
-from wooxy_pipedrive_etl.sandbox.pipedrive.control import COMMANDS
+from wooxy_pipedrive_etl.sandbox.pipedrive.commands import COMMANDS
 
 from .served import Served
 

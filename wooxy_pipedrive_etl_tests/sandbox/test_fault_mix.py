@@ -19,6 +19,7 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import (
     FaultMix,
     InvalidValueError,
     Limits,
+    seeded_account,
 )
 from wooxy_pipedrive_etl.sandbox.pipedrive.faults import FaultKind
 from wooxy_pipedrive_etl_tests.patience import running, wait_for_end
@@ -50,7 +51,7 @@ def test_the_same_seed_brings_the_same_faults(serve: Serve) -> None:
     quick: tuple[FaultKind, ...] = ("status", "reset", "truncated_json", "rate_429")
     outcomes = []
     for seed in (7, 7, 8):
-        account = Account.empty()
+        account = Account()
         account.create_person(name="A")
         served = serve(account, limits=NO_LIMITS)
         outcomes.append(struck_by(served, FaultMix(0.5, quick, seed), 40))
@@ -60,7 +61,7 @@ def test_the_same_seed_brings_the_same_faults(serve: Serve) -> None:
 
 
 def test_faults_come_at_their_rate_and_each_kind_of_them(serve: Serve) -> None:
-    served = serve(Account.seeded(5), limits=NO_LIMITS)
+    served = serve(seeded_account(5), limits=NO_LIMITS)
     kinds: tuple[FaultKind, ...] = tuple(kind for kind in MIXED_KINDS if kind != "timeout")
     seen = struck_by(served, FaultMix(0.2, kinds), 600)
     struck = served.server.mixed_faults_struck

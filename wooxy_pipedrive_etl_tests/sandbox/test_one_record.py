@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, seeded_account
 
 from .served import Clock, Served
 
@@ -16,7 +16,7 @@ THIRTY_DAYS = 30 * 86_400
 
 
 def test_a_person_by_id_is_the_same_object_as_in_the_list(serve: Serve) -> None:
-    served = serve(Account.seeded(persons=30))
+    served = serve(seeded_account(persons=30))
     looks: list[dict[str, Any]] = [
         {},
         {"include_fields": "open_deals_count,marketing_status"},
@@ -172,7 +172,7 @@ def test_only_the_api_token_in_its_header_is_let_in(serve: Serve, headers: dict[
 
 
 def test_the_token_can_be_chosen_and_regenerated(serve: Serve) -> None:
-    served = serve(Account.empty(token="chosen"))
+    served = serve(Account(token="chosen"))
     old = {"x-api-token": "chosen"}
     url = f"{served.server.url}/api/v1/users/me"
     assert served.http.get(url, headers=old).status_code == 200

@@ -18,6 +18,7 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import (
     Limits,
     PortTakenError,
     SandboxServer,
+    large_account,
     run_sandbox,
 )
 from wooxy_pipedrive_etl_tests.patience import http_client, join, running, wait_for_end, wait_until
@@ -31,8 +32,8 @@ Serve = Callable[..., Served]
 def test_a_taken_port_is_a_clear_error(serve: Serve) -> None:
     port = serve().server.port
     for start in (
-        lambda: SandboxServer(Account.empty(), port).start(),
-        lambda: run_sandbox(Account.empty(), port),
+        lambda: SandboxServer(Account(), port).start(),
+        lambda: run_sandbox(Account(), port),
     ):
         with pytest.raises(
             PortTakenError, match=rf"^Port {port} of 127\.0\.0\.1 can't be used .*another port\.$"
@@ -42,15 +43,15 @@ def test_a_taken_port_is_a_clear_error(serve: Serve) -> None:
 
 def test_a_port_that_is_none_is_a_clear_error() -> None:
     with pytest.raises(PortTakenError, match="Port 99999"):
-        SandboxServer(Account.empty(), 99999).start()
+        SandboxServer(Account(), 99999).start()
 
 
 def test_a_port_is_free_again_after_the_stop(http: httpx.Client) -> None:
-    server = SandboxServer(Account.empty())
+    server = SandboxServer(Account())
     with server:
         port = server.port
         assert http.get(f"{server.url}/sandbox").status_code == 200
-    with SandboxServer(Account.empty(), port) as again:
+    with SandboxServer(Account(), port) as again:
         assert again.url == f"http://127.0.0.1:{port}"
         assert http.get(f"{again.url}/sandbox").status_code == 200
 
@@ -63,7 +64,7 @@ def test_only_loopback_is_served(serve: Serve) -> None:
 
 
 def test_a_hanging_call_does_not_hold_up_the_stop(http: httpx.Client) -> None:
-    server = SandboxServer(Account.empty()).start()
+    server = SandboxServer(Account()).start()
     server.faults.add(Fault("timeout", path_prefix="/", seconds=3600))
     outcomes: list[int] = []
     call = threading.Thread(
@@ -83,7 +84,7 @@ def test_two_accounts_side_by_side(serve: Serve) -> None:
 
 
 def test_the_account_may_change_in_another_thread_while_it_is_read(serve: Serve) -> None:
-    account = Account.large(persons=2000, custom_fields=3)
+    account = large_account(persons=2000, custom_fields=3)
     served = serve(account, limits=Limits(daily_tokens=None, burst_per_2s=10_000))
     stop = threading.Event()
 
@@ -109,8 +110,8 @@ def test_the_account_may_change_in_another_thread_while_it_is_read(serve: Serve)
 
 
 _FOREGROUND = """
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, run_sandbox
-run_sandbox(Account.seeded(5, token="secret"), 0, announce=lambda url: print(url, flush=True))
+from wooxy_pipedrive_etl.sandbox.pipedrive import run_sandbox, seeded_account
+run_sandbox(seeded_account(5, token="secret"), 0, announce=lambda url: print(url, flush=True))
 print("stopped")
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, RawJson, add_odd_persons
+from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, RawJson, add_odd_persons, large_account
 
 from .receiver import Receiver
 from .served import Clock, Served
@@ -297,7 +297,7 @@ def test_persons_of_a_wrong_shape_are_sent_as_they_are(told: Told, account: Acco
 
 
 def test_persons_made_up_on_demand_give_events_too(serve: Serve, receiver: Receiver) -> None:
-    account = Account.large(persons=50, custom_fields=30)
+    account = large_account(persons=50, custom_fields=30)
     served = serve(account)
     served.subscribe(receiver.url)
     name = served.person(5)["name"]

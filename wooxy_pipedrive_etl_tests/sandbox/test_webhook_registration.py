@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours
+from wooxy_pipedrive_etl.sandbox.pipedrive.deliveries import Webhook
 from wooxy_pipedrive_etl.sandbox.pipedrive.subscriptions import Subscription
-from wooxy_pipedrive_etl.sandbox.pipedrive.webhooks import Webhook
 
 from .receiver import Receiver
 from .served import Served

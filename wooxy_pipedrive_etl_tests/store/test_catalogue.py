@@ -102,13 +102,13 @@ def test_each_kind_of_change_is_told_once_and_recorded(
     assert _kinds(db, record, *current) == [change]
     assert _kinds(db, record, *current) == []
     recorded = recent_schema_changes(db, record.id)
-    assert [(row["kind"], row["message"], row["field_code"]) for row in recorded] == [(*change, "c")]
+    assert [(row.kind, row.message, row.field_code) for row in recorded] == [(*change, "c")]
 
 
 def test_recorded_changes_come_newest_first(db: sa.Connection, record: ConnectionRecord) -> None:
     for name in ("A", "B", "C", "D"):
         _kinds(db, record, ("name", name, "varchar", None))
-    newest = [row["message"] for row in recent_schema_changes(db, record.id, limit=2)]
+    newest = [row.message for row in recent_schema_changes(db, record.id, limit=2)]
     assert newest == ["The field C is now called D.", "The field B is now called C."]
 
 

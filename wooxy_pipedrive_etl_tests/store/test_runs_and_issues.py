@@ -115,22 +115,18 @@ def test_report_of_a_run_from_beginning_to_end(db: sa.Connection, record: Connec
     begin_run(db, record.id, "a", "full")
     started = get_run(db, record.id, "a")
     assert started is not None
-    assert (started["kind"], started["state"], started["finished_at"]) == ("full", "started", None)
-    assert {started[count] for count in COUNTS} == {0}
+    assert (started.kind, started.state, started.finished_at) == ("full", "started", None)
+    assert started.counts == dict.fromkeys(COUNTS, 0)
     assert last_run(db, record.id) is None
     update_run(db, record.id, "a", fetched=2**40, requests=3)
     finish_run(db, record.id, "a", "success", counts={"created": 5})
     finished = last_run(db, record.id)
     assert finished is not None
     assert finished == get_run(db, record.id, "a")
-    assert [finished[name] for name in ("state", "fetched", "requests", "created", "message")] == [
-        "success",
-        2**40,
-        3,
-        5,
-        None,
-    ]
-    assert finished["started_at"] <= finished["finished_at"]
+    assert (finished.state, finished.message) == ("success", None)
+    assert (finished.fetched, finished.requests, finished.created) == (2**40, 3, 5)
+    assert finished.finished_at is not None
+    assert finished.started_at <= finished.finished_at
     assert get_run(db, record.id, "b") is None
 
 
@@ -143,7 +139,7 @@ def test_last_run_is_the_newest_that_ended_dry_ones_apart(
             finish_run(db, record.id, run_id, state, f"Run {run_id}.")
     last = last_run(db, record.id)
     assert last is not None
-    assert (last["run_id"], last["message"]) == ("b", "Run b.")
+    assert (last.run_id, last.message) == ("b", "Run b.")
 
 
 def test_newest_run_is_the_one_begun_last_whatever_became_of_it(
@@ -172,13 +168,13 @@ def test_health_is_that_of_the_runs_that_were_to_write_the_list(
             finish_run(db, record.id, run_id, state)
         report = get_run(db, record.id, run_id)
         assert report is not None
-        began[run_id] = report["started_at"]
+        began[run_id] = report.started_at
 
     assert health(db, record.id, None) == Health(None, None)
     run("good", "success")
     good = get_run(db, record.id, "good")
     assert good is not None
-    assert health(db, record.id, None) == Health(good["finished_at"], None)
+    assert health(db, record.id, None) == Health(good.finished_at, None)
     run("tried", "failed", "contact_plan")
     assert health(db, record.id, None).failing_since is None
     # It may still be at work; if it is not, it was killed.
@@ -187,7 +183,7 @@ def test_health_is_that_of_the_runs_that_were_to_write_the_list(
     assert health(db, record.id, None).failing_since == began["killed"]
     run("failed", "failed")
     run("left out", "partial", "person_fields")
-    assert health(db, record.id, None) == Health(good["finished_at"], began["killed"])
+    assert health(db, record.id, None) == Health(good.finished_at, began["killed"])
     run("good again", "success")
     assert health(db, record.id, None).failing_since is None
 
@@ -206,7 +202,7 @@ def test_run_that_is_started_again_begins_at_nought(db: sa.Connection, record: C
     begin_run(db, record.id, "a", "re-map")
     again = get_run(db, record.id, "a")
     assert again is not None
-    assert [again[name] for name in ("kind", "state", "message", "fetched")] == ["re-map", "started", None, 0]
+    assert (again.kind, again.state, again.message, again.fetched) == ("re-map", "started", None, 0)
 
 
 @pytest.mark.parametrize(("age", "kept"), [(KEEP_DAYS - 1, True), (KEEP_DAYS + 1, False)])
@@ -275,9 +271,9 @@ def test_history_has_the_newest_runs_first(db: sa.Connection, record: Connection
         )
     begin_run(db, other.id, "other", "full")
     newest = runs_of(db, record.id, 2)
-    assert [(run["run_id"], run["state"]) for run in newest] == [("run-3", "started"), ("run-2", "failed")]
-    older = runs_of(db, record.id, 5, before=newest[-1]["started_at"])
-    assert [(run["run_id"], run["state"]) for run in older] == [("run-1", "dry_run"), ("run-0", "success")]
+    assert [(run.run_id, run.state) for run in newest] == [("run-3", "started"), ("run-2", "failed")]
+    older = runs_of(db, record.id, 5, before=newest[-1].started_at)
+    assert [(run.run_id, run.state) for run in older] == [("run-1", "dry_run"), ("run-0", "success")]
 
 
 def test_a_run_is_under_way_while_it_holds_its_connection(engine: sa.Engine) -> None:
@@ -292,7 +288,7 @@ def test_a_run_is_under_way_while_it_holds_its_connection(engine: sa.Engine) -> 
         with engine.connect() as db:
             run = current_run(db, record.id)
             assert run is not None
-            assert (run["run_id"], run["state"]) == ("run", "started")
+            assert (run.run_id, run.state) == ("run", "started")
             # Nobody holds the other one: its run was killed.
             assert current_run(db, other.id) is None
     with engine.connect() as db:

@@ -67,9 +67,9 @@ def test_what_no_retry_can_help_fails_at_once(
             acme.sync()
         assert len(acme.requests()) == fault.after + 1
         assert acme.dump() == before
-        last = acme.status()["last_run"]
-        assert last["state"] == "failed"
-        assert last["message"].count("\n") == 0
+        last = acme.last_run()
+        assert last.state == "failed"
+        assert str(last.message).count("\n") == 0
         acme.server.faults.clear()
         if error is not CloudflareBlocked:
             assert acme.sync()["created"] == 1
@@ -105,7 +105,7 @@ def test_the_daily_budget_ends_the_run_cleanly_and_says_when_to_go_on(sqlite_url
         with pytest.raises(DailyBudgetSpent, match="run again after midnight"):
             acme.sync(allowed=RESERVE)
         assert acme.dump() == before
-        assert acme.status()["daily_tokens_left"] == 0
+        assert acme.status().daily_tokens_left == 0
         acme.server.limits = Limits(burst_per_2s=1000)
         assert acme.sync()["created"] == 1
 
@@ -140,7 +140,7 @@ def test_a_bad_moment_is_tried_again_then_fails_and_the_next_run_goes_on(
             acme.sync()
         assert len(acme.requests("/api/v2/persons")) == 6
         assert acme.dump() == before
-        assert acme.status()["last_run"]["state"] == "failed"
+        assert acme.last_run().state == "failed"
         acme.server.faults.clear()
         assert acme.sync()["created"] == 1
 
@@ -151,7 +151,7 @@ def test_a_failed_run_says_which_kind_it_was(sqlite_url: str) -> None:
         acme.server.faults.add(Fault("unauthorized_401", path_prefix="/api/v2/persons", times=None))
         with pytest.raises(InvalidToken):
             acme.sync()
-        assert acme.status()["last_run"]["kind"] == "full"
+        assert acme.last_run().kind == "full"
 
 
 def test_odd_persons_are_listed_and_the_rest_goes_on(database_url: str) -> None:
@@ -218,10 +218,10 @@ def test_a_dry_run_counts_what_the_run_then_does_and_writes_nothing(database_url
         acme.account.edit_person(2, custom_fields={"city": "Elsewhere"})
         acme.account.edit_person(3, emails=["no address"])
         add_person(acme.account, 5)
-        dump, issues, last = acme.dump(), acme.issues(), acme.status()["last_run"]
+        dump, issues, last = acme.dump(), acme.issues(), acme.last_run()
         would = acme.sync(dry_run=True)
         assert would["deleted"] == would["created"] == 1
-        assert (acme.dump(), acme.issues(), acme.status()["last_run"]) == (dump, issues, last)
+        assert (acme.dump(), acme.issues(), acme.status().last_run) == (dump, issues, last)
         assert _no_table_is_left_over(acme)
         did = acme.sync()
         assert {count: did[count] for count in would} == would

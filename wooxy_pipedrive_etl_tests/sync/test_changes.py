@@ -83,7 +83,7 @@ def test_it_reads_only_what_was_updated_since_the_watermark(
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         assert acme.sync("changes")["fetched"] == 4, "the first run reads everybody"
-        assert acme.status()["last_run"]["kind"] == "full"
+        assert acme.last_run().kind == "full"
         time.passes(300)
         account.edit_person(2, custom_fields={"city": "Elsewhere"})
         add_person(account, 5)
@@ -96,8 +96,8 @@ def test_it_reads_only_what_was_updated_since_the_watermark(
         assert asked["updated_since"] == "2026-03-01T10:59:00Z"
         assert (asked["sort_by"], asked["sort_direction"]) == ("update_time", "asc")
         assert acme.contact(name="Person 2")["town"] == "Elsewhere"
-        assert acme.status()["watermark"] == "2026-03-01T12:05:00Z"
-        assert acme.status()["last_run"]["kind"] == "changes"
+        assert acme.status().watermark == "2026-03-01T12:05:00Z"
+        assert acme.last_run().kind == "changes"
 
 
 def test_nothing_changed_touches_nothing(database_url: str, account: Account, time: Time) -> None:
@@ -304,7 +304,7 @@ def test_an_absurd_time_in_the_future_does_not_blind_the_next_runs(
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         acme.sync()
-        assert acme.status()["watermark"] == "2026-03-01T11:00:00Z"
+        assert acme.status().watermark == "2026-03-01T11:00:00Z"
         time.passes(300)
         account.edit_person(2, custom_fields={"city": "Elsewhere"})
         assert acme.sync("changes")["updated"] == 1
@@ -501,7 +501,7 @@ def test_a_matching_that_changed_maps_everybody_also_in_a_run_of_changes(
         acme.import_rows({**ROWS, "note": "remark"})
         assert acme.sync("changes")["updated"] == 3
         assert acme.contact(name="Person 1")["remark"] == "Note 1"
-        assert acme.status()["matching_applied"]
+        assert acme.status().matching_applied
 
 
 def test_what_is_no_person_is_listed_once_however_often_it_is_read(
@@ -550,8 +550,9 @@ def test_the_first_run_is_a_full_one_and_a_run_tells_what_it_cost(
         counts = acme.sync("changes")
         # The account, the fields, the persons, and the owners' names.
         assert (counts["requests"], counts["tokens_used"]) == (4, 42)
-        last = acme.status()["last_run"]
-        assert last["estimated_tokens"] >= last["tokens_used"]
+        last = acme.last_run()
+        assert last.estimated_tokens is not None
+        assert last.estimated_tokens >= last.tokens_used
         assert view.show_matching(acme.store, acme.name)[1] is not None
 
 
@@ -561,7 +562,7 @@ def test_a_run_before_any_person_was_there_goes_on_with_changes(database_url: st
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         assert acme.sync()["fetched"] == 0
-        assert acme.status()["watermark"] is not None
+        assert acme.status().watermark is not None
         time.passes(300)
         add_person(account, 1)
         assert acme.sync("changes")["created"] == 1

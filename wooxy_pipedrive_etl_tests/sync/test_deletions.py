@@ -95,8 +95,8 @@ def test_many_at_once_need_a_persons_word(database_url: str) -> None:
         ):
             acme.sync()
         assert acme.dump() == before
-        last = acme.status()["last_run"]
-        assert (last["state"], last["deleted"], last["guard"]) == ("failed", 21, "mass_delete")
+        last = acme.last_run()
+        assert (last.state, last.deleted, last.refused_by) == ("failed", 21, "mass_delete")
         # A re-map does not get round it, nor does a dry run.
         with pytest.raises(Refused):
             acme.remap()
@@ -124,7 +124,7 @@ def test_who_would_go_is_listed_and_nobody_else_goes(database_url: str) -> None:
             acme.sync()
         refused = listed(acme)
         assert refused == {of_person[person_id] for person_id in range(1, 26)}
-        allowed = Permissions(deletions_of=acme.status()["newest_run"]["run_id"])
+        allowed = Permissions(deletions_of=acme.newest_run().run_id)
         # Others vanish after the list was looked at.
         for person_id in range(40, 51):
             acme.account.hide_person(person_id)
@@ -140,7 +140,7 @@ def test_who_would_go_is_listed_and_nobody_else_goes(database_url: str) -> None:
             acme.account.show_person(person_id)
         with pytest.raises(Refused, match=r"^25 of the 80"):
             acme.sync()
-        allowed = Permissions(deletions_of=acme.status()["newest_run"]["run_id"])
+        allowed = Permissions(deletions_of=acme.newest_run().run_id)
         acme.account.show_person(1)
         acme.account.hide_person(60)
         with pytest.raises(Refused, match=r"^25 of the 80 .* 1 of which were not on the list"):
@@ -150,7 +150,7 @@ def test_who_would_go_is_listed_and_nobody_else_goes(database_url: str) -> None:
         acme.account.show_person(2)
         with pytest.raises(Refused):
             acme.sync()
-        allowed = Permissions(deletions_of=acme.status()["newest_run"]["run_id"])
+        allowed = Permissions(deletions_of=acme.newest_run().run_id)
         acme.account.show_person(3)
         assert acme.sync(allowed=allowed)["deleted"] == 22
         assert listed(acme) == set()
@@ -173,7 +173,7 @@ def test_a_dry_run_lists_who_would_go_and_a_later_run_forgets_it(sqlite_url: str
 
 def test_a_list_that_is_about_to_be_allowed_outlives_another_refused_run(sqlite_url: str) -> None:
     with refused_deletions(sqlite_url) as acme:
-        refused = acme.status()["newest_run"]["run_id"]
+        refused = acme.newest_run().run_id
         request = allow_once(acme.store, acme.name, "mass_delete", refused)
         assert request is not None
         # One that started by itself comes first, and has a list of its own.
@@ -181,16 +181,14 @@ def test_a_list_that_is_about_to_be_allowed_outlives_another_refused_run(sqlite_
             acme.sync("changes", automatic=True)
         assert {row["run_id"] for row in acme.rows(tables.planned_deletions)} == {
             refused,
-            acme.status()["newest_run"]["run_id"],
+            acme.newest_run().run_id,
         }
         assert acme.sync(allowed=request.permissions)["deleted"] == 30
 
 
 def test_what_is_switched_off_is_listed_as_well(sqlite_url: str) -> None:
     with refused_deletions(sqlite_url, on_delete="deactivate") as acme:
-        assert acme.status()["last_run"]["message"].startswith(
-            "30 of the 40 contacts would be switched off at once"
-        )
+        assert str(acme.last_run().message).startswith("30 of the 40 contacts would be switched off at once")
         assert len(listed(acme)) == 30
 
 

@@ -41,11 +41,6 @@ def _columns(acme: Connected) -> list[str]:
         return list(ContactList.of_domain(db, acme.domain).stored(db))
 
 
-def _report(acme: Connected) -> dict[str, Any]:
-    with reading(acme.store.engine) as db:
-        return runs.runs_of(db, acme.record().id, 1)[0]
-
-
 def _untouched(acme: Connected) -> list[Any]:
     """What no dry run writes."""
     record = acme.record()
@@ -111,20 +106,20 @@ def test_a_dry_run_before_the_first_import(database_url: str) -> None:
         told = acme.sync(dry_run=True, draft=True)
         assert (told["created"], told["rejected"]) == (3, 1)
         assert _untouched(acme) == before
-        report = _report(acme)
+        report = acme.newest_run()
         with reading(acme.store.engine) as db:
             draft = latest_matching(db, acme.record().id)
             found = read_issues(db, acme.record().id, pending=True)
         assert draft is not None
-        assert (report["state"], report["kind"], report["created"]) == ("dry_run", "full", 3)
+        assert (report.state, report.kind, report.created) == ("dry_run", "full", 3)
         version = version_of(Matching(draft.ignore_empty_values, draft.rows))
-        assert report["matching_version"].startswith(version)
+        assert (report.matching_version or "").startswith(version)
         assert [(issue["person_id"], issue["reason"]) for issue in found] == [(4, "no_identifier")]
         acme.import_rows(BEFORE)
         done = acme.sync()
         assert {name: done[name] for name in PLANNED} == told
         # A run that writes looks at what is in force.
-        assert _report(acme)["matching_version"] is None
+        assert acme.newest_run().matching_version is None
 
 
 def test_a_draft_that_breaks_a_rule_is_not_tried(sqlite_url: str) -> None:
@@ -134,9 +129,9 @@ def test_a_draft_that_breaks_a_rule_is_not_tried(sqlite_url: str) -> None:
         with pytest.raises(InvalidMatching, match="“Wrong name” is not a valid name"):
             acme.sync(dry_run=True, draft=True)
         assert acme.requests("/api/v2/persons") == []
-        report = _report(acme)
-        assert report["state"] == "failed"
-        assert "“town” is fed by more than one row" in report["message"]
+        report = acme.newest_run()
+        assert report.state == "failed"
+        assert "“town” is fed by more than one row" in (report.message or "")
 
 
 def test_a_draft_is_tried_with_the_types_that_its_import_accepts(sqlite_url: str) -> None:

@@ -113,7 +113,7 @@ def test_another_key_is_refused_until_the_old_one_is_back(
     key_file().touch(0o600)
     key_file().write_text(old_key)
     reopen(acme)
-    assert not acme.status()["new_numbers_opted_out"]
+    assert not acme.status().new_numbers_opted_out
     assert returns(acme) is False
     assert stored_flag(acme) is False
 
@@ -123,7 +123,7 @@ def test_opt_outs_hold_when_new_numbers_count_as_opted_out(acme: Connected, forg
     key_file().unlink()
     assert accept(acme) == 1
     reconnect(acme, forget=forget)
-    assert acme.status()["new_numbers_opted_out"]
+    assert acme.status().new_numbers_opted_out
     assert returns(acme) is False
     # Nobody has said no, as far as this key knows.
     assert stored_flag(acme) is None
@@ -134,7 +134,7 @@ def test_only_forgetting_twice_over_subscribes_again(acme: Connected) -> None:
     key_file().write_text(new_key())
     assert accept(acme, forget=True) == 1
     reconnect(acme)
-    assert not acme.status()["new_numbers_opted_out"]
+    assert not acme.status().new_numbers_opted_out
     assert returns(acme) is True
 
 
@@ -189,7 +189,7 @@ def test_the_old_key_remembers_again_after_another_one_was_used(acme: Connected)
     assert stored_flag(acme) is False
     add_person(acme.account, 2)
     acme.sync()
-    assert acme.status()["new_numbers_opted_out"]
+    assert acme.status().new_numbers_opted_out
     assert acme.column("smsSubscribe")["person2@example.com"] is False
 
 
@@ -217,7 +217,7 @@ def test_another_domain_that_nobody_opted_out_of_goes_on_as_before(acme: Connect
     add_person(acme.account, 3)
     acme.sync()
     bolt.sync()
-    assert [each.status()["new_numbers_opted_out"] for each in (acme, bolt)] == [True, False]
+    assert [each.status().new_numbers_opted_out for each in (acme, bolt)] == [True, False]
     assert [stored_flag(each, "person3@example.com") for each in (acme, bolt)] == [None, True]
 
 
@@ -267,7 +267,7 @@ def forget_fingerprint(acme: Connected) -> None:
 def test_credentials_prove_the_key_of_an_earlier_version(acme: Connected) -> None:
     forget_fingerprint(acme)
     reopen(acme)
-    assert not acme.status()["new_numbers_opted_out"]
+    assert not acme.status().new_numbers_opted_out
     assert returns(acme) is False
     assert stored_flag(acme) is False
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.database import reading
-from wooxy_pipedrive_etl.store.progress import Progress, note_progress, read_progress, table
+from wooxy_pipedrive_etl.store.inbox import progress as table
+from wooxy_pipedrive_etl.store.progress import Progress, note_progress, read_progress
 from wooxy_pipedrive_etl.sync import progress
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.connections.test_settings import ROWS

@@ -30,7 +30,7 @@ def _row(acme: Connected, key: str) -> dict[str, Any]:
 
 
 def _kinds(acme: Connected) -> list[str]:
-    return [change["kind"] for change in acme.status()["schema_changes"]]
+    return [change.kind for change in acme.status().schema_changes]
 
 
 @pytest.mark.parametrize("ignore_empty", [True, False])
@@ -65,13 +65,13 @@ def test_an_import_of_the_same_matching_accepts_the_type_and_feeds_it_again(data
         assert acme.column("town")["person1@example.com"] == "City 1"
         report = acme.import_rows(ROWS)
         assert (report.changed, report.added, report.renamed) == (True, [], [])
-        assert not acme.status()["matching_applied"]
+        assert not acme.status().matching_applied
         assert _row(acme, "city")["status"] == "green"
         assert acme.remap()["updated"] == 1
         assert acme.column("town")["person1@example.com"] == "Elsewhere"
         # And once is enough.
         assert not acme.import_rows(ROWS).changed
-        assert acme.status()["matching_applied"]
+        assert acme.status().matching_applied
 
 
 def test_a_field_that_gets_its_old_type_back_feeds_again_by_itself(database_url: str) -> None:
@@ -208,7 +208,7 @@ def test_a_re_typed_identifier_stops_the_run_where_contacts_could_be_deleted(dat
             with pytest.raises(SyncError, match=r"“Member” \(member\).*It feeds userId.*nothing was written"):
                 acme.sync(kind)
         assert acme.dump() == before
-        assert acme.status()["red_rows"][0]["pipedrive"] == "member"
+        assert acme.status().red_rows[0].pipedrive == "member"
         # With "ignore empty" a contact keeps the identifiers that it has.
         view.set_ignore_empty_values(acme.store, acme.name, True)
         assert acme.sync()["deleted"] == 0

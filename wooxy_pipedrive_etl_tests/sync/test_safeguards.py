@@ -50,7 +50,7 @@ def test_a_connection_is_not_let_go_in_the_middle_of_a_run(database_url: str) ->
     with connected(database_url, small_account()) as acme:
         with sole_writer(acme.store.engine, acme.record()), pytest.raises(ConnectionBusy):
             accounts.disconnect(acme.store, acme.name, forget=True)
-        assert acme.status()["state"] == "draft"
+        assert acme.status().state == "draft"
 
 
 def test_an_endless_user_id_costs_nobody_anything(database_url: str) -> None:

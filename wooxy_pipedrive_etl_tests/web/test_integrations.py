@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,7 +80,9 @@ def test_an_active_connection(acme: Connected, account: Account, visitor: Visito
     assert "Next run Soon: the list does not have what was imported yet" in front(visitor)
     acme.sync()
     page = visitor.get("/")
-    budget = acme.status()["budget"]
+    budget = acme.status().budget
+    assert budget.limit is not None
+    assert budget.left is not None
     for said in (
         "● Active",
         "3 contacts",
@@ -87,9 +90,9 @@ def test_an_active_connection(acme: Connected, account: Account, visitor: Visito
         "Not in the list 1 rejected, 0 duplicates, 0 conflicts, 0 values skipped",
         f"Next run {moment(nightly.next_night(datetime.now(UTC)))}, and when something changes.",
         "Pipedrive API use today under 1 %",
-        f"{budget['limit'] - budget['left']:,} of {budget['limit']:,} tokens used",
-        f"{budget['left']:,} left as of",
-        f"Syncs leave {budget['reserve']:,} of them to the others.",
+        f"{budget.limit - budget.left:,} of {budget.limit:,} tokens used",
+        f"{budget.left:,} left as of",
+        f"Syncs leave {budget.reserve:,} of them to the others.",
     ):
         assert said in text_of(page)
     assert 'href="/integrations/acme/issues"' in page.text
@@ -165,7 +168,9 @@ def test_sync_now(acme: Connected, visitor: Visitor) -> None:
     visitor.get("/")
     answer = visitor.post("/integrations/acme/sync", {"kind": "changes"})
     assert answer.headers["location"] == "/integrations/acme/progress"
-    assert acme.status()["requested_run"]["kind"] == "changes"
+    request = acme.status().requested_run
+    assert request is not None
+    assert request.kind == "changes"
     page = visitor.get("/")
     assert "One was asked for and is about to start" in text_of(page)
     assert 'href="/integrations/acme/progress"' in page.text
@@ -179,7 +184,9 @@ def test_a_run_under_way(acme: Connected, visitor: Visitor) -> None:
         page = visitor.get("/")
         assert "A run is under way" in text_of(page)
         assert 'href="/integrations/acme/progress"' in page.text
-        assert acme.status()["running"]["run_id"] == "run-x"
+        running = acme.status().running
+        assert running is not None
+        assert running.run_id == "run-x"
     assert "A run is under way" not in front(visitor)
 
 
@@ -188,7 +195,7 @@ def test_a_pause(acme: Connected, visitor: Visitor) -> None:
     settings.pause(acme.store, acme.name)
     assert "‖ Paused" in front(visitor)
     assert "None: it is paused." in front(visitor)
-    assert acme.status()["next_full_run"] is None
+    assert acme.status().next_full_run is None
 
 
 def test_fields_that_wait_and_rows_that_are_red(acme: Connected, account: Account, visitor: Visitor) -> None:
@@ -213,37 +220,26 @@ def test_a_disconnected_connection(acme: Connected, visitor: Visitor) -> None:
     assert "Sync now" not in page.text
 
 
-@pytest.mark.parametrize(
-    ("changed", "state"),
-    [
+def test_states(acme: Connected) -> None:
+    acme.import_all()
+    acme.sync()
+    last = acme.last_run()
+    failing = {"failing_since": datetime(2026, 11, 27, 7, 22)}
+    refused = replace(last, state="failed", refused_by="mass_delete", deleted=1_035)
+    access_lost = State("✗ Access lost: access was revoked or has expired", "red")
+    uninstalled = State("✗ Access lost: the app was uninstalled in Pipedrive", "red")
+    cases: list[tuple[dict[str, Any], State]] = [
         ({}, State("● Active", "green")),
         ({"paused": True}, State("‖ Paused", "amber")),
-        (
-            {"failing_since": "2026-11-27T07:22:00Z", "last_run": {"guard": None}},
-            State("✗ Failing since 2026-11-27 07:22 UTC", "red"),
-        ),
-        (
-            {"failing_since": "2026-11-27T07:22:00Z", "last_run": {"guard": "mass_delete", "deleted": 1_035}},
-            State("▲ Needs you: 1,035 deletions wait", "amber"),
-        ),
+        (failing, State("✗ Failing since 2026-11-27 07:22 UTC", "red")),
+        ({**failing, "last_run": refused}, State("▲ Needs you: 1,035 deletions wait", "amber")),
         ({"state": "draft", "paused": True}, State("○ Draft: match variables", "amber")),
         ({"state": "disconnected"}, State("○ Disconnected", "gray")),
-        ({"access_lost": "revoked"}, State("✗ Access lost: access was revoked or has expired", "red")),
-        (
-            {"state": "disconnected", "access_lost": "uninstalled"},
-            State("✗ Access lost: the app was uninstalled in Pipedrive", "red"),
-        ),
-    ],
-)
-def test_states(changed: dict[str, Any], state: State) -> None:
-    healthy = {
-        "state": "active",
-        "paused": False,
-        "access_lost": None,
-        "failing_since": None,
-        "last_run": None,
-    }
-    assert state_of({**healthy, **changed}) == state
+        ({"access_lost": "revoked"}, access_lost),
+        ({"state": "disconnected", "access_lost": "uninstalled"}, uninstalled),
+    ]
+    for changed, state in cases:
+        assert state_of(replace(acme.status(), **changed)) == state
 
 
 def test_pages_say_that_the_key_is_another_one_until_a_person_decides(

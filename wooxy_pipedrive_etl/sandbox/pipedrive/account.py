@@ -70,6 +70,7 @@ class PersonChange:
 class Account:
     """A Pipedrive account. Safe to change from any thread while a server serves it.
 
+    A new one has the system fields and one user, an admin, who owns the token.
     `clock` gives the present moment as an aware datetime and may be replaced; stored times are whole seconds.
     `observers` are told of every change of a person, right after it and under the account's lock.
     """
@@ -104,33 +105,6 @@ class Account:
         self._revision = 0
         self._layout: Layout | None = None
         self.token_owner_id = self.add_user("Sync Bot", admin=True)
-
-    # Accounts to start from; what fills them knows the account, so it is imported late.
-
-    @classmethod
-    def empty(cls, *, token: str | None = None) -> Account:
-        """One user, who is an admin and owns the token; system fields only."""
-        return cls(token=token)
-
-    @classmethod
-    def seeded(cls, persons: int = 300, seed: int = 1, *, token: str | None = None) -> Account:
-        """A realistic small account: `persons` visible persons of many countries, every field type, awkward values."""
-        from .seeding import seed_account
-
-        account = cls(token=token)
-        seed_account(account, persons=persons, seed=seed)
-        return account
-
-    @classmethod
-    def large(
-        cls, persons: int = 100_000, custom_fields: int = 30, seed: int = 1, *, token: str | None = None
-    ) -> Account:
-        """An account of any size that takes seconds to start: its persons are made up when they are asked for."""
-        from .generated import fill_account
-
-        account = cls(token=token)
-        fill_account(account, persons=persons, custom_fields=custom_fields, seed=seed)
-        return account
 
     # Settings
 

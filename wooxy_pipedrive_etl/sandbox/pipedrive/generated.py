@@ -65,9 +65,12 @@ _FIELDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
 )
 
 
-def fill_account(account: Account, *, persons: int, custom_fields: int, seed: int) -> None:
-    """Fields, users, organisations, labels and that many persons, ids 1 to `persons`."""
+def large_account(
+    persons: int = 100_000, custom_fields: int = 30, seed: int = 1, *, token: str | None = None
+) -> Account:
+    """An account with fields, users, organisations, labels and that many persons, ids 1 to `persons`."""
     rng = random.Random(seed)
+    account = Account(token=token)
     account.marketing = True
     for name in ("Aino Mäkelä", "Тарас Шевченко", "Emily O'Brien", "佐藤 美咲"):
         account.add_user(name)
@@ -80,6 +83,7 @@ def fill_account(account: Account, *, persons: int, custom_fields: int, seed: in
         repeat = round_ // len(_FIELDS)
         account.add_field(f"{name} {repeat + 1}" if repeat else name, field_type, options)
     account.adopt_source(GeneratedPersons(account, persons, rng))
+    return account
 
 
 class GeneratedPersons:

@@ -54,17 +54,17 @@ _FIELDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
 )
 
 
-def seed_account(account: Account, *, persons: int, seed: int) -> None:
+def seeded_account(persons: int = 300, seed: int = 1, *, token: str | None = None) -> Account:
     """`persons` persons that the token sees, and a few deleted, merged and hidden ones besides."""
     rng = random.Random(seed)
+    account = Account(token=token)
     account.contact_sync = account.marketing = True
     clock = account.clock
     moments = _Moments(rng, persons + 20)
     account.clock = moments
-    try:
-        _fill(account, persons, rng, moments)
-    finally:
-        account.clock = clock
+    _fill(account, persons, rng, moments)
+    account.clock = clock
+    return account
 
 
 def _fill(account: Account, persons: int, rng: random.Random, moments: _Moments) -> None:

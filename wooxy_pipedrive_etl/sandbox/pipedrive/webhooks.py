@@ -1,108 +1,41 @@
-"""Webhooks of an account and their deliveries: queues, retries, bans, and what a test may order to go wrong."""
+"""The webhooks of an account: their registration, the events for them, and what a test may order to go wrong."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import heapq
 import math
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 
 from .account import Account, PersonChange
 from .answers import webhooks_error
 from .behaviours import Limits
+from .deliveries import (
+    SECONDS_UNTIL_DELETED,
+    Delivery,
+    DeliveryRecord,
+    Outcome,
+    Webhook,
+    WebhookClock,
+    attempt,
+)
 from .errors import InvalidValueError, SandboxError, UnknownRecordError
 from .subscriptions import Subscription
-from .webhook_payloads import Action, Event, meta, person_state, previous_json, timestamp
+from .webhook_payloads import Event, meta, person_state, previous_json, timestamp
 
-RETRY_AFTER_SECONDS: Final = (3.0, 30.0, 150.0)
-FAILED_EVENTS_UNTIL_BAN: Final = 10
-BAN_SECONDS: Final = 30 * 60.0
-SECONDS_UNTIL_DELETED: Final = 3 * 86_400.0
 MAX_WEBHOOKS_PER_USER: Final = 40
 KEPT_DELIVERIES: Final = 10_000
 KEPT_EVENTS: Final = 1_000
 _FIRST_ID: Final = 4710
 _LOOK_SECONDS: Final = 0.5
-
-Outcome = Literal["delivered", "failed", "lost_in_ban"]
-
-
-@dataclass(frozen=True)
-class DeliveryRecord:
-    """One attempt. `status` is None when no answer came, or when the event was lost without an attempt."""
-
-    webhook_id: int
-    event_id: str
-    action: Action
-    person_id: int
-    attempt: int
-    status: int | None
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class _Delivery:
-    event: Event
-    attempt: int = 1
-
-
-@dataclass
-class Webhook:
-    """A webhook and how its deliveries go; `failed_events` counts up to the ban. Moments are those of WebhookClock.
-
-    `owner_id` is the user that it was made as, `by_app` whether that was with tokens of the app.
-    """
-
-    id: int
-    asked: Subscription
-    owner_id: int
-    by_app: bool
-    add_time: str
-    failed_events: int = 0
-    banned_until: float = -math.inf
-    failing_since: float | None = None
-    last_delivery_time: str | None = None
-    last_http_status: int | None = None
-    waiting: list[tuple[float, int, _Delivery]] = field(default_factory=list, repr=False)
-    in_flight: bool = False
-
-
-class WebhookClock:
-    """Seconds that run `webhook_clock_speed` times as fast as real ones and can be pushed on."""
-
-    def __init__(self, limits: Callable[[], Limits]) -> None:
-        self._limits = limits
-        self._now = 0.0
-        self._read_at = time.monotonic()
-        self._speed = limits().webhook_clock_speed
-
-    def now(self) -> float:
-        read_at = time.monotonic()
-        self._now += (read_at - self._read_at) * self._speed
-        # A new speed holds from here on; until here it was the old one.
-        self._read_at, self._speed = read_at, self._limits().webhook_clock_speed
-        return self._now
-
-    def push(self, seconds: float) -> None:
-        self._now = self.now() + seconds
-
-    def real_seconds_until(self, moment: float) -> float:
-        """Infinite while the clock stands still."""
-        left = max(0.0, moment - self.now())
-        if left == 0.0:
-            return 0.0
-        return left / self._speed if self._speed > 0 else math.inf
 
 
 class Webhooks:
@@ -120,7 +53,6 @@ class Webhooks:
         self._clock = WebhookClock(limits)
         self._webhooks: dict[int, Webhook] = {}
         self._next_id = count(_FIRST_ID)
-        self._numbers = count()
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._deliveries: deque[DeliveryRecord] = deque(maxlen=KEPT_DELIVERIES)
         self._lose = self._double = self._reverse = 0
@@ -376,23 +308,19 @@ class Webhooks:
     def _queue(self, event: Event) -> None:
         now = self._clock.now()
         for webhook in self._webhooks.values():
-            asked = webhook.asked
-            if asked.event_object in ("person", "*") and asked.event_action in (event.action, "*"):
+            if webhook.wants(event):
                 if webhook.banned_until > now:
-                    self._record(webhook, _Delivery(event), None, "lost_in_ban")
+                    self._record(webhook, Delivery(event), None, "lost_in_ban")
                 else:
-                    self._put(webhook, now, _Delivery(event))
+                    webhook.put(now, Delivery(event))
         self._call_wake()
-
-    def _put(self, webhook: Webhook, due: float, delivery: _Delivery) -> None:
-        heapq.heappush(webhook.waiting, (due, next(self._numbers), delivery))
 
     def _call_wake(self) -> None:
         self._changed.notify_all()
         if self._wake is not None:
             self._wake()
 
-    def _record(self, webhook: Webhook, delivery: _Delivery, status: int | None, outcome: Outcome) -> None:
+    def _record(self, webhook: Webhook, delivery: Delivery, status: int | None, outcome: Outcome) -> None:
         event = delivery.event
         self._deliveries.append(
             DeliveryRecord(
@@ -450,9 +378,9 @@ class Webhooks:
             if client is not None:
                 await client.aclose()
 
-    def _take_due(self) -> tuple[list[tuple[Webhook, _Delivery]], float | None]:
+    def _take_due(self) -> tuple[list[tuple[Webhook, Delivery]], float | None]:
         """What is to be sent now, and the real seconds until the next look, None when nothing waits."""
-        taken: list[tuple[Webhook, _Delivery]] = []
+        taken: list[tuple[Webhook, Delivery]] = []
         moments = []
         with self._changed:
             now = self._clock.now()
@@ -471,9 +399,9 @@ class Webhooks:
             return taken, min(_LOOK_SECONDS, self._clock.real_seconds_until(min(moments)))
 
     async def _deliver(
-        self, client: httpx.AsyncClient, webhook: Webhook, delivery: _Delivery, wake: asyncio.Event
+        self, client: httpx.AsyncClient, webhook: Webhook, delivery: Delivery, wake: asyncio.Event
     ) -> None:
-        status = await self._post(client, webhook, delivery)
+        status = await attempt(client, webhook, delivery, self._limits().webhook_timeout_seconds)
         with self._changed:
             webhook.in_flight = False
             self._in_flight -= 1
@@ -488,39 +416,15 @@ class Webhooks:
             self._changed.notify_all()
         wake.set()
 
-    async def _post(self, client: httpx.AsyncClient, webhook: Webhook, delivery: _Delivery) -> int | None:
-        """The answer's status, None when none came in time."""
-        asked = webhook.asked
-        headers = {"content-type": "application/json", "user-agent": "Pipedrive Webhooks"}
-        if asked.http_auth_user is not None or asked.http_auth_password is not None:
-            pair = f"{asked.http_auth_user or ''}:{asked.http_auth_password or ''}"
-            headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        body = delivery.event.body(webhook.id, webhook.owner_id, delivery.attempt)
-        try:
-            async with asyncio.timeout(self._limits().webhook_timeout_seconds):
-                response = await client.post(asked.subscription_url, content=body, headers=headers)
-        except (httpx.HTTPError, TimeoutError, UnicodeError):
-            return None
-        return response.status_code
-
-    def _failed(self, webhook: Webhook, delivery: _Delivery) -> None:
+    def _failed(self, webhook: Webhook, delivery: Delivery) -> None:
         now = self._clock.now()
         if webhook.failing_since is None:
             webhook.failing_since = now
         if webhook.id in self._webhooks and now - webhook.failing_since >= SECONDS_UNTIL_DELETED:
             self.remove(webhook.id)
             return
-        if delivery.attempt <= len(RETRY_AFTER_SECONDS):
-            wait = RETRY_AFTER_SECONDS[delivery.attempt - 1]
-            self._put(webhook, now + wait, _Delivery(delivery.event, delivery.attempt + 1))
-        if delivery.attempt == 1:
-            webhook.failed_events += 1
-            if webhook.failed_events == FAILED_EVENTS_UNTIL_BAN:
-                webhook.failed_events = 0
-                webhook.banned_until = now + BAN_SECONDS
-                for _, _, lost in sorted(webhook.waiting):
-                    self._record(webhook, lost, None, "lost_in_ban")
-                webhook.waiting.clear()
+        for lost in webhook.failed(delivery, now):
+            self._record(webhook, lost, None, "lost_in_ban")
 
 
 def _positive(events: int) -> int:
