@@ -193,7 +193,7 @@ def test_what_changed_in_pipedrive_is_said_where_people_look(program: CommandLin
     ]
     ((reason, label, key),) = [(red.pop("reason"), *sorted(red.values())) for red in row["red_rows"]]
     assert (label, key) == ("City", "city")
-    assert "gone from Pipedrive" in reason
+    assert "no longer in Pipedrive" in reason
     assert {change["kind"] for change in row["schema_changes"]} == {"new_field", "gone_field"}
     shown = program("match", "acme").out
     (fresh,) = [line for line in shown.splitlines() if "Fresh 3" in line and "gray" in line]
