@@ -22,12 +22,12 @@ from wooxy_pipedrive_etl.errors import (
     SyncError,
     failure_code,
 )
+from wooxy_pipedrive_etl.http_api.errors import ApiError as PipedriveError
 from wooxy_pipedrive_etl.mapping.match_rules import rename_sentence
 from wooxy_pipedrive_etl.matching import form as match_form
 from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.matching.form import Choice, MatchPage, PageRow, TypedRow
 from wooxy_pipedrive_etl.matching.previews import SampleCache
-from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
 from wooxy_pipedrive_etl.sync.selection import Kind
 
 from .visit import Form, Visit, page
