@@ -1,5 +1,5 @@
-"""The errors that an HTTP API of any kind can cause, as types. What only one API can answer belongs to its client, as a
-subclass of these.
+"""The errors that can happen with any API, as types. What the refusals of one API mean belongs to its client, in
+subclasses of these.
 
     ApiError
     ├── PermanentError            nothing changes until a user changes something; never retried

@@ -1,4 +1,5 @@
-"""The errors that only Pipedrive causes, as types, below the errors of any API (`http_api.errors`).
+"""What Pipedrive's refusals mean, as types of errors. What can happen with any API is in `http_api.errors`, with the
+roots of these.
 
 ApiError
 ├── PermanentError

@@ -104,16 +104,6 @@ def test_redirects_are_not_followed(connect: Connect, status: int) -> None:
     assert elsewhere.requests == []
 
 
-def test_no_proxy_of_the_environment_reads_the_token_on_loopback(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with host([ME]) as proxy, host([ME]) as pipedrive:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        monkeypatch.setenv("ALL_PROXY", proxy.url)
-        connect(pipedrive.url).account()
-    assert proxy.requests == []
-
-
 @pytest.mark.parametrize(
     "bad",
     [
@@ -188,28 +178,6 @@ def test_an_answer_that_never_comes_is_a_time_out(connect: Connect) -> None:
         with pytest.raises(Unreachable, match="no answer within the time-out"):
             connect(pipedrive.url, timeout=0.05, retries=Retries(attempts=2)).account()
         finished.set()
-
-
-def test_an_answer_that_drips_for_ever_is_given_up() -> None:
-    class Hurried(FakeClock):
-        """An hour passes with every look, so that the body always comes too late."""
-
-        def now(self) -> float:
-            self.time += 3600.0
-            return self.time
-
-    with (
-        host([ME]) as pipedrive,
-        PipedriveClient(
-            pipedrive.url,
-            ApiToken("t"),
-            budgets=Budgets(Hurried()),
-            timeout=60.0,
-            retries=Retries(attempts=1),
-        ) as client,
-        pytest.raises(Unreachable, match="not complete after 300 s"),
-    ):
-        client.account()
 
 
 class TestRateLimits:
