@@ -43,7 +43,8 @@ from typing import Literal
 
 from benchmarks.soak_edits import Editor
 from benchmarks.soak_worlds import RestartedPostgres, World
-from wooxy_pipedrive_etl.pipedrive.errors import CloudflareBlocked, TransientError
+from wooxy_pipedrive_etl.http_api.errors import TransientError
+from wooxy_pipedrive_etl.pipedrive.errors import CloudflareBlocked
 from wooxy_pipedrive_etl.sandbox.pipedrive import (
     MIXED_KINDS,
     Behaviours,

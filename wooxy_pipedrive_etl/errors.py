@@ -6,9 +6,10 @@ import re
 
 from wooxy_pipedrive_etl.contact_list import ListError
 from wooxy_pipedrive_etl.guards import Guard
+from wooxy_pipedrive_etl.http_api.errors import ApiError
 from wooxy_pipedrive_etl.mapping.errors import MatchingFileError
 from wooxy_pipedrive_etl.mapping.match_rules import rename_sentence
-from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, PipedriveError
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken
 from wooxy_pipedrive_etl.store.errors import StoreError
 
 ALLOW_RENAMES = "--allow-renames"
@@ -83,7 +84,7 @@ class MatchingChanged(SyncError):
 
 
 # Errors that are reported to the user in a sentence; anything else is a defect.
-EXPECTED_ERRORS = (SyncError, StoreError, PipedriveError, ListError, MatchingFileError)
+EXPECTED_ERRORS = (SyncError, StoreError, ApiError, ListError, MatchingFileError)
 
 STOPPED = (
     "The run, or its process or machine, was stopped before the end. What it had not finished was rolled back, and the "

@@ -29,11 +29,11 @@ from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.contact_list import ContactList
 from wooxy_pipedrive_etl.errors import Refused as Refused
 from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Permissions
+from wooxy_pipedrive_etl.http_api.clock import Clock, Stopped
 from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.matching.view import ImportReport
 from wooxy_pipedrive_etl.matching_row import Row
 from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
-from wooxy_pipedrive_etl.pipedrive.clock import Clock, Stopped
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Limits, SandboxServer, seeding
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection

@@ -26,10 +26,11 @@ STACK: list[set[str]] = [
     {"errors"},
     {"contact_list"},
     {"mapping", "pipedrive", "store"},
+    {"http_api"},
     {"custom_variables", "guards", "late", "list_settings", "matching_row", "person_fields"},
 ]
 # What a part knows nothing of, though it stands below.
-APART = {"contact_list": {"mapping", "pipedrive"}}
+APART = {"contact_list": {"mapping", "pipedrive", "http_api"}, "mapping": {"http_api"}, "store": {"http_api"}}
 # These tools are for the entry points, which import each other: the command line starts the demo.
 ENTRY_POINTS = {"definitions", "cli", "demo", "terminal", "loading"}
 # Whoever tries things out serves a sandbox; it imports nothing of ours.
@@ -159,6 +160,8 @@ def test_every_part_has_its_place() -> None:
         ("store/migrations/env.py", "from ...mapping import variables"),
         ("contact_list/plan.py", "from ..pipedrive import client"),
         ("pipedrive/client.py", "from ..contact_list import plan"),
+        ("http_api/host.py", "from ..pipedrive.errors import InvalidToken"),
+        ("contact_list/plan.py", "from ..http_api.errors import ApiError"),
         ("sandbox/pipedrive/api.py", "from ...pipedrive import client"),
         ("sync/run.py", "from ..orchestration import assets"),
         ("sync/run.py", "from ..automation import due"),
@@ -185,6 +188,7 @@ def test_import_against_the_rules_is_seen(module: str, line: str) -> None:
         ),
         ("contact_list/plan.py", "from wooxy_pipedrive_etl.store import tables\nimport sqlalchemy"),
         ("sync/run.py", "from wooxy_pipedrive_etl.pipedrive import PipedriveClient"),
+        ("pipedrive/session.py", "from wooxy_pipedrive_etl.http_api.host import Host"),
         ("orchestration/assets.py", "import dagster as dg\nfrom wooxy_pipedrive_etl.sync import run"),
         ("cli/main.py", "from wooxy_pipedrive_etl.sandbox.pipedrive.api import app\nfrom .. import web"),
     ],

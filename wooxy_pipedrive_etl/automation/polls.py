@@ -12,7 +12,8 @@ from wooxy_pipedrive_etl.connections import token_budget
 from wooxy_pipedrive_etl.connections.catalogue import store_catalogue
 from wooxy_pipedrive_etl.connections.credentials import lost_sentence, pipedrive_client
 from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
-from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Retries, optional_fields
+from wooxy_pipedrive_etl.http_api.retries import Retries
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient, optional_fields
 from wooxy_pipedrive_etl.pipedrive.endpoints import (
     CURRENT_USER,
     ORGANIZATIONS,

@@ -107,7 +107,7 @@ def connect_with(
     A disconnected connection resumes, with these credentials and settings, if the domain and the Pipedrive account are
     the same and its fields still exist (or `allow_lost_fields`).
 
-    Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
+    Raises InvalidSetting, ConnectionExists, WrongAccount, BrokenCatalogue and ApiError; then nothing is stored.
     """
     check_name(name)
     settings = checked_settings(default_region, consent, on_delete)

@@ -31,7 +31,7 @@ def store_catalogue(store: Store, record: ConnectionRecord, client: PipedriveCli
     """Reads and stores the catalogue outside of a run, without the connection's lock; checks the account first.
 
     Costs 12 tokens, and 10 for every further 500 fields or for a second reading; the caller records them
-    (`client.usage`). Raises WrongAccount, BrokenCatalogue and PipedriveError; then nothing is stored.
+    (`client.usage`). Raises WrongAccount, BrokenCatalogue and ApiError; then nothing is stored.
     """
     check_account(client, record)
     return read_and_store(store, record, client, store.engine.begin, False)
@@ -44,7 +44,7 @@ def read_and_store(
     writing: Callable[[], AbstractContextManager[sa.Connection]],
     allow_lost_fields: bool,
 ) -> CatalogueReport:
-    """Reads the catalogue, and stores it in a transaction from `writing`. Raises BrokenCatalogue, PipedriveError."""
+    """Reads the catalogue, and stores it in a transaction from `writing`. Raises BrokenCatalogue, ApiError."""
     with reading(store.engine) as db:
         known = read_fields(db, record.id)
     fields = read_whole_catalogue(client, known, allow_lost_fields=allow_lost_fields)

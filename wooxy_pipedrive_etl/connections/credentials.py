@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, AccessLost, SyncError
+from wooxy_pipedrive_etl.http_api.retries import Retries
 from wooxy_pipedrive_etl.pipedrive import (
     ApiToken,
     BearerTokens,
@@ -21,7 +22,6 @@ from wooxy_pipedrive_etl.pipedrive import (
     Grant,
     OAuthApp,
     PipedriveClient,
-    Retries,
 )
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused
 from wooxy_pipedrive_etl.store import Store, connections, credentials, installations

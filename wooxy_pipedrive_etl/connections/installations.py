@@ -17,7 +17,7 @@ from wooxy_pipedrive_etl.pipedrive import (
     OAuthApp,
     PipedriveClient,
 )
-from wooxy_pipedrive_etl.pipedrive.api_url import checked_api_url
+from wooxy_pipedrive_etl.pipedrive.api_url import checked_pipedrive_url
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, MissingScope
 from wooxy_pipedrive_etl.store import Store, connections, credentials, installations
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
@@ -50,7 +50,7 @@ def install_with_code(store: Store, app: OAuthApp, code: str) -> Installation:
     """Stores what a user has just granted, to be connected with a domain. Connections of the same Pipedrive user
     (`connected_to`) continue with it as well.
 
-    Raises MissingScope, and PipedriveError if the code is refused or Pipedrive can't be reached.
+    Raises MissingScope, and ApiError if the code is refused or Pipedrive can't be reached.
     """
     grant, account = _granted(store, app, code)
     tokens = tokens_of(store, grant)
@@ -61,8 +61,8 @@ def install_with_code(store: Store, app: OAuthApp, code: str) -> Installation:
 
 
 def install_with_api_token(store: Store, api_url: str, api_token: str) -> Installation:
-    """Stores a user's API token, to be connected with a domain. Raises PipedriveError."""
-    api_url = checked_api_url(api_url)
+    """Stores a user's API token, to be connected with a domain. Raises ApiError."""
+    api_url = checked_pipedrive_url(api_url)
     with PipedriveClient(
         api_url, ApiToken(api_token), retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS
     ) as client:
@@ -131,7 +131,7 @@ def reconnect(store: Store, app: OAuthApp, name: str, code: str) -> ConnectionRe
     ended because the app was uninstalled resumes.
 
     Raises UnknownConnection, InvalidSetting if a user has disconnected it, WrongAccount, MissingScope and
-    PipedriveError; then nothing has changed.
+    ApiError; then nothing has changed.
     """
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from wooxy_pipedrive_etl.errors import InvalidSetting
+from wooxy_pipedrive_etl.http_api.errors import InvalidApiUrl
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
-from wooxy_pipedrive_etl.pipedrive.errors import InvalidApiUrl
 from wooxy_pipedrive_etl.pipedrive.oauth import PIPEDRIVE_OAUTH_URL
 
 from .public_url import checked_public_url

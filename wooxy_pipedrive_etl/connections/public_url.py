@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from wooxy_pipedrive_etl.errors import InvalidSetting
+from wooxy_pipedrive_etl.http_api.api_url import is_loopback
 
 _EXAMPLE = "give the public root of `wooxy-pipedrive serve`, as in https://sync.example.com"
 
@@ -25,16 +25,9 @@ def checked_public_url(public_url: str, what: str, secret: str) -> str:
         raise InvalidSetting(f"{what} is not an https URL; {_EXAMPLE}.")
     if parts.username is not None or parts.password is not None or "?" in public_url or "#" in public_url:
         raise InvalidSetting(f"{what} has more than a host and a path in it; {_EXAMPLE}.")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise InvalidSetting(
             f"{what} of {host} is http, which would send {secret} in the clear; use https://{host}."
         )
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}{f':{port}' if port is not None else ''}{parts.path.rstrip('/')}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from wooxy_pipedrive_etl.errors import InvalidSetting, SyncError, WrongAccount
+from wooxy_pipedrive_etl.http_api.errors import ApiError, TransientError
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Webhook
 from wooxy_pipedrive_etl.pipedrive.endpoints import CREATE_WEBHOOK
-from wooxy_pipedrive_etl.pipedrive.errors import MissingScope, PipedriveError, TransientError
+from wooxy_pipedrive_etl.pipedrive.errors import MissingScope
 from wooxy_pipedrive_etl.store import Store, connections, webhooks
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.database import reading
@@ -54,7 +55,7 @@ def register(store: Store, name: str, public_url: str) -> WebhookState:
     """Makes Pipedrive send every change of a person to `public_url`, which leads to `serve`. If a webhook is registered
     there, it is only verified; one at another URL is replaced.
 
-    Raises InvalidSetting, UnknownConnection, ConnectionBusy, WrongAccount and PipedriveError.
+    Raises InvalidSetting, UnknownConnection, ConnectionBusy, WrongAccount and ApiError.
     """
     url = subscription_url(public_url, name)
     with _held(store, name) as record:
@@ -68,21 +69,21 @@ def register(store: Store, name: str, public_url: str) -> WebhookState:
 
 def check(client: PipedriveClient, store: Store, record: ConnectionRecord) -> WebhookState:
     """Verifies that the webhook still exists, and registers it again (with a new password) if not. Costs nothing if
-    none is wanted. The caller holds the connection's lock; raises no PipedriveError."""
+    none is wanted. The caller holds the connection's lock; raises no ApiError."""
     url = record.webhook.url
     if url is None:
         return _none(record)
     try:
         _check_scope(record)
         return _ensure(client, store, record, url)
-    except PipedriveError as error:
+    except ApiError as error:
         return WebhookState(
             "unavailable", url, f"The webhook is not registered; changes are found by polling: {error}"
         )
 
 
 def look_after(store: Store, name: str) -> WebhookState:
-    """`check` on a user's request. Raises UnknownConnection, ConnectionBusy, WrongAccount, and PipedriveError if the
+    """`check` on a user's request. Raises UnknownConnection, ConnectionBusy, WrongAccount, and ApiError if the
     account can't be reached at all."""
     with _held(store, name) as record:
         if record.webhook.url is None:
@@ -94,7 +95,7 @@ def look_after(store: Store, name: str) -> WebhookState:
 
 def remove(store: Store, name: str) -> WebhookState:
     """Removes the webhook in Pipedrive; the connection then polls. Raises UnknownConnection, ConnectionBusy,
-    WrongAccount and PipedriveError; then nothing has changed."""
+    WrongAccount and ApiError; then nothing has changed."""
     with _held(store, name) as record:
         if record.webhook.url is not None:
             with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
@@ -113,7 +114,7 @@ def let_go(store: Store, record: ConnectionRecord) -> str | None:
     try:
         with pipedrive_client(store, record, retries=WAITED_FOR, timeout=WAITED_FOR_SECONDS) as client:
             _delete_ours(client, record)
-    except (PipedriveError, StoreError, SyncError) as error:
+    except (ApiError, StoreError, SyncError) as error:
         return (
             f"The webhook to {record.webhook.url} may still be in Pipedrive, since it could not be removed there "
             f"({str(error).rstrip('.')}); remove it in Pipedrive's settings, or wait three days until Pipedrive does."
@@ -161,7 +162,7 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
         except TransientError:
             # It may have been created: the next check finds it by its URL.
             raise
-        except PipedriveError:
+        except ApiError:
             _go_back(store, record, ours, url)
             raise
     if kept.id != record.webhook.webhook_id:
@@ -170,7 +171,7 @@ def _ensure(client: PipedriveClient, store: Store, record: ConnectionRecord, url
         if webhook.id != kept.id:
             try:
                 client.delete_webhook(webhook.id)
-            except PipedriveError as error:
+            except ApiError as error:
                 # It does no harm: the receiver does not accept its password.
                 logger.warning(
                     "An old webhook of the connection %s could not be deleted: %s", record.name, error

@@ -23,7 +23,7 @@ def read_whole_catalogue(
 
     `known`: the fields present before (None: no catalogue was read yet). `allow_lost_fields`: a user confirms that
     fields were deleted; the name must be there all the same. Raises BrokenCatalogue if the second reading is no better,
-    and PipedriveError.
+    and ApiError.
     """
     before = set() if known is None else _record_names(known)
     read = client.person_fields()

@@ -235,7 +235,7 @@ def another_preview(store: Store, name: str, samples: SampleCache, key: str) -> 
 def fetch_fields(store: Store, name: str) -> list[SchemaChange]:
     """Reads the fields from Pipedrive again, and returns which are new, renamed or deleted since they were last read.
 
-    Raises SyncError and PipedriveError; then the stored fields stay.
+    Raises SyncError and ApiError; then the stored fields stay.
     """
     with reading(store.engine) as db:
         record = connections.get_connection(db, name)

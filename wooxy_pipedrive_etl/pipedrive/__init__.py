@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .oauth import Grant, OAuthApp
     from .person_fields import FieldCatalogue, optional_fields
     from .persons import PersonsPage
-    from .session import Retries, Usage
+    from .session import Usage
     from .webhooks import Webhook
     from .windows import Span
 
@@ -27,7 +27,6 @@ __all__ = [
     "OAuthApp",
     "PersonsPage",
     "PipedriveClient",
-    "Retries",
     "Span",
     "Usage",
     "Webhook",
@@ -46,7 +45,6 @@ _MODULES = {
     "FieldCatalogue": "person_fields",
     "optional_fields": "person_fields",
     "PersonsPage": "persons",
-    "Retries": "session",
     "Usage": "session",
     "Webhook": "webhooks",
     "Span": "windows",

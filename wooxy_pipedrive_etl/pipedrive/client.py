@@ -10,10 +10,12 @@ from typing import Literal
 import httpx
 import numpy as np
 
+from wooxy_pipedrive_etl.http_api.retries import Retries
+
 from . import account, names, person_fields, persons, webhooks
 from .budget import PROCESS_BUDGETS, Budgets
 from .credentials import Credentials
-from .session import Retries, Session, Usage
+from .session import Session, Usage
 from .walk_in_windows import walk_in_windows
 from .webhooks import Webhook
 from .windows import Span
@@ -25,7 +27,7 @@ class PipedriveClient:
 
     ``api_url``: the root of the account's host, https (http on loopback only); raises ``InvalidApiUrl``. ``timeout``:
     seconds without a byte before a request counts as failed. Users of one credential share their pace through
-    ``budgets``. Every method raises only ``PipedriveError`` (see ``errors``).
+    ``budgets``. Every method raises only ``ApiError`` (see ``errors``).
     """
 
     def __init__(

@@ -59,7 +59,7 @@ class BearerTokens(httpx.Auth):
     """OAuth access tokens, each sent as long as it is valid.
 
     ``current``: returns the access token to send now; given a refused one, it returns another if there is one. It may
-    be called from any thread, and raises ``PipedriveError`` if there is none. ``identity``: stays the same over all
+    be called from any thread, and raises ``ApiError`` if there is none. ``identity``: stays the same over all
     renewals and all grants of one user; ``fingerprint`` does not reveal it.
     """
 

@@ -17,20 +17,21 @@ import httpx
 import msgspec
 import tenacity
 
-from .api_url import checked_api_url
-from .budget import PROCESS_BUDGETS
-from .credentials import fits_header
-from .envelope import words_of
-from .errors import (
+from wooxy_pipedrive_etl.http_api.clock import NEVER
+from wooxy_pipedrive_etl.http_api.errors import (
     BrokenAnswer,
-    GrantRefused,
     InvalidApiUrl,
-    InvalidApp,
     ServerError,
     TransientError,
     Unreachable,
 )
-from .session import NEVER, tls
+from wooxy_pipedrive_etl.http_api.host import tls
+
+from .api_url import checked_pipedrive_url
+from .budget import PROCESS_BUDGETS
+from .credentials import fits_header
+from .envelope import words_of
+from .errors import GrantRefused, InvalidApp
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -76,12 +77,12 @@ class OAuthApp:
     oauth_url: str = PIPEDRIVE_OAUTH_URL
 
     def __post_init__(self) -> None:
-        checked_api_url(self.oauth_url)
+        checked_pipedrive_url(self.oauth_url)
 
     def authorize_url(self, state: str) -> str:
         """The page where a user allows the app; Pipedrive then leads to ``redirect_uri`` with ``state`` and a code."""
         query = {"client_id": self.client_id, "redirect_uri": self.redirect_uri, "state": state}
-        return f"{checked_api_url(self.oauth_url)}/oauth/authorize?{urlencode(query)}"
+        return f"{checked_pipedrive_url(self.oauth_url)}/oauth/authorize?{urlencode(query)}"
 
     def exchange(self, code: str) -> Grant:
         """Exchanges the code for a grant. It is sent only once: Pipedrive treats a second use as theft.
@@ -122,7 +123,7 @@ class OAuthApp:
     def _read(self, content: bytes, asked_at: datetime) -> Grant:
         try:
             answer = msgspec.json.decode(content, type=_Answer)
-            api_url = checked_api_url(answer.api_domain)
+            api_url = checked_pipedrive_url(answer.api_domain)
         except (msgspec.MsgspecError, InvalidApiUrl, UnicodeDecodeError):
             answer = None
         if answer is None or not (fits_header(answer.access_token) and fits_header(answer.refresh_token)):
@@ -177,7 +178,7 @@ class OAuthApp:
         )
 
     def _endpoint(self, path: str) -> str:
-        return checked_api_url(self.oauth_url) + path
+        return checked_pipedrive_url(self.oauth_url) + path
 
 
 def _trying(ask: Callable[[], T], attempts: int) -> T:

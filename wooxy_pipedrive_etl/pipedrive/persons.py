@@ -14,10 +14,12 @@ from typing import Any, Literal
 import msgspec
 import pandas as pd
 
+from wooxy_pipedrive_etl.http_api.clock import NEVER
+
 from .endpoints import IDS_LIMIT, PERSONS
 from .envelope import ListPage
 from .errors import BadRequest, Forbidden
-from .session import NEVER, Session
+from .session import Session
 from .times import rfc3339
 from .walk import one_ahead, pages
 from .windows import Span

@@ -1,21 +1,24 @@
-"""One request: only to the account's own host, paced, retried where that can help, its outcome typed."""
+"""One request to an account: paced, attempted again where that can help, its outcome typed; and what each status of
+Pipedrive means, with what a user can do about it."""
 
 from __future__ import annotations
 
-import functools
 import logging
 import re
-import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import httpx
-import tenacity
 
-from .api_url import checked_api_url
+from wooxy_pipedrive_etl.http_api.clock import NEVER
+from wooxy_pipedrive_etl.http_api.errors import ApiError, BrokenAnswer, ServerError
+from wooxy_pipedrive_etl.http_api.host import Host
+from wooxy_pipedrive_etl.http_api.retries import Failed, Retries, with_retries
+
+from .api_url import checked_pipedrive_url
 from .budget import PROCESS_BUDGETS, Budgets
 from .credentials import Credentials
 from .endpoints import Endpoint
@@ -23,7 +26,6 @@ from .envelope import Unreadable, words_of
 from .errors import (
     AccountClosed,
     BadRequest,
-    BrokenAnswer,
     CloudflareBlocked,
     EndpointGone,
     Forbidden,
@@ -31,31 +33,12 @@ from .errors import (
     MissingScope,
     NotAccepted,
     NotPipedrive,
-    OutcomeUnknown,
-    PipedriveError,
     RedirectRefused,
-    ServerError,
-    TransientError,
-    Unreachable,
 )
 from .times import http_date
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-NEVER = threading.Event()
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How often a request is sent at most, and the seconds in between, which double and are jittered.
-
-    ``refusals``: after how many 429s it waits and retries; None: as many as the burst limits can explain.
-    """
-
-    attempts: int = 6
-    refusals: int | None = None
-    first_wait: float = 0.5
-    longest_wait: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -84,15 +67,6 @@ class _Call:
     secret: str | None = None
 
 
-class _Failed(Exception):
-    """One attempt failed, but another may not. ``sent``: Pipedrive may have carried out the request."""
-
-    def __init__(self, kind: type[PipedriveError], what: str, *, sent: bool = True) -> None:
-        super().__init__(what)
-        self.kind = kind
-        self.sent = sent
-
-
 class Session:
     """Sends requests with one credential to one account. Safe to use from several threads; close it after use."""
 
@@ -106,32 +80,21 @@ class Session:
         timeout: float = 60.0,
         budgets: Budgets = PROCESS_BUDGETS,
     ) -> None:
-        self.api_url = checked_api_url(api_url)
+        self.api_url = checked_pipedrive_url(api_url)
         self._credentials = credentials
         self._retries = retries or Retries()
         self._clock = budgets.clock
         self._budget = budgets.of(self.api_url, credentials)
-        self._longest_answer = 5 * timeout
         self._lock = threading.Lock()
         self._requests = 0
         self._tokens_used = 0
         self._answered = False
         self._told_of_the_day = False
         self.server_time: datetime | None = None
-        self._http = httpx.Client(
-            base_url=self.api_url,
-            auth=credentials,
-            headers={"accept": "application/json"},
-            timeout=httpx.Timeout(timeout, connect=min(10.0, timeout)),
-            follow_redirects=False,
-            # A proxy from the environment sees https only as an opaque tunnel, but could read http.
-            trust_env=self.api_url.startswith("https:"),
-            verify=tls(),
-            transport=transport,
-        )
+        self._host = Host(self.api_url, credentials, clock=self._clock, timeout=timeout, transport=transport)
 
     def close(self) -> None:
-        self._http.close()
+        self._host.close()
 
     @property
     def usage(self) -> Usage:
@@ -150,7 +113,7 @@ class Session:
     ) -> T:
         """The result of ``read`` for the body of a 200.
 
-        Raises any ``PipedriveError``; ``Stopped`` if ``stop`` is set while it waits.
+        Raises any ``ApiError``; ``Stopped`` if ``stop`` is set while it waits.
         """
         return self._send(_Call(endpoint, params or {}), read, stop)
 
@@ -165,7 +128,7 @@ class Session:
         """Sends ``body`` as JSON; retries only as long as it can't have arrived. ``secret``: what no message may
         contain.
 
-        Raises any ``PipedriveError``, including ``OutcomeUnknown``.
+        Raises any ``ApiError``, including ``OutcomeUnknown``.
         """
         return self._send(_Call(endpoint, body=body, secret=secret), read, NEVER)
 
@@ -174,27 +137,15 @@ class Session:
         return self._send(_Call(endpoint, path=endpoint.path.format(id=number)), read, NEVER)
 
     def _send(self, call: _Call, read: Callable[[bytes], T], stop: threading.Event) -> T:
-        endpoint = call.endpoint
-
-        def may_try_again(error: BaseException) -> bool:
-            return isinstance(error, _Failed) and (endpoint.method != "POST" or not error.sent)
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(may_try_again),
-            stop=tenacity.stop_after_attempt(self._retries.attempts),
-            wait=tenacity.wait_exponential(self._retries.first_wait, max=self._retries.longest_wait)
-            + tenacity.wait_random(0, self._retries.first_wait),
-            sleep=lambda seconds: self._clock.wait(seconds, stop),
-            before_sleep=lambda state: logger.warning("%s: %s; trying again", endpoint, _cause(state)),
-            retry_error_callback=lambda state: self._give_up(endpoint, state),
+        return with_retries(
+            lambda: self._attempt(call, read, stop),
+            call.endpoint,
+            api="Pipedrive",
+            repeatable=call.endpoint.method != "POST",
+            retries=self._retries,
+            clock=self._clock,
+            stop=stop,
         )
-        try:
-            result: T = retrying(self._attempt, call, read, stop)
-        except _Failed as error:
-            raise OutcomeUnknown(
-                f"Whether {endpoint} was done is not known, because {error}; run again, which looks first."
-            ) from error
-        return result
 
     def _attempt(self, call: _Call, read: Callable[[bytes], T], stop: threading.Event) -> T:
         response, content = self._answer(call, stop)
@@ -208,7 +159,7 @@ class Session:
             kind = BrokenAnswer if self._answered or not _is_html(content) else NotPipedrive
             words = self._clean(call, str(error))
             what = f"Pipedrive answered {response.status_code} with {words}{_id(response)}"
-            raise _Failed(kind, what) from error
+            raise Failed(kind, what) from error
         self._answered = True
         return result
 
@@ -218,7 +169,7 @@ class Session:
         endpoint = call.endpoint
         first_refusal, refusals, renewed = self._clock.now(), 0, False
         while True:
-            with self._budget.turn(stop) as place:
+            with self._budget.pace.turn(stop) as place:
                 response, content = self._exchange(call, place)
             logger.debug("%s -> %d%s", endpoint, response.status_code, _id(response))
             with self._lock:
@@ -236,35 +187,24 @@ class Session:
             refusals += 1
             seconds = self._budget.refused(response.headers, first_refusal, refusals)
             if self._retries.refusals is not None and refusals > self._retries.refusals:
-                raise _Failed(ServerError, f"Pipedrive answered 429, too many requests{_id(response)}")
+                raise Failed(ServerError, f"Pipedrive answered 429, too many requests{_id(response)}")
             logger.warning("%s: 429; going on in %.1f s%s", endpoint, seconds, _id(response))
 
     def _exchange(self, call: _Call, place: int) -> tuple[httpx.Response, bytes]:
-        deadline = self._clock.now() + self._longest_answer
-        content = bytearray()
-        try:
-            with self._http.stream(
-                call.endpoint.method, call.path or call.endpoint.path, params=call.params, json=call.body
-            ) as response:
-                self._budget.learn(response.headers, place)
-                if "x-daily-ratelimit-token-remaining" in response.headers:
-                    self._told_of_the_day = True
-                self.server_time = http_date(response.headers.get("date")) or self.server_time
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    # The time-out of httpx applies to each chunk: a server that drips bytes would hold us for ever.
-                    if self._clock.now() > deadline:
-                        raise _Failed(
-                            Unreachable, f"the answer was not complete after {self._longest_answer:.0f} s"
-                        )
-        except httpx.TimeoutException as error:
-            sent = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
-            raise _Failed(Unreachable, "no answer within the time-out", sent=sent) from error
-        except httpx.RequestError as error:
-            what = self._clean(call, str(error)) or type(error).__name__
-            sent = not isinstance(error, httpx.ConnectError)
-            raise _Failed(Unreachable, f"the connection failed ({what})", sent=sent) from error
-        return response, bytes(content)
+        def began(headers: httpx.Headers) -> None:
+            self._budget.learn(headers, place)
+            if "x-daily-ratelimit-token-remaining" in headers:
+                self._told_of_the_day = True
+            self.server_time = http_date(headers.get("date")) or self.server_time
+
+        return self._host.exchange(
+            call.endpoint.method,
+            call.path or call.endpoint.path,
+            params=call.params,
+            body=call.body,
+            clean=lambda text: self._clean(call, text),
+            began=began,
+        )
 
     def _failure(self, call: _Call, response: httpx.Response, content: bytes) -> Exception:
         """The error for an answer that is neither a success nor a 429."""
@@ -272,7 +212,7 @@ class Session:
         words = self._clean(call, words_of(content))
         said = f'{status}, "{words}"' if words else f"{status}"
         if status >= 500 or status == 408:
-            return _Failed(ServerError, f"Pipedrive answered {said}{_id(response)}")
+            return Failed(ServerError, f"Pipedrive answered {said}{_id(response)}")
         if status == 403 and not words and _is_html(content):
             reason = (
                 f"Cloudflare, in front of Pipedrive, blocked {endpoint} with a 403, so all traffic of these "
@@ -280,7 +220,7 @@ class Session:
             )
             self._budget.block(reason)
             return CloudflareBlocked(reason)
-        kind: type[PipedriveError]
+        kind: type[ApiError]
         if response.has_redirect_location or 300 <= status < 400:
             kind, to_do = RedirectRefused, "redirects are not followed; check the API URL"
         elif status == 401:
@@ -307,30 +247,9 @@ class Session:
             )
         return kind(f"Pipedrive answered {endpoint} with {said}: {to_do}{_id(response)}.")
 
-    def _give_up(self, endpoint: Endpoint, state: tenacity.RetryCallState) -> NoReturn:
-        cause = _cause(state)
-        times = "once" if state.attempt_number == 1 else f"{state.attempt_number} times"
-        if issubclass(cause.kind, TransientError):
-            to_do = "run again later"
-        else:
-            to_do = "check the API URL, for this host does not answer like Pipedrive"
-        raise cause.kind(f"{endpoint} failed {times}, at last because {cause}; {to_do}.") from cause
-
     def _clean(self, call: _Call, text: str) -> str:
         text = self._credentials.hide_in(text)
         return text.replace(call.secret, "***") if call.secret else text
-
-
-@functools.cache
-def tls() -> ssl.SSLContext:
-    """One for the process: reading the certificates takes longer than a request."""
-    return httpx.create_ssl_context()
-
-
-def _cause(state: tenacity.RetryCallState) -> _Failed:
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, _Failed)
-    return error
 
 
 def _id(response: httpx.Response) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from wooxy_pipedrive_etl.http_api.clock import NEVER
+from wooxy_pipedrive_etl.http_api.errors import BrokenAnswer
+
 from .endpoints import PAGE_LIMIT, Endpoint
 from .envelope import ListPage, read_list
-from .errors import BrokenAnswer
-from .session import NEVER, Session
+from .session import Session
 
 T = TypeVar("T")
 

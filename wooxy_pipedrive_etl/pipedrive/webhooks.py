@@ -7,9 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from wooxy_pipedrive_etl.http_api.errors import OutcomeUnknown
+
 from .endpoints import CREATE_WEBHOOK, DELETE_WEBHOOK, WEBHOOKS
 from .envelope import Unreadable, read_object, read_plain_list, read_success
-from .errors import EndpointGone, OutcomeUnknown
+from .errors import EndpointGone
 from .session import Session
 
 VERSION = "2.0"
@@ -46,7 +48,7 @@ def create_webhook(
 
     A request whose answer is lost may have created one, and with a second one every event would come twice. So the list
     is searched for a webhook with this URL whose id is not in `before`, the ids that existed already. Raises
-    `PipedriveError`.
+    `ApiError`.
     """
     body = {
         "subscription_url": url,
@@ -71,7 +73,7 @@ def create_webhook(
 
 
 def delete_webhook(session: Session, webhook_id: int) -> None:
-    """Succeeds even if it no longer exists. Raises `PipedriveError`."""
+    """Succeeds even if it no longer exists. Raises `ApiError`."""
     with contextlib.suppress(EndpointGone):
         session.delete(DELETE_WEBHOOK, read_success, webhook_id)
 

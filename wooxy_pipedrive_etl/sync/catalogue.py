@@ -8,5 +8,5 @@ from .run import SyncRun
 
 
 def read_catalogue(run: SyncRun) -> CatalogueReport:
-    """Reads Pipedrive's catalogue into the store. Raises BrokenCatalogue if it can't be complete, PipedriveError."""
+    """Reads Pipedrive's catalogue into the store. Raises BrokenCatalogue if it can't be complete, ApiError."""
     return read_and_store(run.store, run.record, run.client, run.writing, run.allowed.lost_fields)

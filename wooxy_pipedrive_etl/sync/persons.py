@@ -62,7 +62,7 @@ class WalkReport:
 def fetch_persons(run: SyncRun) -> WalkReport:
     """Stores what the run reads, one page in each transaction, and marks deleted persons.
 
-    Raises PipedriveError; then no person counts as deleted.
+    Raises ApiError; then no person counts as deleted.
     """
     hints = inbox.pending_hints(run.store.inbox, run.record.id)
     return _fetch_changes(run, hints) if run.kind == "changes" else _fetch_all(run, hints)

@@ -15,10 +15,10 @@ from wooxy_pipedrive_etl.contact_list.columns import CHANNELS
 from wooxy_pipedrive_etl.contact_list.issues import duplicates_of
 from wooxy_pipedrive_etl.contact_list.search import ContactsPage, find_contacts, read_contact
 from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.http_api.api_url import is_on_this_machine
 from wooxy_pipedrive_etl.list_settings import Consent
 from wooxy_pipedrive_etl.mapping.transform import Feed, FeedPlan, read_batch, transform
 from wooxy_pipedrive_etl.matching.view import feed_plan_with
-from wooxy_pipedrive_etl.pipedrive.api_url import is_on_this_machine
 from wooxy_pipedrive_etl.store import Store, connections, tables
 from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord

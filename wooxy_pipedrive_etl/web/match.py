@@ -22,12 +22,12 @@ from wooxy_pipedrive_etl.errors import (
     SyncError,
     failure_code,
 )
+from wooxy_pipedrive_etl.http_api.errors import ApiError
 from wooxy_pipedrive_etl.mapping.match_rules import rename_sentence
 from wooxy_pipedrive_etl.matching import form as match_form
 from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.matching.form import Choice, MatchPage, PageRow, TypedRow
 from wooxy_pipedrive_etl.matching.previews import SampleCache
-from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
 from wooxy_pipedrive_etl.sync.selection import Kind
 
 from .visit import Form, Visit, page
@@ -163,7 +163,7 @@ class _Pages:
         self._save_draft(visit, say=True)
         try:
             changes = match_form.fetch_fields(visit.store, _name(visit))
-        except (SyncError, PipedriveError) as error:
+        except (SyncError, ApiError) as error:
             told = plain(failure_code(error), str(error))
             visit.flash(f"The fields were not refreshed. {told.sentence}", "error", told.details)
             return _back(visit)

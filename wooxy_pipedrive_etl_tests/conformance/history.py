@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from wooxy_pipedrive_etl.contact_list import BUILT_IN
 from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.guards import Permissions
-from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
+from wooxy_pipedrive_etl.http_api.errors import ApiError
 from wooxy_pipedrive_etl.sandbox.pipedrive import Behaviours, Fault
 from wooxy_pipedrive_etl.sandbox.pipedrive.account import PersonChange
 from wooxy_pipedrive_etl.store import inbox, tables, walks
@@ -459,7 +459,7 @@ class History(RuleBasedStateMachine):
     @rule(kind=_KINDS, fault=_FAULT, then=st.none() | _KINDS)
     def run_with_fault(self, kind: Kind, fault: Fault, then: Kind | None) -> None:
         """Pipedrive fails in the middle, and goes on failing."""
-        self.sync(kind, again=False, breaks=PipedriveError, trouble=self._fault(fault))
+        self.sync(kind, again=False, breaks=ApiError, trouble=self._fault(fault))
         if then is not None:
             self.sync(then, again=False)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from wooxy_pipedrive_etl.errors import SyncError
-from wooxy_pipedrive_etl.pipedrive.errors import PipedriveError
+from wooxy_pipedrive_etl.http_api.errors import ApiError
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault, FaultKind, large_account
 
 from ..scenario import ANY_DELETIONS, Connected, Refused, connected, new_token, small_account
@@ -82,7 +82,7 @@ def test_a_walk_that_breaks_deletes_nobody(new_database: NewDatabase) -> None:
                 acme.server.faults.clear()
                 acme.server.clear_requests()
                 acme.server.faults.add(Fault(kind, path_prefix="/api/v2/persons", after=passed, times=None))
-                with pytest.raises(PipedriveError):
+                with pytest.raises(ApiError):
                     acme.sync(allowed=ANY_DELETIONS)
                 assert acme.dump() == before, (kind, passed)
             acme.server.faults.clear()

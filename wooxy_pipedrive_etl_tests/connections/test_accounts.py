@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.errors import InvalidSetting, SyncError
-from wooxy_pipedrive_etl.pipedrive.errors import InvalidApiUrl, InvalidToken
+from wooxy_pipedrive_etl.http_api.errors import InvalidApiUrl
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.store import database, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionExists

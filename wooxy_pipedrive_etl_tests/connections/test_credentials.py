@@ -19,7 +19,8 @@ from wooxy_pipedrive_etl.automation.waiting import Waiting
 from wooxy_pipedrive_etl.connections import credentials, installations, oauth_app
 from wooxy_pipedrive_etl.connections.credentials import AHEAD, pipedrive_client
 from wooxy_pipedrive_etl.errors import AccessLost, InvalidSetting, SyncError
-from wooxy_pipedrive_etl.pipedrive.errors import InvalidApp, InvalidToken, ServerError
+from wooxy_pipedrive_etl.http_api.errors import ServerError
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidApp, InvalidToken
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable

@@ -11,12 +11,11 @@ import pytest
 from wooxy_pipedrive_etl.connections import accounts, webhooks
 from wooxy_pipedrive_etl.connections.webhooks import WebhookState
 from wooxy_pipedrive_etl.errors import InvalidSetting, WrongAccount
+from wooxy_pipedrive_etl.http_api.errors import OutcomeUnknown, ServerError
 from wooxy_pipedrive_etl.pipedrive.errors import (
     InvalidToken,
     MissingScope,
     NotAccepted,
-    OutcomeUnknown,
-    ServerError,
 )
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.sandbox.pipedrive.subscriptions import Subscription

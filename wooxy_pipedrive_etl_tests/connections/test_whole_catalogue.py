@@ -22,8 +22,9 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Fault
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.catalogue import SchemaChange, read_fields, save_fields
 from wooxy_pipedrive_etl.sync.selection import Kind
+from wooxy_pipedrive_etl_tests.http_api.scripted import Reply, Request, host
 from wooxy_pipedrive_etl_tests.patience import http_client
-from wooxy_pipedrive_etl_tests.pipedrive.scripted import Reply, Request, host, listed
+from wooxy_pipedrive_etl_tests.pipedrive.scripted import listed
 from wooxy_pipedrive_etl_tests.scenario import ANY_DELETIONS, Connected, Target, connected, small_account
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name", "city": "town"}

@@ -221,7 +221,7 @@ def test_a_field_that_is_gone_is_red_and_holds_nobody_up() -> None:
     matching = _matching(("gone", "notes"), ("gone too", None), (BUDGET, "notes"))
     table = _table(matching)
     assert (table["gone"]["status"], table["gone"]["label"]) == ("red", "Old label")
-    assert "gone from Pipedrive" in table["gone"]["reason"]
+    assert "no longer in Pipedrive" in table["gone"]["reason"]
     assert "gone too" not in table
     assert table[BUDGET]["status"] == "green"
     assert check_matching(VARIABLES, matching, LIST) == []

@@ -1,8 +1,7 @@
-"""A clock that no test waits for, and clients that use it."""
+"""Clients that use a clock that no test waits for."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -10,30 +9,9 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive import ApiToken, PipedriveClient
 from wooxy_pipedrive_etl.pipedrive.budget import Budgets
-from wooxy_pipedrive_etl.pipedrive.clock import Clock, Stopped
+from wooxy_pipedrive_etl_tests.http_api.fake_clock import FakeClock
 
 Connect = Callable[..., PipedriveClient]
-
-
-class FakeClock(Clock):
-    """Time that passes only by waiting, and all of it at once."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.waits: list[float] = []
-        self.at_next_wait: Callable[[], None] = lambda: None
-        self._lock = threading.Lock()
-
-    def now(self) -> float:
-        return self.time
-
-    def wait(self, seconds: float, stop: threading.Event) -> None:
-        if stop.is_set():
-            raise Stopped
-        with self._lock:
-            self.waits.append(seconds)
-            self.time += seconds
-            self.at_next_wait()
 
 
 @pytest.fixture

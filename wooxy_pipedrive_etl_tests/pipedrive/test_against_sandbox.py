@@ -10,7 +10,9 @@ from typing import Literal
 
 import pytest
 
-from wooxy_pipedrive_etl.pipedrive import PersonsPage, Retries, optional_fields
+from wooxy_pipedrive_etl.http_api.errors import ApiError, ServerError
+from wooxy_pipedrive_etl.http_api.retries import Retries
+from wooxy_pipedrive_etl.pipedrive import PersonsPage, optional_fields
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.sandbox.pipedrive import (
     Account,
@@ -23,9 +25,10 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import (
     seeded_account,
 )
 from wooxy_pipedrive_etl.sandbox.pipedrive.budget import Budget as SandboxBudget
+from wooxy_pipedrive_etl_tests.http_api.fake_clock import FakeClock
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
-from .conftest import Connect, FakeClock
+from .conftest import Connect
 
 PERSONS = "/api/v2/persons"
 TYPES = "varchar varchar_auto text double monetary date set enum user org people phone time timerange daterange address"
@@ -170,7 +173,7 @@ def test_a_walk_survives_what_passes(connect: Connect, large: SandboxServer, fau
     ],
 )
 def test_a_walk_ends_at_once_with_what_does_not_pass(
-    connect: Connect, clock: FakeClock, large: SandboxServer, kind: FaultKind, error: type[e.PipedriveError]
+    connect: Connect, clock: FakeClock, large: SandboxServer, kind: FaultKind, error: type[ApiError]
 ) -> None:
     large.faults.add(Fault(kind, PERSONS, times=None, after=1))
     walk = connect(large.url, large.account.token).walk_persons()
@@ -183,7 +186,7 @@ def test_a_walk_ends_at_once_with_what_does_not_pass(
 
 def test_a_walk_gives_up_on_what_does_not_end(connect: Connect, large: SandboxServer) -> None:
     large.faults.add(Fault("status", PERSONS, times=None, status=502))
-    with pytest.raises(e.ServerError, match="failed 3 times"):
+    with pytest.raises(ServerError, match="failed 3 times"):
         list(connect(large.url, large.account.token, retries=Retries(attempts=3)).walk_persons())
     assert len(large.requests) == 3
 

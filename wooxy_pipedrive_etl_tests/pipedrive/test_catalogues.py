@@ -4,9 +4,10 @@ import pytest
 
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.pipedrive import optional_fields
+from wooxy_pipedrive_etl_tests.http_api.scripted import Reply, Request, host
 
 from .conftest import Connect
-from .scripted import Reply, Request, host, listed
+from .scripted import listed
 
 
 def field(code: str, **more: object) -> dict[str, object]:

@@ -5,11 +5,11 @@ import logging
 import httpx
 import pytest
 
+from wooxy_pipedrive_etl.http_api.errors import ServerError
 from wooxy_pipedrive_etl.pipedrive import ApiToken, BearerTokens, PipedriveClient
 from wooxy_pipedrive_etl.pipedrive.budget import Budgets
-from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, ServerError
-
-from .scripted import Reply, Request, host
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken
+from wooxy_pipedrive_etl_tests.http_api.scripted import Reply, Request, host
 
 ME = Reply({"success": True, "data": {"id": 9, "name": "Bot", "company_id": 777, "access": []}})
 
@@ -113,6 +113,6 @@ def test_one_users_tokens_share_a_budget_that_is_four_times_as_wide(budgets: Bud
 def _places(budgets: Budgets, url: str, credentials: BearerTokens | ApiToken) -> int:
     """How many requests go out before one has to wait."""
     budget, count = budgets.of(url, credentials), 0
-    while isinstance(budget._take(), int):
+    while isinstance(budget.pace._take(), int):
         count += 1
     return count

@@ -12,14 +12,21 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from wooxy_pipedrive_etl.http_api.errors import (
+    ApiError,
+    BrokenAnswer,
+    InvalidApiUrl,
+    ServerError,
+    TransientError,
+    Unreachable,
+)
 from wooxy_pipedrive_etl.pipedrive import BearerTokens, Grant, OAuthApp, PipedriveClient
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.pipedrive.budget import PROCESS_BUDGETS
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, SandboxServer
 from wooxy_pipedrive_etl_tests.consent import allow, register
-
-from .conftest import FakeClock
-from .scripted import Reply, Request, host
+from wooxy_pipedrive_etl_tests.http_api.fake_clock import FakeClock
+from wooxy_pipedrive_etl_tests.http_api.scripted import Reply, Request, host
 
 SECRET, CODE, REFRESH = "the-client-secret", "the-one-code", "1:1:the-refresh-token"
 GRANT: dict[str, Any] = {
@@ -133,28 +140,28 @@ def test_an_app_with_a_wrong_secret_is_told_so(server: SandboxServer, app: OAuth
         (refused(400, "invalid_grant"), e.GrantRefused),
         (refused(400, "invalid_request"), e.InvalidApp),
         (refused(401, "invalid_client"), e.InvalidApp),
-        (refused(503, "invalid_grant"), e.ServerError),
-        (refused(429, "slow_down"), e.ServerError),
+        (refused(503, "invalid_grant"), ServerError),
+        (refused(429, "slow_down"), ServerError),
         (Reply(b"<html>", 403), e.InvalidApp),
         (Reply(b"", 302, {"location": "https://elsewhere.example"}), e.InvalidApp),
         (Reply([SECRET], 400), e.InvalidApp),
-        (Reply(b"\xff", 200), e.BrokenAnswer),
-        (Reply({**GRANT, "access_token": None}), e.BrokenAnswer),
-        (Reply({**GRANT, "access_token": f"{REFRESH} "}), e.BrokenAnswer),
-        (Reply({**GRANT, "refresh_token": ""}), e.BrokenAnswer),
-        (Reply({**GRANT, "expires_in": REFRESH}), e.BrokenAnswer),
-        (Reply({**GRANT, "api_domain": "http://example.com"}), e.BrokenAnswer),
-        (Reply({**GRANT, "api_domain": f"https://{REFRESH}@example.com"}), e.BrokenAnswer),
+        (Reply(b"\xff", 200), BrokenAnswer),
+        (Reply({**GRANT, "access_token": None}), BrokenAnswer),
+        (Reply({**GRANT, "access_token": f"{REFRESH} "}), BrokenAnswer),
+        (Reply({**GRANT, "refresh_token": ""}), BrokenAnswer),
+        (Reply({**GRANT, "expires_in": REFRESH}), BrokenAnswer),
+        (Reply({**GRANT, "api_domain": "http://example.com"}), BrokenAnswer),
+        (Reply({**GRANT, "api_domain": f"https://{REFRESH}@example.com"}), BrokenAnswer),
     ],
 )
 def test_each_answer_becomes_its_error_and_none_tells_a_secret(
-    ask: str, reply: Reply, error: type[e.PipedriveError], caplog: pytest.LogCaptureFixture
+    ask: str, reply: Reply, error: type[ApiError], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with host([reply]) as pipedrive, pytest.raises(error) as failure:
         getattr(named(pipedrive.url), ask)({"exchange": CODE, "refresh": REFRESH}[ask])
     # A second time for a code would be taken for theft.
-    tries = 3 if issubclass(error, e.TransientError) and ask == "refresh" else 1
+    tries = 3 if issubclass(error, TransientError) and ask == "refresh" else 1
     assert len(pipedrive.requests) == tries
     told = f"{failure.value!r} {failure.value.__cause__!r} {caplog.text}"
     basic = pipedrive.requests[0].headers["authorization"].removeprefix("Basic ")
@@ -196,7 +203,7 @@ def test_a_renewal_is_tried_again_when_that_can_help(waits: FakeClock) -> None:
 def test_a_host_that_nobody_serves_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(e.Unreachable, match="try again later"):
+    with pytest.raises(Unreachable, match="try again later"):
         named(url).exchange(CODE)
 
 
@@ -226,7 +233,7 @@ def test_only_the_apps_own_secret_makes_a_call_pipedrives() -> None:
 
 
 def test_credentials_go_nowhere_without_tls() -> None:
-    with pytest.raises(e.InvalidApiUrl, match="in the clear"):
+    with pytest.raises(InvalidApiUrl, match="in the clear"):
         named("http://oauth.pipedrive.com")
 
 

@@ -9,12 +9,14 @@ from typing import cast
 
 import pytest
 
+from wooxy_pipedrive_etl.http_api.errors import BrokenAnswer
 from wooxy_pipedrive_etl.pipedrive import PersonsPage
 from wooxy_pipedrive_etl.pipedrive import errors as e
+from wooxy_pipedrive_etl_tests.http_api.scripted import Reply, Request, host
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, wait_for_end_of_threads
 
 from .conftest import Connect
-from .scripted import Reply, Request, host, listed, listed_raw
+from .scripted import listed, listed_raw
 
 
 def test_raw_text_is_exactly_what_was_sent(connect: Connect) -> None:
@@ -126,7 +128,7 @@ def test_a_time_without_a_zone_is_refused(connect: Connect) -> None:
 @pytest.mark.parametrize("cursors", [["a", "a"], ["a", "b", "a"]])
 def test_a_walk_that_goes_round_ends_in_an_error(connect: Connect, cursors: list[str]) -> None:
     with host([listed([], cursor) for cursor in cursors]) as pipedrive:
-        with pytest.raises(e.BrokenAnswer, match="earlier"):
+        with pytest.raises(BrokenAnswer, match="earlier"):
             list(connect(pipedrive.url).walk_persons())
         assert len(pipedrive.requests) == len(cursors)
 

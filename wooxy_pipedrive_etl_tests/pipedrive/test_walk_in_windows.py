@@ -10,10 +10,11 @@ import httpx
 import numpy as np
 import pytest
 
+from wooxy_pipedrive_etl.http_api.clock import Stopped
+from wooxy_pipedrive_etl.http_api.errors import BrokenAnswer, ServerError
 from wooxy_pipedrive_etl.pipedrive import ApiToken, PersonsPage, PipedriveClient, Span
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.pipedrive.budget import Budgets
-from wooxy_pipedrive_etl.pipedrive.clock import Stopped
 from wooxy_pipedrive_etl.sandbox.pipedrive import (
     Account,
     Behaviours,
@@ -24,9 +25,10 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import (
     large_account,
 )
 from wooxy_pipedrive_etl.sandbox.pipedrive.budget import Budget as SandboxBudget
+from wooxy_pipedrive_etl_tests.http_api.fake_clock import FakeClock
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, wait_for_end_of_threads
 
-from .conftest import Connect, FakeClock
+from .conftest import Connect
 
 PERSONS = "/api/v2/persons"
 COUNT = 1_200
@@ -178,7 +180,7 @@ def test_what_goes_wrong_for_a_while_costs_nobody(
 
 def test_what_stays_wrong_ends_the_walk(connect: Connect, server: SandboxServer) -> None:
     server.faults.add(Fault("status", PERSONS, after=10, times=None))
-    with pytest.raises(e.ServerError):
+    with pytest.raises(ServerError):
         ids(walk(connect(server.url, server.account.token, timeout=1e6)))
     wait_for_end_of_threads("pipedrive-walk")
 
@@ -191,7 +193,7 @@ def test_a_walk_that_goes_round_ends_in_an_error(budgets: Budgets) -> None:
     url, token = "https://acme.pipedrive.com", ApiToken("a-secret-token")
     with (
         PipedriveClient(url, token, transport=round_about, budgets=budgets) as client,
-        pytest.raises(e.BrokenAnswer, match="lead back to an earlier one"),
+        pytest.raises(BrokenAnswer, match="lead back to an earlier one"),
     ):
         ids(walk(client))
 

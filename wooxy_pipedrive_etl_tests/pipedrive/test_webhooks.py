@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Retries, Webhook
+from wooxy_pipedrive_etl.http_api.errors import ApiError, BrokenAnswer, OutcomeUnknown, Unreachable
+from wooxy_pipedrive_etl.http_api.retries import Retries
+from wooxy_pipedrive_etl.pipedrive import PipedriveClient, Webhook
 from wooxy_pipedrive_etl.pipedrive import errors as e
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, SandboxServer
+from wooxy_pipedrive_etl_tests.http_api.fake_clock import FakeClock
+from wooxy_pipedrive_etl_tests.http_api.scripted import Reply, Request, host
 
-from .conftest import Connect, FakeClock
-from .scripted import Reply, Request, host
+from .conftest import Connect
 
 PATH = "/api/v1/webhooks"
 URL = "https://sync.example.fi/pipedrive"
@@ -149,7 +152,7 @@ def test_whether_it_is_active(connect: Connect, values: dict[str, Any], active: 
     ],
 )
 def test_what_a_person_must_change_is_not_tried_again(
-    connect: Connect, clock: FakeClock, reply: Reply, error: type[e.PipedriveError], words: str
+    connect: Connect, clock: FakeClock, reply: Reply, error: type[ApiError], words: str
 ) -> None:
     with host([reply]) as pipedrive, pytest.raises(error, match=words) as failure:
         create(connect(pipedrive.url))
@@ -183,7 +186,7 @@ def test_what_did_not_come_to_be_is_asked_for_again_but_not_for_ever(
     def never(request: Request, _: int) -> Reply:
         return listing() if request.method == "GET" else Reply(b"", 502)
 
-    with host(never) as pipedrive, pytest.raises(e.OutcomeUnknown, match="looks first") as failure:
+    with host(never) as pipedrive, pytest.raises(OutcomeUnknown, match="looks first") as failure:
         create(connect(pipedrive.url))
     assert [each.method for each in pipedrive.requests] == ["POST", "GET"] * 3
     assert not failure.value.permanent
@@ -197,7 +200,7 @@ def test_a_refusal_to_listen_is_safe_to_try_again(connect: Connect, clock: FakeC
     assert [each.method for each in pipedrive.requests] == ["POST", "POST"]
     gone = pipedrive.url
     before = len(clock.waits)
-    with pytest.raises(e.Unreachable, match="POST /api/v1/webhooks failed 3 times"):
+    with pytest.raises(Unreachable, match="POST /api/v1/webhooks failed 3 times"):
         create(connect(gone, retries=Retries(attempts=3)))
     assert len(clock.waits) == before + 2
 
@@ -220,12 +223,10 @@ def test_deleting_what_is_gone_is_well(connect: Connect) -> None:
     [
         (refused(403, message="Forbidden"), e.Forbidden),
         (Reply(b"<h1>Welcome", 200, {"content-type": "text/html"}), e.NotPipedrive),
-        (Reply({"success": False}), e.BrokenAnswer),
+        (Reply({"success": False}), BrokenAnswer),
         (Reply(b"<h1>nginx", 404, {"content-type": "text/html"}), e.NotPipedrive),
     ],
 )
-def test_deleting_that_was_not_done_is_told(
-    connect: Connect, reply: Reply, error: type[e.PipedriveError]
-) -> None:
+def test_deleting_that_was_not_done_is_told(connect: Connect, reply: Reply, error: type[ApiError]) -> None:
     with host([reply]) as pipedrive, pytest.raises(error):
         connect(pipedrive.url).delete_webhook(4710)

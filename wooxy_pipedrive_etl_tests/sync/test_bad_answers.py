@@ -10,14 +10,13 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.errors import WrongAccount
+from wooxy_pipedrive_etl.http_api.errors import ApiError, TransientError
 from wooxy_pipedrive_etl.pipedrive.errors import (
     AccountClosed,
     CloudflareBlocked,
     DailyBudgetSpent,
     InvalidToken,
     MissingScope,
-    PipedriveError,
-    TransientError,
 )
 from wooxy_pipedrive_etl.sandbox.pipedrive import Behaviours, Fault, Limits, add_odd_persons
 from wooxy_pipedrive_etl_tests.scenario import (
@@ -53,12 +52,12 @@ def _synced(acme: Connected) -> list[tuple[object, ...]]:
         (Fault("payment_402", times=None), AccountClosed, "Company account is not open.*billing"),
         (Fault("html_403", times=None), CloudflareBlocked, "all traffic of these credentials has stopped"),
         (Fault("html_403", times=None, after=2), CloudflareBlocked, "all traffic of these credentials"),
-        (Fault("redirect_302", times=None), PipedriveError, "redirects are not followed"),
+        (Fault("redirect_302", times=None), ApiError, "redirects are not followed"),
     ],
     ids=lambda value: f"{value.kind} after {value.after}" if isinstance(value, Fault) else "",
 )
 def test_what_no_retry_can_help_fails_at_once(
-    sqlite_url: str, fault: Fault, error: type[PipedriveError], words: str
+    sqlite_url: str, fault: Fault, error: type[ApiError], words: str
 ) -> None:
     with connected(sqlite_url, small_account()) as acme:
         before = _synced(acme)

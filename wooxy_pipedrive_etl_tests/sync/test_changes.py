@@ -11,8 +11,9 @@ import pytest
 
 from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.http_api.errors import ApiError
 from wooxy_pipedrive_etl.matching import view
-from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent, PipedriveError
+from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault, Limits
 from wooxy_pipedrive_etl.store import inbox, tables
 from wooxy_pipedrive_etl.store.database import reading
@@ -379,7 +380,7 @@ def _spend_the_day(acme: Connected) -> type[Exception]:
 
 def _break(acme: Connected) -> type[Exception]:
     acme.server.faults.add(Fault("status", "/api/v2/persons", after=1, times=None))
-    return PipedriveError
+    return ApiError
 
 
 @pytest.mark.parametrize("goes_wrong", [_spend_the_day, _break])
@@ -426,7 +427,7 @@ def test_a_walk_whose_cursor_is_not_known_any_more_starts_anew(
     with connected(sqlite_url, account) as acme:
         acme.import_rows(ROWS)
         _break(acme)
-        with pytest.raises(PipedriveError):
+        with pytest.raises(ApiError):
             acme.sync()
         acme.server.faults.clear()
         acme.execute("UPDATE sync_walk_pages SET next_cursor = 'bm8gY3Vyc29y'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wooxy_pipedrive_etl.guards import Permissions
-from wooxy_pipedrive_etl.pipedrive.errors import TransientError
+from wooxy_pipedrive_etl.http_api.errors import TransientError
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.views.runs import allow_once

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from wooxy_pipedrive_etl.errors import InvalidSetting
-from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken, ServerError
+from wooxy_pipedrive_etl.http_api.errors import ServerError
+from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault
 from wooxy_pipedrive_etl.store import walks
 from wooxy_pipedrive_etl.store.database import reading

@@ -1,13 +1,16 @@
-"""The client's time, in one place, so that tests need not really wait."""
+"""A client's time and its waits, in one place, so that tests need not really wait."""
 
 from __future__ import annotations
 
 import threading
 import time
 
+# For waits that nobody ends early.
+NEVER = threading.Event()
+
 
 class Stopped(Exception):
-    """A wait ended because nobody needs its result any more. Never leaves this package."""
+    """A wait ended because nobody needs its result any more. Never leaves a client."""
 
 
 class Clock:
