@@ -46,6 +46,15 @@ def test_pipedrive_leads_back_to_this_machine_unless_told_otherwise(monkeypatch:
 
 
 @pytest.mark.usefixtures("app")
+def test_pipedrive_leads_back_to_the_pages_that_sent_the_user() -> None:
+    app = oauth_app("http://127.0.0.1:4711")
+    assert app is not None
+    assert app.redirect_uri == "http://127.0.0.1:4711/oauth/pipedrive/callback"
+    with pytest.raises(InvalidSetting, match=f"^{PUBLIC_URL_VARIABLE} of 0.0.0.0 is http"):
+        oauth_app("http://0.0.0.0:8000")
+
+
+@pytest.mark.usefixtures("app")
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [

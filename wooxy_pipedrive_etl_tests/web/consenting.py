@@ -15,7 +15,6 @@ from wooxy_pipedrive_etl.settings import (
     OAUTH_CLIENT_ID_VARIABLE,
     OAUTH_CLIENT_SECRET_VARIABLE,
     OAUTH_URL_VARIABLE,
-    PUBLIC_URL_VARIABLE,
 )
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
@@ -115,4 +114,3 @@ def register(server: SandboxServer, public_url: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(OAUTH_CLIENT_ID_VARIABLE, CLIENT_ID)
     monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, CLIENT_SECRET)
     monkeypatch.setenv(OAUTH_URL_VARIABLE, server.url)
-    monkeypatch.setenv(PUBLIC_URL_VARIABLE, public_url)
