@@ -22,7 +22,7 @@ import httpx
 from benchmarks.servers import TOKEN, database
 from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.sandbox.pipedrive import large_account
-from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
+from wooxy_pipedrive_etl.settings import ADMIN_PASSWORD_VARIABLE
 from wooxy_pipedrive_etl_tests.scenario import Connected, connected
 from wooxy_pipedrive_etl_tests.web.served import serving
 from wooxy_pipedrive_etl_tests.web.visitor import PASSWORD, visiting
@@ -41,7 +41,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="match-page-") as folder:
         os.environ["WOOXY_PIPEDRIVE_HOME"] = folder
-        os.environ[PASSWORD_VARIABLE] = PASSWORD
+        os.environ[ADMIN_PASSWORD_VARIABLE] = PASSWORD
         account = large_account(chosen.persons, chosen.fields, token=TOKEN)
         with database(chosen.database, Path(folder)) as (url, _), connected(url, account) as acme:
             acme.import_all()

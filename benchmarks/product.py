@@ -22,13 +22,13 @@ from wooxy_pipedrive_etl.contact_list import (
     make_plan,
 )
 from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.settings import WINDOWS_FROM_VARIABLE
 from wooxy_pipedrive_etl.store import Store, connections, keys, runs, tables
 from wooxy_pipedrive_etl.store.bulk import tell_of_new_rows
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import catalogue, flow, persons, staging
 from wooxy_pipedrive_etl.sync.run import SyncRun, begin
 from wooxy_pipedrive_etl.sync.selection import Kind, Selection
-from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 
 
 def run(world: World, case: str, kind: Kind) -> list[Figures]:

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from benchmarks.measuring import Figures
-from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM
+from wooxy_pipedrive_etl.settings import Settings
 
 PEERS = ("floor", "sequential", "dlt", "SQLAlchemy", "sqlite-utils")
 # The size that most goals are told for.
@@ -91,7 +91,7 @@ def outcomes(results: Results) -> list[Outcome]:
             first,
             lambda of: of.steps["pipedrive_persons"][2],
             # A large one is read in windows.
-            int(1.03 * (pages + 5)) if usual >= WINDOWS_FROM else pages + 5,
+            int(1.03 * (pages + 5)) if usual >= Settings().persons_for_windows else pages + 5,
         ),
         _at_most(
             f"requests of the walk at 250 ms of {usual:,}",

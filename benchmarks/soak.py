@@ -53,10 +53,10 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import (
     SandboxServer,
     seeded_account,
 )
+from wooxy_pipedrive_etl.settings import WINDOWS_FROM_VARIABLE
 from wooxy_pipedrive_etl.store.database import DatabaseUnavailable
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.sync.selection import Kind
-from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 from wooxy_pipedrive_etl_tests.conformance.killing import started
 from wooxy_pipedrive_etl_tests.conformance.sync_process import writing
 from wooxy_pipedrive_etl_tests.databases import Databases, PostgresDatabases, SqliteDatabases

@@ -18,12 +18,7 @@ from pathlib import Path
 import httpx
 
 from wooxy_pipedrive_etl.connections import accounts, webhooks
-from wooxy_pipedrive_etl.connections.oauth_app import (
-    CALLBACK_PATH,
-    ID_VARIABLE,
-    SECRET_VARIABLE,
-    URL_VARIABLE,
-)
+from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH
 from wooxy_pipedrive_etl.errors import SyncError
 from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.orchestration.dagster_home import prepare_dagster_home
@@ -39,11 +34,17 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import (
     run_sandbox,
     seeded_account,
 )
+from wooxy_pipedrive_etl.settings import (
+    ADMIN_PASSWORD_VARIABLE,
+    OAUTH_CLIENT_ID_VARIABLE,
+    OAUTH_CLIENT_SECRET_VARIABLE,
+    OAUTH_URL_VARIABLE,
+    Settings,
+)
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import home
 from wooxy_pipedrive_etl.views.export import write_contacts
-from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 
 NAME = "demo"
 DOMAIN = "demo.example.com"
@@ -92,7 +93,7 @@ def run_demo(*, once: bool, port: int, persons: int, say: Say) -> None:
         )
         write_contacts(store, NAME, "table", sys.stdout)
         if not once:
-            password = os.environ.get(PASSWORD_VARIABLE) or secrets.token_urlsafe(12)
+            password = Settings.current().admin_password or secrets.token_urlsafe(12)
             with _pages(password, server) as url, _dagster(port):
                 say(webhooks.register(store, NAME, url).message)
                 say(f"The pages: {url} (the password is {password})  The Dagster UI: http://127.0.0.1:{port}")
@@ -133,10 +134,10 @@ def _pages(password: str, server: SandboxServer) -> Iterator[str]:
     client_id, client_secret = "demo", secrets.token_hex(20)
     command = [str(Path(sys.executable).parent / "wooxy-pipedrive"), "serve", "--port", "0"]
     environment = {
-        PASSWORD_VARIABLE: password,
-        ID_VARIABLE: client_id,
-        SECRET_VARIABLE: client_secret,
-        URL_VARIABLE: server.url,
+        ADMIN_PASSWORD_VARIABLE: password,
+        OAUTH_CLIENT_ID_VARIABLE: client_id,
+        OAUTH_CLIENT_SECRET_VARIABLE: client_secret,
+        OAUTH_URL_VARIABLE: server.url,
     }
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
     assert process.stdout is not None

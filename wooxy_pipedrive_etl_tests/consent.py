@@ -13,6 +13,12 @@ import pytest
 from wooxy_pipedrive_etl.connections import installations, oauth_app
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
 from wooxy_pipedrive_etl.sandbox import pipedrive as sandbox
+from wooxy_pipedrive_etl.settings import (
+    OAUTH_CLIENT_ID_VARIABLE,
+    OAUTH_CLIENT_SECRET_VARIABLE,
+    OAUTH_URL_VARIABLE,
+    PUBLIC_URL_VARIABLE,
+)
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.installations import Installation
@@ -89,10 +95,10 @@ def connected_by_oauth(
         with sandbox.SandboxServer(account, limits=limits) as server:
             app = register(server, scopes=scopes)
             for variable, value in (
-                (oauth_app.ID_VARIABLE, CLIENT_ID),
-                (oauth_app.SECRET_VARIABLE, CLIENT_SECRET),
-                (oauth_app.URL_VARIABLE, server.url),
-                (oauth_app.PUBLIC_URL_VARIABLE, PUBLIC_URL),
+                (OAUTH_CLIENT_ID_VARIABLE, CLIENT_ID),
+                (OAUTH_CLIENT_SECRET_VARIABLE, CLIENT_SECRET),
+                (OAUTH_URL_VARIABLE, server.url),
+                (PUBLIC_URL_VARIABLE, PUBLIC_URL),
             ):
                 monkeypatch.setenv(variable, value)
             connection = ByOAuth(account, server, store, NAME, DOMAIN, app=app)

@@ -7,25 +7,22 @@ twice in a row. A receiver that can't be reached is one line in the log; the run
 from __future__ import annotations
 
 import logging
-import os
 import smtplib
 import ssl
 from collections.abc import Callable
 from email.message import EmailMessage
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 import httpx
 
+from wooxy_pipedrive_etl.errors import InvalidSetting
+from wooxy_pipedrive_etl.settings import LOOPBACK, Settings
 from wooxy_pipedrive_etl.store import Store, connections, runs
 from wooxy_pipedrive_etl.store.database import reading
 
 logger = logging.getLogger(__name__)
 
-URL_VARIABLE = "WOOXY_PIPEDRIVE_ALERT_URL"
-EMAIL_VARIABLE = "WOOXY_PIPEDRIVE_ALERT_EMAIL"
-SMTP_VARIABLE = "WOOXY_PIPEDRIVE_SMTP_URL"
 _SECONDS = 10.0
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def failure_text(
@@ -60,26 +57,27 @@ def failure_text(
 
 
 def is_anyone_to_be_told() -> bool:
-    return bool(os.environ.get(URL_VARIABLE) or os.environ.get(EMAIL_VARIABLE))
+    settings = Settings.current()
+    return bool(settings.alert_url or settings.alert_email)
 
 
 def send(subject: str, text: str) -> None:
     """Sends it to all configured receivers. Never raises because of a receiver."""
-    url, address = os.environ.get(URL_VARIABLE), os.environ.get(EMAIL_VARIABLE)
-    if url:
-        _try("the URL", lambda: _post(url, text))
-    if address:
-        _try("the e-mail address", lambda: _mail(address, subject, text))
+    settings = Settings.current()
+    if settings.alert_url:
+        _try("the URL", lambda: _post(settings.checked_alert_url, text))
+    if settings.alert_email:
+        _try("the e-mail address", lambda: _mail(settings.smtp_server, settings.alert_email, subject, text))
 
 
-class _Unusable(Exception):
-    """A setting is invalid."""
+class _NotTaken(Exception):
+    """The receiver did not take it."""
 
 
 def _try(what: str, tell: Callable[[], None]) -> None:
     try:
         tell()
-    except _Unusable as error:
+    except (InvalidSetting, _NotTaken) as error:
         logger.warning("Could not send the alert to %s: %s", what, error)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException, ValueError) as error:
         # These messages may quote the URL, which often is a secret, or the server's answer.
@@ -87,47 +85,27 @@ def _try(what: str, tell: Callable[[], None]) -> None:
 
 
 def _post(url: str, text: str) -> None:
-    parts = _split(url, URL_VARIABLE)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        raise _Unusable(f"{URL_VARIABLE} must be an https address (http on this machine only).")
     answer = httpx.post(url, json={"text": text}, timeout=_SECONDS, follow_redirects=False)
     if not answer.is_success:
-        raise _Unusable(f"the receiver answered {answer.status_code}.")
+        raise _NotTaken(f"the receiver answered {answer.status_code}.")
 
 
-def _mail(addresses: str, subject: str, text: str) -> None:
-    setting = os.environ.get(SMTP_VARIABLE)
-    if not setting:
-        raise _Unusable(f"{SMTP_VARIABLE} is empty; set it like smtps://user:password@mail.example.com:465.")
-    parts = _split(setting, SMTP_VARIABLE)
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise _Unusable(f"{SMTP_VARIABLE} must be like smtps://user:password@mail.example.com:465.")
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+def _mail(smtp: SplitResult, addresses: str, subject: str, text: str) -> None:
+    host, user, password = smtp.hostname or "", unquote(smtp.username or ""), unquote(smtp.password or "")
     message = EmailMessage()
     message["Subject"] = subject
     message["To"] = addresses
     message["From"] = user if "@" in user else addresses.split(",")[0].strip()
     message.set_content(text)
     tls = ssl.create_default_context()
-    if parts.scheme == "smtps":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(
-            parts.hostname, parts.port or 465, timeout=_SECONDS, context=tls
-        )
+    if smtp.scheme == "smtps":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, smtp.port or 465, timeout=_SECONDS, context=tls)
     else:
-        server = smtplib.SMTP(parts.hostname, parts.port or 587, timeout=_SECONDS)
+        server = smtplib.SMTP(host, smtp.port or 587, timeout=_SECONDS)
     with server:
-        if parts.scheme == "smtp" and parts.hostname not in _LOOPBACK:
+        if smtp.scheme == "smtp" and host not in LOOPBACK:
             # Neither the password nor the message is sent unencrypted.
             server.starttls(context=tls)
         if user:
             server.login(user, password)
         server.send_message(message)
-
-
-def _split(url: str, variable: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise _Unusable(f"{variable} is not a URL.") from None
-    return parts

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from wooxy_pipedrive_etl.connections import token_budget
 from wooxy_pipedrive_etl.connections.catalogue import store_catalogue
 from wooxy_pipedrive_etl.connections.credentials import lost_sentence, pipedrive_client
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.http_api.retries import Retries
 from wooxy_pipedrive_etl.pipedrive import PipedriveClient, optional_fields
 from wooxy_pipedrive_etl.pipedrive.endpoints import (

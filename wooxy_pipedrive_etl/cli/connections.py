@@ -47,7 +47,8 @@ def connect(
 ) -> None:
     """Connect a Pipedrive account with a Wooxy domain."""
     from wooxy_pipedrive_etl.connections import accounts, choices, webhooks
-    from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, Refused, SyncError
+    from wooxy_pipedrive_etl.errors import Refused, SyncError
+    from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
     from wooxy_pipedrive_etl.store import Store
 
     if webhook_url is not None:

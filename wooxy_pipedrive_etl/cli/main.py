@@ -82,7 +82,7 @@ def main() -> None:
 
 def _sentence_of(error: Exception) -> str | None:
     """The message for an expected error; None for a defect."""
-    from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
+    from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
     from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
     from wooxy_pipedrive_etl.store.sentences import database_sentence
 

@@ -59,7 +59,7 @@ def match(
     ] = None,
 ) -> None:
     """See, suggest, export or import which Pipedrive variable feeds which Wooxy variable."""
-    from wooxy_pipedrive_etl.errors import RenamesNotAllowed, SyncError
+    from wooxy_pipedrive_etl.errors import SyncError
     from wooxy_pipedrive_etl.mapping.match_rules import rename_sentence
     from wooxy_pipedrive_etl.matching import view
     from wooxy_pipedrive_etl.store import Store
@@ -78,7 +78,7 @@ def match(
             report = view.import_matching(
                 store, name, text, ignore_empty, allowed_renames=None if allow_renames else ()
             )
-        except RenamesNotAllowed as question:
+        except view.RenamesNotAllowed as question:
             if not confirmed(
                 "\n".join([*(rename_sentence(*each) for each in question.renames), "Rename and import?"])
             ):

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, AccessLost, SyncError
+from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.http_api.retries import Retries
 from wooxy_pipedrive_etl.pipedrive import (
     ApiToken,
@@ -23,7 +24,7 @@ from wooxy_pipedrive_etl.pipedrive import (
     OAuthApp,
     PipedriveClient,
 )
-from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused
+from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, InvalidToken
 from wooxy_pipedrive_etl.store import Store, connections, credentials, installations
 from wooxy_pipedrive_etl.store import errors as store_errors
 from wooxy_pipedrive_etl.store.clock import utc_now
@@ -48,6 +49,10 @@ UNINSTALLED = "uninstalled"
 # For what a person waits for, on a page or at a prompt: they would rather be told soon, and try again themselves.
 WAITED_FOR = Retries(attempts=2)
 WAITED_FOR_SECONDS = 10.0
+
+
+class AccessLost(InvalidToken):
+    """Access was revoked or has expired; a user must reconnect."""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from wooxy_pipedrive_etl.errors import AccessLost, InvalidSetting, WrongAccount
+from wooxy_pipedrive_etl.errors import InvalidSetting, WrongAccount
 from wooxy_pipedrive_etl.pipedrive import (
     Account,
     ApiToken,
@@ -32,6 +32,7 @@ from .credentials import (
     UNINSTALLED,
     WAITED_FOR,
     WAITED_FOR_SECONDS,
+    AccessLost,
     give_tokens,
     revoke_unless_used,
     stored_tokens,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
-
 from wooxy_pipedrive_etl.errors import InvalidSetting
 from wooxy_pipedrive_etl.http_api.errors import InvalidApiUrl
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
-from wooxy_pipedrive_etl.pipedrive.oauth import PIPEDRIVE_OAUTH_URL
+from wooxy_pipedrive_etl.settings import (
+    OAUTH_CLIENT_ID_VARIABLE,
+    OAUTH_CLIENT_SECRET_VARIABLE,
+    OAUTH_URL_VARIABLE,
+    PIPEDRIVE_OAUTH_URL,
+    PUBLIC_URL_VARIABLE,
+    Settings,
+)
 
 from .public_url import checked_public_url
 
-ID_VARIABLE = "WOOXY_PIPEDRIVE_OAUTH_CLIENT_ID"
-SECRET_VARIABLE = "WOOXY_PIPEDRIVE_OAUTH_CLIENT_SECRET"
-URL_VARIABLE = "WOOXY_PIPEDRIVE_OAUTH_URL"
-PUBLIC_URL_VARIABLE = "WOOXY_PIPEDRIVE_PUBLIC_URL"
 _PUBLIC_URL = "http://127.0.0.1:8000"
 
 # Pipedrive sends users back here, and reports uninstallations here.
@@ -33,41 +34,37 @@ WANTED_SCOPES = {
 NEEDED_SCOPES = frozenset({"base", "contacts:read"})
 
 
-def oauth_app() -> OAuthApp | None:
-    """The app, or None if none is configured. Raises InvalidSetting."""
-    client_id, client_secret = (
-        os.environ.get(variable, "").strip() for variable in (ID_VARIABLE, SECRET_VARIABLE)
-    )
-    if not client_id and not client_secret:
+def oauth_app(public_url: str | None = None) -> OAuthApp | None:
+    """The app, or None if none is configured. `public_url`: where users reach `serve`; None for what the environment
+    says, which will do where nobody is sent to Pipedrive. Raises InvalidSetting."""
+    settings = Settings.current()
+    client = settings.oauth_client
+    if client is None:
         return None
-    for variable, value in ((ID_VARIABLE, client_id), (SECRET_VARIABLE, client_secret)):
-        if not value:
-            raise InvalidSetting(
-                f"{variable} is empty; set it to what Pipedrive's Developer Hub shows for the app, or unset "
-                f"{ID_VARIABLE} and {SECRET_VARIABLE} both."
-            )
     root = checked_public_url(
-        os.environ.get(PUBLIC_URL_VARIABLE) or _PUBLIC_URL, PUBLIC_URL_VARIABLE, "people's consent"
+        public_url or settings.public_root or _PUBLIC_URL, PUBLIC_URL_VARIABLE, "people's consent"
     )
+    client_id, client_secret = client
     try:
         return OAuthApp(
             client_id=client_id,
             client_secret=client_secret,
             redirect_uri=root + CALLBACK_PATH,
-            oauth_url=os.environ.get(URL_VARIABLE) or PIPEDRIVE_OAUTH_URL,
+            oauth_url=settings.oauth_url,
         )
     except InvalidApiUrl:
         raise InvalidSetting(
-            f"{URL_VARIABLE} can't be used; give the root of an https host, or unset it for {PIPEDRIVE_OAUTH_URL}."
+            f"{OAUTH_URL_VARIABLE} can't be used; give the root of an https host, or unset it for "
+            f"{PIPEDRIVE_OAUTH_URL}."
         ) from None
 
 
-def needed_oauth_app(what_for: str) -> OAuthApp:
-    """The app, where nothing works without it. Raises InvalidSetting."""
-    app = oauth_app()
+def needed_oauth_app(what_for: str, public_url: str | None = None) -> OAuthApp:
+    """`oauth_app`, where nothing works without it. Raises InvalidSetting."""
+    app = oauth_app(public_url)
     if app is None:
         raise InvalidSetting(
-            f"{what_for} needs the OAuth app, but {ID_VARIABLE} and {SECRET_VARIABLE} are empty; set them wherever "
-            "the program runs."
+            f"{what_for} needs the OAuth app, but {OAUTH_CLIENT_ID_VARIABLE} and {OAUTH_CLIENT_SECRET_VARIABLE} are "
+            "empty; set them wherever the program runs."
         )
     return app

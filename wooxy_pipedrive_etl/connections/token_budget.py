@@ -3,13 +3,12 @@ reserve."""
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.errors import InvalidSetting, Refused
+from wooxy_pipedrive_etl.errors import Refused
 from wooxy_pipedrive_etl.pipedrive.endpoints import (
     CURRENT_USER,
     IDS_LIMIT,
@@ -20,6 +19,7 @@ from wooxy_pipedrive_etl.pipedrive.endpoints import (
     USERS,
     WEBHOOKS,
 )
+from wooxy_pipedrive_etl.settings import RESERVE_VARIABLE, Settings
 from wooxy_pipedrive_etl.store import budgets, tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
@@ -30,11 +30,6 @@ from .variables import variables_of
 if TYPE_CHECKING:
     from wooxy_pipedrive_etl.pipedrive import Usage
 
-# The part of a day's tokens, in per cent, that no run uses without permission: for the customer's other integrations
-# and the next nightly run (product.md section 5).
-RESERVE_PERCENT = 20
-RESERVE_VARIABLE = "WOOXY_PIPEDRIVE_RESERVE"
-
 
 class BudgetReserve(Refused):
     """The run would use the reserve of the daily budget."""
@@ -43,20 +38,9 @@ class BudgetReserve(Refused):
         super().__init__(message, "reserve")
 
 
-def reserve_percent() -> int:
-    """Raises InvalidSetting."""
-    setting = os.environ.get(RESERVE_VARIABLE) or str(RESERVE_PERCENT)
-    if not setting.isdecimal() or not 0 <= int(setting) <= 99:
-        raise InvalidSetting(
-            f"{RESERVE_VARIABLE} is not a share of the budget; set it to whole per cent like {RESERVE_PERCENT}, "
-            "without a sign, 99 at most."
-        )
-    return int(setting)
-
-
 def reserve(daily_limit: int) -> int:
     """The tokens of a day's limit that are kept in reserve. Raises InvalidSetting."""
-    return daily_limit * reserve_percent() // 100
+    return daily_limit * Settings.current().reserve_percent // 100
 
 
 def estimate(db: sa.Connection, record: ConnectionRecord, kind: str, hints: int = 0) -> int:

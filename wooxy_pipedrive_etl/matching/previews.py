@@ -3,7 +3,6 @@ one."""
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from random import Random
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.mapping.preview import NO_PREVIEW, Preview, fitting, previews
 from wooxy_pipedrive_etl.mapping.transform import Feed, FeedPlan
+from wooxy_pipedrive_etl.settings import Settings
 from wooxy_pipedrive_etl.store.catalogue import read_names
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.runs import newest_run
@@ -20,7 +20,6 @@ from wooxy_pipedrive_etl.store.snapshot import persons_of, sample_persons
 
 # Enough persons for nearly every variable to have a value among them.
 PREVIEW_PERSONS = 500
-PREVIEW_VARIABLE = "WOOXY_PIPEDRIVE_PREVIEW"
 # A user who comes back to the page sees other persons.
 KEEP_SECONDS = 300
 
@@ -71,7 +70,8 @@ class SampleCache:
         # The id of a deleted connection may be reused.
         newest = newest_run(db, record.id)
         begun = newest and (newest.run_id, newest.state)
-        stamp = (record.created_at, begun, plan.default_region, _masked())
+        masked = Settings.current().previews_are_masked
+        stamp = (record.created_at, begun, plan.default_region, masked)
         readings = {feed.key: _reading(feed) for feed in plan.feeds}
         kept = self._kept.get(record.id)
         if kept is None or kept.stamp != stamp or time.monotonic() - kept.taken > KEEP_SECONDS:
@@ -103,8 +103,6 @@ def _reading(feed: Feed) -> object:
 def _previews(
     db: sa.Connection, record: ConnectionRecord, persons: pd.DataFrame, plan: FeedPlan
 ) -> dict[str, Preview]:
-    return previews(persons, plan, read_names(db, record.id), Random(), masked=_masked())
-
-
-def _masked() -> bool:
-    return os.environ.get(PREVIEW_VARIABLE) == "masked"
+    return previews(
+        persons, plan, read_names(db, record.id), Random(), masked=Settings.current().previews_are_masked
+    )

@@ -12,13 +12,8 @@ from wooxy_pipedrive_etl.connections.variables import variables_of
 from wooxy_pipedrive_etl.contact_list import ContactList
 from wooxy_pipedrive_etl.contact_list.columns import IDENTIFIERS
 from wooxy_pipedrive_etl.contact_list.contact_list import ListVariable
-from wooxy_pipedrive_etl.errors import (
-    InvalidMatching,
-    MatchingChanged,
-    RenamesNotAllowed,
-    SyncError,
-)
-from wooxy_pipedrive_etl.mapping.match_rules import TableRow
+from wooxy_pipedrive_etl.errors import InvalidMatching, MatchingChanged, SyncError
+from wooxy_pipedrive_etl.mapping.match_rules import TableRow, rename_sentence
 from wooxy_pipedrive_etl.mapping.matching import (
     Difference,
     Matching,
@@ -51,6 +46,18 @@ from wooxy_pipedrive_etl.store.matchings import (
 )
 
 from .previews import take_sample
+
+
+class RenamesNotAllowed(SyncError):
+    """An Import would rename variables of the list, and nobody has allowed it. `renames`: (old, new) names, in the
+    order in which they would be renamed."""
+
+    def __init__(self, renames: list[tuple[str, str]]) -> None:
+        self.renames = renames
+        super().__init__(
+            f"{' '.join(rename_sentence(*each) for each in renames)} Nothing was imported; allow it with "
+            "--allow-renames."
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from wooxy_pipedrive_etl.settings import Settings
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.sync import flow
 from wooxy_pipedrive_etl.sync.run import begin
@@ -16,7 +17,6 @@ from . import checks, metadata
 from .failures import as_failure
 from .options import PRODUCT_TAG, STEP, SyncOptions
 from .partitions import connection_partitions
-from .settings import asset_owners
 from .started_by import is_automatic
 
 _Specs = dict[Product, tuple[str, str, set[str], Sequence[Product]]]
@@ -84,7 +84,7 @@ def contact_list_assets(key_prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
                 group_name=group,
                 kinds=kinds,
                 tags={PRODUCT_TAG: product},
-                owners=asset_owners(),
+                owners=Settings.current().asset_owners,
                 freshness_policy=metadata.FRESHNESS if product == "default_contact_list" else None,
             )
             for product, (group, description, kinds, parents) in _ASSETS.items()

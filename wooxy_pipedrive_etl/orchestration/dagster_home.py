@@ -15,13 +15,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from wooxy_pipedrive_etl.settings import DAGSTER_HOME_VARIABLE
 from wooxy_pipedrive_etl.store.home import dagster_home
 
 
 def prepare_dagster_home() -> Path:
     """Sets DAGSTER_HOME, and creates whatever is missing in it: the folder, our dagster.yaml, the storage."""
     with open_dagster():
-        return Path(os.environ["DAGSTER_HOME"])
+        return dagster_home()
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def open_dagster() -> Iterator[dg.DagsterInstance]:
     from filelock import FileLock
 
     folder = dagster_home()
-    os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ[DAGSTER_HOME_VARIABLE] = str(folder)
     settings = folder / "dagster.yaml"
     with FileLock(folder / "prepare.lock", mode=0o600):
         if not settings.exists():

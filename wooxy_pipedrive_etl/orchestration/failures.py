@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, Refused, sentence_of, was_stopped
+from wooxy_pipedrive_etl.errors import Refused
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS, sentence_of, was_stopped
 from wooxy_pipedrive_etl.guards import way_out
 from wooxy_pipedrive_etl.store import errors as store_errors
 

@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
 from wooxy_pipedrive_etl.connections.catalogue import CatalogueReport
 from wooxy_pipedrive_etl.mapping.kinds import record_name
 from wooxy_pipedrive_etl.mapping.match_rules import TableRow
+from wooxy_pipedrive_etl.settings import Settings
 from wooxy_pipedrive_etl.store import connections, runs
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.issues import issues_by_reason
@@ -25,8 +27,6 @@ from wooxy_pipedrive_etl.sync.persons import WalkReport
 from wooxy_pipedrive_etl.sync.run import SyncRun
 from wooxy_pipedrive_etl.sync.selection import Product
 from wooxy_pipedrive_etl.sync.staging import MappingReport
-
-from .settings import page_of
 
 Metadata = Mapping[str, Any]
 
@@ -55,9 +55,15 @@ def of(done: Done, run: SyncRun, keys: Mapping[Product, dg.AssetKey]) -> Metadat
         "contact_plan": lambda: _of_plan(done.report, run),
         "default_contact_list": lambda: _of_list(done.report, run, keys["default_contact_list"]),
     }
-    page = page_of(run.record.name, _PAGES.get(done.product, "runs"))
+    page = _page_of(run.record.name, _PAGES.get(done.product, "runs"))
     link = {} if page is None else {"connection_page": dg.MetadataValue.url(page)}
     return {**made[done.product](), **link}
+
+
+def _page_of(connection_name: str, page: str) -> str | None:
+    """The address of a connection's page, if `serve` can be reached from outside."""
+    root = Settings.current().public_root
+    return f"{root}/integrations/{quote(connection_name, safe='')}/{page}" if root else None
 
 
 def _of_catalogue(report: CatalogueReport) -> Metadata:

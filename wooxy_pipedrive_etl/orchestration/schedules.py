@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from wooxy_pipedrive_etl.automation import nightly
+from wooxy_pipedrive_etl.settings import Settings
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 
@@ -15,7 +16,7 @@ from .partitions import keep_in_step
 @dg.schedule(
     job=full_sync,
     cron_schedule=f"{nightly.MINUTE} {nightly.HOUR} * * *",
-    execution_timezone=nightly.time_zone(),
+    execution_timezone=Settings.current().timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="A full run of every active connection that is not paused.",
 )

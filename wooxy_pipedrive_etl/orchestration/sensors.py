@@ -19,7 +19,7 @@ from wooxy_pipedrive_etl.automation.due import Due, due, schema_due
 from wooxy_pipedrive_etl.automation.polls import poll_fields, poll_persons
 from wooxy_pipedrive_etl.automation.waiting import Waiting
 from wooxy_pipedrive_etl.connections.run_requests import give_up, requested_run
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.store import Store, connections, runs
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
 from wooxy_pipedrive_etl.store.database import reading

@@ -36,7 +36,6 @@ from .errors import GrantRefused, InvalidApp
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PIPEDRIVE_OAUTH_URL = "https://oauth.pipedrive.com"
 _TIMEOUT_SECONDS = 10.0
 # A poll whose token is about to expire waits for these, so they must fit within a tick of the sensors.
 _ATTEMPTS = 3
@@ -74,7 +73,7 @@ class OAuthApp:
     client_id: str
     client_secret: str = field(repr=False)
     redirect_uri: str
-    oauth_url: str = PIPEDRIVE_OAUTH_URL
+    oauth_url: str
 
     def __post_init__(self) -> None:
         checked_pipedrive_url(self.oauth_url)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from wooxy_pipedrive_etl.settings import DAGSTER_HOME_VARIABLE, HOME_VARIABLE, Settings
+
 from .errors import StoreError
 
 
@@ -18,21 +20,21 @@ def home() -> Path:
     `WOOXY_PIPEDRIVE_HOME`, else `.wooxy-pipedrive` in the user's own folder. It is, or becomes, its owner's alone.
     Raises HomeUnusable.
     """
-    return _folder("WOOXY_PIPEDRIVE_HOME", Path.home() / ".wooxy-pipedrive")
+    return _folder(HOME_VARIABLE, Settings.current().home, Path.home() / ".wooxy-pipedrive")
 
 
 def database_url() -> str:
     """`WOOXY_PIPEDRIVE_DATABASE_URL`, else a SQLite file in the home folder."""
-    return os.environ.get("WOOXY_PIPEDRIVE_DATABASE_URL") or f"sqlite:///{home() / 'wooxy_pipedrive.db'}"
+    return Settings.current().database_url or f"sqlite:///{home() / 'wooxy_pipedrive.db'}"
 
 
 def dagster_home() -> Path:
     """`DAGSTER_HOME`, else a folder in the home folder."""
-    return _folder("DAGSTER_HOME", home() / "dagster")
+    return _folder(DAGSTER_HOME_VARIABLE, Settings.current().dagster_home, home() / "dagster")
 
 
-def _folder(variable: str, default: Path) -> Path:
-    folder = Path(os.environ.get(variable) or default).absolute()
+def _folder(variable: str, given: str, default: Path) -> Path:
+    folder = Path(given or default).absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()

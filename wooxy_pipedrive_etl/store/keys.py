@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.settings import KEY_VARIABLE
+
 from . import tables
 from .database import reading
-from .secrets import KEY_VARIABLE, KeyUnusable, SecretBox
+from .secrets import KeyUnusable, SecretBox
 
 _keys, _opt_outs = tables.keys, tables.opt_outs
 

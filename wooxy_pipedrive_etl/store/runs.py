@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -11,10 +10,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.guards import Guard, way_out
+from wooxy_pipedrive_etl.settings import Settings
 
 from . import tables
 from .clock import utc_now
-from .errors import StoreError
 from .locks import is_held
 
 Kind = Literal["changes", "full", "re-map"]
@@ -29,10 +28,6 @@ PLANNED_COUNTS = (
     "dropped_values",
 )
 COUNTS = ("fetched", *PLANNED_COUNTS, "tokens_used", "requests")
-
-# For the sake of privacy, what is older than this goes when a run begins.
-KEEP_DAYS = 90
-KEEP_DAYS_VARIABLE = "WOOXY_PIPEDRIVE_KEEP_DAYS"
 
 
 @dataclass(frozen=True)
@@ -89,8 +84,8 @@ def begin_run(
     selected: Sequence[str] = (),
     automatic: bool = False,
 ) -> None:
-    """Opens the report of a run, and forgets what is older than KEEP_DAYS. `kind`: changes, full or re-map. `selected`:
-    the products that it is to make. `automatic`: no person started it."""
+    """Opens the report of a run and, for the sake of privacy, forgets what is older than the setting allows. `kind`:
+    changes, full or re-map. `selected`: the products that it is to make. `automatic`: no person started it."""
     for statement in _forget_old():
         db.execute(statement)
     db.execute(
@@ -329,7 +324,7 @@ def _reports(
 
 def _forget_old() -> Iterator[sa.Delete]:
     """Of every connection: one that nobody runs any more must not keep its reports for ever."""
-    oldest = utc_now() - timedelta(days=_keep_days())
+    oldest = utc_now() - timedelta(days=Settings.current().days_kept)
     for table, column in (
         (tables.runs, tables.runs.c.started_at),
         (tables.issues, tables.issues.c.found_at),
@@ -337,12 +332,3 @@ def _forget_old() -> Iterator[sa.Delete]:
         (tables.contact_history, tables.contact_history.c.at),
     ):
         yield table.delete().where(column < oldest)
-
-
-def _keep_days() -> int:
-    setting = os.environ.get(KEEP_DAYS_VARIABLE) or str(KEEP_DAYS)
-    if not setting.isdecimal() or not 1 <= int(setting) <= 36_500:
-        raise StoreError(
-            f"{KEEP_DAYS_VARIABLE} is not a number of days; set it to a whole number like {KEEP_DAYS}."
-        )
-    return int(setting)

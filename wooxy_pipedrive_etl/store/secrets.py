@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wooxy_pipedrive_etl.settings import KEY_VARIABLE, Settings
+
 from .errors import StoreError
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
-KEY_VARIABLE = "WOOXY_PIPEDRIVE_KEY"
 _KEY_BYTES = 32
 
 
@@ -93,7 +94,7 @@ def open_secret_box(
     `why_not_new`: asked before a key is made; a sentence for why that must not be, or None.
     Raises KeyUnusable.
     """
-    from_environment = os.environ.get(KEY_VARIABLE)
+    from_environment = Settings.current().key
     if from_environment:
         return SecretBox(from_environment)
     path = home() / "key"

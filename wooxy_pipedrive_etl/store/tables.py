@@ -404,7 +404,7 @@ runs = Table(
     Column("tokens_left", BigInteger),
     # Of a dry run: which matching and settings it looked at (see `matching.view.dry_run_version`).
     Column("matching_version", Text),
-    # Of a failed one: what kind of failure it was (see `errors.failure_code`), and which guard refused it.
+    # Of a failed one: what kind of failure it was (see `failures.failure_code`), and which guard refused it.
     Column("failure", Text),
     Column("refused_by", Text),  # mass_delete, lost_fields, reserve
 )

@@ -17,7 +17,8 @@ from wooxy_pipedrive_etl.connections.credentials import (
     pipedrive_client,
 )
 from wooxy_pipedrive_etl.contact_list import ContactList, ListSettings, ListView, drafted_view, drop_plan
-from wooxy_pipedrive_etl.errors import STOPPED, Refused, SyncError, failure_code, sentence_of
+from wooxy_pipedrive_etl.errors import Refused, SyncError
+from wooxy_pipedrive_etl.failures import STOPPED, failure_code, sentence_of
 from wooxy_pipedrive_etl.guards import NOTHING_ALLOWED, Guard, Permissions
 from wooxy_pipedrive_etl.mapping.matching import Matching, column_changes
 from wooxy_pipedrive_etl.matching.view import dry_run_version

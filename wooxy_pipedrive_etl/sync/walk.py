@@ -4,17 +4,16 @@ interrupted walk is resumed."""
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.errors import InvalidSetting
 from wooxy_pipedrive_etl.pipedrive import PersonsPage, Span
 from wooxy_pipedrive_etl.pipedrive.endpoints import PAGE_LIMIT
 from wooxy_pipedrive_etl.pipedrive.errors import BadRequest, NotInWindows
+from wooxy_pipedrive_etl.settings import Settings
 from wooxy_pipedrive_etl.store import sync_state, walks
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.snapshot import count_persons, highest_person_id, update_times
@@ -25,24 +24,11 @@ logger = logging.getLogger(__name__)
 
 # How long an interrupted walk can be resumed: nobody knows how long a cursor lives, and the part already read ages.
 WALK_LIVES = timedelta(hours=36)
-# From this number of persons, windows cost at most a few per cent more tokens.
-WINDOWS_FROM = 50_000
-WINDOWS_FROM_VARIABLE = "WOOXY_PIPEDRIVE_WINDOWS_FROM"
 # Windows return only what Pipedrive's filters return. That the filters leave nobody out is only what the documentation
 # says; a sequential walk reads everybody without a filter, at least this often.
 PLAIN_WALK_EVERY = timedelta(days=7)
 # After Pipedrive has answered in a way that does not fit the windows.
 NO_WINDOWS_FOR = timedelta(days=30)
-
-
-def windows_from() -> int:
-    """The number of persons from which a walk uses windows. Raises InvalidSetting."""
-    setting = os.environ.get(WINDOWS_FROM_VARIABLE) or str(WINDOWS_FROM)
-    if not setting.isdecimal():
-        raise InvalidSetting(
-            f"{WINDOWS_FROM_VARIABLE} is not a number of persons; set it to a whole number like {WINDOWS_FROM}."
-        )
-    return int(setting)
 
 
 class Walk:
@@ -55,7 +41,7 @@ class Walk:
         self._fields = list(optional)
         self._walked = walked
         self._newest: PersonsPage | None = None
-        self._windows_from = windows_from()
+        self._windows_from = Settings.current().persons_for_windows
         now = microseconds(run.client.server_time())
         with run.writing() as db:
             known = walks.unfinished_walk(db, run.record.id)

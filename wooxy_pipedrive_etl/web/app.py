@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wooxy_pipedrive_etl.connections import webhooks
+from wooxy_pipedrive_etl.settings import LOOPBACK
 from wooxy_pipedrive_etl.store import Store
 
 from . import consent, contacts, deletions, install, integrations, match, runs, settings, sign_in, uninstall
@@ -27,8 +28,6 @@ from .receiver import REMEMBER_SECONDS, Receiver
 from .templates import make_templates
 from .visit import SESSION_LIFETIME, Visit, page
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
 
 def build_app(
     store: Store,
@@ -37,7 +36,8 @@ def build_app(
     hosts: Collection[str] = (),
     remember_seconds: float = REMEMBER_SECONDS,
 ) -> Starlette:
-    """`public_url`: the address at which users open the pages; `hosts`: other host names that are allowed.
+    """`public_url`: the address at which users open the pages, and to which Pipedrive sends them back; `hosts`: other
+    host names that are allowed.
 
     `remember_seconds`: how long the receiver caches the connections' passwords. Raises PasswordRefused if the
     environment's password is not acceptable.
@@ -85,7 +85,7 @@ def build_app(
     app.state.public_url = public_url
     app.state.cookie = cookie
     app.state.is_https = is_https
-    app.state.hosts = _LOOPBACK | {urlsplit(public_url).hostname or ""} | set(hosts)
+    app.state.hosts = LOOPBACK | {urlsplit(public_url).hostname or ""} | set(hosts)
     return app
 
 

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from wooxy_pipedrive_etl.connections import installations
 from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH, needed_oauth_app
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
 
 from .visit import SIGN_IN, Visit, is_signed_in, page
 
@@ -46,7 +46,7 @@ def _reconnect(visit: Visit) -> Response:
 
 def _to_pipedrive(visit: Visit, name: str | None) -> Response:
     """`name`: the connection to be reconnected; None: a new one."""
-    app = needed_oauth_app("Allow and Install")
+    app = needed_oauth_app("Allow and Install", visit.public_url)
     state = secrets.token_urlsafe(32)
     visit.session[_SESSION_KEY] = {"state": state, "asked_at": int(time.time()), "name": name}
     return RedirectResponse(app.authorize_url(state), 303)
@@ -77,7 +77,7 @@ def _come_back(visit: Visit) -> Response:
 
 def _take(visit: Visit, name: str | None, code: str) -> Response:
     visit.store.check_key()
-    app = needed_oauth_app("Allow and Install")
+    app = needed_oauth_app("Allow and Install", visit.public_url)
     if name is not None:
         record = installations.reconnect(visit.store, app, name, code)
         visit.flash(f"Pipedrive lets {record.name} in again.")

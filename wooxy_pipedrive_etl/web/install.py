@@ -8,7 +8,8 @@ from starlette.routing import BaseRoute, Route
 
 from wooxy_pipedrive_etl.connections import choices, installations
 from wooxy_pipedrive_etl.connections.oauth_app import WANTED_SCOPES, oauth_app
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, InvalidSetting
+from wooxy_pipedrive_etl.errors import InvalidSetting
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.list_settings import Consent, OnDelete
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
 from wooxy_pipedrive_etl.pipedrive.api_url import completed_api_url
@@ -58,7 +59,7 @@ def _page(visit: Visit, status: int = 200, problem: str | None = None) -> Respon
     app: OAuthApp | None = None
     no_app = "No OAuth app is set up on this server (see docs/pages.md), so an API token is the way in."
     try:
-        app = oauth_app()
+        app = oauth_app(visit.public_url)
     except InvalidSetting as error:
         no_app = str(error)
     answer = visit.render(

@@ -15,13 +15,8 @@ from starlette.routing import BaseRoute, Route
 
 from wooxy_pipedrive_etl.connections import run_requests
 from wooxy_pipedrive_etl.contact_list import ListError
-from wooxy_pipedrive_etl.errors import (
-    InvalidMatching,
-    MatchingChanged,
-    RenamesNotAllowed,
-    SyncError,
-    failure_code,
-)
+from wooxy_pipedrive_etl.errors import InvalidMatching, MatchingChanged, SyncError
+from wooxy_pipedrive_etl.failures import failure_code
 from wooxy_pipedrive_etl.http_api.errors import ApiError
 from wooxy_pipedrive_etl.mapping.match_rules import rename_sentence
 from wooxy_pipedrive_etl.matching import form as match_form
@@ -91,7 +86,7 @@ class _Pages:
                 return self._use_suggestion(visit, key)
             if action in self._actions:
                 return self._actions[action](visit, action)
-        except RenamesNotAllowed as question:
+        except view.RenamesNotAllowed as question:
             return self._ask_about(visit, question.renames)
         except MatchingChanged as error:
             return self._again(visit, 409, [str(error)])

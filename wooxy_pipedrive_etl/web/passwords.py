@@ -16,10 +16,10 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.settings import ADMIN_PASSWORD_VARIABLE, Settings
 from wooxy_pipedrive_etl.store import Store, settings
 from wooxy_pipedrive_etl.store.database import reading
 
-PASSWORD_VARIABLE = "WOOXY_PIPEDRIVE_ADMIN_PASSWORD"
 SHORTEST = 12
 LONGEST = 1000
 FEWEST_DIFFERENT = 5
@@ -45,9 +45,9 @@ class Passwords:
         self._hashing = threading.Lock()
         self._invitation = secrets.token_urlsafe(24)
         self._of_environment: str | None = None
-        given = os.environ.get(PASSWORD_VARIABLE)
+        given = Settings.current().admin_password
         if given:
-            _check(given, f"The password in {PASSWORD_VARIABLE}")
+            _check(given, f"The password in {ADMIN_PASSWORD_VARIABLE}")
             # Compared like an API token; hashing it would protect nothing that the environment does not reveal.
             self._of_environment = given
 
@@ -69,7 +69,7 @@ class Passwords:
         _check(password, "The password")
         hashed = self._hash(password)
         if self._of_environment is not None:
-            raise PasswordRefused(f"The password is set by {PASSWORD_VARIABLE}; sign in with that one.")
+            raise PasswordRefused(f"The password is set by {ADMIN_PASSWORD_VARIABLE}; sign in with that one.")
         with self._store.engine.begin() as db:
             if not settings.put_if_missing(db, _SETTING, hashed):
                 raise PasswordRefused("The password was chosen already; sign in with it.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -13,8 +12,8 @@ from urllib.parse import urlencode
 import uvicorn
 from starlette.applications import Starlette
 
-from wooxy_pipedrive_etl.connections.oauth_app import PUBLIC_URL_VARIABLE
 from wooxy_pipedrive_etl.errors import SyncError
+from wooxy_pipedrive_etl.settings import Settings
 from wooxy_pipedrive_etl.store import Store
 
 from . import sign_in
@@ -22,8 +21,6 @@ from .app import build_app
 from .connections import impatient
 from .passwords import Passwords
 
-# The addresses of the web servers in front of us, whose X-Forwarded-For is trusted; uvicorn's own variable.
-PROXY_VARIABLE = "FORWARDED_ALLOW_IPS"
 # How long calls in progress may take when we are stopped.
 _LAST_SECONDS = 5
 
@@ -35,9 +32,7 @@ def serve(store: Store, host: str, port: int, announce: Callable[[str], object])
     listener = _listen(host, port)
     bound_host, bound_port = listener.getsockname()[:2]
     bound_url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
-    public_url = os.environ.get(PUBLIC_URL_VARIABLE, "").rstrip("/") or bound_url
-    # Pipedrive sends users back to it, too.
-    os.environ[PUBLIC_URL_VARIABLE] = public_url
+    public_url = Settings.current().public_root or bound_url
     app = build_app(store, public_url=public_url, hosts={bound_host})
     announce(f"Pages at {public_url}, webhooks too; stop with Ctrl+C.")
     passwords: Passwords = app.state.passwords
@@ -67,8 +62,9 @@ def server_config(app: Starlette, **options: Any) -> uvicorn.Config:
         "lifespan": "off",
         "ws": "none",
         "server_header": False,
-        # By default, uvicorn trusts any address that a program on this machine makes up.
-        "forwarded_allow_ips": os.environ.get(PROXY_VARIABLE, ""),
+        # The web servers in front of us, whose X-Forwarded-For is trusted. By default, uvicorn trusts any address that
+        # a program on this machine makes up.
+        "forwarded_allow_ips": Settings.current().forwarded_allow_ips,
         "timeout_graceful_shutdown": _LAST_SECONDS,
     }
     return uvicorn.Config(app, **ours | options)

@@ -9,7 +9,8 @@ from starlette.routing import BaseRoute, Route
 
 from wooxy_pipedrive_etl.connections import accounts, choices, run_requests, settings, webhooks
 from wooxy_pipedrive_etl.connections.oauth_app import WANTED_SCOPES, oauth_app
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS, InvalidSetting, failure_code
+from wooxy_pipedrive_etl.errors import InvalidSetting
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS, failure_code
 from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.pipedrive import OAuthApp
 from wooxy_pipedrive_etl.store import Store
@@ -110,7 +111,7 @@ def _webhook(visit: Visit) -> Response:
         if visit.form.get("action") == "remove":
             found = webhooks.remove(visit.store, record.name)
         else:
-            found = webhooks.register(visit.store, record.name, visit.request.app.state.public_url)
+            found = webhooks.register(visit.store, record.name, visit.public_url)
     except EXPECTED_ERRORS as error:
         return _refused(visit, record, error)
     visit.flash(found.message)
@@ -152,7 +153,7 @@ def _page(
     problem: str | None = None,
 ) -> Response:
     (standing,) = status.statuses(visit.store, record.name, estimates=False)
-    app, no_app = _app()
+    app, no_app = _app(visit)
     webhook_url, no_webhook = _webhook_url(visit, record)
     answer = visit.render(
         "settings.html",
@@ -178,10 +179,10 @@ def _page(
     return answer
 
 
-def _app() -> tuple[OAuthApp | None, str | None]:
+def _app(visit: Visit) -> tuple[OAuthApp | None, str | None]:
     """The OAuth app, or why there is none."""
     try:
-        app = oauth_app()
+        app = oauth_app(visit.public_url)
     except InvalidSetting as error:
         return None, str(error)
     return app, None if app else "No OAuth app is set up on this server (see docs/pages.md)."
@@ -190,7 +191,7 @@ def _app() -> tuple[OAuthApp | None, str | None]:
 def _webhook_url(visit: Visit, record: ConnectionRecord) -> tuple[str | None, str | None]:
     """Where Pipedrive would send changes, or why it can't."""
     try:
-        return webhooks.subscription_url(visit.request.app.state.public_url, record.name), None
+        return webhooks.subscription_url(visit.public_url, record.name), None
     except InvalidSetting as error:
         return None, str(error)
 

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from wooxy_pipedrive_etl.connections import installations
 from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH, oauth_app
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
 from wooxy_pipedrive_etl.store.sentences import database_sentence
@@ -46,7 +46,7 @@ def routes() -> list[BaseRoute]:
 
 async def _uninstalled(request: Request) -> Response:
     try:
-        app = oauth_app()
+        app = oauth_app(request.app.state.public_url)
     except EXPECTED_ERRORS:
         # An invalid setting is for the administrator, who sees it on the pages.
         app = None

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from wooxy_pipedrive_etl.errors import EXPECTED_ERRORS
+from wooxy_pipedrive_etl.failures import EXPECTED_ERRORS
 from wooxy_pipedrive_etl.mapping.invisible import without_direction_marks
 from wooxy_pipedrive_etl.store import Store, connections, sessions
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, UnknownConnection
@@ -85,6 +85,12 @@ class Visit:
     @property
     def wants_json(self) -> bool:
         return _wants_json(self.request)
+
+    @property
+    def public_url(self) -> str:
+        """The address at which users open the pages."""
+        url: str = self.request.app.state.public_url
+        return url
 
     def query(self, name: str) -> str:
         return self.request.query_params.get(name, "").strip()

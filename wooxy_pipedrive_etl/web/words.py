@@ -24,7 +24,7 @@ ACCESS_LOST = {
     "uninstalled": "the app was uninstalled in Pipedrive",
 }
 
-# By the code of a failure (`errors.failure_code`): what it means to users who do not run servers.
+# By the code of a failure (`failures.failure_code`): what it means to users who do not run servers.
 FAILURES = {
     "unreachable": "Pipedrive could not be reached. The list was not changed.",
     "server_error": "Pipedrive has a problem of its own at the moment. The list was not changed.",

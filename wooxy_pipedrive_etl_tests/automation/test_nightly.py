@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from wooxy_pipedrive_etl.automation.nightly import TIME_ZONE_VARIABLE, next_night
+from wooxy_pipedrive_etl.automation.nightly import next_night
 from wooxy_pipedrive_etl.errors import InvalidSetting
+from wooxy_pipedrive_etl.settings import TIMEZONE_VARIABLE
 
 
 @pytest.mark.parametrize(
@@ -23,13 +24,13 @@ from wooxy_pipedrive_etl.errors import InvalidSetting
     ],
 )
 def test_the_next_night(zone: str, now: str, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TIME_ZONE_VARIABLE, zone)
+    monkeypatch.setenv(TIMEZONE_VARIABLE, zone)
     found = next_night(datetime.fromisoformat(now).replace(tzinfo=UTC))
     assert found == datetime.fromisoformat(then).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/Land", "../etc/passwd", "/"])
 def test_an_unknown_time_zone(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TIME_ZONE_VARIABLE, zone)
-    with pytest.raises(InvalidSetting, match=TIME_ZONE_VARIABLE):
+    monkeypatch.setenv(TIMEZONE_VARIABLE, zone)
+    with pytest.raises(InvalidSetting, match=TIMEZONE_VARIABLE):
         next_night(datetime(2026, 11, 25, tzinfo=UTC))

@@ -25,12 +25,12 @@ from wooxy_pipedrive_etl.guards import Permissions
 from wooxy_pipedrive_etl.http_api.errors import ApiError
 from wooxy_pipedrive_etl.sandbox.pipedrive import Behaviours, Fault
 from wooxy_pipedrive_etl.sandbox.pipedrive.account import PersonChange
+from wooxy_pipedrive_etl.settings import WINDOWS_FROM_VARIABLE
 from wooxy_pipedrive_etl.store import inbox, tables, walks
 from wooxy_pipedrive_etl.store.catalogue import read_fields, read_names
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.walks import UnfinishedWalk
 from wooxy_pipedrive_etl.sync.selection import Kind
-from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE
 
 from ..scenario import Connected, connected, empty_account
 from .oracle import IDENTIFIERS, Key, Link, Oracle, Outcome

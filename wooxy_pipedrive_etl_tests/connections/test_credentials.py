@@ -16,14 +16,15 @@ from wooxy_pipedrive_etl.automation import alerts
 from wooxy_pipedrive_etl.automation.due import due, schema_due
 from wooxy_pipedrive_etl.automation.polls import poll_fields, poll_persons
 from wooxy_pipedrive_etl.automation.waiting import Waiting
-from wooxy_pipedrive_etl.connections import credentials, installations, oauth_app
-from wooxy_pipedrive_etl.connections.credentials import AHEAD, pipedrive_client
-from wooxy_pipedrive_etl.errors import AccessLost, InvalidSetting, SyncError
+from wooxy_pipedrive_etl.connections import credentials, installations
+from wooxy_pipedrive_etl.connections.credentials import AHEAD, AccessLost, pipedrive_client
+from wooxy_pipedrive_etl.errors import InvalidSetting, SyncError
 from wooxy_pipedrive_etl.http_api.errors import ServerError
 from wooxy_pipedrive_etl.pipedrive.errors import InvalidApp, InvalidToken
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
+from wooxy_pipedrive_etl.settings import KEY_VARIABLE, OAUTH_CLIENT_ID_VARIABLE, OAUTH_CLIENT_SECRET_VARIABLE
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable
+from wooxy_pipedrive_etl.store.secrets import KeyUnusable
 from wooxy_pipedrive_etl.sync import catalogue, persons
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.consent import CLIENT_SECRET, ByOAuth, connected_by_oauth
@@ -284,14 +285,14 @@ def test_a_token_endpoint_that_is_away_costs_a_run_and_not_the_access(acme: ByOA
 def test_an_app_that_is_not_set_up_is_missed_only_when_it_is_needed(
     acme: ByOAuth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(oauth_app.ID_VARIABLE)
-    monkeypatch.delenv(oauth_app.SECRET_VARIABLE)
+    monkeypatch.delenv(OAUTH_CLIENT_ID_VARIABLE)
+    monkeypatch.delenv(OAUTH_CLIENT_SECRET_VARIABLE)
     assert company_of(acme) == 777
     end_in(acme, timedelta())
     with pytest.raises(InvalidSetting, match=r"^The connection acme needs the OAuth app, but .* are empty"):
         company_of(acme)
-    monkeypatch.setenv(oauth_app.ID_VARIABLE, acme.app.client_id)
-    monkeypatch.setenv(oauth_app.SECRET_VARIABLE, "another")
+    monkeypatch.setenv(OAUTH_CLIENT_ID_VARIABLE, acme.app.client_id)
+    monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, "another")
     with pytest.raises(InvalidApp, match="check the client ID"):
         company_of(acme)
     assert acme.status().access_lost is None

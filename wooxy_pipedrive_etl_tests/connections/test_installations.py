@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wooxy_pipedrive_etl.connections import accounts, installations, oauth_app, webhooks
-from wooxy_pipedrive_etl.connections.credentials import stored_tokens
+from wooxy_pipedrive_etl.connections import accounts, installations, webhooks
+from wooxy_pipedrive_etl.connections.credentials import AccessLost, stored_tokens
 from wooxy_pipedrive_etl.connections.installations import suggested_name
-from wooxy_pipedrive_etl.errors import AccessLost, InvalidSetting, WrongAccount
+from wooxy_pipedrive_etl.errors import InvalidSetting, WrongAccount
 from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.pipedrive.errors import GrantRefused, InvalidToken, MissingScope
 from wooxy_pipedrive_etl.sandbox.pipedrive import SCOPES, Account, Fault, SandboxServer
+from wooxy_pipedrive_etl.settings import OAUTH_URL_VARIABLE
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.installations import UnknownInstallation
 from wooxy_pipedrive_etl.views.status import ConnectionStatus, statuses
@@ -324,7 +325,7 @@ def test_a_connection_with_an_api_token_may_be_allowed_as_an_app(
 ) -> None:
     with connected(sqlite_url, small_account()) as acme:
         app = register(acme.server)
-        monkeypatch.setenv(oauth_app.URL_VARIABLE, acme.server.url)
+        monkeypatch.setenv(OAUTH_URL_VARIABLE, acme.server.url)
         record = installations.reconnect(acme.store, app, acme.name, allow(acme.server, app))
         given = record.credentials
         assert (given.access, given.encrypted_api_token, record.state) == ("oauth", "", "draft")

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from wooxy_pipedrive_etl.connections.oauth_app import (
-    ID_VARIABLE,
-    NEEDED_SCOPES,
-    PUBLIC_URL_VARIABLE,
-    SECRET_VARIABLE,
-    URL_VARIABLE,
-    WANTED_SCOPES,
-    oauth_app,
-)
+from wooxy_pipedrive_etl.connections.oauth_app import NEEDED_SCOPES, WANTED_SCOPES, oauth_app
 from wooxy_pipedrive_etl.errors import InvalidSetting
 from wooxy_pipedrive_etl.sandbox.pipedrive import SCOPES
+from wooxy_pipedrive_etl.settings import (
+    OAUTH_CLIENT_ID_VARIABLE,
+    OAUTH_CLIENT_SECRET_VARIABLE,
+    OAUTH_URL_VARIABLE,
+    PUBLIC_URL_VARIABLE,
+)
 
 SECRET = "hunter2"
 
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ID_VARIABLE, "id-1")
-    monkeypatch.setenv(SECRET_VARIABLE, f" {SECRET}\n")
+    monkeypatch.setenv(OAUTH_CLIENT_ID_VARIABLE, "id-1")
+    monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, f" {SECRET}\n")
 
 
 def test_none_is_set_up() -> None:
@@ -40,7 +38,7 @@ def test_pipedrive_leads_back_to_this_machine_unless_told_otherwise(monkeypatch:
     )
     assert app.redirect_uri == "http://127.0.0.1:8000/oauth/pipedrive/callback"
     monkeypatch.setenv(PUBLIC_URL_VARIABLE, "https://sync.example.com/wooxy/")
-    monkeypatch.setenv(URL_VARIABLE, "http://127.0.0.1:8765")
+    monkeypatch.setenv(OAUTH_URL_VARIABLE, "http://127.0.0.1:8765")
     app = oauth_app()
     assert app is not None
     assert app.redirect_uri == "https://sync.example.com/wooxy/oauth/pipedrive/callback"
@@ -48,13 +46,26 @@ def test_pipedrive_leads_back_to_this_machine_unless_told_otherwise(monkeypatch:
 
 
 @pytest.mark.usefixtures("app")
+def test_pipedrive_leads_back_to_the_pages_that_sent_the_user() -> None:
+    app = oauth_app("http://127.0.0.1:4711")
+    assert app is not None
+    assert app.redirect_uri == "http://127.0.0.1:4711/oauth/pipedrive/callback"
+    with pytest.raises(InvalidSetting, match=f"^{PUBLIC_URL_VARIABLE} of 0.0.0.0 is http"):
+        oauth_app("http://0.0.0.0:8000")
+
+
+@pytest.mark.usefixtures("app")
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        (ID_VARIABLE, "", f"^{ID_VARIABLE} is empty"),
-        (SECRET_VARIABLE, " ", f"^{SECRET_VARIABLE} is empty"),
-        (URL_VARIABLE, "http://oauth.pipedrive.com", f"^{URL_VARIABLE} can't be used; give .* https host"),
-        (URL_VARIABLE, "hunter2", f"^{URL_VARIABLE} can't be used"),
+        (OAUTH_CLIENT_ID_VARIABLE, "", f"^{OAUTH_CLIENT_ID_VARIABLE} is empty"),
+        (OAUTH_CLIENT_SECRET_VARIABLE, " ", f"^{OAUTH_CLIENT_SECRET_VARIABLE} is empty"),
+        (
+            OAUTH_URL_VARIABLE,
+            "http://oauth.pipedrive.com",
+            f"^{OAUTH_URL_VARIABLE} can't be used; give .* https host",
+        ),
+        (OAUTH_URL_VARIABLE, "hunter2", f"^{OAUTH_URL_VARIABLE} can't be used"),
         (PUBLIC_URL_VARIABLE, "http://sync.example.com", f"^{PUBLIC_URL_VARIABLE} .* in the clear"),
         (PUBLIC_URL_VARIABLE, "hunter2", f"^{PUBLIC_URL_VARIABLE} is not an https URL"),
     ],

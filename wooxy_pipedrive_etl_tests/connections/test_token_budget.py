@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from wooxy_pipedrive_etl.connections import token_budget
 from wooxy_pipedrive_etl.connections.token_budget import BudgetReserve, estimate, reserve
 from wooxy_pipedrive_etl.errors import InvalidSetting
 from wooxy_pipedrive_etl.pipedrive.errors import DailyBudgetSpent
 from wooxy_pipedrive_etl.sandbox.pipedrive import Behaviours, Limits
+from wooxy_pipedrive_etl.settings import RESERVE_VARIABLE
 from wooxy_pipedrive_etl.store import inbox
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync.selection import Kind
@@ -140,18 +140,18 @@ def test_the_reserve_is_a_setting(sqlite_url: str, monkeypatch: pytest.MonkeyPat
     with connected(sqlite_url, small_account(), limits=SMALLEST) as acme:
         acme.import_rows(ROWS)
         assert acme.status().budget.reserve == reserve(30_000) == 6_000
-        monkeypatch.setenv(token_budget.RESERVE_VARIABLE, "3")
+        monkeypatch.setenv(RESERVE_VARIABLE, "3")
         assert acme.status().budget.reserve == 900
         _spend_down_to(acme, 1_000)
         acme.sync()
-        monkeypatch.setenv(token_budget.RESERVE_VARIABLE, "4")
+        monkeypatch.setenv(RESERVE_VARIABLE, "4")
         with pytest.raises(BudgetReserve):
             acme.sync()
 
 
 @pytest.mark.parametrize("setting", ["-1", "100", "20%", "a fifth", "²"])
 def test_a_reserve_that_is_no_share_is_named(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(token_budget.RESERVE_VARIABLE, setting)
+    monkeypatch.setenv(RESERVE_VARIABLE, setting)
     with pytest.raises(
         InvalidSetting, match=r"^WOOXY_PIPEDRIVE_RESERVE is not a share of the budget; set it to"
     ):

@@ -10,17 +10,13 @@ from typing import Any
 import pytest
 
 from wooxy_pipedrive_etl.connections import accounts
-from wooxy_pipedrive_etl.errors import (
-    InvalidMatching,
-    MatchingChanged,
-    RenamesNotAllowed,
-    SyncError,
-)
+from wooxy_pipedrive_etl.errors import InvalidMatching, MatchingChanged, SyncError
 from wooxy_pipedrive_etl.mapping.matching import ColumnChanges
 from wooxy_pipedrive_etl.matching import form, view
 from wooxy_pipedrive_etl.matching.form import MatchPage, PageRow, TypedRow
-from wooxy_pipedrive_etl.matching.previews import PREVIEW_PERSONS, PREVIEW_VARIABLE, SampleCache
-from wooxy_pipedrive_etl.matching.view import ImportReport
+from wooxy_pipedrive_etl.matching.previews import PREVIEW_PERSONS, SampleCache
+from wooxy_pipedrive_etl.matching.view import ImportReport, RenamesNotAllowed
+from wooxy_pipedrive_etl.settings import PREVIEW_VARIABLE
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.matchings import confirmed_matching
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, small_account

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wooxy_pipedrive_etl.connections import accounts
-from wooxy_pipedrive_etl.errors import STOPPED
+from wooxy_pipedrive_etl.failures import STOPPED
 from wooxy_pipedrive_etl.orchestration.options import STEP
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
 from wooxy_pipedrive_etl.store import connections

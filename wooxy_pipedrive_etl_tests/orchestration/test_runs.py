@@ -16,8 +16,8 @@ from wooxy_pipedrive_etl.orchestration.partitions import keep_in_step
 from wooxy_pipedrive_etl.orchestration.schedules import nightly_full_sync
 from wooxy_pipedrive_etl.orchestration.sensors import changes_sensor, matching_sensor, schema_sensor
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
+from wooxy_pipedrive_etl.settings import KEY_VARIABLE
 from wooxy_pipedrive_etl.store.keys import OTHER_KEY, OtherKey
-from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, seeded_account, small_account
 

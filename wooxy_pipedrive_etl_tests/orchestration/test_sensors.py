@@ -30,6 +30,7 @@ from wooxy_pipedrive_etl.orchestration.sensors import (
 )
 from wooxy_pipedrive_etl.orchestration.started_by import REQUESTED_TAG
 from wooxy_pipedrive_etl.sandbox.pipedrive import Fault
+from wooxy_pipedrive_etl.settings import ALERT_EMAIL_VARIABLE, ALERT_URL_VARIABLE, SMTP_URL_VARIABLE
 from wooxy_pipedrive_etl.store import inbox, runs, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync.run import begin
@@ -378,7 +379,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Receiver]:
     with _serving(_Receiver()) as server:
-        monkeypatch.setenv(alerts.URL_VARIABLE, f"http://127.0.0.1:{server.server_address[1]}/secret-path")
+        monkeypatch.setenv(ALERT_URL_VARIABLE, f"http://127.0.0.1:{server.server_address[1]}/secret-path")
         yield server
 
 
@@ -479,7 +480,7 @@ def test_a_receiver_that_is_not_there_is_a_line_in_the_log(
         "no url": "http://[secret-path",
     }
     if trouble in urls:
-        monkeypatch.setenv(alerts.URL_VARIABLE, urls[trouble])
+        monkeypatch.setenv(ALERT_URL_VARIABLE, urls[trouble])
     receiver.status = 503
     with caplog.at_level(logging.WARNING, logger="wooxy_pipedrive_etl.automation.alerts"):
         alerts.send("Subject", "Text")
@@ -532,8 +533,8 @@ class _MailHandler(socketserver.StreamRequestHandler):
 def test_a_failure_is_told_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     with _serving(_MailServer()) as server:
         port = server.server_address[1]
-        monkeypatch.setenv(alerts.SMTP_VARIABLE, f"smtp://sync%40example.com:geheim@127.0.0.1:{port}")
-        monkeypatch.setenv(alerts.EMAIL_VARIABLE, "ops@example.com, boss@example.com")
+        monkeypatch.setenv(SMTP_URL_VARIABLE, f"smtp://sync%40example.com:geheim@127.0.0.1:{port}")
+        monkeypatch.setenv(ALERT_EMAIL_VARIABLE, "ops@example.com, boss@example.com")
         alerts.send("Pipedrive sync of acme failed", "The full run failed. Do something.")
     lines = server.lines
     assert [line for line in lines if line.lower().startswith(("mail", "rcpt"))] == [
@@ -551,8 +552,8 @@ def test_a_failure_is_told_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mail_server_that_is_not_there_is_a_line_in_the_log(
     setting: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv(alerts.SMTP_VARIABLE, setting)
-    monkeypatch.setenv(alerts.EMAIL_VARIABLE, "ops@example.com")
+    monkeypatch.setenv(SMTP_URL_VARIABLE, setting)
+    monkeypatch.setenv(ALERT_EMAIL_VARIABLE, "ops@example.com")
     with caplog.at_level(logging.WARNING, logger="wooxy_pipedrive_etl.automation.alerts"):
         alerts.send("Subject", "Text")
     (line,) = [each for each in caplog.records if each.name == "wooxy_pipedrive_etl.automation.alerts"]

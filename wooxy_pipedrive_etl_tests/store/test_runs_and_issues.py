@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from wooxy_pipedrive_etl.errors import InvalidSetting
+from wooxy_pipedrive_etl.settings import KEEP_DAYS_VARIABLE
 from wooxy_pipedrive_etl.store import tables
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from wooxy_pipedrive_etl.store.contact_history import note
-from wooxy_pipedrive_etl.store.errors import StoreError
 from wooxy_pipedrive_etl.store.issues import (
     add_pending_issues,
     drop_pending_issues,
@@ -21,8 +22,6 @@ from wooxy_pipedrive_etl.store.issues import (
 from wooxy_pipedrive_etl.store.locks import sole_writer
 from wooxy_pipedrive_etl.store.runs import (
     COUNTS,
-    KEEP_DAYS,
-    KEEP_DAYS_VARIABLE,
     Health,
     begin_run,
     current_run,
@@ -205,11 +204,10 @@ def test_run_that_is_started_again_begins_at_nought(db: sa.Connection, record: C
     assert (again.kind, again.state, again.message, again.fetched) == ("re-map", "started", None, 0)
 
 
-@pytest.mark.parametrize(("age", "kept"), [(KEEP_DAYS - 1, True), (KEEP_DAYS + 1, False)])
+@pytest.mark.parametrize(("age", "kept"), [(89, True), (91, False)])
 def test_what_is_older_than_ninety_days_goes_when_any_run_begins(
     db: sa.Connection, record: ConnectionRecord, age: int, kept: bool
 ) -> None:
-    assert KEEP_DAYS == 90
     idle = new_connection(db, "bolt", "news.example.com")
     begin_run(db, idle.id, "old", "full")
     add_pending_issues(db, idle.id, _issues(REJECTED))
@@ -245,7 +243,7 @@ def test_how_long_reports_are_kept_is_a_setting(
     begin_run(db, record.id, "newer", "full")
     assert get_run(db, record.id, "old") is None
     monkeypatch.setenv(KEEP_DAYS_VARIABLE, "-1")
-    with pytest.raises(StoreError, match="not a number of days"):
+    with pytest.raises(InvalidSetting, match="not a number of days"):
         begin_run(db, record.id, "newest", "full")
 
 

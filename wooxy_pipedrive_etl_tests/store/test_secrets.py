@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wooxy_pipedrive_etl.settings import KEY_VARIABLE
 from wooxy_pipedrive_etl.store.home import home
-from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable, SecretBox, open_secret_box
+from wooxy_pipedrive_etl.store.secrets import KeyUnusable, SecretBox, open_secret_box
 
 KEY = base64.urlsafe_b64encode(bytes(range(224, 256))).decode()
 OTHER_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()

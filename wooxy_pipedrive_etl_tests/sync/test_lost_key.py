@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from wooxy_pipedrive_etl.connections import accounts
+from wooxy_pipedrive_etl.settings import KEY_VARIABLE
 from wooxy_pipedrive_etl.store import Store, keys, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.home import home
-from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable, open_secret_box
+from wooxy_pipedrive_etl.store.secrets import KeyUnusable, open_secret_box
 
 from ..scenario import Connected, Target, add_person, connected, email, small_account
 

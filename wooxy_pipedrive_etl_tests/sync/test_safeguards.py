@@ -12,9 +12,10 @@ from cryptography.fernet import Fernet
 from wooxy_pipedrive_etl.connections import accounts
 from wooxy_pipedrive_etl.contact_list.plan import contacts_owned_twice
 from wooxy_pipedrive_etl.contact_list.scratch import plan_tables
+from wooxy_pipedrive_etl.settings import KEY_VARIABLE
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
-from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE, KeyUnusable
+from wooxy_pipedrive_etl.store.secrets import KeyUnusable
 from wooxy_pipedrive_etl.sync import contacts, flow
 from wooxy_pipedrive_etl.sync.run import begin
 

@@ -11,11 +11,11 @@ from wooxy_pipedrive_etl.errors import InvalidSetting
 from wooxy_pipedrive_etl.http_api.errors import ServerError
 from wooxy_pipedrive_etl.pipedrive.errors import InvalidToken
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Behaviours, Fault
+from wooxy_pipedrive_etl.settings import WINDOWS_FROM_VARIABLE, Settings
 from wooxy_pipedrive_etl.store import walks
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.sync import catalogue, persons
 from wooxy_pipedrive_etl.sync.run import begin
-from wooxy_pipedrive_etl.sync.walk import WINDOWS_FROM_VARIABLE, windows_from
 from wooxy_pipedrive_etl_tests.scenario import (
     Connected,
     Target,
@@ -229,7 +229,7 @@ def test_a_new_person_without_a_time_is_found_after_the_windows(
 def test_a_setting_that_is_no_number_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WINDOWS_FROM_VARIABLE, setting)
     with pytest.raises(InvalidSetting, match=rf"^{WINDOWS_FROM_VARIABLE} is not a number of persons"):
-        windows_from()
+        _ = Settings.current().persons_for_windows
 
 
 def test_the_error_of_a_walk_is_that_of_pipedrive(acme: Connected) -> None:

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from wooxy_pipedrive_etl.connections.webhooks import USER
+from wooxy_pipedrive_etl.settings import ADMIN_PASSWORD_VARIABLE
 from wooxy_pipedrive_etl.store import Store
-from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
 from wooxy_pipedrive_etl_tests.patience import http_client
 from wooxy_pipedrive_etl_tests.scenario import isolate
 from wooxy_pipedrive_etl_tests.state import change_stored
@@ -30,7 +30,7 @@ PASSWORD = "a-secret-password"
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate(monkeypatch, tmp_path)
-    monkeypatch.setenv(PASSWORD_VARIABLE, visitors.PASSWORD)
+    monkeypatch.setenv(ADMIN_PASSWORD_VARIABLE, visitors.PASSWORD)
 
 
 @dataclass(frozen=True)

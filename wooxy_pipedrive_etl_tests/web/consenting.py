@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from wooxy_pipedrive_etl.connections.oauth_app import (
-    CALLBACK_PATH,
-    ID_VARIABLE,
-    PUBLIC_URL_VARIABLE,
-    SECRET_VARIABLE,
-    URL_VARIABLE,
-)
+from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, OAuthApp, SandboxServer
+from wooxy_pipedrive_etl.settings import (
+    OAUTH_CLIENT_ID_VARIABLE,
+    OAUTH_CLIENT_SECRET_VARIABLE,
+    OAUTH_URL_VARIABLE,
+)
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.connections import ConnectionRecord, get_connection
 from wooxy_pipedrive_etl.store.database import reading
@@ -112,7 +111,6 @@ def consenting(
 def register(server: SandboxServer, public_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our app at the account, with the callback that is served at `public_url`."""
     server.oauth_app = OAuthApp(CLIENT_ID, CLIENT_SECRET, public_url + CALLBACK_PATH)
-    monkeypatch.setenv(ID_VARIABLE, CLIENT_ID)
-    monkeypatch.setenv(SECRET_VARIABLE, CLIENT_SECRET)
-    monkeypatch.setenv(URL_VARIABLE, server.url)
-    monkeypatch.setenv(PUBLIC_URL_VARIABLE, public_url)
+    monkeypatch.setenv(OAUTH_CLIENT_ID_VARIABLE, CLIENT_ID)
+    monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, CLIENT_SECRET)
+    monkeypatch.setenv(OAUTH_URL_VARIABLE, server.url)

@@ -13,9 +13,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from wooxy_pipedrive_etl.settings import FORWARDED_ALLOW_IPS_VARIABLE
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.web.connections import impatient
-from wooxy_pipedrive_etl.web.server import PROXY_VARIABLE
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS, http_client
 
 from .served import serving
@@ -102,6 +102,6 @@ def test_nobody_makes_up_where_a_call_comes_from(store: Store, monkeypatch: pyte
     app = Starlette(routes=[Route("/whoami", lambda request: PlainTextResponse(request.client.host))])
     with serving(store, app=app) as url:
         assert seen(url) == "127.0.0.1"
-    monkeypatch.setenv(PROXY_VARIABLE, "127.0.0.1")
+    monkeypatch.setenv(FORWARDED_ALLOW_IPS_VARIABLE, "127.0.0.1")
     with serving(store, app=app) as url:
         assert seen(url) == "192.0.2.7"

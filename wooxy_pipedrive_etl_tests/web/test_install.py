@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from wooxy_pipedrive_etl.connections import accounts
-from wooxy_pipedrive_etl.connections.oauth_app import ID_VARIABLE, SECRET_VARIABLE, WANTED_SCOPES
+from wooxy_pipedrive_etl.connections.oauth_app import WANTED_SCOPES
 from wooxy_pipedrive_etl.contact_list import ContactList
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account, Limits, SandboxServer
+from wooxy_pipedrive_etl.settings import OAUTH_CLIENT_ID_VARIABLE, OAUTH_CLIENT_SECRET_VARIABLE
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.store.connections import get_connection, list_connections
 from wooxy_pipedrive_etl.store.database import reading
@@ -84,9 +85,9 @@ def test_without_an_app_an_api_token_is_the_way_in(visitor: Visitor, monkeypatch
     page = visitor.get("/integrations/new")
     assert "No OAuth app is set up on this server (see docs/pages.md)" in text_of(page)
     assert "/integrations/new/allow" not in page.text
-    monkeypatch.setenv(ID_VARIABLE, "app-1")
+    monkeypatch.setenv(OAUTH_CLIENT_ID_VARIABLE, "app-1")
     page = visitor.get("/integrations/new")
-    assert f"{SECRET_VARIABLE} is empty" in text_of(page)
+    assert f"{OAUTH_CLIENT_SECRET_VARIABLE} is empty" in text_of(page)
     assert "/integrations/new/allow" not in page.text
     assert "/integrations/new/token" in page.text
 

@@ -12,10 +12,10 @@ import pytest
 from wooxy_pipedrive_etl.automation import nightly
 from wooxy_pipedrive_etl.connections import settings
 from wooxy_pipedrive_etl.connections.run_requests import requested_run
-from wooxy_pipedrive_etl.errors import code_of
+from wooxy_pipedrive_etl.failures import code_of
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account
+from wooxy_pipedrive_etl.settings import KEY_VARIABLE
 from wooxy_pipedrive_etl.store import Store, keys, tables
-from wooxy_pipedrive_etl.store.secrets import KEY_VARIABLE
 from wooxy_pipedrive_etl.sync.run import begin
 from wooxy_pipedrive_etl.web.formats import moment
 from wooxy_pipedrive_etl.web.words import FAILURES, State, state_of

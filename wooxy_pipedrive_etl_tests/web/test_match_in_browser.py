@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE
+from wooxy_pipedrive_etl.settings import ADMIN_PASSWORD_VARIABLE
 from wooxy_pipedrive_etl_tests.scenario import Connected, connected, isolate, small_account
 
 from .browser import assert_accessible, fresh_page
@@ -41,7 +41,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     folder = tmp_path_factory.mktemp("match")
     with pytest.MonkeyPatch.context() as patch:
         isolate(patch, folder)
-        patch.setenv(PASSWORD_VARIABLE, PASSWORD)
+        patch.setenv(ADMIN_PASSWORD_VARIABLE, PASSWORD)
         with (
             connected(f"sqlite:///{folder / 'list.db'}", small_account(8)) as acme,
             serving(acme.store) as url,

@@ -17,10 +17,11 @@ from starlette.routing import Mount, Route
 
 from wooxy_pipedrive_etl.connections import webhooks
 from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH
+from wooxy_pipedrive_etl.settings import ADMIN_PASSWORD_VARIABLE
 from wooxy_pipedrive_etl.store import Store, tables
 from wooxy_pipedrive_etl.web.app import build_app
 from wooxy_pipedrive_etl.web.attempts import Attempts, TooManyAtOnce, network_of
-from wooxy_pipedrive_etl.web.passwords import PASSWORD_VARIABLE, PasswordRefused
+from wooxy_pipedrive_etl.web.passwords import PasswordRefused
 from wooxy_pipedrive_etl.web.visit import MAX_FORM_BYTES, MAX_FORM_FIELDS, safe_path
 
 from .browser import assert_accessible
@@ -233,7 +234,7 @@ def test_another_password_ends_all_sessions(store: Store, monkeypatch: pytest.Mo
     with serving(store) as url, visiting(url) as visitor:
         visitor.sign_in()
         cookies = visitor.client.cookies
-    monkeypatch.setenv(PASSWORD_VARIABLE, "another password of the tests")
+    monkeypatch.setenv(ADMIN_PASSWORD_VARIABLE, "another password of the tests")
     with serving(store) as url, visiting(url) as visitor:
         visitor.client.cookies = cookies
         assert visitor.get("/").status_code == 303
@@ -316,7 +317,7 @@ def test_no_page_has_a_script_or_a_style_in_it(visitor: Visitor) -> None:
 
 @pytest.fixture
 def without_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(PASSWORD_VARIABLE)
+    monkeypatch.delenv(ADMIN_PASSWORD_VARIABLE)
 
 
 @pytest.mark.usefixtures("without_password")
@@ -357,8 +358,8 @@ def test_the_first_start(store: Store) -> None:
 def test_a_short_password_of_the_environment_is_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(PASSWORD_VARIABLE, "short")
-    with pytest.raises(PasswordRefused, match=PASSWORD_VARIABLE) as refused:
+    monkeypatch.setenv(ADMIN_PASSWORD_VARIABLE, "short")
+    with pytest.raises(PasswordRefused, match=ADMIN_PASSWORD_VARIABLE) as refused:
         build_app(store)
     assert "short" not in str(refused.value)
 

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from wooxy_pipedrive_etl.connections import run_requests
-from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH, SECRET_VARIABLE
+from wooxy_pipedrive_etl.connections.oauth_app import CALLBACK_PATH
 from wooxy_pipedrive_etl.matching import view
+from wooxy_pipedrive_etl.settings import OAUTH_CLIENT_SECRET_VARIABLE
 from wooxy_pipedrive_etl.store import Store
 from wooxy_pipedrive_etl.store.installations import list_installations
 from wooxy_pipedrive_etl_tests.patience import http_client
@@ -74,7 +75,7 @@ def test_who_does_not_know_the_secret(pipedrive: Pipedrive, monkeypatch: pytest.
         assert "basic" in answer.headers["www-authenticate"].lower()
     # The session of a browser is none.
     assert pipedrive.visitor.client.request("DELETE", CALLBACK_PATH, json={}).status_code == 401
-    monkeypatch.setenv(SECRET_VARIABLE, "")
+    monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, "")
     assert tell(pipedrive, (CLIENT_ID, "")).status_code == 401
     assert pipedrive.record().state == "draft"
 
