@@ -108,7 +108,7 @@ def _circle(sources: Mapping[Path, str]) -> list[str]:
     return []
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     assert _circle({module: module.read_text(encoding="utf-8") for module in _modules()}) == []
 
 
@@ -122,7 +122,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .account import Account",
     ],
 )
-def test_a_circle_is_seen(back: str) -> None:
+def test_an_import_cycle_is_found(back: str) -> None:
     folder = ROOT / "sandbox" / "pipedrive"
     sources = {
         folder / "account.py": "def f():\n    from . import samples",
@@ -179,7 +179,7 @@ def test_every_part_has_its_place() -> None:
         ("cli/main.py", "from wooxy_pipedrive_etl_tests.conftest import x"),
     ],
 )
-def test_import_against_the_rules_is_seen(module: str, line: str) -> None:
+def test_a_forbidden_import_is_found(module: str, line: str) -> None:
     assert _forbidden(ROOT / module, line)
 
 
@@ -197,5 +197,5 @@ def test_import_against_the_rules_is_seen(module: str, line: str) -> None:
         ("cli/main.py", "from wooxy_pipedrive_etl.sandbox.pipedrive.api import app\nfrom .. import web"),
     ],
 )
-def test_import_within_the_rules_is_not(module: str, line: str) -> None:
+def test_an_allowed_import_is_not_reported(module: str, line: str) -> None:
     assert not _forbidden(ROOT / module, line)

@@ -33,7 +33,7 @@ def test_an_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "There is no case frist; there are first, second, " in capsys.readouterr().err
 
 
-def test_medians_are_told_beside_those_of_peers_and_held_against_the_goals() -> None:
+def test_medians_are_compared_with_peers_and_goals() -> None:
     # One slow round of each is an outlier, not the result.
     rounds = [("floor", (1.0, 2.0, 9.0)), ("product", (4.0, 30.0, 4.0)), ("dlt", (24.0, 24.0, 24.0))]
     results = Results([_figures(who, seconds) for who, taken in rounds for seconds in taken])

@@ -36,18 +36,18 @@ def test_commands_and_options_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_are_not_broken(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_the_example_of_a_matching_file_fits_the_schema() -> None:
+def test_the_example_matching_file_fits_the_schema() -> None:
     text = (ROOT / "docs" / "matching.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     jsonschema.validate(yaml.safe_load(example), matching_schema())
 
 
-def test_each_behaviour_has_a_number_and_names_tests_that_are_there() -> None:
+def test_behaviours_are_numbered_and_name_existing_tests() -> None:
     text = (ROOT / "docs" / "behaviours.md").read_text(encoding="utf-8")
     entries = re.split(r"^(\d+)\. ", text, flags=re.MULTILINE)[1:]
     numbers, behaviours = [int(number) for number in entries[::2]], entries[1::2]

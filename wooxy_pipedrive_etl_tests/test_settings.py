@@ -60,7 +60,7 @@ def test_the_default_folders_are_those_of_the_documentation(
     assert database_url() == f"sqlite:///{home()}/wooxy_pipedrive.db"
 
 
-def test_every_name_in_the_program_and_its_documentation_is_that_of_a_variable() -> None:
+def test_every_variable_name_is_a_known_variable() -> None:
     files = [each for each in ROOT.rglob("*") if each.suffix in (".py", ".html", ".yaml", ".js")]
     for file in [*files, *DOCS.glob("*.md"), ROOT.parent / "README.md"]:
         found = set(re.findall(r"\bWOOXY_PIPEDRIVE_\w+", file.read_text(encoding="utf-8")))

@@ -48,7 +48,7 @@ def _change(acme: Connected, **values: object) -> None:
 # What the database says
 
 
-def test_an_import_is_due_at_once_and_until_it_is_applied(database_url: str) -> None:
+def test_an_import_is_due_until_applied(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         assert sensing.due(acme) is None
         acme.import_rows(ROWS)
@@ -72,7 +72,7 @@ def test_an_import_is_due_at_once_and_until_it_is_applied(database_url: str) -> 
         assert sensing.due(acme) is None
 
 
-def test_a_failed_run_has_another_key_and_a_repeated_look_has_not(sqlite_url: str) -> None:
+def test_a_failed_run_changes_the_run_key(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         now = sensing.moment()
@@ -88,7 +88,7 @@ def test_a_failed_run_has_another_key_and_a_repeated_look_has_not(sqlite_url: st
         assert sensing.due(acme, later + timedelta(hours=1)) != after
 
 
-def test_failures_put_the_next_run_off_ever_longer(database_url: str) -> None:
+def test_repeated_failures_delay_the_next_run_longer(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -108,7 +108,7 @@ def test_failures_put_the_next_run_off_ever_longer(database_url: str) -> None:
         assert isinstance(sensing.due(acme), Due)
 
 
-def test_a_persons_failed_run_holds_nothing_up(database_url: str) -> None:
+def test_a_failed_manual_run_delays_nothing(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -121,7 +121,7 @@ def test_a_persons_failed_run_holds_nothing_up(database_url: str) -> None:
         assert waiting.reason.startswith("The last run failed")
 
 
-def test_a_run_that_leaves_the_list_out_holds_nothing_up(database_url: str) -> None:
+def test_a_run_without_the_list_delays_nothing(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -138,7 +138,7 @@ def test_a_run_that_leaves_the_list_out_holds_nothing_up(database_url: str) -> N
         assert acme.contact(email="person1@example.com")["name"] == "Somebody"
 
 
-def test_a_paused_connection_runs_for_a_person_only(sqlite_url: str) -> None:
+def test_a_paused_connection_runs_only_on_request(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         settings.pause(acme.store, acme.name)
@@ -154,7 +154,7 @@ def _failed(acme: Connected) -> list[str]:
     return [row["run_id"] for row in acme.rows(tables.runs) if row["state"] == "failed"]
 
 
-def test_whoever_imports_after_a_failure_does_not_wait(sqlite_url: str) -> None:
+def test_an_import_after_a_failure_does_not_wait(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         sensing.fail(acme, 3)
@@ -167,7 +167,7 @@ def test_whoever_imports_after_a_failure_does_not_wait(sqlite_url: str) -> None:
         assert isinstance(sensing.due(acme), Due)
 
 
-def test_what_webhooks_name_is_due(database_url: str) -> None:
+def test_persons_named_by_webhooks_are_due(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -180,7 +180,7 @@ def test_what_webhooks_name_is_due(database_url: str) -> None:
         assert sensing.due(acme) is None
 
 
-def test_what_was_read_and_not_applied_is_due(sqlite_url: str) -> None:
+def test_persons_read_but_not_applied_are_due(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(30)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -198,7 +198,7 @@ def test_what_was_read_and_not_applied_is_due(sqlite_url: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["draft", "disconnected"])
-def test_nothing_is_due_for_a_connection_that_is_not_active(sqlite_url: str, state: str) -> None:
+def test_nothing_is_due_for_an_inactive_connection(sqlite_url: str, state: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         if state == "disconnected":
             acme.import_rows(ROWS)
@@ -231,7 +231,7 @@ def _restore(acme: Connected) -> None:
 
 
 @pytest.mark.parametrize("act", [_edit, _add, _restore])
-def test_a_poll_sees_what_changed_and_only_until_it_is_applied(
+def test_a_poll_finds_changes_until_they_are_applied(
     database_url: str, act: Callable[[Connected], None]
 ) -> None:
     with connected(database_url, small_account()) as acme:
@@ -253,7 +253,7 @@ def test_a_poll_sees_what_changed_and_only_until_it_is_applied(
         assert sensing.poll(acme) is None
 
 
-def test_a_new_person_without_an_update_time_is_seen_as_well(sqlite_url: str) -> None:
+def test_a_poll_finds_new_persons_without_update_time(sqlite_url: str) -> None:
     """In accounts that have such persons, which `updated_since` passes over."""
     behaviours = Behaviours(update_time_on_create="null")
     account = small_account(0)
@@ -271,7 +271,7 @@ def test_a_new_person_without_an_update_time_is_seen_as_well(sqlite_url: str) ->
         assert sensing.poll(acme) is None
 
 
-def test_a_field_that_was_refused_and_is_given_again_makes_nobody_differ(sqlite_url: str) -> None:
+def test_a_field_available_again_marks_nobody_as_changed(sqlite_url: str) -> None:
     """Or every person would seem changed for ever, in an account that has got a feature of Pipedrive."""
     with connected(sqlite_url, seeded_account(20)) as acme:
         acme.import_all()
@@ -290,7 +290,7 @@ def test_a_field_that_was_refused_and_is_given_again_makes_nobody_differ(sqlite_
         assert sensing.poll(acme) is None
 
 
-def test_a_renamed_organisation_is_due_where_it_is_shown(database_url: str) -> None:
+def test_a_renamed_organisation_is_due_only_if_shown(database_url: str) -> None:
     account = small_account(0)
     shown, other = account.add_organization("Example Oy"), account.add_organization("Other Oy")
     add_person(account, 1, org_id=shown)
@@ -312,7 +312,7 @@ def test_a_renamed_organisation_is_due_where_it_is_shown(database_url: str) -> N
         assert sensing.poll_fields(acme) is None
 
 
-def test_changed_fields_are_due_as_what_they_need(database_url: str) -> None:
+def test_a_renamed_option_makes_a_re_map_due(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -335,7 +335,7 @@ def test_changed_fields_are_due_as_what_they_need(database_url: str) -> None:
         assert sensing.schema_due(acme) is None
 
 
-def test_another_release_starts_no_re_maps(sqlite_url: str) -> None:
+def test_another_release_does_not_start_re_maps(sqlite_url: str) -> None:
     """What maps differently is seen by each run; a sensor of an older release beside it would start one after the
     other."""
     with connected(sqlite_url, small_account()) as acme:
@@ -351,7 +351,7 @@ def test_another_release_starts_no_re_maps(sqlite_url: str) -> None:
         assert sensing.schema_due(acme) is None
 
 
-def test_a_new_field_is_shown_and_imported_by_nobody(database_url: str) -> None:
+def test_a_new_field_is_shown_but_not_imported(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -376,7 +376,7 @@ def test_a_new_field_is_shown_and_imported_by_nobody(database_url: str) -> None:
 @pytest.mark.parametrize(
     "fault", ["status", "reset", "truncated_json", "rate_429", "daily_429", "unauthorized_401", "html_403"]
 )
-def test_a_poll_that_fails_is_one_line_one_request_and_counts(
+def test_a_failed_poll_logs_one_line_and_waits(
     sqlite_url: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with connected(sqlite_url, small_account()) as acme:
@@ -396,9 +396,7 @@ def test_a_poll_that_fails_is_one_line_one_request_and_counts(
         acme.server.faults.clear()
 
 
-def test_a_poll_does_not_wait_for_an_answer_for_long(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_poll_times_out_quickly(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polls, "POLL_TIMEOUT_SECONDS", 0.05)
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
@@ -408,7 +406,7 @@ def test_a_poll_does_not_wait_for_an_answer_for_long(
         assert acme.record().polls.persons_at is not None
 
 
-def test_no_poll_is_made_while_a_failure_is_waited_out(sqlite_url: str) -> None:
+def test_no_polls_while_waiting_after_a_failure(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -456,7 +454,7 @@ def test_polls_stay_under_a_tenth_on_every_plan(sqlite_url: str, limit: int, by_
     assert sum(day / poll.interval * poll.cost for poll in paced) <= limit * 0.10
 
 
-def test_half_a_catalogue_makes_nothing_due_and_the_next_poll_wait_longer(sqlite_url: str) -> None:
+def test_an_incomplete_catalogue_delays_the_next_poll(sqlite_url: str) -> None:
     """It is read twice, which costs more than a poll should."""
     account = small_account()
     codes = [account.add_field(f"Extra {number}", "varchar") for number in range(25)]
@@ -480,7 +478,7 @@ def test_half_a_catalogue_makes_nothing_due_and_the_next_poll_wait_longer(sqlite
         assert acme.requests() != []
 
 
-def test_polls_slow_down_with_what_is_left_and_with_those_who_share_it(sqlite_url: str) -> None:
+def test_polls_slow_down_as_the_shared_budget_shrinks(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(), limits=SMALLEST) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -502,7 +500,7 @@ def test_polls_slow_down_with_what_is_left_and_with_those_who_share_it(sqlite_ur
         assert seconds(30_000, sharers=3) == 1235
 
 
-def test_sensors_stop_first_and_notice_the_new_day(database_url: str) -> None:
+def test_automatic_runs_stop_first_and_resume_at_midnight(database_url: str) -> None:
     account = small_account()
     now = sensing.moment()
     account.clock = lambda: now
@@ -544,7 +542,7 @@ def test_sensors_stop_first_and_notice_the_new_day(database_url: str) -> None:
         assert isinstance(sensing.poll(acme, now), Due)
 
 
-def test_a_reading_of_another_day_stops_nobody(sqlite_url: str) -> None:
+def test_a_budget_reading_expires_the_next_day(sqlite_url: str) -> None:
     """Where Pipedrive has stopped telling, polls go on as if it never had."""
     with connected(sqlite_url, small_account(), behaviours=Behaviours(daily_headers=False)) as acme:
         acme.import_rows(ROWS)
@@ -561,7 +559,7 @@ def test_a_reading_of_another_day_stops_nobody(sqlite_url: str) -> None:
 
 
 @pytest.mark.parametrize(("tokens", "hours"), [(2_000, 0.9), (12_000, 23.9)], ids=["hour", "day"])
-def test_runs_of_changes_have_an_allowance(database_url: str, tokens: int, hours: float) -> None:
+def test_changes_runs_have_a_token_allowance(database_url: str, tokens: int, hours: float) -> None:
     with connected(database_url, small_account(), limits=SMALLEST) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -586,7 +584,7 @@ def test_runs_of_changes_have_an_allowance(database_url: str, tokens: int, hours
         assert isinstance(sensing.due(acme, sensing.moment(hours=0.2)), Due)
 
 
-def test_a_person_in_the_wrong_hands_is_no_business_of_a_poll(database_url: str) -> None:
+def test_a_poll_ignores_persons_of_other_connections(database_url: str) -> None:
     """The persons of one connection are nothing to another one."""
     with (
         connected(database_url, small_account()) as acme,

@@ -27,9 +27,7 @@ def _import(program: CommandLine, folder: Path, *rows: tuple[str, str | None], n
     assert (ended.code, ended.err) == (0, "")
 
 
-def test_from_a_draft_to_a_list_and_back_again(
-    program: CommandLine, tmp_path: Path, postgres_url: str
-) -> None:
+def test_from_draft_to_list_and_back_again(program: CommandLine, tmp_path: Path, postgres_url: str) -> None:
     """On the production database; the embedded one is that of most other tests here."""
     program.variables["WOOXY_PIPEDRIVE_DATABASE_URL"] = postgres_url
     ended = program.connect("acme", "--default-region", "fi", "--consent", "require", "--on-delete", "keep")
@@ -107,7 +105,7 @@ def test_many_deletions_need_the_option(program: CommandLine, tmp_path: Path) ->
     assert "25 deleted" in ended.out
 
 
-def test_a_run_that_fails_says_it_in_one_sentence_and_leaves_no_secret(
+def test_a_failed_run_prints_one_sentence_without_secrets(
     program: CommandLine,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -156,7 +154,7 @@ def test_a_run_that_fails_says_it_in_one_sentence_and_leaves_no_secret(
         assert personal.encode() not in dagster, personal
 
 
-def test_processes_of_its_own(program: CommandLine, tmp_path: Path) -> None:
+def test_exit_codes_and_output_of_a_real_process(program: CommandLine, tmp_path: Path) -> None:
     """As a shell sees it: nothing on stderr when all is well, one sentence and no traceback when not."""
     program.connect()
     _import(program, tmp_path, ("emails", "email"))
@@ -177,7 +175,7 @@ def test_the_demo_once(program: CommandLine) -> None:
     assert program("status", "demo", "--json").json[0]["state"] == "active"
 
 
-def test_what_changed_in_pipedrive_is_said_where_people_look(program: CommandLine, tmp_path: Path) -> None:
+def test_field_changes_are_shown_until_imported(program: CommandLine, tmp_path: Path) -> None:
     account = program.server.account
     assert program.connect().code == 0
     _import(program, tmp_path, ("emails", "email"), ("city", "town"))
@@ -210,9 +208,7 @@ def test_what_changed_in_pipedrive_is_said_where_people_look(program: CommandLin
     assert "new, not imported" not in program("match", "acme").out
 
 
-def test_a_connection_whose_fields_are_gone_is_taken_up_by_a_person_s_word(
-    program: CommandLine, tmp_path: Path
-) -> None:
+def test_reconnecting_with_lost_fields_needs_the_option(program: CommandLine, tmp_path: Path) -> None:
     for number in range(12):
         program.server.account.add_field(f"Extra {number}", "varchar", code=f"extra{number}")
     assert program.connect().code == 0
@@ -256,7 +252,7 @@ def test_a_rename_needs_the_option_or_an_answer(
     assert len(asked) == 2
 
 
-def test_what_the_command_sets_for_empty_values_is_in_force(program: CommandLine, tmp_path: Path) -> None:
+def test_the_empty_values_option_survives_discarding_a_draft(program: CommandLine, tmp_path: Path) -> None:
     program.connect()
     _import(program, tmp_path, ("emails", "email"))
     assert program("match", "acme", "--suggest").code == 0
@@ -268,7 +264,7 @@ def test_what_the_command_sets_for_empty_values_is_in_force(program: CommandLine
     assert (ended.code, ended.err) == (1, "The connection acme has no draft that could be discarded.\n")
 
 
-def test_a_domain_is_written_as_one_and_a_slip_is_asked_about(program: CommandLine) -> None:
+def test_domains_are_normalised_and_likely_typos_need_confirmation(program: CommandLine) -> None:
     assert program.connect("acme", domain="https://Shop.example.com/").out.startswith("Connected acme with ")
     for word in ("public", "sqlite"):
         assert "is not a domain" in program.connect("other", domain=word).err
@@ -278,7 +274,7 @@ def test_a_domain_is_written_as_one_and_a_slip_is_asked_about(program: CommandLi
     assert "for shp.example.com." in program.connect("other", "--new-list", domain="shp.example.com").out
 
 
-def test_a_rename_is_asked_about_on_a_terminal(program: CommandLine, tmp_path: Path) -> None:
+def test_a_rename_is_confirmed_on_a_terminal(program: CommandLine, tmp_path: Path) -> None:
     program.connect()
     _import(program, tmp_path, ("emails", "email"), ("city", "town"))
     file = tmp_path / "matching.yaml"
@@ -302,7 +298,7 @@ def test_a_rename_is_asked_about_on_a_terminal(program: CommandLine, tmp_path: P
     assert (ended.returncode, "Renamed town to place." in ended.stdout.decode()) == (0, True)
 
 
-def test_a_variable_of_which_no_value_fits_is_amber(program: CommandLine, tmp_path: Path) -> None:
+def test_a_variable_without_fitting_values_is_amber(program: CommandLine, tmp_path: Path) -> None:
     program.connect()
     _import(program, tmp_path, ("emails", "email"), ("city", "contactLanguage"))
     shown = program("match", "acme").out
@@ -310,7 +306,7 @@ def test_a_variable_of_which_no_value_fits_is_amber(program: CommandLine, tmp_pa
     assert "3 of your 3 persons have a value and none fits: “City" in shown
 
 
-def test_a_value_turns_no_line_around(program: CommandLine) -> None:
+def test_values_cannot_reverse_the_text_direction(program: CommandLine) -> None:
     for number in (1, 2, 3):
         program.server.account.edit_person(number, custom_fields={"city": "up\u202enwod"})
     program.connect()

@@ -92,7 +92,7 @@ def test_privileges_for_a_shared_database_are_enough(
     _go_all_the_way(program, tmp_path)
 
 
-def test_table_of_somebody_else_is_adopted_once_the_role_owns_it(
+def test_another_roles_table_is_adopted_once_owned(
     program: CommandLine, server: _Server, scripts: list[str], tmp_path: Path
 ) -> None:
     server.run(scripts[0].partition(";")[0])

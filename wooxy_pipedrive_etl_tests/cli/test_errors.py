@@ -32,7 +32,7 @@ def test_an_unknown_connection(synced: CommandLine) -> None:
         assert _sentence(synced(*command)) == "There is no connection named nowhere (there are: acme)."
 
 
-def test_connecting_with_what_cannot_be(synced: CommandLine) -> None:
+def test_connecting_with_invalid_settings_is_refused(synced: CommandLine) -> None:
     before = synced("status", "--json").json
     assert "acme exists already" in _sentence(synced.connect())
     assert "fed by the connection acme already" in _sentence(synced.connect("other"))
@@ -88,9 +88,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_matching_file_has_all_its_errors_named(
-    synced: CommandLine, tmp_path: Path, case: str
-) -> None:
+def test_all_errors_of_a_matching_file_are_listed(synced: CommandLine, tmp_path: Path, case: str) -> None:
     text, named = MALFORMED[case]
     kept, file = tmp_path / "kept.yaml", tmp_path / "matching.yaml"
     synced("match", "acme", "--export", str(kept))
@@ -146,13 +144,13 @@ def test_dagsters_storage_that_cannot_be_read(program: CommandLine) -> None:
     )
 
 
-def test_a_home_folder_that_cannot_be_made(program: CommandLine, tmp_path: Path) -> None:
+def test_a_home_folder_that_cannot_be_created(program: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     program.variables["WOOXY_PIPEDRIVE_HOME"] = str(tmp_path / "file" / "home")
     assert "set WOOXY_PIPEDRIVE_HOME" in _sentence(program("status"))
 
 
-def test_a_port_that_is_taken(program: CommandLine) -> None:
+def test_a_port_already_in_use(program: CommandLine) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

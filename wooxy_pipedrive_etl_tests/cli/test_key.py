@@ -35,7 +35,7 @@ def keyless(program: CommandLine, tmp_path: Path) -> CommandLine:
     return program
 
 
-def test_every_command_says_what_is_missing_and_makes_no_key(keyless: CommandLine) -> None:
+def test_every_command_reports_the_missing_key(keyless: CommandLine) -> None:
     for command in (
         ("status",),
         ("contacts", "acme"),
@@ -57,7 +57,7 @@ def test_every_command_says_what_is_missing_and_makes_no_key(keyless: CommandLin
         assert not (keyless.home / "key").exists()
 
 
-def test_accepting_goes_on_and_says_what_holds(keyless: CommandLine) -> None:
+def test_accepting_a_new_key_explains_what_changes(keyless: CommandLine) -> None:
     ended = keyless(*ACCEPT, "--new-numbers-opted-out")
     assert ended.code == 0
     assert "1 opt-outs that it can't read stay" in ended.out
@@ -69,7 +69,7 @@ def test_accepting_goes_on_and_says_what_holds(keyless: CommandLine) -> None:
     assert keyless.connect().code == 0
 
 
-def test_forgetting_must_be_said_twice(keyless: CommandLine) -> None:
+def test_forgetting_opt_outs_needs_a_second_option(keyless: CommandLine) -> None:
     ended = keyless(*ACCEPT, "--forget-opt-outs")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("Nothing was forgotten.")

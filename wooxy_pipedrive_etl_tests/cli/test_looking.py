@@ -56,7 +56,7 @@ def test_status_as_json(synced: CommandLine) -> None:
     assert last["tokens_used"] >= 20
 
 
-def test_status_tells_of_a_pause_and_of_access_that_was_lost(program: CommandLine) -> None:
+def test_status_shows_a_pause_and_lost_access(program: CommandLine) -> None:
     program.connect()
     (row,) = program("status", "--json").json
     assert (row["access"], row["scopes"]) == ("api token", None)
@@ -71,7 +71,7 @@ def test_status_tells_of_a_pause_and_of_access_that_was_lost(program: CommandLin
     assert "Integrations > acme > Reconnect\n" in shown
 
 
-def test_status_does_not_make_up_a_time(program: CommandLine) -> None:
+def test_status_does_not_invent_a_time(program: CommandLine) -> None:
     program.connect()
     program.change("acme", daily_limit=5_000, daily_left=40, noted_at=None)
     assert (

@@ -20,7 +20,7 @@ MESSAGE = "Stopped. What the run had not finished was rolled back, and the next 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_sync_says_so(
+def test_a_stopped_sync_is_reported_as_failed(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     isolate(monkeypatch, tmp_path)

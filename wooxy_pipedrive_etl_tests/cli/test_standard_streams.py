@@ -29,7 +29,7 @@ def test_version(program: CommandLine) -> None:
     assert not program.home.exists()
 
 
-def test_a_matching_goes_out_of_one_program_into_the_next(program: CommandLine) -> None:
+def test_a_matching_can_be_piped_between_programs(program: CommandLine) -> None:
     program.connect()
     exported = program("match", "acme", "--export", "-", "--suggest", "--show")
     assert exported.code == 0
@@ -43,7 +43,7 @@ def test_a_matching_goes_out_of_one_program_into_the_next(program: CommandLine) 
     assert "variables are matched" in imported.out
 
 
-def test_standard_input_that_is_no_text_is_refused(program: CommandLine) -> None:
+def test_standard_input_must_be_utf8_text(program: CommandLine) -> None:
     program.connect()
     ended = program("match", "acme", "--import", "-", stdin=b"\xff\xfe\x00")
     assert (ended.code, ended.out) == (1, "")
@@ -56,7 +56,7 @@ def test_contacts_into_standard_output(synced: CommandLine) -> None:
     assert not Path("-").exists()
 
 
-def test_a_file_of_contacts_is_its_owners_alone(synced: CommandLine, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_exported_contacts(synced: CommandLine, tmp_path: Path) -> None:
     file, open_to_all = tmp_path / "contacts.json", tmp_path / "older.json"
     open_to_all.write_text("older", "utf-8")
     open_to_all.chmod(0o644)
@@ -67,7 +67,7 @@ def test_a_file_of_contacts_is_its_owners_alone(synced: CommandLine, tmp_path: P
     assert sorted(tmp_path.iterdir()) == [file, open_to_all]
 
 
-def test_a_file_of_contacts_is_whole_or_as_it_was(synced: CommandLine, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_the_old_file(synced: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "contacts.json"
     file.write_text("older", "utf-8")
     assert synced("contacts", "nowhere", "--output", str(file)).code == 1
@@ -75,19 +75,19 @@ def test_a_file_of_contacts_is_whole_or_as_it_was(synced: CommandLine, tmp_path:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_contacts_go_into_a_device(synced: CommandLine) -> None:
+def test_contacts_can_be_written_to_a_device(synced: CommandLine) -> None:
     assert synced("contacts", "acme", "--format", "json", "--output", os.devnull).code == 0
     assert Path(os.devnull).is_char_device()
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "json"])
-def test_an_odd_locale_garbles_nothing(accented: CommandLine, format: str) -> None:
+def test_an_ascii_locale_does_not_garble_output(accented: CommandLine, format: str) -> None:
     ended = accented.process("contacts", "acme", "--format", format, **ASCII_ONLY)
     assert (ended.code, ended.err) == (0, "")
     assert "Ünal 見本" in ended.out
 
 
-def test_an_odd_locale_does_not_keep_a_name_from_being_told(accented: CommandLine) -> None:
+def test_an_ascii_locale_does_not_garble_errors(accented: CommandLine) -> None:
     ended = accented.process("contacts", "näyte", **ASCII_ONLY)
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == "There is no connection named näyte (there are: acme).\n"

@@ -72,7 +72,7 @@ def test_the_list_is_written_without_pandas(synced: CommandLine, tmp_path: Path)
         assert not loaded & {"dagster", "pandas", "alembic", "httpx"}
 
 
-def test_libraries_are_left_out_of_the_search_for_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loaded_libraries_are_excluded_from_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen: list[bool] = []
     monkeypatch.setattr(gc, "freeze", lambda: frozen.append(gc.isenabled()))
     with loading():
@@ -83,7 +83,7 @@ def test_libraries_are_left_out_of_the_search_for_garbage(monkeypatch: pytest.Mo
     assert (gc.isenabled(), frozen) == (True, [False])
 
 
-def test_a_program_ends_without_a_search_for_garbage(program: CommandLine) -> None:
+def test_the_program_exits_without_garbage_collection(program: CommandLine) -> None:
     command = _PROGRAM.replace("import json, sys", "import atexit, gc, json, sys").replace(
         "try:",
         "atexit.register(lambda: print('FROZEN', gc.get_freeze_count() > 0, file=sys.stderr))\ntry:",

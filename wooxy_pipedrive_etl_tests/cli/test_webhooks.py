@@ -76,7 +76,7 @@ def test_from_connecting_to_disconnecting(program: CommandLine) -> None:
         assert wait_for_end(process) == (0, "", "")
 
 
-def test_ctrl_c_ends_it_well(program: CommandLine) -> None:
+def test_ctrl_c_stops_it_cleanly(program: CommandLine) -> None:
     with _serving(program) as (url, process):
         with http_client() as client:
             assert client.post(f"{url}/webhooks/pipedrive/nowhere").status_code == 401
@@ -85,7 +85,7 @@ def test_ctrl_c_ends_it_well(program: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_port_that_is_taken(program: CommandLine, host: str) -> None:
+def test_a_port_already_in_use(program: CommandLine, host: str) -> None:
     with socket.create_server((host, 0)) as listener:
         port = str(listener.getsockname()[1])
         ended = program("serve", "--host", host, "--port", port)
@@ -97,7 +97,7 @@ def test_a_port_that_is_taken(program: CommandLine, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1", "a" * 70 + ".example"])
-def test_a_host_that_is_not_ours(program: CommandLine, host: str) -> None:
+def test_a_host_of_another_machine_is_refused(program: CommandLine, host: str) -> None:
     ended = program("serve", "--host", host, "--port", "0")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith(f"Port 0 of {host} can't be used (")
@@ -118,7 +118,7 @@ def test_registering_later_and_removing(program: CommandLine, public_url: str) -
     assert (ended.code, ended.err) == (1, "Choose --url or --remove, not both.\n")
 
 
-def test_what_cannot_be_registered_is_told_in_a_sentence(program: CommandLine, public_url: str) -> None:
+def test_a_failed_registration_is_explained_in_a_sentence(program: CommandLine, public_url: str) -> None:
     program.connect()
     ended = program("webhook", "acme", "--url", "http://sync.example.com")
     assert (ended.code, ended.out) == (1, "")
@@ -133,7 +133,7 @@ def test_what_cannot_be_registered_is_told_in_a_sentence(program: CommandLine, p
     assert ended.err.startswith("The webhook is not registered; changes are found by polling")
 
 
-def test_connecting_goes_well_even_if_registering_does_not(program: CommandLine, public_url: str) -> None:
+def test_connecting_succeeds_even_if_registering_fails(program: CommandLine, public_url: str) -> None:
     ended = program.connect("acme", "--webhook-url", "ftp://x")
     assert (ended.code, ended.out) == (1, "")
     assert program("status", "--json").json == []
@@ -149,7 +149,7 @@ def test_connecting_goes_well_even_if_registering_does_not(program: CommandLine,
     assert program("webhook", "acme", "--url", public_url).code == 0
 
 
-def test_disconnecting_says_what_may_be_left(program: CommandLine, public_url: str) -> None:
+def test_disconnecting_reports_a_webhook_left_behind(program: CommandLine, public_url: str) -> None:
     program.connect("acme", "--webhook-url", public_url)
     program.server.faults.add(Fault("status", WEBHOOKS, times=None, status=503))
     ended = program("disconnect", "acme", "--forget")

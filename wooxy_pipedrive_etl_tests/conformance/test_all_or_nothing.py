@@ -75,7 +75,7 @@ def test_a_reader_never_sees_half_a_sync(acme: Connected, another_session: Calla
 
 
 @pytest.mark.parametrize("place", [2, 10, 20, "COMMIT"])
-def test_a_sync_that_breaks_while_it_writes_leaves_the_list_as_it_was(
+def test_a_sync_failing_mid_write_changes_nothing(
     acme: Connected, another_session: Callable[[], Rows], place: int | str
 ) -> None:
     """Broken off before a statement of the step that writes, or before its commit; repaired by the next sync."""

@@ -23,7 +23,7 @@ def acme(new_database: NewDatabase) -> Iterator[Connected]:
         yield acme
 
 
-def test_an_opt_out_outlives_the_person_and_the_contact(acme: Connected) -> None:
+def test_an_opt_out_outlives_person_and_contact(acme: Connected) -> None:
     acme.account.delete_person(1)
     assert acme.sync()["deleted"] == 1
     acme.account.create_person(name="The same", emails=[email("another@example.com")], phones=[PHONE])
@@ -32,28 +32,28 @@ def test_an_opt_out_outlives_the_person_and_the_contact(acme: Connected) -> None
     assert (contact["smsSubscribe"], contact["viberSubscribe"]) == (False, True)
 
 
-def test_an_opt_out_outlives_a_deletion_in_the_same_sync_as_the_return(acme: Connected) -> None:
+def test_an_opt_out_survives_simultaneous_deletion_and_return(acme: Connected) -> None:
     acme.account.delete_person(1)
     acme.account.create_person(name="The same", emails=[email("another@example.com")], phones=[PHONE])
     acme.sync()
     assert acme.contact(phoneNumber=PHONE)["smsSubscribe"] is False
 
 
-def test_an_opt_out_outlives_other_numbers_and_a_return_to_the_old_one(acme: Connected) -> None:
+def test_an_opt_out_survives_changes_of_phone_number(acme: Connected) -> None:
     for number in ("+35840999999", PHONE, "+35840999998"):
         acme.account.edit_person(1, phones=[number])
         acme.sync()
         assert acme.contact(phoneNumber=number)["smsSubscribe"] is False
 
 
-def test_an_opt_out_goes_with_the_number_to_another_person(acme: Connected) -> None:
+def test_an_opt_out_moves_with_its_phone_number(acme: Connected) -> None:
     acme.account.edit_person(1, phones=["+35840999999"])
     acme.account.edit_person(2, phones=[PHONE])
     acme.sync()
     assert acme.contact(phoneNumber=PHONE)["smsSubscribe"] is False
 
 
-def test_an_opt_out_outlives_unmatching_and_matching_the_phone(acme: Connected) -> None:
+def test_an_opt_out_survives_unmatching_the_phone(acme: Connected) -> None:
     acme.import_rows({key: ROWS[key] for key in ("name", "emails")})
     acme.remap()
     acme.import_rows(ROWS)
@@ -64,7 +64,7 @@ def test_an_opt_out_outlives_unmatching_and_matching_the_phone(acme: Connected) 
     assert acme.contact(phoneNumber=PHONE)["smsSubscribe"] is False
 
 
-def test_a_number_that_comes_back_is_no_first_number(new_database: NewDatabase) -> None:
+def test_a_returning_number_is_not_a_first_number(new_database: NewDatabase) -> None:
     """The channels' one moment is over, even where nobody was subscribed in it."""
     with new_database() as url, connected(url, small_account(1), consent="require") as acme:
         acme.account.marketing = True

@@ -20,9 +20,7 @@ from .history import History
 _EXAMPLES = {"SQLite": 3, "PostgreSQL": 1}
 
 
-def test_every_sync_of_a_random_history_ends_as_the_oracle_says(
-    databases: Databases, new_database: NewDatabase
-) -> None:
+def test_random_histories_match_the_oracle(databases: Databases, new_database: NewDatabase) -> None:
     machine = type("OneHistory", (History,), {"new_database": staticmethod(new_database)})
     run_state_machine_as_test(
         machine,
@@ -68,7 +66,7 @@ def sms(history: History) -> list[Any]:
     return [contact["smsSubscribe"] for contact in history.acme.contacts()]
 
 
-def test_an_opt_out_that_is_taken_back_before_the_number_goes_by_hand(history: History) -> None:
+def test_an_opt_out_withdrawn_unseen_still_counts(history: History) -> None:
     """No run has seen it. The program and the oracle say so, whether the contact goes too or not."""
     ways: list[Callable[[], object]] = [
         lambda: history.edit_contact_by_hand(which=0, contact={**NOBODY_ELSE, "phoneNumber": None}),
@@ -83,7 +81,7 @@ def test_an_opt_out_that_is_taken_back_before_the_number_goes_by_hand(history: H
         assert sms(history) == [False]
 
 
-def test_an_opt_out_of_another_contact_of_the_number(history: History) -> None:
+def test_an_opt_out_of_another_contact_counts(history: History) -> None:
     """The first one's flag was true all the time: nobody has taken anything back."""
     history.contact_by_hand({**NOBODY_ELSE, "phoneNumber": "+358401000001", "smsSubscribe": False})
     history.full_run(again=True)

@@ -13,7 +13,7 @@ from .killing import kill_and_repair, situations
 from .sync_process import writing
 
 
-def test_the_next_sync_repairs_what_a_killed_one_left(databases: Databases) -> None:
+def test_the_next_sync_repairs_a_killed_one(databases: Databases) -> None:
     rng = random.Random(databases.name)
     with situations(databases, lambda: seeded_account(25)) as all_situations:
         for number, situation in enumerate(all_situations):

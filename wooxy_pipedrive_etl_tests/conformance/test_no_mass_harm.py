@@ -33,7 +33,7 @@ def acme(new_database: NewDatabase) -> Iterator[Connected]:
         yield acme
 
 
-def test_a_token_that_sees_fewer_persons_deletes_nobody_until_a_person_allows_it(acme: Connected) -> None:
+def test_hidden_persons_are_not_mass_deleted_without_permission(acme: Connected) -> None:
     before = acme.dump()
     for person_id in range(1, 31):
         acme.account.hide_person(person_id)
@@ -48,7 +48,7 @@ def test_a_token_that_sees_fewer_persons_deletes_nobody_until_a_person_allows_it
     assert acme.dump() == before[30:]
 
 
-def test_a_token_that_sees_the_persons_again_finds_all_contacts_as_they_were(acme: Connected) -> None:
+def test_persons_visible_again_find_their_contacts_unchanged(acme: Connected) -> None:
     before = acme.dump()
     for person_id in range(1, 41):
         acme.account.hide_person(person_id)
@@ -70,7 +70,7 @@ def test_a_token_of_another_account_changes_nothing(acme: Connected) -> None:
     assert len(acme.snapshot_ids()) == 40
 
 
-def test_a_walk_that_breaks_deletes_nobody(new_database: NewDatabase) -> None:
+def test_an_interrupted_walk_deletes_nobody(new_database: NewDatabase) -> None:
     account = large_account(persons=510, custom_fields=1, token=new_token())
     with new_database() as url, connected(url, account) as acme:
         acme.import_rows(ROWS)

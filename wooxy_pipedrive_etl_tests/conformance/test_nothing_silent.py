@@ -24,7 +24,7 @@ def acme(new_database: NewDatabase) -> Iterator[Connected]:
         yield acme
 
 
-def test_all_persons_are_counted_and_those_left_out_are_listed(acme: Connected) -> None:
+def test_all_persons_are_counted_and_omissions_are_listed(acme: Connected) -> None:
     counts = acme.sync()
     assert counts["fetched"] == 5 == sum(counts[name] for name in WRITTEN_OR_LISTED)
     assert [(row["person_id"], row["reason"]) for row in acme.issues()] == [
@@ -34,7 +34,7 @@ def test_all_persons_are_counted_and_those_left_out_are_listed(acme: Connected) 
     ]
 
 
-def test_a_re_map_still_lists_what_the_last_walk_could_not_take_for_a_person(acme: Connected) -> None:
+def test_a_re_map_still_lists_malformed_records(acme: Connected) -> None:
     acme.sync()
     listed = acme.issues()
     for _ in range(2):
@@ -43,7 +43,7 @@ def test_a_re_map_still_lists_what_the_last_walk_could_not_take_for_a_person(acm
         assert acme.issues() == listed
 
 
-def test_the_next_walk_says_anew_what_is_no_person(acme: Connected) -> None:
+def test_the_next_walk_updates_the_malformed_records(acme: Connected) -> None:
     acme.sync()
     acme.remap()
     acme.account.delete_person(3)

@@ -12,7 +12,7 @@ from .conftest import NewDatabase
 ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber", "note": "note"}
 
 
-def test_a_contact_keeps_its_number_through_changes_of_person_matching_and_owner(
+def test_a_contact_keeps_its_id_through_all_changes(
     new_database: NewDatabase,
 ) -> None:
     with new_database() as url, connected(url, small_account(3)) as acme:
@@ -37,7 +37,7 @@ def test_a_contact_keeps_its_number_through_changes_of_person_matching_and_owner
         assert acme.contact(contact_id=contact_id)["name"] == "Heir"
 
 
-def test_a_person_that_comes_back_gets_its_deactivated_contact_back(new_database: NewDatabase) -> None:
+def test_a_restored_person_gets_its_deactivated_contact_back(new_database: NewDatabase) -> None:
     with new_database() as url, connected(url, small_account(2), on_delete="deactivate") as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -57,9 +57,7 @@ def test_a_person_that_comes_back_gets_its_deactivated_contact_back(new_database
 
 
 @pytest.mark.parametrize("on_delete", ["delete", "deactivate", "keep"])
-def test_a_contact_that_was_there_before_outlives_its_person(
-    new_database: NewDatabase, on_delete: str
-) -> None:
+def test_an_adopted_contact_outlives_its_person(new_database: NewDatabase, on_delete: str) -> None:
     with new_database() as url, connected(url, small_account(1), on_delete=on_delete) as acme:
         acme.execute("INSERT INTO {list} (email, name) VALUES ('Person1@Example.com', 'Before')")
         acme.import_rows(ROWS)

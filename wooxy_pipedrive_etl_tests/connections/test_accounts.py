@@ -51,7 +51,7 @@ def test_connections_do_not_see_each_other(database_url: str) -> None:
             replace(acme, name="third").connect()
 
 
-def test_disconnected_and_taken_up_again(database_url: str) -> None:
+def test_a_disconnected_connection_can_be_reconnected(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -71,7 +71,7 @@ def test_disconnected_and_taken_up_again(database_url: str) -> None:
         assert {**acme.column("contact_id"), **ids} == acme.column("contact_id")
 
 
-def test_forgetting_leaves_the_list_with_its_opt_outs_and_nothing_else(database_url: str) -> None:
+def test_forgetting_keeps_only_the_list_and_opt_outs(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows({**ROWS, "phones": "phoneNumber"})
         acme.sync()
@@ -133,7 +133,7 @@ def test_no_secret_is_in_any_table(database_url: str) -> None:
         ("on_delete", "burn", "delete, deactivate or keep, not 'burn'"),
     ],
 )
-def test_settings_that_cannot_be(sqlite_url: str, setting: str, value: str, words: str) -> None:
+def test_invalid_settings_are_refused(sqlite_url: str, setting: str, value: str, words: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.server.clear_requests()
         given: dict[str, Any] = {"name": "new", "domain": "new.example.com", setting: value}
@@ -142,14 +142,14 @@ def test_settings_that_cannot_be(sqlite_url: str, setting: str, value: str, word
         assert acme.requests() == []
 
 
-def test_credentials_travel_to_no_host_without_tls(sqlite_url: str) -> None:
+def test_credentials_are_not_sent_without_tls(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme, pytest.raises(InvalidApiUrl, match="https"):
         accounts.connect(
             acme.store, name="new", domain="new.example.com", api_url="http://acme.example", api_token="x"
         )
 
 
-def test_a_second_run_is_refused_while_the_first_is_at_work(database_url: str) -> None:
+def test_a_second_concurrent_run_is_refused(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "first") as run:
@@ -162,7 +162,7 @@ def test_a_second_run_is_refused_while_the_first_is_at_work(database_url: str) -
         assert acme.sync()["unchanged"] == 3
 
 
-def test_a_run_that_ends_before_its_first_request_is_a_failed_one(sqlite_url: str) -> None:
+def test_a_run_without_requests_counts_as_failed(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "nothing done"):
@@ -180,7 +180,7 @@ def _end_sessions(acme: Connected) -> None:
         )
 
 
-def test_a_run_goes_on_when_the_database_comes_back_between_two_steps(postgres_url: str) -> None:
+def test_a_run_survives_losing_the_database_between_steps(postgres_url: str) -> None:
     with connected(postgres_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "cut off") as run:
@@ -192,7 +192,7 @@ def test_a_run_goes_on_when_the_database_comes_back_between_two_steps(postgres_u
         assert acme.sync()["unchanged"] == 3
 
 
-def test_a_run_that_lost_its_lock_to_another_one_writes_nothing(postgres_url: str) -> None:
+def test_a_run_that_lost_its_lock_writes_nothing(postgres_url: str) -> None:
     with connected(postgres_url, small_account()) as acme:
         acme.import_rows(ROWS)
         with begin(acme.store, acme.name, "cut off") as run:
@@ -207,7 +207,7 @@ def test_a_run_that_lost_its_lock_to_another_one_writes_nothing(postgres_url: st
         assert acme.sync()["unchanged"] == 3
 
 
-def test_the_database_goes_away_in_the_middle_of_a_step(postgres_url: str) -> None:
+def test_losing_the_database_mid_step_changes_nothing(postgres_url: str) -> None:
     with connected(postgres_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -239,9 +239,7 @@ def test_the_database_goes_away_in_the_middle_of_a_step(postgres_url: str) -> No
         assert acme.sync()["created"] == 1
 
 
-def test_a_locked_file_ends_the_run_and_the_next_one_repairs(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_run_after_a_locked_file_succeeds(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "_SQLITE_WAIT_SECONDS", 0.05)
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
@@ -260,7 +258,7 @@ def test_a_locked_file_ends_the_run_and_the_next_one_repairs(
         assert acme.sync()["created"] == 1
 
 
-def test_a_list_that_cannot_be_written_rolls_back_and_the_next_run_repairs(database_url: str) -> None:
+def test_a_failed_write_rolls_back_completely(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()

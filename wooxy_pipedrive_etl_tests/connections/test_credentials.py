@@ -82,7 +82,7 @@ def company_of(acme: ByOAuth) -> int:
         return client.account().company_id
 
 
-def test_runs_and_polls_go_by_the_access_token_as_long_as_it_lives(acme: ByOAuth) -> None:
+def test_a_valid_access_token_is_used_without_renewal(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     assert acme.sync()["created"] == 3
     add_person(acme.account, 4)
@@ -95,7 +95,7 @@ def test_runs_and_polls_go_by_the_access_token_as_long_as_it_lives(acme: ByOAuth
     assert status.scopes == ["admin", "base", "contacts:read", "users:read"]
 
 
-def test_an_access_token_that_ends_soon_is_renewed_before_it_is_sent(acme: ByOAuth) -> None:
+def test_an_expiring_access_token_is_renewed_before_use(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     before = tokens(acme)
     end_in(acme, AHEAD - timedelta(seconds=1))
@@ -110,7 +110,7 @@ def test_an_access_token_that_ends_soon_is_renewed_before_it_is_sent(acme: ByOAu
     assert acme.token_requests() == 1
 
 
-def test_an_access_token_that_is_refused_in_a_run_is_renewed_once(acme: ByOAuth) -> None:
+def test_an_access_token_refused_mid_run_is_renewed(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     with begin(acme.store, acme.name, "run") as run:
         catalogue.read_catalogue(run)
@@ -120,7 +120,7 @@ def test_an_access_token_that_is_refused_in_a_run_is_renewed_once(acme: ByOAuth)
     assert [request.status for request in acme.server.requests].count(401) == 1
 
 
-def test_access_tokens_that_are_refused_again_and_again_end_the_run(acme: ByOAuth) -> None:
+def test_repeatedly_refused_access_tokens_end_the_run(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     acme.server.faults.add(Fault("unauthorized_401", "/api", times=None))
     with pytest.raises(
@@ -169,9 +169,7 @@ def test_two_programs_renew_once(database_url: str, monkeypatch: pytest.MonkeyPa
         assert acme.token_requests() == 1
 
 
-def test_a_renewal_while_sqlite_has_a_writer_neither_waits_for_it_nor_fails(
-    acme: ByOAuth, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_renewal_does_not_wait_for_sqlites_writer(acme: ByOAuth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "STORING_SECONDS", 0.05)
     end_in(acme, timedelta())
     # The writer may be a run in another program, or the very thread that asks.
@@ -189,7 +187,7 @@ def test_a_renewal_while_sqlite_has_a_writer_neither_waits_for_it_nor_fails(
     assert not tokens(acme).end_soon()
 
 
-def test_access_found_lost_while_sqlite_has_a_writer_is_told_at_once_and_noted_later(
+def test_lost_access_is_reported_despite_a_busy_database(
     acme: ByOAuth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(credentials, "STORING_SECONDS", 0.05)
@@ -202,7 +200,7 @@ def test_access_found_lost_while_sqlite_has_a_writer_is_told_at_once_and_noted_l
     assert acme.status().access_lost == "revoked"
 
 
-def test_an_app_revoked_in_a_run_ends_it_and_starts_nothing_more(acme: ByOAuth) -> None:
+def test_an_app_revoked_mid_run_stops_all_runs(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     acme.sync()
     with begin(acme.store, acme.name, "run") as run:
@@ -234,7 +232,7 @@ def test_a_revoked_app_is_noticed_by_a_poll(acme: ByOAuth, caplog: pytest.LogCap
     assert "Integrations > acme > Reconnect" in caplog.text
 
 
-def test_an_app_uninstalled_in_a_run_ends_it_with_its_sentence(acme: ByOAuth) -> None:
+def test_an_app_uninstalled_mid_run_ends_the_run(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     acme.sync()
     record = acme.record()
@@ -257,7 +255,7 @@ def test_an_app_uninstalled_in_a_run_ends_it_with_its_sentence(acme: ByOAuth) ->
     assert acme.token_requests() == 0
 
 
-def test_what_a_person_allows_while_a_dead_token_is_being_renewed_is_gone_on_with(acme: ByOAuth) -> None:
+def test_fresh_consent_replaces_a_token_being_renewed(acme: ByOAuth) -> None:
     fresh = credentials.tokens_of(acme.store, acme.app.exchange(acme.code()))
     dead = acme.store.secrets.encrypt('{"access_token": "x", "refresh_token": "y"}')
     change(acme, encrypted_oauth_tokens=dead, oauth_expires_at=datetime(2020, 1, 1))
@@ -273,7 +271,7 @@ def test_what_a_person_allows_while_a_dead_token_is_being_renewed_is_gone_on_wit
     assert acme.record().credentials.encrypted_oauth_tokens == fresh.encrypted
 
 
-def test_a_token_endpoint_that_is_away_costs_a_run_and_not_the_access(acme: ByOAuth) -> None:
+def test_an_unavailable_token_endpoint_does_not_lose_access(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     end_in(acme, timedelta())
     acme.server.faults.add(Fault("status", "/oauth/token", times=3, status=503))
@@ -282,9 +280,7 @@ def test_a_token_endpoint_that_is_away_costs_a_run_and_not_the_access(acme: ByOA
     assert acme.sync()["created"] == 3
 
 
-def test_an_app_that_is_not_set_up_is_missed_only_when_it_is_needed(
-    acme: ByOAuth, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_app_matters_only_for_renewal(acme: ByOAuth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(OAUTH_CLIENT_ID_VARIABLE)
     monkeypatch.delenv(OAUTH_CLIENT_SECRET_VARIABLE)
     assert company_of(acme) == 777
@@ -298,7 +294,7 @@ def test_an_app_that_is_not_set_up_is_missed_only_when_it_is_needed(
     assert acme.status().access_lost is None
 
 
-def test_tokens_that_another_key_has_locked_end_a_run_before_it_begins(
+def test_tokens_encrypted_with_another_key_stop_the_run(
     acme: ByOAuth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acme.import_rows(ROWS)
@@ -316,7 +312,7 @@ def test_a_disconnected_connection_has_no_credentials(acme: ByOAuth) -> None:
         company_of(acme)
 
 
-def test_no_secret_of_oauth_is_in_any_row_log_or_error(
+def test_no_oauth_secret_is_stored_or_shown(
     acme: ByOAuth, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -96,7 +96,7 @@ def test_from_a_code_to_contacts(database_url: str, monkeypatch: pytest.MonkeyPa
         assert acme.sync()["created"] == 3
 
 
-def test_a_code_that_is_no_good_leaves_nothing(acme: ByOAuth) -> None:
+def test_a_used_code_changes_nothing(acme: ByOAuth) -> None:
     code = acme.code()
     installations.install_with_code(acme.store, acme.app, code)
     before = everything(acme.store)
@@ -106,7 +106,7 @@ def test_a_code_that_is_no_good_leaves_nothing(acme: ByOAuth) -> None:
 
 
 @pytest.mark.parametrize("scopes", [("base",), ("base", "admin")])
-def test_a_grant_that_is_too_small_is_given_back(acme: ByOAuth, scopes: tuple[str, ...]) -> None:
+def test_a_grant_lacking_scopes_is_revoked(acme: ByOAuth, scopes: tuple[str, ...]) -> None:
     disconnect(acme, forget=True)
     acme.set_scopes(*scopes)
     with pytest.raises(MissingScope, match=r"without the scope contacts:read \(Contacts, read only\)"):
@@ -115,7 +115,7 @@ def test_a_grant_that_is_too_small_is_given_back(acme: ByOAuth, scopes: tuple[st
     assert acme.grants() == []
 
 
-def test_a_grant_that_is_too_small_is_kept_where_giving_it_back_would_end_a_connection(acme: ByOAuth) -> None:
+def test_a_grant_lacking_scopes_is_kept_if_needed(acme: ByOAuth) -> None:
     acme.set_scopes("base")
     with pytest.raises(MissingScope):
         acme.install()
@@ -123,7 +123,7 @@ def test_a_grant_that_is_too_small_is_kept_where_giving_it_back_would_end_a_conn
     assert acme.sync()["created"] == 3
 
 
-def test_an_api_token_waits_for_its_domain_as_well(acme: ByOAuth) -> None:
+def test_an_api_token_waits_for_its_domain_too(acme: ByOAuth) -> None:
     acme.install()
     waiting = installations.install_with_api_token(acme.store, acme.server.url + "/", acme.account.token)
     assert (waiting.api_url, waiting.access, waiting.scopes) == (acme.server.url, "api token", None)
@@ -137,7 +137,7 @@ def test_an_api_token_waits_for_its_domain_as_well(acme: ByOAuth) -> None:
     assert len(ids(acme)) == 1
 
 
-def test_what_waits_shows_no_secret_and_goes_after_a_day(acme: ByOAuth) -> None:
+def test_waiting_installations_hide_secrets_and_expire(acme: ByOAuth) -> None:
     first = acme.install()
     assert first.tokens is not None
     stored = stored_tokens(acme.store, first.tokens.encrypted, first.tokens.expires_at)
@@ -157,7 +157,7 @@ def test_what_waits_shows_no_secret_and_goes_after_a_day(acme: ByOAuth) -> None:
         installations.get(acme.store, again.id)
 
 
-def test_tokens_are_renewed_if_choosing_the_domain_took_long(acme: ByOAuth) -> None:
+def test_tokens_expired_before_choosing_the_domain_are_renewed(acme: ByOAuth) -> None:
     disconnect(acme, forget=True)
     waiting = acme.install()
     with acme.store.engine.begin() as db:
@@ -171,7 +171,7 @@ def test_tokens_are_renewed_if_choosing_the_domain_took_long(acme: ByOAuth) -> N
     assert acme.token_requests() == 1
 
 
-def test_an_app_that_is_revoked_before_the_domain_is_chosen(acme: ByOAuth) -> None:
+def test_an_app_revoked_before_the_domain_is_chosen(acme: ByOAuth) -> None:
     disconnect(acme, forget=True)
     waiting = acme.install()
     with acme.store.engine.begin() as db:
@@ -184,7 +184,9 @@ def test_an_app_that_is_revoked_before_the_domain_is_chosen(acme: ByOAuth) -> No
     assert ids(acme) == []
 
 
-def test_what_is_not_wanted_is_given_back(acme: ByOAuth, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_forgotten_installation_is_revoked_unless_needed(
+    acme: ByOAuth, caplog: pytest.LogCaptureFixture
+) -> None:
     installations.forget(acme.store, acme.install().id)
     # The connection still needs it.
     assert len(acme.grants()) == 2
@@ -200,7 +202,7 @@ def test_what_is_not_wanted_is_given_back(acme: ByOAuth, caplog: pytest.LogCaptu
     assert "may still be installed" in caplog.text
 
 
-def test_settings_that_cannot_be_leave_it_waiting(acme: ByOAuth) -> None:
+def test_invalid_settings_leave_it_waiting(acme: ByOAuth) -> None:
     waiting = acme.install()
     with pytest.raises(InvalidSetting, match="is not a region"):
         acme.choose_domain(waiting, name="bolt", domain="news.example.com", default_region="Finland")
@@ -210,7 +212,7 @@ def test_settings_that_cannot_be_leave_it_waiting(acme: ByOAuth) -> None:
 # Consent given again
 
 
-def test_consent_with_other_scopes_reaches_the_connections_of_the_user(acme: ByOAuth) -> None:
+def test_new_scopes_reach_all_connections_of_the_user(acme: ByOAuth) -> None:
     second(acme)
     acme.server.oauth.revoke_all()
     with pytest.raises(AccessLost):
@@ -225,7 +227,7 @@ def test_consent_with_other_scopes_reaches_the_connections_of_the_user(acme: ByO
     assert acme.sync()["created"] == 3
 
 
-def test_allowed_again_after_access_was_revoked(acme: ByOAuth) -> None:
+def test_reconnected_after_access_was_revoked(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     acme.sync()
     second(acme)
@@ -241,7 +243,7 @@ def test_allowed_again_after_access_was_revoked(acme: ByOAuth) -> None:
 
 
 @pytest.mark.parametrize("imported", [True, False])
-def test_allowed_again_after_it_was_uninstalled(acme: ByOAuth, imported: bool) -> None:
+def test_reconnected_after_it_was_uninstalled(acme: ByOAuth, imported: bool) -> None:
     if imported:
         acme.import_rows(ROWS)
         acme.sync()
@@ -259,7 +261,7 @@ def test_allowed_again_after_it_was_uninstalled(acme: ByOAuth, imported: bool) -
         assert acme.sync()["unchanged"] == 3
 
 
-def test_uninstalling_ends_what_the_user_allowed_and_nothing_else(acme: ByOAuth) -> None:
+def test_uninstalling_disconnects_only_the_users_oauth_connections(acme: ByOAuth) -> None:
     second(acme)
     token = installations.install_with_api_token(acme.store, acme.server.url, acme.account.token)
     acme.choose_domain(token, name="core", domain="core.example.com")
@@ -284,7 +286,7 @@ def test_uninstalling_ends_what_the_user_allowed_and_nothing_else(acme: ByOAuth)
     )
 
 
-def test_another_company_is_refused_and_its_consent_given_back(acme: ByOAuth) -> None:
+def test_consent_for_another_company_is_refused_and_revoked(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     other = Account(company_id=778, token=new_token())
     with SandboxServer(other) as server:
@@ -297,7 +299,7 @@ def test_another_company_is_refused_and_its_consent_given_back(acme: ByOAuth) ->
     assert acme.sync()["created"] == 3
 
 
-def test_too_small_a_consent_leaves_the_connection_as_it_was(acme: ByOAuth) -> None:
+def test_consent_lacking_scopes_does_not_change_the_connection(acme: ByOAuth) -> None:
     acme.server.oauth.revoke_all()
     with pytest.raises(AccessLost):
         webhooks.register(acme.store, acme.name, "https://sync.example.com")
@@ -308,7 +310,7 @@ def test_too_small_a_consent_leaves_the_connection_as_it_was(acme: ByOAuth) -> N
     assert acme.grants() == []
 
 
-def test_what_a_person_has_disconnected_is_not_allowed_again_but_connected_again(acme: ByOAuth) -> None:
+def test_a_disconnected_connection_must_be_connected_again(acme: ByOAuth) -> None:
     acme.import_rows(ROWS)
     acme.sync()
     disconnect(acme)
@@ -320,7 +322,7 @@ def test_what_a_person_has_disconnected_is_not_allowed_again_but_connected_again
     assert acme.sync()["unchanged"] == 3
 
 
-def test_a_connection_with_an_api_token_may_be_allowed_as_an_app(
+def test_an_api_token_connection_can_switch_to_oauth(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with connected(sqlite_url, small_account()) as acme:
@@ -351,7 +353,7 @@ def test_disconnecting_uninstalls_the_app_once_nothing_needs_it(acme: ByOAuth) -
     assert acme.grants() == []
 
 
-def test_disconnecting_without_pipedrive_says_what_is_left(acme: ByOAuth) -> None:
+def test_disconnecting_reports_an_app_left_installed(acme: ByOAuth) -> None:
     acme.server.faults.add(Fault("status", "/oauth/revoke", times=None, status=503))
     left = disconnect(acme)
     assert left is not None
@@ -360,7 +362,7 @@ def test_disconnecting_without_pipedrive_says_what_is_left(acme: ByOAuth) -> Non
     assert disconnect(acme) is None
 
 
-def test_disconnecting_what_access_was_lost_to(acme: ByOAuth) -> None:
+def test_disconnecting_after_access_was_lost(acme: ByOAuth) -> None:
     acme.server.oauth.revoke_all()
     with pytest.raises(AccessLost):
         webhooks.register(acme.store, acme.name, "https://sync.example.com")
@@ -371,9 +373,7 @@ def test_disconnecting_what_access_was_lost_to(acme: ByOAuth) -> None:
 # What is not allowed
 
 
-def test_webhooks_need_administer_account_and_the_sync_does_not(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_webhooks_need_the_admin_scope(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with connected_by_oauth(sqlite_url, small_account(), monkeypatch, scopes=SMALL) as acme:
         says = r"without the scope admin \(Administer account\).*> acme > Reconnect\), or go on by polling"
         with pytest.raises(MissingScope, match=says):
@@ -390,9 +390,7 @@ def test_webhooks_need_administer_account_and_the_sync_does_not(
         assert acme.requests("/api/v1/webhooks") == []
 
 
-def test_names_of_owners_need_to_see_users_and_the_sync_does_not(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_owner_names_need_the_users_scope(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     account = small_account()
     account.edit_person(1, org_id=account.add_organization("Acme Oy"))
     with connected_by_oauth(sqlite_url, account, monkeypatch, scopes=SMALL) as acme:
@@ -411,7 +409,7 @@ def test_names_of_owners_need_to_see_users_and_the_sync_does_not(
         assert acme.issues() == []
 
 
-def test_webhooks_go_with_the_app(acme: ByOAuth, caplog: pytest.LogCaptureFixture) -> None:
+def test_webhooks_are_removed_with_the_app(acme: ByOAuth, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     with serving(acme.store) as receiver:
         assert webhooks.register(acme.store, acme.name, receiver).state == "registered"
@@ -436,6 +434,6 @@ def test_webhooks_go_with_the_app(acme: ByOAuth, caplog: pytest.LogCaptureFixtur
         ("a" * 80, ("a" * 63,), "a" * 61 + "-2"),
     ],
 )
-def test_a_name_that_can_be_used_is_suggested(company_domain: str, taken: tuple[str, ...], name: str) -> None:
+def test_a_usable_name_is_suggested(company_domain: str, taken: tuple[str, ...], name: str) -> None:
     assert suggested_name(company_domain, taken) == name
     accounts.check_name(name)

@@ -23,12 +23,12 @@ def app(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, f" {SECRET}\n")
 
 
-def test_none_is_set_up() -> None:
+def test_no_app_is_set_up() -> None:
     assert oauth_app() is None
 
 
 @pytest.mark.usefixtures("app")
-def test_pipedrive_leads_back_to_this_machine_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_redirect_uri_is_local_unless_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     app = oauth_app()
     assert app is not None
     assert (app.client_id, app.client_secret, app.oauth_url) == (
@@ -46,7 +46,7 @@ def test_pipedrive_leads_back_to_this_machine_unless_told_otherwise(monkeypatch:
 
 
 @pytest.mark.usefixtures("app")
-def test_pipedrive_leads_back_to_the_pages_that_sent_the_user() -> None:
+def test_oauth_returns_to_the_sending_pages() -> None:
     app = oauth_app("http://127.0.0.1:4711")
     assert app is not None
     assert app.redirect_uri == "http://127.0.0.1:4711/oauth/pipedrive/callback"
@@ -70,7 +70,7 @@ def test_pipedrive_leads_back_to_the_pages_that_sent_the_user() -> None:
         (PUBLIC_URL_VARIABLE, "hunter2", f"^{PUBLIC_URL_VARIABLE} is not an https URL"),
     ],
 )
-def test_what_cannot_be_used_is_named_and_no_secret_told(
+def test_unusable_variables_are_named_without_their_secrets(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
 ) -> None:
     monkeypatch.setenv(variable, value)

@@ -33,7 +33,7 @@ def _request(acme: Connected, kind: Kind = "changes", **options: Any) -> run_req
     return run_requests.request_run(acme.store, acme.name, kind, **options)
 
 
-def test_what_a_person_asks_for_is_due_before_all_else(database_url: str) -> None:
+def test_a_requested_run_is_due_first(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         first = _request(acme, "re-map")
@@ -64,7 +64,7 @@ def test_what_a_person_asks_for_is_due_before_all_else(database_url: str) -> Non
         assert due.reason.startswith("Revision 2 of the matching was imported")
 
 
-def test_neither_failures_nor_a_pause_hold_it_up(sqlite_url: str) -> None:
+def test_neither_failures_nor_a_pause_delay_it(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         sensing.fail(acme, 3)
@@ -77,7 +77,7 @@ def test_neither_failures_nor_a_pause_hold_it_up(sqlite_url: str) -> None:
         assert due.key == request.key
 
 
-def test_what_may_be_asked_for(sqlite_url: str) -> None:
+def test_which_runs_can_be_requested(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         with pytest.raises(NotImported, match="save one as a draft first"):
             _request(acme, dry_run=True)
@@ -129,7 +129,7 @@ ONLY_FIELDS = Selection(frozenset(["person_fields"]))
         (("re-map", DRY), "full", DRAFT, True),
     ],
 )
-def test_the_run_that_does_it_takes_the_request_away_as_it_begins(
+def test_a_run_that_fulfils_the_request_clears_it(
     imported: Connected, asked: tuple[Kind, dict[str, Any]], kind: Kind, options: dict[str, Any], done: bool
 ) -> None:
     kind_asked, how = asked
@@ -150,7 +150,7 @@ def imported(sqlite_url: str) -> Any:
         yield acme
 
 
-def test_a_run_that_does_not_begin_leaves_the_request(
+def test_a_run_that_cannot_start_keeps_the_request(
     imported: Connected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = _request(imported)
@@ -167,7 +167,7 @@ def test_a_run_that_does_not_begin_leaves_the_request(
     assert run_requests.requested_run(imported.record()) == request
 
 
-def test_a_request_that_is_given_up_is_told_of(imported: Connected) -> None:
+def test_an_abandoned_request_is_recorded_as_a_failure(imported: Connected) -> None:
     older = _request(imported)
     newer = _request(imported)
     run_requests.give_up(imported.store, imported.name, older.key, "died", "It died.")

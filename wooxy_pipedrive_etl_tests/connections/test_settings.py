@@ -47,7 +47,7 @@ def test_the_list_follows_another_region(database_url: str) -> None:
         assert sensing.due(acme) is None
 
 
-def test_contacts_without_a_person_follow_on_delete_and_nobody_follows_consent(sqlite_url: str) -> None:
+def test_only_on_delete_applies_to_existing_contacts(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(3), on_delete="keep") as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -62,7 +62,7 @@ def test_contacts_without_a_person_follow_on_delete_and_nobody_follows_consent(s
         assert sensing.due(acme) is None
 
 
-def test_what_cannot_be_set_changes_nothing(sqlite_url: str) -> None:
+def test_invalid_settings_change_nothing(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -79,7 +79,7 @@ def test_what_cannot_be_set_changes_nothing(sqlite_url: str) -> None:
         assert not acme.record().sync_state.unapplied
 
 
-def test_nothing_starts_by_itself_in_a_pause(sqlite_url: str) -> None:
+def test_nothing_starts_automatically_while_paused(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(2)) as acme:
         acme.import_rows(ROWS)
         acme.sync()

@@ -47,7 +47,7 @@ def _spend_down_to(acme: Connected, left: int) -> None:
     ("persons", "rows"), [(40, ROWS), (40, ROWS | NAMES), (1_001, ROWS)], ids=["few", "names", "many"]
 )
 @pytest.mark.parametrize("kind", ["full", "changes", "re-map"])
-def test_a_run_costs_what_was_expected(
+def test_a_run_costs_what_was_estimated(
     sqlite_url: str, persons: int, rows: dict[str, Target], kind: Kind
 ) -> None:
     with connected(sqlite_url, seeded_account(persons)) as acme:
@@ -62,7 +62,7 @@ def test_a_run_costs_what_was_expected(
         assert last.tokens_left == acme.status().budget.left == 150_000 - acme.server.tokens_used
 
 
-def test_estimates_grow_with_what_is_known_and_shown(sqlite_url: str) -> None:
+def test_estimates_grow_with_known_persons_and_shown_names(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(3)) as acme:
         # Account, fields, persons; the newest by id of a run of changes, and the second look of a full one.
         assert {kind: _estimate(acme, kind) for kind in ("re-map", "changes", "full")} == {
@@ -83,7 +83,7 @@ def test_estimates_grow_with_what_is_known_and_shown(sqlite_url: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["full", "re-map"])
-def test_a_run_that_would_eat_into_the_reserve_does_not_start(database_url: str, kind: Kind) -> None:
+def test_a_run_that_needs_the_reserve_is_refused(database_url: str, kind: Kind) -> None:
     with connected(database_url, small_account(), limits=SMALLEST) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -110,7 +110,7 @@ def test_a_run_that_would_eat_into_the_reserve_does_not_start(database_url: str,
         acme.sync(kind)
 
 
-def test_a_person_may_let_a_run_use_the_reserve(sqlite_url: str) -> None:
+def test_a_run_may_use_the_reserve_if_allowed(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(), limits=SMALLEST) as acme:
         acme.import_rows(ROWS)
         _spend_down_to(acme, 1_000)
@@ -120,7 +120,7 @@ def test_a_person_may_let_a_run_use_the_reserve(sqlite_url: str) -> None:
         assert acme.last_run().state == "success"
 
 
-def test_a_dry_run_that_the_reserve_refused_is_asked_for_again_as_a_dry_run(sqlite_url: str) -> None:
+def test_a_refused_dry_run_is_retried_as_one(sqlite_url: str) -> None:
     """Whoever allows it the reserve has not allowed it to write."""
     with connected(sqlite_url, small_account(), limits=SMALLEST) as acme:
         acme.import_rows(ROWS)
@@ -150,7 +150,7 @@ def test_the_reserve_is_a_setting(sqlite_url: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("setting", ["-1", "100", "20%", "a fifth", "²"])
-def test_a_reserve_that_is_no_share_is_named(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_reserve_setting_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RESERVE_VARIABLE, setting)
     with pytest.raises(
         InvalidSetting, match=r"^WOOXY_PIPEDRIVE_RESERVE is not a share of the budget; set it to"
@@ -158,7 +158,7 @@ def test_a_reserve_that_is_no_share_is_named(setting: str, monkeypatch: pytest.M
         reserve(30_000)
 
 
-def test_what_never_fits_is_not_put_off(sqlite_url: str) -> None:
+def test_a_run_that_never_fits_is_not_postponed(sqlite_url: str) -> None:
     """Waiting for midnight would help nobody whose account is too large for what the reserve leaves."""
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
@@ -170,7 +170,7 @@ def test_what_never_fits_is_not_put_off(sqlite_url: str) -> None:
             acme.sync()
 
 
-def test_nothing_is_refused_where_pipedrive_does_not_tell(sqlite_url: str) -> None:
+def test_no_run_is_refused_when_budget_is_unknown(sqlite_url: str) -> None:
     silent = Behaviours(daily_headers=False)
     with connected(sqlite_url, small_account(), limits=SMALLEST, behaviours=silent) as acme:
         acme.import_rows(ROWS)
@@ -183,7 +183,7 @@ def test_nothing_is_refused_where_pipedrive_does_not_tell(sqlite_url: str) -> No
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
-def test_a_budget_that_is_spent_in_mid_run_ends_it_cleanly(database_url: str, told: bool) -> None:
+def test_a_budget_spent_mid_run_ends_it_cleanly(database_url: str, told: bool) -> None:
     """And the next day's run goes on."""
     now = [datetime(2026, 3, 2, 12, tzinfo=UTC)]
     account = small_account(1_200)
@@ -212,7 +212,7 @@ def test_a_budget_that_is_spent_in_mid_run_ends_it_cleanly(database_url: str, to
         assert acme.status().budget.left == (30_000 - acme.server.tokens_used if told else None)
 
 
-def test_what_a_run_cost_is_told_though_its_last_step_was_taken_back(postgres_url: str) -> None:
+def test_tokens_used_are_recorded_despite_a_rollback(postgres_url: str) -> None:
     with connected(postgres_url, small_account()) as acme:
         acme.import_rows(ROWS)
         add_person(acme.account, 4)

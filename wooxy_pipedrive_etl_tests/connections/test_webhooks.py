@@ -139,7 +139,7 @@ def test_doubled_replayed_and_reversed_events_do_no_harm(acme: Connected, receiv
     assert received(acme.store.inbox, acme.record().id).accepted == 5
 
 
-def test_the_password_is_stored_encrypted_and_told_to_nobody_else(
+def test_the_password_is_encrypted_and_never_shown(
     acme: Connected, receiver: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -155,7 +155,7 @@ def test_the_password_is_stored_encrypted_and_told_to_nobody_else(
     )
 
 
-def test_registering_again_is_looking_only(acme: Connected, receiver: str) -> None:
+def test_registering_again_only_checks(acme: Connected, receiver: str) -> None:
     register(acme, receiver)
     before = listed(acme)
     acme.server.clear_requests()
@@ -178,9 +178,7 @@ def test_another_url_replaces_the_first(acme: Connected, receiver: str) -> None:
     assert statuses(acme) == {200}
 
 
-def test_another_url_that_pipedrive_refuses_leaves_the_first_as_it_was(
-    acme: Connected, receiver: str
-) -> None:
+def test_a_refused_new_url_keeps_the_old_webhook(acme: Connected, receiver: str) -> None:
     register(acme, receiver)
     before = listed(acme)
     with pytest.raises(NotAccepted, match=r"subscription_url.*invalid or non-reachable URL.*give a public"):
@@ -206,7 +204,7 @@ def test_a_webhook_that_pipedrive_dropped_is_registered_again(acme: Connected, r
     assert hints(acme).changed == [1]
 
 
-def test_a_check_where_none_is_wished_for_costs_nothing(acme: Connected) -> None:
+def test_checking_without_a_webhook_costs_nothing(acme: Connected) -> None:
     acme.server.clear_requests()
     state = look_after(acme)
     assert (state.state, state.url) == ("none", None)
@@ -214,7 +212,7 @@ def test_a_check_where_none_is_wished_for_costs_nothing(acme: Connected) -> None
     assert acme.status().webhook == Webhook(None, registered=False)
 
 
-def test_a_token_without_the_right(acme: Connected, receiver: str) -> None:
+def test_a_token_without_the_admin_scope(acme: Connected, receiver: str) -> None:
     acme.server.faults.add(Fault("scope_403", WEBHOOKS, times=None))
     with pytest.raises(MissingScope, match="needs the scope admin"):
         register(acme, receiver)
@@ -256,7 +254,7 @@ def test_the_limit_of_webhooks(acme: Connected, receiver: str) -> None:
     assert len(listed(acme)) == MAX_WEBHOOKS_PER_USER
 
 
-def test_an_answer_that_was_lost_makes_no_second_webhook(acme: Connected, receiver: str) -> None:
+def test_a_lost_answer_creates_no_second_webhook(acme: Connected, receiver: str) -> None:
     """The POST is done, its answer can't be read: a look finds the webhook, and nothing is asked for again."""
     acme.server.faults.add(Fault("truncated_json", WEBHOOKS, after=1))
     assert register(acme, receiver).state == "registered"
@@ -267,7 +265,7 @@ def test_an_answer_that_was_lost_makes_no_second_webhook(acme: Connected, receiv
     assert statuses(acme) == {200}
 
 
-def test_a_request_that_came_to_nothing_is_made_again_after_a_look(acme: Connected, receiver: str) -> None:
+def test_a_failed_registration_is_retried_after_a_check(acme: Connected, receiver: str) -> None:
     acme.server.faults.add(Fault("status", WEBHOOKS, after=1, status=502))
     assert register(acme, receiver).state == "registered"
     methods = [each.method for each in acme.server.requests if each.path == WEBHOOKS]
@@ -275,7 +273,7 @@ def test_a_request_that_came_to_nothing_is_made_again_after_a_look(acme: Connect
     assert len(listed(acme)) == 1
 
 
-def test_a_webhook_whose_registration_was_broken_off_is_found_again(acme: Connected, receiver: str) -> None:
+def test_a_webhook_from_an_interrupted_registration_is_found(acme: Connected, receiver: str) -> None:
     """All that follows the POST fails, so that nobody knows; then Pipedrive is back."""
     acme.server.faults.add(Fault("truncated_json", WEBHOOKS, after=1))
     acme.server.faults.add(Fault("status", WEBHOOKS, after=1, status=503, times=None))
@@ -292,7 +290,7 @@ def test_a_webhook_whose_registration_was_broken_off_is_found_again(acme: Connec
     assert listed(acme)[0]["id"] == webhook["id"]
 
 
-def test_when_nothing_tells_what_became_of_it_the_state_says_so(acme: Connected, receiver: str) -> None:
+def test_an_unknown_registration_outcome_is_reported(acme: Connected, receiver: str) -> None:
     for after in (1, 3, 5):
         # Each POST, and no GET.
         acme.server.faults.add(Fault("status", WEBHOOKS, after=after, status=502))
@@ -303,9 +301,7 @@ def test_when_nothing_tells_what_became_of_it_the_state_says_so(acme: Connected,
 
 
 @pytest.mark.parametrize("forgotten", ["id", "id and password"])
-def test_a_webhook_of_ours_that_was_forgotten_is_not_doubled(
-    acme: Connected, receiver: str, forgotten: str
-) -> None:
+def test_a_forgotten_webhook_is_not_duplicated(acme: Connected, receiver: str, forgotten: str) -> None:
     """As after a kill between the request and the commit."""
     register(acme, receiver)
     (before,) = listed(acme)
@@ -326,7 +322,7 @@ def test_a_webhook_of_ours_that_was_forgotten_is_not_doubled(
     assert statuses(acme) == {200}
 
 
-def test_other_programs_webhooks_are_let_be(acme: Connected, receiver: str) -> None:
+def test_webhooks_of_other_programs_are_not_touched(acme: Connected, receiver: str) -> None:
     theirs = {
         foreign(acme, "https://example.com/hook"),
         foreign(acme, f"{receiver}/webhooks/pipedrive/acme", event_object="deal"),
@@ -340,7 +336,7 @@ def test_other_programs_webhooks_are_let_be(acme: Connected, receiver: str) -> N
 
 
 @on_both_databases
-def test_two_connections_of_one_account_have_a_webhook_each(acme: Connected, receiver: str) -> None:
+def test_each_connection_of_an_account_has_its_webhook(acme: Connected, receiver: str) -> None:
     with _second(acme, "acme-2", "second.example.com") as second:
         register(acme, receiver)
         register(second, receiver)
@@ -366,7 +362,7 @@ def test_removing(acme: Connected, receiver: str) -> None:
     assert webhooks.remove(acme.store, acme.name).state == "none"
 
 
-def test_removing_while_pipedrive_is_away_can_be_tried_again(acme: Connected, receiver: str) -> None:
+def test_a_failed_removal_can_be_retried(acme: Connected, receiver: str) -> None:
     register(acme, receiver)
     acme.server.faults.add(Fault("status", WEBHOOKS, times=None, status=503))
     with pytest.raises(ServerError):
@@ -414,7 +410,7 @@ def test_disconnecting_succeeds_when_the_webhook_cannot_be_removed(
         store.close()
 
 
-def test_events_after_the_disconnecting_are_refused(acme: Connected) -> None:
+def test_events_after_disconnecting_are_refused(acme: Connected) -> None:
     with serving(acme.store, remember_seconds=0) as receiver:
         register(acme, receiver)
         acme.server.faults.add(Fault("status", WEBHOOKS, times=None, status=503))
@@ -425,7 +421,7 @@ def test_events_after_the_disconnecting_are_refused(acme: Connected) -> None:
 
 
 @on_both_databases
-def test_a_number_that_was_forgotten_begins_anew(acme: Connected) -> None:
+def test_a_reused_connection_id_has_no_pending_changes(acme: Connected) -> None:
     """SQLite gives it to the next connection, and a late call may have left something."""
     connection_id = acme.record().id
     accounts.disconnect(acme.store, acme.name, forget=True)
@@ -434,7 +430,7 @@ def test_a_number_that_was_forgotten_begins_anew(acme: Connected) -> None:
     assert count_hints(acme.store.inbox, again.id) == 0
 
 
-def test_a_wrong_account_keeps_its_webhooks_and_gets_none(acme: Connected, receiver: str) -> None:
+def test_wrong_accounts_are_refused_and_keep_their_webhooks(acme: Connected, receiver: str) -> None:
     """Even one that has the number of ours."""
     register(acme, receiver)
     before = listed(acme)
@@ -450,7 +446,7 @@ def test_a_wrong_account_keeps_its_webhooks_and_gets_none(acme: Connected, recei
     assert [each["id"] for each in listed(acme)] == [each["id"] for each in before]
 
 
-def test_who_cannot_have_a_webhook(acme: Connected, receiver: str) -> None:
+def test_which_connections_cannot_have_a_webhook(acme: Connected, receiver: str) -> None:
     with pytest.raises(UnknownConnection):
         webhooks.register(acme.store, "nowhere", receiver)
     with sole_writer(acme.store.engine, acme.record()):
@@ -506,13 +502,13 @@ def test_urls(given: str, made: str) -> None:
         ("https://sync.example.com/#hunter2", "more than a host and a path"),
     ],
 )
-def test_urls_that_cannot_be(given: str, words: str) -> None:
+def test_invalid_urls_are_refused(given: str, words: str) -> None:
     with pytest.raises(InvalidSetting, match=words) as error:
         webhooks.subscription_url(given, "acme")
     assert "hunter2" not in str(error.value)
 
 
-def test_a_full_run_looks_after_the_webhook(acme: Connected, receiver: str) -> None:
+def test_a_full_run_verifies_the_webhook(acme: Connected, receiver: str) -> None:
     acme.import_rows({"emails": "email", "name": "name"})
     register(acme, receiver)
     acme.sync()
@@ -527,7 +523,7 @@ def test_a_full_run_looks_after_the_webhook(acme: Connected, receiver: str) -> N
     assert acme.sync("changes")["deleted"] == 1
 
 
-def test_a_full_run_goes_on_where_the_webhook_can_not_be_looked_after(acme: Connected, receiver: str) -> None:
+def test_a_full_run_continues_without_verifying_the_webhook(acme: Connected, receiver: str) -> None:
     acme.import_rows({"emails": "email", "name": "name"})
     register(acme, receiver)
     acme.server.faults.add(Fault("scope_403", WEBHOOKS, times=None))

@@ -71,7 +71,7 @@ def _imported(database_url: str, account: Account) -> Iterator[Connected]:
 
 
 @pytest.mark.parametrize("kind", ["full", "changes", "re-map"])
-def test_many_fields_that_vanish_at_once_are_not_believed(database_url: str, kind: Kind) -> None:
+def test_many_fields_missing_at_once_stop_the_run(database_url: str, kind: Kind) -> None:
     with _imported(database_url, _wide_account()) as acme:
         before = _state(acme)
         _delete_fields(acme.account, 13)
@@ -99,7 +99,7 @@ def test_many_fields_that_vanish_at_once_are_not_believed(database_url: str, kin
 
 
 @pytest.mark.parametrize("count", [5, 12])
-def test_fewer_fields_are_gone_at_once(sqlite_url: str, count: int) -> None:
+def test_a_few_missing_fields_count_as_deleted(sqlite_url: str, count: int) -> None:
     """Five are never many; twelve of sixty are not more than 20 %."""
     with _imported(sqlite_url, _wide_account()) as acme:
         _delete_fields(acme.account, count)
@@ -109,7 +109,7 @@ def test_fewer_fields_are_gone_at_once(sqlite_url: str, count: int) -> None:
         assert len(acme.status().schema_changes) == count
 
 
-def test_a_second_look_heals(database_url: str) -> None:
+def test_a_second_read_recovers_missing_fields(database_url: str) -> None:
     with _imported(database_url, _wide_account()) as acme:
         before = _state(acme)
         whole = dict(acme.account.custom_fields)
@@ -129,7 +129,7 @@ def test_a_second_look_heals(database_url: str) -> None:
         assert _state(acme) == before
 
 
-def test_the_gone_fields_of_old_are_not_missed(sqlite_url: str) -> None:
+def test_fields_deleted_earlier_do_not_count_again(sqlite_url: str) -> None:
     """Only what was there at the last reading counts, on either side."""
     with _imported(sqlite_url, _wide_account()) as acme:
         for number in range(EXTRA):
@@ -140,14 +140,14 @@ def test_the_gone_fields_of_old_are_not_missed(sqlite_url: str) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["v1", "v2"])
-def test_another_spelling_is_no_loss(sqlite_url: str, spelling: str) -> None:
+def test_another_field_spelling_is_not_a_loss(sqlite_url: str, spelling: str) -> None:
     with _imported(sqlite_url, _wide_account()) as acme:
         acme.server.account.behaviours = acme.account.behaviours.__class__(system_codes=spelling)  # type: ignore[arg-type]
         _delete_fields(acme.account, 12)
         acme.sync()
 
 
-def test_taking_up_a_connection_is_as_careful(database_url: str) -> None:
+def test_reconnecting_is_as_careful(database_url: str) -> None:
     with _imported(database_url, _wide_account()) as acme:
         accounts.disconnect(acme.store, acme.name, forget=False)
         before = _state(acme)
@@ -163,7 +163,7 @@ def test_taking_up_a_connection_is_as_careful(database_url: str) -> None:
         assert acme.sync()["unchanged"] == 3
 
 
-def test_a_connection_of_its_own_knows_nothing_to_miss(sqlite_url: str) -> None:
+def test_a_new_connection_has_no_field_changes(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         assert acme.status().schema_changes == []
 
@@ -205,7 +205,7 @@ class _Catalogues:
                 return save_fields(db, record.id, fields)
 
 
-def test_a_field_that_is_missing_beside_an_odd_entry_may_be_that_entry(database_url: str) -> None:
+def test_a_missing_field_may_be_a_malformed_entry(database_url: str) -> None:
     with _imported(database_url, small_account()) as acme:
         before = _state(acme)
         pipedrive = _Catalogues(acme)
@@ -220,7 +220,7 @@ def test_a_field_that_is_missing_beside_an_odd_entry_may_be_that_entry(database_
         assert pipedrive.store(acme) == []
 
 
-def test_an_odd_entry_alone_or_for_a_moment_does_no_harm(sqlite_url: str) -> None:
+def test_malformed_entries_alone_do_no_harm(sqlite_url: str) -> None:
     with _imported(sqlite_url, small_account()) as acme:
         before = _state(acme)
         pipedrive = _Catalogues(acme)
@@ -254,7 +254,7 @@ def test_an_empty_catalogue_is_never_used(database_url: str, allowed: bool) -> N
 # Outside of a run ------------------------------------------------------------------------------------------
 
 
-def test_the_catalogue_is_stored_while_a_run_is_at_work_or_none_is(database_url: str) -> None:
+def test_the_catalogue_is_stored_even_during_a_run(database_url: str) -> None:
     with _imported(database_url, small_account()) as acme:
         acme.account.add_field("Size", "varchar", code="size")
         with pipedrive_client(acme.store, acme.record()) as client:
@@ -270,7 +270,7 @@ def test_the_catalogue_is_stored_while_a_run_is_at_work_or_none_is(database_url:
         assert len(acme.status().schema_changes) == 1
 
 
-def test_two_that_store_at_once_tell_a_change_once(database_url: str) -> None:
+def test_concurrent_catalogue_reads_report_each_change_once(database_url: str) -> None:
     with _imported(database_url, small_account()) as acme:
         acme.account.add_field("Size", "varchar", code="size")
         acme.account.delete_field("note")

@@ -38,7 +38,7 @@ def test_an_unfed_phone_subscribes_nobody(desk: Desk) -> None:
     assert flags(desk.only()) == (None, None, None)
 
 
-def test_the_first_phone_subscribes_and_a_later_one_does_not(desk: Desk) -> None:
+def test_only_the_first_phone_subscribes(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     assert flags(desk.only()) == (True, True, None)
@@ -47,14 +47,14 @@ def test_the_first_phone_subscribes_and_a_later_one_does_not(desk: Desk) -> None
     assert flags(desk.only()) == (False, None, None)
 
 
-def test_the_first_phone_leaves_a_flag_that_was_set_to_false(desk: Desk) -> None:
+def test_the_first_phone_keeps_a_false_flag(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.edit(1, smsSubscribe=False)
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     assert flags(desk.only()) == (False, True, None)
 
 
-def test_a_phone_emptied_and_filled_again_is_not_the_first(desk: Desk) -> None:
+def test_a_refilled_phone_is_not_a_first_phone(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     desk.sync(person(1, email="a@x.com"), ignore_empty=False)
     assert desk.only()["phoneNumber"] is None
@@ -63,7 +63,7 @@ def test_a_phone_emptied_and_filled_again_is_not_the_first(desk: Desk) -> None:
     assert flags(desk.only()) == (None, True, None)
 
 
-def test_a_phone_put_in_by_hand_was_the_first(desk: Desk) -> None:
+def test_a_phone_entered_by_hand_counts_as_first(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.edit(1, phoneNumber="+490")
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
@@ -72,13 +72,13 @@ def test_a_phone_put_in_by_hand_was_the_first(desk: Desk) -> None:
     assert flags(desk.only()) == (None, None, None)
 
 
-def test_an_adopted_contact_with_a_phone_had_its_moment(desk: Desk) -> None:
+def test_an_adopted_phone_counts_as_the_first(desk: Desk) -> None:
     desk.put(email="a@x.com", phoneNumber="+490")
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     assert (desk.only()["phoneNumber"], flags(desk.only())) == ("+491", (None, None, None))
 
 
-def test_an_adopted_contact_whose_phone_is_emptied_had_its_moment(desk: Desk) -> None:
+def test_an_adopted_phone_counts_even_once_emptied(desk: Desk) -> None:
     desk.put(email="a@x.com", phoneNumber="+490")
     desk.sync(person(1, email="a@x.com"), ignore_empty=False)
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"), ignore_empty=False)
@@ -123,7 +123,7 @@ def test_consent(desk: Desk, consent: str, subscribed: dict[str | None, bool | N
     assert [flags(row) for row in desk.rows()] == expected
 
 
-def test_opt_outs_stay_through_updates_and_changes_of_owner(desk: Desk) -> None:
+def test_opt_outs_survive_updates_and_owner_changes(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"), person(2, at=-1, email="a@x.com"))
     desk.edit(1, smsSubscribe=False, viberSubscribe=False)
     desk.sync(person(1, email="b@x.com", phoneNumber="+491", name="n"))
@@ -132,7 +132,7 @@ def test_opt_outs_stay_through_updates_and_changes_of_owner(desk: Desk) -> None:
     assert flags(desk.only()) == (False, False, None)
 
 
-def test_opt_outs_stay_through_delete_and_creation(desk: Desk) -> None:
+def test_opt_outs_survive_deletion_and_recreation(desk: Desk) -> None:
     desk.sync(person(1, phoneNumber="+491"), person(2, phoneNumber="+492"))
     desk.edit(1, smsSubscribe=False, emailSubscribe=False)
     desk.sync()
@@ -141,7 +141,7 @@ def test_opt_outs_stay_through_delete_and_creation(desk: Desk) -> None:
     assert [flags(row) for row in desk.rows()] == [(False, True, False), (True, True, None)]
 
 
-def test_opt_outs_stay_when_someone_deletes_the_row(desk: Desk) -> None:
+def test_opt_outs_survive_deleting_the_row_by_hand(desk: Desk) -> None:
     desk.sync(person(1, phoneNumber="+491"))
     desk.edit(1, viberSubscribe=False)
     desk.sync(person(1, phoneNumber="+491"))
@@ -150,7 +150,7 @@ def test_opt_outs_stay_when_someone_deletes_the_row(desk: Desk) -> None:
     assert flags(desk.only()) == (True, False, None)
 
 
-def test_opt_outs_of_a_number_that_was_changed_meanwhile(desk: Desk) -> None:
+def test_opt_outs_of_a_former_number_are_remembered(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     desk.edit(1, smsSubscribe=False)
     desk.sync(person(1, email="a@x.com", phoneNumber="+492"))
@@ -176,7 +176,7 @@ def test_a_changed_phone_that_is_remembered(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("leaves", ["deleted", "changed"])
-def test_an_opt_out_that_was_taken_back_is_forgotten(desk: Desk, leaves: str) -> None:
+def test_a_withdrawn_opt_out_is_forgotten(desk: Desk, leaves: str) -> None:
     one = person(1, email="a@x.com", phoneNumber="+491")
     desk.sync(one)
     desk.edit(1, smsSubscribe=False)
@@ -188,7 +188,7 @@ def test_an_opt_out_that_was_taken_back_is_forgotten(desk: Desk, leaves: str) ->
     assert flags(desk.rows()[-1]) == (True, True, None)
 
 
-def test_a_flag_set_to_false_between_plan_and_apply_stays_false(desk: Desk) -> None:
+def test_an_opt_out_between_plan_and_apply_stays(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.stage(person(1, email="a@x.com", phoneNumber="+491"))
     desk.plan()
@@ -219,7 +219,7 @@ def test_email_channel_remembered_opt_out_wins_on_creation(desk: Desk) -> None:
 
 @pytest.mark.parametrize("adopted", [True, False])
 @pytest.mark.parametrize("ignore_empty", [True, False])
-def test_email_channel_later_only_goes_to_false(desk: Desk, adopted: bool, ignore_empty: bool) -> None:
+def test_email_channel_later_only_turns_false(desk: Desk, adopted: bool, ignore_empty: bool) -> None:
     cases = list(enumerate(itertools.product(ALL_SAID, ALL_SAID), start=1))
     if not adopted:
         desk.sync(*(person(n, email=f"p{n}@x.com") for n, _ in cases))
@@ -243,7 +243,7 @@ def lose_memory(desk: Desk) -> None:
         db.execute(tables.opt_outs.insert().values(row))
 
 
-def test_nobody_new_is_subscribed_while_opt_outs_are_unreadable(desk: Desk) -> None:
+def test_no_new_subscriptions_while_opt_outs_are_unreadable(desk: Desk) -> None:
     lose_memory(desk)
     desk.sync(person(1, email="a@x.com", phoneNumber="+491", emailSubscribe=True), fed=FED_EMAIL)
     assert flags(desk.only()) == (None, None, None)
@@ -254,7 +254,7 @@ def test_nobody_new_is_subscribed_while_opt_outs_are_unreadable(desk: Desk) -> N
     assert flags(desk.contact(2)) == (None, True, True)
 
 
-def test_known_contacts_keep_their_flags_while_opt_outs_are_unreadable(desk: Desk) -> None:
+def test_known_contacts_keep_flags_despite_unreadable_opt_outs(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"), person(2, email="b@x.com", phoneNumber="+492"))
     desk.edit(1, smsSubscribe=False, emailSubscribe=True)
     lose_memory(desk)

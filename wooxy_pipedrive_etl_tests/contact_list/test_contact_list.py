@@ -42,7 +42,7 @@ AWKWARD = [
         ("a" * 60 + ".com", "a" * 50),
     ],
 )
-def test_where_a_list_lies(engine: sa.Engine, domain: str, slug: str) -> None:
+def test_where_a_list_is_stored(engine: sa.Engine, domain: str, slug: str) -> None:
     with engine.connect() as db:
         found = ContactList.of_domain(db, domain)
         again = ContactList.of_domain(db, domain)
@@ -67,7 +67,7 @@ def test_two_domains_of_one_slug(engine: sa.Engine) -> None:
         db.rollback()
 
 
-def test_a_table_made_by_other_means(engine: sa.Engine) -> None:
+def test_a_table_that_existed_before(engine: sa.Engine) -> None:
     with engine.connect() as db:
         postgres = engine.dialect.name == "postgresql"
         table = (
@@ -94,7 +94,7 @@ def test_a_table_made_by_other_means(engine: sa.Engine) -> None:
 
 
 @pytest.mark.parametrize("columns", ["contact_id BIGINT PRIMARY KEY, active TEXT", "email TEXT"])
-def test_a_table_that_is_no_list(engine: sa.Engine, columns: str) -> None:
+def test_a_table_that_is_not_a_list(engine: sa.Engine, columns: str) -> None:
     with engine.connect() as db:
         postgres = engine.dialect.name == "postgresql"
         table = "odd_example_com.default_contact_list" if postgres else "default_contact_list_odd_example_com"
@@ -106,7 +106,7 @@ def test_a_table_that_is_no_list(engine: sa.Engine, columns: str) -> None:
         db.rollback()
 
 
-def test_all_that_keeps_a_table_from_being_the_list_is_told_at_once(engine: sa.Engine) -> None:
+def test_all_problems_of_a_table_are_reported_together(engine: sa.Engine) -> None:
     with engine.connect() as db:
         postgres = engine.dialect.name == "postgresql"
         _make(
@@ -149,7 +149,7 @@ def test_all_that_keeps_a_table_from_being_the_list_is_told_at_once(engine: sa.E
     )
 
 
-def test_columns_that_fill_themselves_are_in_nobodys_way(engine: sa.Engine) -> None:
+def test_generated_columns_are_accepted(engine: sa.Engine) -> None:
     with engine.connect() as db:
         on_postgres = engine.dialect.name == "postgresql"
         columns = (
@@ -161,7 +161,7 @@ def test_columns_that_fill_themselves_are_in_nobodys_way(engine: sa.Engine) -> N
         db.rollback()
 
 
-def test_an_id_that_only_the_database_may_choose_is_refused(postgres_engine: sa.Engine) -> None:
+def test_an_always_generated_id_is_refused(postgres_engine: sa.Engine) -> None:
     with postgres_engine.connect() as db:
         _make(db, "strict.example.com", "contact_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
         with pytest.raises(ListError, match="contact_id is bigint GENERATED ALWAYS and must be bigint"):
@@ -169,7 +169,7 @@ def test_an_id_that_only_the_database_may_choose_is_refused(postgres_engine: sa.
         db.rollback()
 
 
-def test_a_required_column_that_came_later_is_left_to_the_run(own_desk: Desk) -> None:
+def test_a_later_required_column_does_not_block_reading(own_desk: Desk) -> None:
     """Or pages and `status` would show nothing but that."""
     with own_desk.engine.begin() as db:
         db.exec_driver_sql(f"DROP TABLE {own_desk.list.qualified_name}")
@@ -179,7 +179,7 @@ def test_a_required_column_that_came_later_is_left_to_the_run(own_desk: Desk) ->
         assert ContactList.of_domain(db, own_desk.domain).count(db) == 0
 
 
-def test_a_view_is_no_list(engine: sa.Engine) -> None:
+def test_a_view_is_not_a_list(engine: sa.Engine) -> None:
     with engine.connect() as db:
         _make(db, "seen.example.com", "SELECT 1 AS contact_id", "CREATE VIEW {} AS {}")
         with pytest.raises(ListError) as refused:
@@ -191,7 +191,7 @@ def test_a_view_is_no_list(engine: sa.Engine) -> None:
     )
 
 
-def test_an_adopted_table_gets_the_indexes_of_one_that_we_make(engine: sa.Engine) -> None:
+def test_an_adopted_table_gets_our_indexes(engine: sa.Engine) -> None:
     with engine.connect() as db:
         ContactList.of_domain(db, "made.example.com")
         _make(db, "kept.example.com", "contact_id BIGINT PRIMARY KEY, email TEXT")
@@ -203,7 +203,7 @@ def test_an_adopted_table_gets_the_indexes_of_one_that_we_make(engine: sa.Engine
     assert kept == {index.replace("made", "kept") for index in made}
 
 
-def test_a_table_that_we_may_only_write_is_adopted_without_indexes(postgres_engine: sa.Engine) -> None:
+def test_another_roles_table_is_adopted_without_indexes(postgres_engine: sa.Engine) -> None:
     with postgres_engine.connect() as db:
         ContactList.of_domain(db, "lent.example.com")
         db.exec_driver_sql("DROP INDEX lent_example_com.ix_default_contact_list_email")
@@ -275,7 +275,7 @@ def test_variables(own_desk: Desk) -> None:
     ]
 
 
-def test_a_custom_column_by_other_means(own_desk: Desk) -> None:
+def test_a_custom_column_not_created_by_sync(own_desk: Desk) -> None:
     with own_desk.engine.begin() as db:
         db.exec_driver_sql(f"ALTER TABLE {own_desk.list.qualified_name} ADD COLUMN tags REAL")
         db.exec_driver_sql(f"ALTER TABLE {own_desk.list.qualified_name} ADD COLUMN remark TEXT")
@@ -442,7 +442,7 @@ def test_reads_in_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
 
-def test_dates_that_someone_wrote_otherwise(desk: Desk) -> None:
+def test_dates_written_in_other_formats(desk: Desk) -> None:
     desk.put(email="", contactBirthday=None)
     with desk.engine.begin() as db:
         name = desk.list.qualified_name

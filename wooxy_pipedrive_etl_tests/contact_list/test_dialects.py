@@ -60,7 +60,7 @@ def db(postgres_engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @pytest.mark.parametrize("role", ["owner", "stranger"])
 @pytest.mark.parametrize("table", ["odd", "seen", "parted", "partly", "secret", "none"])
-def test_columns_are_described_as_by_the_standard(db: sa.Connection, table: str, role: str) -> None:
+def test_columns_are_described_as_in_the_standard(db: sa.Connection, table: str, role: str) -> None:
     if role == "stranger":
         db.exec_driver_sql("SET LOCAL ROLE stranger")
     found = []

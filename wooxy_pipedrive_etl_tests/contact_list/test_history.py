@@ -26,7 +26,7 @@ def count(desk: Desk) -> int:
         return db.execute(query).scalar_one()
 
 
-def test_created_and_updated_with_the_names_of_what_changed(desk: Desk) -> None:
+def test_history_names_the_changed_variables(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", name="A"), person(2, email="b@x.com"))
     desk.sync(person(1, email="a@x.com", name="B", userId="u"), person(2, email="b@x.com"), now=LATER)
     assert events(desk) == [("created", 1, ""), ("updated", 1, "userId,name")]
@@ -36,7 +36,7 @@ def test_created_and_updated_with_the_names_of_what_changed(desk: Desk) -> None:
     assert (first.at, newest.at, newest.run_id) == (FIRST, LATER, RUN)
 
 
-def test_flags_that_change_along_are_named(desk: Desk) -> None:
+def test_changed_flags_are_named(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     assert events(desk)[1:] == [("updated", 1, "phoneNumber,smsSubscribe,viberSubscribe")]
@@ -45,7 +45,7 @@ def test_flags_that_change_along_are_named(desk: Desk) -> None:
     assert events(desk)[2:] == [("updated", 1, "emailSubscribe")]
 
 
-def test_what_changes_nothing_leaves_no_row(desk: Desk) -> None:
+def test_unchanged_contacts_leave_no_history(desk: Desk) -> None:
     persons = [person(1, email="a@x.com", phoneNumber="+491"), person(2, name="nobody")]
     desk.sync(*persons)
     desk.put(email="other@x.com")
@@ -81,7 +81,7 @@ def test_handed_over(desk: Desk) -> None:
     assert events(desk) == [("created", 1, ""), ("handed_over", 2, "")]
 
 
-def test_of_a_deleted_contact_only_the_deletion_stays(desk: Desk) -> None:
+def test_only_the_deletion_of_a_contact_remains(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"), person(2, email="b@x.com"))
     desk.sync(person(1, email="a@x.com", name="A"), person(2, email="b@x.com"))
     desk.sync(person(2, email="b@x.com"))
@@ -89,7 +89,7 @@ def test_of_a_deleted_contact_only_the_deletion_stays(desk: Desk) -> None:
     assert events(desk, 2) == [("created", 2, "")]
 
 
-def test_deactivated_and_switched_on_again(desk: Desk) -> None:
+def test_deactivated_and_reactivated(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.sync(on_delete="deactivate")
     desk.sync(on_delete="deactivate")

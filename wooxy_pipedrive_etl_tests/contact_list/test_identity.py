@@ -55,7 +55,7 @@ def test_resolves_as_the_rules_say(world: World) -> None:
     assert len(set(gained.values())) == len(gained)
 
 
-def test_a_contact_left_behind_goes_to_the_next_in_line_whose_conflict_clears_in_the_same_run() -> None:
+def test_an_orphaned_contact_goes_to_a_resolved_conflict() -> None:
     """It is still there, as nothing is written before all are settled: one row, one life."""
     late = Person(5, 5, None, frozenset(KINDS))
     first, second = Person(4, 4, None, frozenset(KINDS)), Person(3, 3, None, frozenset(KINDS))
@@ -71,7 +71,7 @@ def test_a_contact_left_behind_goes_to_the_next_in_line_whose_conflict_clears_in
     assert resolution == Resolution({4: 101, 3: 102, 5: 103}, {})
 
 
-def test_a_conflict_with_a_contact_that_was_given_away_in_vain_leaves_the_next_in_line_its_row() -> None:
+def test_a_conflicting_new_owner_does_not_block_others() -> None:
     """Person 10 matches contact 4 only as long as 16, who is in conflict himself, is taken for its new owner."""
     persons = [
         Person(16, 9, None, frozenset({"email", "phoneNumber", "userId"})),

@@ -80,7 +80,7 @@ def test_an_empty_text_is_as_empty_as_null(desk: Desk, ignore_empty: bool) -> No
     assert desk.contact(contact)["name"] == ""
 
 
-def test_without_identifier_nobody_is_added(desk: Desk) -> None:
+def test_a_person_without_identifier_is_rejected(desk: Desk) -> None:
     assert desk.sync(person(1, name="Anna")).rejected == 1
     assert desk.rows() == []
     assert desk.last_issues == {1: "rejected"}
@@ -90,7 +90,7 @@ def test_unfed_identifiers_do_not_count(desk: Desk) -> None:
     assert desk.sync(person(1, name="Anna"), fed=("name",)).rejected == 1
 
 
-def test_last_identifier_lost_with_ignore_empty_lives_on(desk: Desk) -> None:
+def test_last_identifier_lost_with_ignore_empty_is_kept(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", name="A"))
     summary = desk.sync(person(1, name="B"))
     assert (summary.updated, summary.deleted) == (1, 0)
@@ -137,7 +137,7 @@ def test_the_most_recent_one_owns_the_contact(desk: Desk) -> None:
     assert "person 2" in issue["message"]
 
 
-def test_equally_recent_the_larger_id_owns(desk: Desk) -> None:
+def test_a_tie_goes_to_the_larger_id(desk: Desk) -> None:
     desk.sync(person(1, phoneNumber="+491", name="one"), person(2, phoneNumber="+491", name="two"))
     assert desk.only()["name"] == "two"
 
@@ -152,7 +152,7 @@ def test_a_duplicate_claims_none_of_its_identifiers(desk: Desk) -> None:
     assert desk.links() == {1: 1, 3: 2}
 
 
-def test_the_next_in_line_takes_over_the_same_row(desk: Desk) -> None:
+def test_the_next_in_line_takes_over_the_row(desk: Desk) -> None:
     both = (
         person(1, at=1, email="a@x.com", name="one"),
         person(2, at=2, email="a@x.com", name="two"),
@@ -166,7 +166,7 @@ def test_the_next_in_line_takes_over_the_same_row(desk: Desk) -> None:
     assert (desk.links(), desk.only()["name"]) == ({2: 1}, "two")
 
 
-def test_an_owner_that_becomes_the_older_one_gives_its_row_up(desk: Desk) -> None:
+def test_an_owner_that_became_older_loses_its_row(desk: Desk) -> None:
     desk.sync(person(1, at=1, email="a@x.com", name="one"), person(2, at=2, email="a@x.com", name="two"))
     summary = desk.sync(
         person(1, at=3, email="a@x.com", name="one"), person(2, at=2, email="a@x.com", name="two")
@@ -176,14 +176,14 @@ def test_an_owner_that_becomes_the_older_one_gives_its_row_up(desk: Desk) -> Non
     assert desk.only()["name"] == "one"
 
 
-def test_the_row_of_a_person_that_lost_its_identifiers_is_taken_over(desk: Desk) -> None:
+def test_a_person_without_identifiers_hands_over_its_row(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"), ignore_empty=False)
     summary = desk.sync(person(1), person(2, email="a@x.com"), ignore_empty=False)
     assert (summary.handed_over, summary.rejected, summary.deleted) == (1, 1, 0)
     assert desk.links() == {2: 1}
 
 
-def test_a_row_left_behind_goes_to_nobody_who_has_one(desk: Desk) -> None:
+def test_an_orphaned_contact_without_claimants_is_deleted(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"), person(2, email="b@x.com"))
     summary = desk.sync(person(1, email="a@x.com"), person(2, at=-1, email="a@x.com"))
     assert (summary.deleted, summary.duplicates) == (1, 1)
@@ -202,7 +202,7 @@ def test_a_row_left_behind_goes_to_nobody_who_has_one(desk: Desk) -> None:
         ({"email": "a@x.com", "phoneNumber": "+491"}, {"email": "a@x.com", "phoneNumber": "+491"}),
     ],
 )
-def test_adopts_what_was_there_before(desk: Desk, prior: dict[str, Any], staged: dict[str, Any]) -> None:
+def test_existing_contacts_are_adopted(desk: Desk, prior: dict[str, Any], staged: dict[str, Any]) -> None:
     contact = desk.put(**prior, firstName="kept")
     summary = desk.sync(person(1, **staged, name="Anna"))
     assert (summary.adopted, summary.updated, summary.created) == (1, 1, 0)
@@ -225,7 +225,7 @@ def test_an_adopted_contact_is_kept_and_released(desk: Desk, on_delete: str) -> 
     assert desk.links() == {2: before[0]["contact_id"]}
 
 
-def test_an_adopted_contact_goes_to_the_next_in_line_in_one_run(desk: Desk) -> None:
+def test_an_adopted_contact_is_handed_over_directly(desk: Desk) -> None:
     contact = desk.put(email="a@x.com")
     desk.sync(person(1, email="a@x.com"))
     summary = desk.sync(person(2, email="a@x.com"))
@@ -234,7 +234,7 @@ def test_an_adopted_contact_goes_to_the_next_in_line_in_one_run(desk: Desk) -> N
     assert desk.links() == {2: contact}
 
 
-def test_two_contacts_met_is_a_conflict(desk: Desk) -> None:
+def test_matching_two_contacts_is_a_conflict(desk: Desk) -> None:
     one, two = desk.put(email="a@x.com"), desk.put(phoneNumber="+491")
     before = desk.rows()
     summary = desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
@@ -249,7 +249,7 @@ def test_two_contacts_met_is_a_conflict(desk: Desk) -> None:
     assert "a@x.com" not in issue["message"]
 
 
-def test_a_contact_of_its_own_and_one_from_before_is_a_conflict(desk: Desk) -> None:
+def test_matching_another_existing_contact_is_a_conflict(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.put(phoneNumber="+491")
     summary = desk.sync(person(1, email="b@x.com", phoneNumber="+491"))
@@ -258,7 +258,7 @@ def test_a_contact_of_its_own_and_one_from_before_is_a_conflict(desk: Desk) -> N
     assert desk.links() == {1: 1}
 
 
-def test_a_contact_that_another_live_person_keeps_is_a_conflict(desk: Desk) -> None:
+def test_a_contact_kept_by_another_is_a_conflict(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     summary = desk.sync(person(1, email="a@x.com"), person(2, phoneNumber="+491"))
     assert (summary.conflicts, summary.unchanged, summary.created) == (1, 1, 0)
@@ -269,9 +269,7 @@ def test_a_contact_that_another_live_person_keeps_is_a_conflict(desk: Desk) -> N
     ("first", "ignore_empty"),
     [({"email": "a@x.com", "phoneNumber": "+492"}, True), ({"email": "a@x.com"}, False)],
 )
-def test_an_identifier_that_its_holder_gives_up_is_free(
-    desk: Desk, first: dict[str, Any], ignore_empty: bool
-) -> None:
+def test_an_identifier_given_up_is_free(desk: Desk, first: dict[str, Any], ignore_empty: bool) -> None:
     desk.sync(person(1, email="a@x.com", phoneNumber="+491"))
     summary = desk.sync(person(1, **first), person(2, phoneNumber="+491"), ignore_empty=ignore_empty)
     assert (summary.conflicts, summary.updated, summary.created) == (0, 1, 1)
@@ -285,7 +283,7 @@ def test_two_persons_swap_an_identifier(desk: Desk) -> None:
     assert [row["email"] for row in desk.rows()] == ["b@x.com", "a@x.com"]
 
 
-def test_a_conflict_holds_on_to_what_others_wait_for(desk: Desk) -> None:
+def test_a_conflict_keeps_its_identifiers_from_others(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"), person(2, email="b@x.com"))
     desk.put(userId="u")
     summary = desk.sync(person(1, email="c@x.com", userId="u"), person(2, email="a@x.com"))
@@ -293,7 +291,7 @@ def test_a_conflict_holds_on_to_what_others_wait_for(desk: Desk) -> None:
     assert [row["email"] for row in desk.rows()] == ["a@x.com", "b@x.com", None]
 
 
-def test_what_a_conflict_waited_for_is_settled_in_the_same_run(desk: Desk) -> None:
+def test_a_conflict_can_clear_within_the_run(desk: Desk) -> None:
     """Person 2 takes the first contact and gives it another address, so the address leads person 1 to one only."""
     first = desk.put(email="a@x.com", phoneNumber="+491")
     second = desk.put(userId="u")
@@ -323,7 +321,7 @@ def test_several_want_one_contact(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("on_delete", "left", "deleted"), [("delete", [], 1), ("deactivate", [False], 1), ("keep", [True], 0)]
 )
-def test_a_person_that_is_gone(desk: Desk, on_delete: str, left: list[bool], deleted: int) -> None:
+def test_a_deleted_person(desk: Desk, on_delete: str, left: list[bool], deleted: int) -> None:
     desk.sync(person(1, email="a@x.com"))
     summary = desk.sync(on_delete=on_delete, now=LATER)
     assert summary.deleted == deleted
@@ -332,7 +330,7 @@ def test_a_person_that_is_gone(desk: Desk, on_delete: str, left: list[bool], del
     assert desk.links() == ({1: 1} if left else {})
 
 
-def test_a_deactivated_contact_comes_back(desk: Desk) -> None:
+def test_a_restored_person_reactivates_its_contact(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.sync(on_delete="deactivate")
     assert [link["deactivated"] for link in desk.full_links()] == [True]
@@ -350,7 +348,7 @@ def test_a_contact_that_someone_switched_off_stays_off(desk: Desk) -> None:
     assert desk.only()["active"] is False
 
 
-def test_a_contact_switched_on_again_by_hand_is_not_switched_off_twice(desk: Desk) -> None:
+def test_a_contact_reactivated_by_hand_stays_active(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.sync(on_delete="deactivate")
     desk.edit(1, active=True)
@@ -365,14 +363,14 @@ def test_ids_are_never_used_again(desk: Desk) -> None:
     assert desk.links() == {1: 2}
 
 
-def test_ids_put_in_by_hand_are_stepped_over(desk: Desk) -> None:
+def test_ids_inserted_by_hand_are_skipped(desk: Desk) -> None:
     desk.put(contact_id=40, email="x@x.com")
     desk.sync(person(1, email="a@x.com"), person(2, email="b@x.com"))
     assert desk.links() == {1: 41, 2: 42}
     assert desk.put(email="y@x.com") == 43
 
 
-def test_a_contact_deleted_by_hand_is_created_anew(desk: Desk) -> None:
+def test_a_contact_deleted_by_hand_is_recreated(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"), person(2, email="b@x.com"))
     desk.remove(1)
     summary = desk.sync(person(1, email="a@x.com"), person(2, email="b@x.com"))
@@ -380,7 +378,7 @@ def test_a_contact_deleted_by_hand_is_created_anew(desk: Desk) -> None:
     assert desk.links() == {1: 3, 2: 2}
 
 
-def test_a_link_to_a_contact_deleted_by_hand_goes_with_its_person(desk: Desk) -> None:
+def test_deleting_the_person_removes_a_dangling_link(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com"))
     desk.remove(1)
     assert desk.sync().deleted == 0
@@ -390,7 +388,7 @@ def test_a_link_to_a_contact_deleted_by_hand_goes_with_its_person(desk: Desk) ->
 # Between plan and apply ----------------------------------------------------------------------------------
 
 
-def test_apply_looks_again(desk: Desk) -> None:
+def test_apply_checks_again(desk: Desk) -> None:
     desk.sync(person(1, email="a@x.com", name="A"), person(2, email="b@x.com", name="B"))
     desk.stage(person(1, email="a@x.com", name="Z"), person(2, email="b@x.com", name="Y"))
     assert desk.plan().updated == 2

@@ -59,7 +59,7 @@ def ids(page: ContactsPage) -> list[int]:
         ("x" * 100_000, []),
     ],
 )
-def test_what_is_found(desk: Desk, text: str, found: list[int]) -> None:
+def test_which_contacts_are_found(desk: Desk, text: str, found: list[int]) -> None:
     desk.put(name="Maija Virtanen", email="Maija@Example.com", phoneNumber="+3584012345")
     desk.put(firstName="Emre", lastName="Ünal", email="e@example.com")
     desk.put(userId="USER-7")
@@ -86,14 +86,14 @@ def test_what_is_found(desk: Desk, text: str, found: list[int]) -> None:
         ("A\u200bnn", "ann"),
     ],
 )
-def test_names_are_found_without_regard_to_case_and_accents(desk: Desk, name: str, typed: str) -> None:
+def test_names_are_found_ignoring_case_and_accents(desk: Desk, name: str, typed: str) -> None:
     desk.put(name="Somebody Else")
     desk.put(name=name)
     for text in (typed, name, typed.upper()):
         assert ids(find(desk, text)) == [2], text
 
 
-def test_pages_of_what_is_found(desk: Desk) -> None:
+def test_pages_of_search_results(desk: Desk) -> None:
     for number in range(9):
         desk.put(name="Ann" if number % 2 == 0 else "Bo")
     first = find(desk, "ann", size=2)
@@ -109,7 +109,7 @@ def test_pages_of_what_is_found(desk: Desk) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text())
-def test_folded_text_is_the_same_for_what_is_folded(text: str) -> None:
+def test_folding_is_idempotent_and_ignores_case(text: str) -> None:
     folded = folded_text(text)
     # An iota below its letter is written beside it in capitals.
     if "\u0345" not in unicodedata.normalize("NFD", text):
@@ -133,7 +133,7 @@ def test_page_by_page_and_back(desk: Desk) -> None:
     assert (ids(middle), middle.previous, middle.next) == ([4, 6], 4, 6)
 
 
-def test_flags_say_whether_anybody_has_said_anything(desk: Desk) -> None:
+def test_flags_are_true_false_or_null(desk: Desk) -> None:
     desk.put(name="", email="a@x.com", active=True, smsSubscribe=False)
     (contact,) = find(desk).contacts
     assert contact["name"] is None
@@ -150,6 +150,6 @@ def test_flags_say_whether_anybody_has_said_anything(desk: Desk) -> None:
     assert set(whole) == set(desk.table.c.keys()) - {"contact_id"}
 
 
-def test_a_text_is_cut_to_what_a_database_takes(desk: Desk) -> None:
+def test_a_long_search_text_is_cut(desk: Desk) -> None:
     desk.put(name="x" * MAX_TEXT)
     assert find(desk, "x" * 100_000).count == 1

@@ -13,14 +13,14 @@ def _tables(desk: Desk, *, ignore_empty: bool = True) -> Tables:
         return tables_of(db, desk.list.view(db), desk.connection_id, ListSettings(ignore_empty=ignore_empty))
 
 
-def test_plan_sample_and_writing_compare_with_the_same_expressions(desk: Desk) -> None:
+def test_comparison_expressions_are_built_once(desk: Desk) -> None:
     desk.stage(person(1, email="a@x.com"))
     first = _tables(desk)
     assert _tables(desk).changes is first.changes
     assert list(first.changes) == list(FED)
 
 
-def test_other_settings_variables_or_columns_give_other_expressions(own_desk: Desk) -> None:
+def test_changed_settings_or_columns_change_the_expressions(own_desk: Desk) -> None:
     own_desk.stage(person(1, email="a@x.com"))
     first = _tables(own_desk)
     assert _tables(own_desk, ignore_empty=False).changes is not first.changes

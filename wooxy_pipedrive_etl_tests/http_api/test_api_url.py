@@ -22,7 +22,7 @@ TO_DO = "give the root of the host"
         ("http://[::1]:8123", "http://[::1]:8123"),
     ],
 )
-def test_the_root_of_a_host_is_taken(given_url: str, normal: str) -> None:
+def test_a_bare_host_url_is_accepted(given_url: str, normal: str) -> None:
     assert checked_api_url(given_url, TO_DO) == normal
 
 
@@ -53,7 +53,7 @@ def test_the_root_of_a_host_is_taken(given_url: str, normal: str) -> None:
         ("http://0.0.0.0", "in the clear"),
     ],
 )
-def test_everything_else_is_refused_without_telling_secrets(wrong: str, why: str) -> None:
+def test_other_urls_are_refused_without_showing_secrets(wrong: str, why: str) -> None:
     with pytest.raises(InvalidApiUrl, match=why) as refusal:
         checked_api_url(wrong, TO_DO)
     assert "hunter2" not in str(refusal.value)
@@ -67,7 +67,7 @@ def test_everything_else_is_refused_without_telling_secrets(wrong: str, why: str
         st.from_regex(r"https?://[\w.:@/\[\]%-]{0,40}", fullmatch=True),
     )
 )
-def test_what_is_taken_can_be_used(url: str) -> None:
+def test_accepted_urls_are_usable(url: str) -> None:
     try:
         normal = checked_api_url(url, TO_DO)
     except InvalidApiUrl:

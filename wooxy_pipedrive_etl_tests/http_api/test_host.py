@@ -69,7 +69,7 @@ def test_what_never_arrived_was_not_sent() -> None:
     assert not failure.value.sent
 
 
-def test_an_answer_that_is_cut_may_have_been_carried_out() -> None:
+def test_a_cut_answer_may_be_carried_out() -> None:
     with (
         host([Reply(b"{", cut=9)]) as served,
         serving(served.url) as api,
@@ -80,7 +80,7 @@ def test_an_answer_that_is_cut_may_have_been_carried_out() -> None:
     assert failure.value.sent
 
 
-def test_an_answer_that_drips_for_ever_is_given_up() -> None:
+def test_an_endlessly_slow_answer_is_abandoned() -> None:
     class Hurried(FakeClock):
         """An hour passes with every look, so that the body always comes too late."""
 

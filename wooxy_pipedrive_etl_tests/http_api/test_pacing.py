@@ -65,7 +65,7 @@ def test_the_first_limit_holds_while_no_answer_tells(latencies: list[tuple[float
     assert gateway.refusals == 0
 
 
-def test_requests_under_way_hold_their_place() -> None:
+def test_pending_requests_keep_their_place() -> None:
     clock = FakeClock()
     pace = Pace(clock, 20, WINDOW)
     with pace.turn(NEVER), pace.turn(NEVER) as place:
@@ -77,7 +77,7 @@ def test_requests_under_way_hold_their_place() -> None:
                 assert sum(clock.waits) == pytest.approx(2.0, abs=0.01)
 
 
-def test_what_was_sent_and_answered_before_is_in_what_the_server_tells() -> None:
+def test_readings_include_requests_answered_before() -> None:
     clock = FakeClock()
     pace = Pace(clock, 20, WINDOW)
     with pace.turn(NEVER):
@@ -93,7 +93,7 @@ def test_what_was_sent_and_answered_before_is_in_what_the_server_tells() -> None
         assert sum(clock.waits) == 2.0
 
 
-def test_a_place_is_held_from_when_the_answer_began_however_long_it_is() -> None:
+def test_a_place_is_held_from_the_answers_start() -> None:
     clock = FakeClock()
     pace = Pace(clock, 1, WINDOW)
     with pace.turn(NEVER) as place:
@@ -103,7 +103,7 @@ def test_a_place_is_held_from_when_the_answer_began_however_long_it_is() -> None
         assert clock.waits == []
 
 
-def test_an_answer_that_tells_of_more_room_ends_a_wait() -> None:
+def test_an_answer_with_more_room_ends_waiting() -> None:
     clock = FakeClock()
     pace = Pace(clock, 20, WINDOW)
     with pace.turn(NEVER) as place, pace.turn(NEVER) as later:
@@ -135,7 +135,7 @@ def test_threads_share_the_window() -> None:
     assert all(later - earlier >= 2.0 for earlier, later in zip(times, times[20:], strict=False))
 
 
-def test_everybody_waits_after_a_refusal_and_longer_after_the_next() -> None:
+def test_each_refusal_makes_everybody_wait_longer() -> None:
     clock = FakeClock()
     pace = Pace(clock, 20, WINDOW)
     for refusals, told, least in [(1, 0.0, 1.0), (2, 0.0, 2.0), (3, 9.0, 9.0), (9, 0.0, 16.0)]:

@@ -102,7 +102,7 @@ def test_other_errors_pass_through_at_once() -> None:
     assert attempts.count == 1
 
 
-def test_a_wait_ends_when_its_result_is_no_longer_needed() -> None:
+def test_an_unneeded_wait_ends() -> None:
     stop = threading.Event()
     stop.set()
     attempts = Attempts(Failed(ServerError, "it broke"))

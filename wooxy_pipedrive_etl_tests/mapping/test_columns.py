@@ -109,7 +109,7 @@ def _one_by_one(rule: Rule, raws: list[Any]) -> tuple[list[tuple[type, Any]], di
 
 @settings(STEADY, max_examples=200)
 @given(st.sampled_from(sorted(READERS)), st.sampled_from(sorted(FORMATS)), raw_columns(), raw_columns())
-def test_a_column_is_what_its_values_are(
+def test_a_column_converts_like_its_single_values(
     name: str, column_type: str, first: list[Any], second: list[Any]
 ) -> None:
     rule = Rule(READERS[name], column_type, "FI")
@@ -131,7 +131,7 @@ PLAIN: list[list[Any]] = [
 
 
 @pytest.mark.parametrize("column_type", sorted(FORMATS))
-def test_a_plain_column_is_what_its_values_are(column_type: str) -> None:
+def test_a_plain_column_converts_like_its_single_values(column_type: str) -> None:
     """Whatever has a way of its own, with every type of column."""
     for name, read in READERS.items():
         for raws in PLAIN:
@@ -144,7 +144,7 @@ def test_a_plain_column_is_what_its_values_are(column_type: str) -> None:
 @pytest.mark.parametrize(
     "raws", [[1, True, Decimal("1.0"), Decimal("1.00")], [31, Decimal("31.0")], [[31], [True, 1]]]
 )
-def test_what_is_equal_is_not_taken_for_the_same(name: str, raws: list[Any]) -> None:
+def test_equal_values_of_other_types_stay_distinct(name: str, raws: list[Any]) -> None:
     for column in (raws, raws[::-1]):
         rule = Rule(READERS[name], "text", None)
         for each in ([column[0]], column):
@@ -158,7 +158,7 @@ def test_what_is_equal_is_not_taken_for_the_same(name: str, raws: list[Any]) -> 
     st.sampled_from([("emails", None), ("emails", "work"), ("phones", "home"), ("im", None)]),
     st.sampled_from(["text", "email", "phone"]),
 )
-def test_points_taken_apart_are_what_they_are_together(
+def test_split_points_convert_like_whole_ones(
     raws: list[Any], variable: tuple[str, str | None], column_type: str
 ) -> None:
     kind, part = variable
@@ -174,14 +174,14 @@ def test_points_taken_apart_are_what_they_are_together(
     assert _one_by_one(rule, points.raws()) == expected
 
 
-def test_a_single_point_that_is_no_text_is_odd() -> None:
+def test_a_point_that_is_not_text_is_malformed() -> None:
     points = Points()
     points.add([[Point(10**400, "work")]])
     for part in (None, "work"):
         assert points.texts(part, reader(KINDS["emails"], part, None, NAMES, None)) is None
 
 
-def test_most_points_are_taken_apart() -> None:
+def test_most_points_can_be_split() -> None:
     points = Points()
     points.add([[Point("a@b.fi", "work")], None, [], [Point("x", "home"), Point("c@d.fi", "Work", True)]])
     assert points.texts("work", READERS["emails/work"]) == ["a@b.fi", None, None, "c@d.fi"]
@@ -194,13 +194,13 @@ def test_most_points_are_taken_apart() -> None:
         st.datetimes(timezones=st.just(UTC)).map("{:%Y-%m-%dT%H:%M:%SZ}".format) | st.sampled_from(MOMENTS)
     )
 )
-def test_moments_are_read_together_as_they_are_alone(texts: list[str]) -> None:
+def test_times_are_read_alike_together_and_alone(texts: list[str]) -> None:
     together = to_datetimes(texts)
     if together is not None:
         assert together == [to_datetime(text) for text in texts]
 
 
-def test_pipedrives_moments_are_read_together() -> None:
+def test_pipedrives_times_are_read_together() -> None:
     texts = ["2026-01-31T10:20:30Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
     assert to_datetimes(texts) == ["2026-01-31 10:20:30", "0001-01-01 00:00:00", "9999-12-31 23:59:59"]
 
@@ -210,7 +210,7 @@ RAWS = [case.raw for case in CASES]
 
 @settings(STEADY, max_examples=25)
 @given(st.lists(st.lists(st.sampled_from(RAWS), min_size=12, max_size=12), min_size=2, max_size=5), st.data())
-def test_a_person_is_the_same_whoever_stands_beside(values: list[list[str]], data: st.DataObject) -> None:
+def test_a_person_maps_the_same_in_any_batch(values: list[list[str]], data: st.DataObject) -> None:
     """Of shapes of all kinds in fields of all kinds."""
     codes = data.draw(st.permutations([*CODES, *CUSTOM_CODES.values(), "ims", "currency"]))
     custom = set(CUSTOM_CODES.values())
@@ -232,7 +232,7 @@ def _mapped(plan: FeedPlan, *raws: str, first_id: int = 1) -> tuple[list[Any], s
     return [_exact(row) for row in contacts.itertuples(index=False)], set(issues.itertuples(index=False))
 
 
-def test_persons_keep_their_places_in_a_long_batch() -> None:
+def test_persons_keep_their_order_in_long_batches() -> None:
     """Longer than what is decoded at once, with odd ones at its ends."""
     raws = [json.dumps({"name": f"Person {i}", "birthday": "2026-01-31"}) for i in range(600)]
     odd = {0: "nonsense", 249: '{"name":"249","custom_fields":7}', 250: '{"name":"\\ud800"}', 599: "[]"}
@@ -249,7 +249,7 @@ def test_persons_keep_their_places_in_a_long_batch() -> None:
 @pytest.mark.parametrize(
     "raw", ["7.25", '{"value":7.25,"route":"Road"}', '[{"value":"a"}]', '{"value":{"a":1.50}}']
 )
-def test_one_odd_object_leaves_those_of_the_others(raw: str) -> None:
+def test_a_malformed_object_does_not_affect_others(raw: str) -> None:
     """Where msgspec refuses one, all others of the batch still have all of their digits and parts."""
     address, number, money = (CUSTOM_CODES[each] for each in ("address", "double", "monetary"))
     sound = (
@@ -265,7 +265,7 @@ def test_one_odd_object_leaves_those_of_the_others(raw: str) -> None:
     assert "7.10" in stored
 
 
-def test_a_rule_forgets_before_it_holds_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rules_cache_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "_REMEMBERED", 10)
     rule = Rule(read_number, "text", None)
     for start in range(0, 200, 5):
@@ -274,18 +274,18 @@ def test_a_rule_forgets_before_it_holds_too_much(monkeypatch: pytest.MonkeyPatch
         assert len(rule._known) <= 15
 
 
-def test_what_is_long_is_not_remembered() -> None:
+def test_long_values_are_not_cached() -> None:
     rule = Rule(read_text, "text", None)
     rule.of_column(["a" * 1000, 7])
     assert not rule._known
 
 
-def test_columns_read_alike_share_what_is_remembered() -> None:
+def test_columns_read_alike_share_a_cache() -> None:
     assert shared_rule(read_date, "datetime", None) is shared_rule(read_date, "datetime", None)
     assert shared_rule(read_date, "datetime", None) is not shared_rule(read_date, "text", None)
 
 
-def test_names_are_those_of_the_call() -> None:
+def test_names_come_from_each_call() -> None:
     batch = read_batch(persons('{"owner_id":9001}'), EVERYTHING)
     for name in ("Liisa", "Anna"):
         contacts, _ = transform(batch, {"user": {9001: name}})

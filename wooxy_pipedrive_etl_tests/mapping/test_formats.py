@@ -267,7 +267,7 @@ EMAILS = (
 
 @settings(STEADY, max_examples=150)
 @given(TEXTS, st.sampled_from([None, "FI", "GB", "IT", "US"]))
-def test_phones_are_e164_and_stay_as_they_are(text: str, region: str | None) -> None:
+def test_phones_are_e164_and_stable(text: str, region: str | None) -> None:
     phone = to_phone(text, region)
     if isinstance(phone, str):
         assert re.fullmatch(r"\+[1-9][0-9]{6,14}", phone)
@@ -287,7 +287,7 @@ MARKS = st.sampled_from(["", "\u200b", "\ufeff", "\u200e", "\u2068"])
     MARKS,
     st.booleans(),
 )
-def test_dressed_addresses_are_the_plain_one(address: str, dress: str, mark: str, is_upper: bool) -> None:
+def test_decorated_addresses_are_normalised(address: str, dress: str, mark: str, is_upper: bool) -> None:
     dressed = dress.format(address.upper() if is_upper else address)
     assert to_email(f"{mark}{dressed}{mark}".replace("@", f"{mark}@")) == address
 
@@ -299,20 +299,20 @@ def test_dressed_addresses_are_the_plain_one(address: str, dress: str, mark: str
     st.sampled_from(["", " ", "-", "\u2011", "\u00a0", "."]),
     MARKS,
 )
-def test_dressed_numbers_are_the_plain_one(number: str, dress: str, between: str, mark: str) -> None:
+def test_decorated_numbers_are_normalised(number: str, dress: str, between: str, mark: str) -> None:
     spaced = between.join([number[:3], number[3:6], number[6:]])
     assert to_phone(mark + dress.format(spaced)) == number
 
 
 @settings(STEADY, max_examples=150)
 @given(HALVES, st.sampled_from([" ", "\t", "\u00a0"]), HALVES)
-def test_no_address_comes_from_the_halves_beside_a_blank(left: str, blank: str, right: str) -> None:
+def test_an_address_containing_blanks_is_dropped(left: str, blank: str, right: str) -> None:
     assert isinstance(to_email(left + blank + right), Dropped)
 
 
 @settings(STEADY, max_examples=150)
 @given(EMAILS | st.text())
-def test_emails_keep_the_rules_and_stay_as_they_are(text: str) -> None:
+def test_normalised_emails_are_valid_and_stable(text: str) -> None:
     email = to_email(text)
     if isinstance(email, str):
         assert email.count("@") == 1
@@ -323,7 +323,7 @@ def test_emails_keep_the_rules_and_stay_as_they_are(text: str) -> None:
 
 @settings(STEADY, max_examples=150)
 @given(st.sampled_from(sorted(FORMATS)), st.text() | TEXTS)
-def test_no_text_makes_a_format_raise(column_type: str, text: str) -> None:
+def test_no_text_makes_a_format_fail(column_type: str, text: str) -> None:
     value = FORMATS[column_type](text)
     assert isinstance(value, str | int | bool | Dropped)
 

@@ -14,7 +14,7 @@ def test_a_field_has_one_kind() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_parts_of_objects_are_members_of_them() -> None:
+def test_only_object_parts_name_their_member() -> None:
     for kind in KINDS.values():
         members = [part.member for part in kind.parts]
         if kind.shape == "object":
@@ -25,5 +25,5 @@ def test_parts_of_objects_are_members_of_them() -> None:
         assert len({part.name for part in kind.parts}) == len(kind.parts)
 
 
-def test_the_store_keeps_the_names_of_what_is_referred_to() -> None:
+def test_the_store_names_every_reference_kind() -> None:
     assert {kind.name for kind in KINDS.values() if kind.is_reference} == set(NAMED_KINDS)

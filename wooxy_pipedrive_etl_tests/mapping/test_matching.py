@@ -68,7 +68,7 @@ def _table(matching: Matching, confirmed: bool = True, **more: Any) -> dict[str,
     return {row.pipedrive: row._asdict() for row in table}
 
 
-def test_auto_match_by_key_whatever_the_labels_and_then_by_label() -> None:
+def test_auto_match_prefers_keys_over_labels() -> None:
     matching = auto_match(VARIABLES, empty_matching(), LIST)
     assert _targets(matching) == {
         "name": "name",
@@ -84,14 +84,14 @@ def test_auto_match_by_key_whatever_the_labels_and_then_by_label() -> None:
     assert (formats["birthday"], formats[START], formats[BUDGET]) == ("DateTime", "DateTime", "String")
 
 
-def test_auto_match_takes_custom_variables_of_the_list_without_regard_to_case() -> None:
+def test_auto_match_finds_custom_variables_ignoring_case() -> None:
     variables = pipedrive_variables([field("a" * 40, "date", name="CONTRACT start")])
     matching = auto_match(variables, empty_matching(), list_variables(("contractStart", "String")))
     assert _targets(matching) == {"a" * 40: "contractStart"}
     assert [row.format for row in matching.rows] == ["String"]
 
 
-def test_auto_match_never_makes_a_double_and_leaves_the_rows_that_are_there() -> None:
+def test_auto_match_avoids_doubles_and_keeps_existing_rows() -> None:
     variables = pipedrive_variables(
         [field("a" * 40, "varchar", name="Notes"), field("f" * 40, "varchar", name="notes")]
     )
@@ -106,14 +106,14 @@ def test_auto_match_never_makes_a_double_and_leaves_the_rows_that_are_there() ->
 @pytest.mark.parametrize(
     "label", ["active", "Sms subscribe", "Created at", "Email subscribe", "ctid", "Version"]
 )
-def test_auto_match_leaves_what_cannot_be_matched(label: str) -> None:
+def test_auto_match_skips_reserved_names(label: str) -> None:
     variables = pipedrive_variables([field("a" * 40, "varchar", name=label)])
     matching = auto_match(variables, empty_matching(), LIST)
     assert _targets(matching) == {}
     assert check_matching(variables, use_all_suggestions(variables, matching, LIST), LIST) == []
 
 
-def test_first_table_is_green_where_matched_and_gray_with_suggestions_elsewhere() -> None:
+def test_matched_rows_are_green_and_others_gray() -> None:
     table = _table(empty_matching(), confirmed=False)
     assert (table["emails"]["status"], table["emails"]["wooxy"], table["emails"]["reason"]) == (
         "green",
@@ -129,7 +129,7 @@ def test_first_table_is_green_where_matched_and_gray_with_suggestions_elsewhere(
     assert list(table) == KEYS
 
 
-def test_new_fields_of_a_confirmed_matching_wait_and_feed_nothing() -> None:
+def test_new_fields_wait_for_import_and_feed_nothing() -> None:
     matching = _matching(("name", "name"))
     table = _table(matching)
     assert (table["name"]["status"], table["name"]["new"]) == ("green", False)
@@ -167,7 +167,7 @@ def test_new_fields_of_a_confirmed_matching_wait_and_feed_nothing() -> None:
         ((BUDGET, "budget", "Number"), "neither String nor DateTime"),
     ],
 )
-def test_red_rows_say_why_are_refused_and_feed_nothing(row: tuple[str, str, str], words: str) -> None:
+def test_red_rows_are_refused_and_feed_nothing(row: tuple[str, str, str], words: str) -> None:
     matching = _matching(row, ("name", "name"))
     table = _table(matching)
     assert table[BUDGET]["status"] == "red"
@@ -195,7 +195,7 @@ def test_red_rows_say_why_are_refused_and_feed_nothing(row: tuple[str, str, str]
         (BUDGET, None),
     ],
 )
-def test_sound_rows_break_no_rule(row: tuple[str, str, str]) -> None:
+def test_valid_rows_break_no_rule(row: tuple[str, str, str]) -> None:
     matching = _matching(row)
     assert check_matching(VARIABLES, matching, LIST) == []
     assert _table(matching)[row[0]]["status"] == ("gray" if row[1] is None else "green")
@@ -205,7 +205,7 @@ def test_sound_rows_break_no_rule(row: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.parametrize("second", ["email", "someNewName", "somenewname"])
-def test_two_rows_on_one_variable_are_both_red_and_both_named(second: str) -> None:
+def test_rows_sharing_a_variable_are_both_red(second: str) -> None:
     first = "email" if second == "email" else "someNewName"
     matching = _matching((MAIL, first), (BUDGET, second), ("name", "name"))
     table = _table(matching)
@@ -217,7 +217,7 @@ def test_two_rows_on_one_variable_are_both_red_and_both_named(second: str) -> No
     assert [feed.key for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["name"]
 
 
-def test_a_field_that_is_gone_is_red_and_holds_nobody_up() -> None:
+def test_a_deleted_field_is_red_and_blocks_nothing() -> None:
     matching = _matching(("gone", "notes"), ("gone too", None), (BUDGET, "notes"))
     table = _table(matching)
     assert (table["gone"]["status"], table["gone"]["label"]) == ("red", "Old label")
@@ -227,7 +227,7 @@ def test_a_field_that_is_gone_is_red_and_holds_nobody_up() -> None:
     assert check_matching(VARIABLES, matching, LIST) == []
 
 
-def test_problems_and_previews_known_elsewhere_are_shown() -> None:
+def test_given_problems_and_previews_are_shown() -> None:
     table = _table(_matching((BUDGET, "budget")), problems={BUDGET: "No column."}, previews={BUDGET: "12"})
     assert (table[BUDGET]["status"], table[BUDGET]["reason"], table[BUDGET]["preview"]) == (
         "red",
@@ -236,7 +236,7 @@ def test_problems_and_previews_known_elsewhere_are_shown() -> None:
     )
 
 
-def test_use_all_suggestions_matches_everything_and_breaks_no_rule() -> None:
+def test_using_all_suggestions_breaks_no_rule() -> None:
     matching = use_all_suggestions(VARIABLES, _matching((BUDGET, None), (START, "begin")), LIST)
     targets = _targets(matching)
     assert set(targets) == set(KEYS)
@@ -324,7 +324,7 @@ def _retyped(code: str, field_type: str) -> list[Variable]:
     )
 
 
-def test_a_field_with_another_type_than_at_the_import_is_red_and_feeds_nothing() -> None:
+def test_a_retyped_field_is_red_and_feeds_nothing() -> None:
     matching = accept_types(VARIABLES, _matching((START, "contractStart", "DateTime"), ("name", "name")))
     assert [feed.wooxy for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["contractStart", "name"]
     now = _retyped(START, "varchar")
@@ -349,7 +349,7 @@ def test_rows_without_a_remembered_type_are_not_judged() -> None:
     assert len(feed_plan(_retyped(START, "varchar"), matching, LIST).feeds) == 1
 
 
-def test_rows_of_none_are_not_red_whatever_became_of_their_fields() -> None:
+def test_unmatched_rows_are_never_red() -> None:
     matching = accept_types(VARIABLES, _matching((START, None), (BUDGET, None)))
     table = _by_key(match_table(_retyped(START, "varchar"), matching, LIST, in_force=matching))
     assert table[START].status == "gray"
@@ -359,7 +359,7 @@ def test_rows_of_none_are_not_red_whatever_became_of_their_fields() -> None:
     assert table[START].status == "green"
 
 
-def test_system_fields_that_are_read_by_their_shape_have_no_type_to_change() -> None:
+def test_system_fields_read_by_shape_ignore_type_changes() -> None:
     """The catalogue's types of these are not settled (API facts, section 11); their values do not depend on them."""
     matching = accept_types(
         VARIABLES, _matching(("phones", "phoneNumber"), ("birthday", "contactBirthday", "DateTime"))
@@ -373,7 +373,7 @@ def test_system_fields_that_are_read_by_their_shape_have_no_type_to_change() -> 
     ]
 
 
-def test_a_gone_field_keeps_the_type_that_it_had() -> None:
+def test_a_deleted_field_keeps_its_type() -> None:
     matching = accept_types(
         VARIABLES, _matching((START, "contractStart", "DateTime"), (f"{BUDGET}/currency", "notes"))
     )
@@ -386,7 +386,7 @@ def test_a_gone_field_keeps_the_type_that_it_had() -> None:
     assert table[START].reason is None
 
 
-def test_auto_match_and_suggestions_carry_the_remembered_types_on() -> None:
+def test_auto_match_and_suggestions_keep_remembered_types() -> None:
     matching = accept_types(VARIABLES, _matching((START, "contractStart", "DateTime")))
     for made in (auto_match, use_all_suggestions):
         types = {row.pipedrive: row.field_type for row in made(VARIABLES, matching, LIST).rows}

@@ -69,7 +69,7 @@ def test_the_file_of_a_matching() -> None:
     )
 
 
-def test_what_is_not_named_is_not_imported_and_labels_are_ignored() -> None:
+def test_unlisted_rows_are_unmatched_and_labels_ignored() -> None:
     matching = read_matching_file(
         _file(
             "pipedrive: name, label: Anything, wooxy: notes, format: String",
@@ -85,14 +85,14 @@ def test_what_is_not_named_is_not_imported_and_labels_are_ignored() -> None:
     assert [row[2] for row in rows[1:]] == [None] * 4
 
 
-def test_the_published_schema_is_a_schema_and_agrees_with_what_is_written() -> None:
+def test_written_files_match_the_published_schema() -> None:
     Draft202012Validator.check_schema(matching_schema())
     matching = use_all_suggestions(VARIABLES, empty_matching(), LIST)
     content = yaml.safe_load(write_matching_file(VARIABLES, matching, LIST))
     Draft202012Validator(matching_schema()).validate(content)
 
 
-def test_the_published_schema_has_the_rules_of_custom_variables() -> None:
+def test_the_published_schema_enforces_custom_variable_rules() -> None:
     row = matching_schema()["properties"]["variables"]["items"]["properties"]
     assert row["format"]["enum"] == list(CUSTOM_TYPES)
     name = Draft202012Validator(row["wooxy"])
@@ -209,7 +209,7 @@ def test_a_double_names_both_rows() -> None:
         assert "“Name” (name) and “Owner” (owner_id)" in error
 
 
-def test_all_errors_at_once_in_the_order_of_the_file() -> None:
+def test_all_errors_are_reported_in_file_order() -> None:
     errors = _errors(
         _file(
             "pipedrive: nobody, wooxy: null",
@@ -253,7 +253,7 @@ BOMB = "a: &a [x]\n" + "\n".join(
     ],
     ids=["aliases", "lists", "dashes", "maps", "size", "keys", "tags"],
 )
-def test_bombs_do_not_go_off(text: str) -> None:
+def test_yaml_bombs_are_refused(text: str) -> None:
     """Else this would not end before the machine has no memory left."""
     assert len(_errors(text)) == 1
 
@@ -274,7 +274,7 @@ def test_bombs_do_not_go_off(text: str) -> None:
         ),
     ).map(lambda content: yaml.safe_dump(content))
 )
-def test_no_file_does_anything_but_tell_its_errors(text: str) -> None:
+def test_any_input_yields_a_matching_or_errors(text: str) -> None:
     errors: list[str] = []
     try:
         read_matching_file(text, VARIABLES, LIST)

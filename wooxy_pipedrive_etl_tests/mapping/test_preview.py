@@ -52,7 +52,7 @@ def test_values_are_shown_as_they_would_be_stored() -> None:
     assert not set(found) & {"notes", "emails/work"}
 
 
-def test_each_variable_says_how_many_persons_have_a_value() -> None:
+def test_each_variable_counts_persons_with_a_value() -> None:
     found = previews(PERSONS, PLAN, NAMES, Random(1))
     assert {key: found[key].filled for key in ("name", "emails", "is_vip", "notes")} == {
         "name": 2,
@@ -64,20 +64,20 @@ def test_each_variable_says_how_many_persons_have_a_value() -> None:
     assert set(found["name"].texts) == {"Åsa 1", "Bo"}
 
 
-def test_a_few_values_that_differ_are_enough() -> None:
+def test_previews_show_a_few_distinct_values() -> None:
     many = persons(*(f'{{"name":"Person {number % 8}"}}' for number in range(200)))
     for seed in range(5):
         texts = previews(many, PLAN, NAMES, Random(seed))["name"].texts
         assert 1 < len(texts) == len(set(texts)) <= SHOWN_VALUES
 
 
-def test_chosen_at_random_and_the_same_for_one_seed() -> None:
+def test_examples_are_random_but_fixed_by_seed() -> None:
     assert {_texts(seed)["name"] for seed in range(20)} == {"Åsa 1", "Bo"}
     assert _texts(7) == _texts(7)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_masked_previews_show_the_shape_alone(seed: int) -> None:
+def test_masked_previews_show_only_the_shape(seed: int) -> None:
     found = _texts(seed, masked=True)
     assert found["name"] in ("xxx 0", "xx")
     assert found["emails"] == "xx@xxxxxxx.xx"

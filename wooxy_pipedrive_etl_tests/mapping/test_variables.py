@@ -63,16 +63,14 @@ def test_parts_of_custom_fields(field_type: str, parts: dict[str | None, str]) -
         ("postal_address", "postal_address", ADDRESS_LABELS),
     ],
 )
-def test_system_fields_are_keyed_as_the_record_has_them(
-    spelling: str, key: str, parts: dict[str | None, str]
-) -> None:
+def test_system_fields_use_the_records_keys(spelling: str, key: str, parts: dict[str | None, str]) -> None:
     variables = pipedrive_variables([field(spelling, "varchar", name="F", custom=False)])
     expected = [(key if part is None else f"{key}/{part}", label) for part, label in parts.items()]
     assert [(each.key, each.label) for each in variables] == expected
     assert {each.field_code for each in variables} == {key}
 
 
-def test_two_spellings_of_one_field_are_one_variable_and_two_fields_of_one_name_are_two() -> None:
+def test_spellings_of_one_field_make_one_variable() -> None:
     variables = pipedrive_variables(
         [
             field("label", "enum", name="Label", custom=False),
@@ -84,7 +82,7 @@ def test_two_spellings_of_one_field_are_one_variable_and_two_fields_of_one_name_
     assert [each.key for each in variables] == ["label_ids", "b" * 40, "c" * 40]
 
 
-def test_what_is_not_a_persons_data_is_left_out() -> None:
+def test_fields_without_contact_data_are_left_out() -> None:
     rows = [
         field("picture_id", "picture", custom=False),
         field("picture", "int", custom=False),
@@ -96,7 +94,7 @@ def test_what_is_not_a_persons_data_is_left_out() -> None:
     assert [each.key for each in pipedrive_variables(rows)] == ["name", "d" * 40]
 
 
-def test_labels_can_be_shown_and_stored_whatever_the_field_is_called() -> None:
+def test_awkward_field_names_become_safe_labels() -> None:
     names = ["  ", "nul\0 half\ud800 line\nbreak", "Ünï 漢字 🎈"]
     rows = [field(f"{i:040x}", "varchar", name=name) for i, name in enumerate(names)]
     labels = [each.label for each in pipedrive_variables(rows)]
@@ -108,6 +106,6 @@ def test_no_fields_no_variables() -> None:
 
 
 @pytest.mark.parametrize("mark", ["\u061c", "\u200e", "\u200f", "\u202e", "\u202a", "\u2066", "\u2069"])
-def test_a_label_turns_nothing_around(mark: str) -> None:
+def test_labels_lose_bidirectional_control_characters(mark: str) -> None:
     (variable,) = pipedrive_variables([field("x", "varchar", name=f"a{mark}b")])
     assert variable.label == "ab"

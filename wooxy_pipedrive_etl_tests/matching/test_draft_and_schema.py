@@ -44,7 +44,7 @@ def test_a_draft_writes_nothing(database_url: str) -> None:
         assert acme.dump() == []
 
 
-def test_a_draft_of_an_active_connection_is_not_in_force(database_url: str) -> None:
+def test_a_draft_does_not_affect_an_active_connection(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -84,7 +84,7 @@ def test_a_new_field_waits_for_import(database_url: str) -> None:
         assert (contact["size"], contact["sourceName"]) == ("XL", "Fair")
 
 
-def test_a_renamed_option_reaches_the_list_by_a_re_map(database_url: str) -> None:
+def test_a_re_map_applies_a_renamed_option(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -98,7 +98,7 @@ def test_a_renamed_option_reaches_the_list_by_a_re_map(database_url: str) -> Non
         assert _changes(acme) == [("renamed_option", "colour")]
 
 
-def test_a_renamed_field_keeps_its_column_and_shows_its_new_name(sqlite_url: str) -> None:
+def test_a_renamed_field_keeps_its_column(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -109,7 +109,7 @@ def test_a_renamed_field_keeps_its_column_and_shows_its_new_name(sqlite_url: str
         assert _changes(acme) == [("renamed_field", "city")]
 
 
-def test_an_option_that_is_gone_keeps_its_label(database_url: str) -> None:
+def test_a_deleted_option_keeps_its_label(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -122,7 +122,7 @@ def test_an_option_that_is_gone_keeps_its_label(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("ignore_empty", [True, False])
-def test_a_field_that_is_gone_is_red_and_its_values_stay(database_url: str, ignore_empty: bool) -> None:
+def test_a_deleted_field_is_red_and_keeps_values(database_url: str, ignore_empty: bool) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS, ignore_empty=ignore_empty)
         acme.sync()

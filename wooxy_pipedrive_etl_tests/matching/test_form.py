@@ -84,7 +84,7 @@ def _existing(wooxy: str, format_: str = "String") -> TypedRow:
     return TypedRow("existing", wooxy, format_)
 
 
-def test_a_draft_shows_what_is_matched_by_itself_and_what_could_be(sqlite_url: str) -> None:
+def test_a_draft_shows_automatic_matches_and_suggestions(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(6)) as acme:
         page = _page(acme)
         rows = _rows(page)
@@ -119,7 +119,7 @@ CHOICES: dict[str, tuple[TypedRow, str | None]] = {
 
 
 @pytest.mark.parametrize("case", CHOICES)
-def test_what_was_typed_is_judged_and_shown_as_it_was_typed(sqlite_url: str, case: str) -> None:
+def test_input_is_validated_and_shown_as_typed(sqlite_url: str, case: str) -> None:
     typed, problem = CHOICES[case]
     with connected(sqlite_url, small_account(1)) as acme:
         page = _page(acme, city=typed)
@@ -135,7 +135,7 @@ def test_what_was_typed_is_judged_and_shown_as_it_was_typed(sqlite_url: str, cas
         ]
 
 
-def test_a_draft_keeps_names_that_are_not_valid_but_must_be_clear(sqlite_url: str) -> None:
+def test_drafts_keep_invalid_names_but_not_empty_ones(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         before = _stored(acme)
@@ -152,7 +152,7 @@ def test_a_draft_keeps_names_that_are_not_valid_but_must_be_clear(sqlite_url: st
         assert acme.record().state == "active"
 
 
-def test_a_draft_is_made_of_what_was_changed(sqlite_url: str) -> None:
+def test_a_draft_contains_only_changes(sqlite_url: str) -> None:
     """A variable that is matched by itself and set to none is a change; one that was left unmatched is none."""
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
@@ -174,7 +174,7 @@ def test_a_double_names_both_rows(sqlite_url: str) -> None:
             assert name in (rows["city"].reason or "")
 
 
-def test_a_form_of_some_rows_leaves_the_others(sqlite_url: str) -> None:
+def test_a_partial_form_keeps_the_other_rows(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         _save(acme, city=_new("place"))
         # Before the first Import, what is matched by itself belongs to it.
@@ -191,7 +191,7 @@ def test_a_form_of_some_rows_leaves_the_others(sqlite_url: str) -> None:
         assert _page(acme).confirmed
 
 
-def test_a_new_field_is_imported_by_nobody_who_has_not_seen_it(sqlite_url: str) -> None:
+def test_an_unseen_new_field_is_not_imported(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         acme.account.add_field("Source name", "varchar", code="source")
@@ -211,7 +211,7 @@ def test_a_new_field_is_imported_by_nobody_who_has_not_seen_it(sqlite_url: str) 
         assert not any(row.new for row in _page(acme).rows)
 
 
-def test_import_is_the_import_of_a_file(database_url: str) -> None:
+def test_importing_a_form_equals_importing_a_file(database_url: str) -> None:
     """The same rows in force, and the same columns: a row's own column goes along to its new name."""
     with connected(database_url, small_account(2)) as acme:
         acme.import_rows(ROWS)
@@ -230,7 +230,7 @@ def test_import_is_the_import_of_a_file(database_url: str) -> None:
         assert _by_key(by_form) == _by_key(_in_force(acme))
 
 
-def test_of_two_who_edit_at_once_the_second_is_told(sqlite_url: str) -> None:
+def test_a_concurrent_edit_is_refused(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         seen = _page(acme).version
         _save(acme, version=seen, city=_new("place"))
@@ -245,7 +245,7 @@ def test_of_two_who_edit_at_once_the_second_is_told(sqlite_url: str) -> None:
             _save(acme, version=seen, city=_new("town"))
 
 
-def test_of_many_at_the_same_moment_one_comes_first(database_url: str) -> None:
+def test_only_one_of_many_concurrent_edits_wins(database_url: str) -> None:
     with connected(database_url, small_account(1)) as acme:
         seen = _page(acme).version
 
@@ -260,7 +260,7 @@ def test_of_many_at_the_same_moment_one_comes_first(database_url: str) -> None:
             assert sum(pool.map(save, range(8))) == 1
 
 
-def test_variables_that_are_not_there_are_refused(sqlite_url: str) -> None:
+def test_unknown_variables_are_refused(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         acme.account.delete_field("city")
@@ -287,7 +287,7 @@ def test_variables_that_are_not_there_are_refused(sqlite_url: str) -> None:
         assert "city" not in _rows(_page(acme))
 
 
-def test_a_row_of_a_re_typed_field_is_agreed_upon_by_changing_or_importing_it(sqlite_url: str) -> None:
+def test_editing_or_importing_accepts_a_retyped_field(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         acme.account.custom_field("city").field_type = "text"
@@ -302,7 +302,7 @@ def test_a_row_of_a_re_typed_field_is_agreed_upon_by_changing_or_importing_it(sq
         assert _rows(_page(acme))["city"].status == "green"
 
 
-def test_fields_are_fetched_anew_in_a_draft_too(sqlite_url: str) -> None:
+def test_fields_can_be_refreshed_in_a_draft(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.account.rename_field("city", "Home town")
         acme.account.delete_field("note")
@@ -319,7 +319,7 @@ def test_fields_are_fetched_anew_in_a_draft_too(sqlite_url: str) -> None:
         assert form.fetch_fields(acme.store, acme.name) == []
 
 
-def test_nothing_is_fetched_or_imported_for_a_disconnected_connection(sqlite_url: str) -> None:
+def test_a_disconnected_connection_cannot_refresh_or_import(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         accounts.disconnect(acme.store, acme.name, forget=False)
         acme.server.clear_requests()
@@ -330,7 +330,7 @@ def test_nothing_is_fetched_or_imported_for_a_disconnected_connection(sqlite_url
         assert (acme.record().state, acme.requests()) == ("disconnected", [])
 
 
-def test_a_sample_is_kept_until_persons_may_have_changed(database_url: str) -> None:
+def test_the_sample_is_reused_until_persons_change(database_url: str) -> None:
     with connected(database_url, small_account(20)) as acme:
         samples = SampleCache()
         acme.import_rows(ROWS)
@@ -351,7 +351,7 @@ def test_a_sample_is_kept_until_persons_may_have_changed(database_url: str) -> N
             form.another_preview(acme.store, acme.name, samples, "no such key")
 
 
-def test_at_most_so_many_persons_are_looked_at(sqlite_url: str) -> None:
+def test_the_sample_size_is_limited(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(0)) as acme:
         for number in range(PREVIEW_PERSONS + 20):
             acme.account.create_person(name=f"Person {number}")
@@ -370,7 +370,7 @@ MEANT: dict[str, tuple[TypedRow, str]] = {
 
 
 @pytest.mark.parametrize("case", MEANT)
-def test_a_name_decides_which_choice_is_meant(sqlite_url: str, case: str) -> None:
+def test_the_name_decides_between_new_and_existing(sqlite_url: str, case: str) -> None:
     typed, choice = MEANT[case]
     with connected(sqlite_url, small_account(1)) as acme:
         row = _rows(_page(acme, city=typed))["city"]
@@ -381,7 +381,7 @@ def test_a_name_decides_which_choice_is_meant(sqlite_url: str, case: str) -> Non
 
 @pytest.mark.parametrize("name", ["createdAt", "active", "smsSubscribe"])
 @pytest.mark.parametrize("make", [_new, _existing])
-def test_what_wooxy_keeps_itself_is_refused_with_the_true_reason(
+def test_columns_that_wooxy_maintains_cannot_be_matched(
     sqlite_url: str, name: str, make: Callable[[str], TypedRow]
 ) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
@@ -390,7 +390,7 @@ def test_what_wooxy_keeps_itself_is_refused_with_the_true_reason(
         assert row.reason == f"“{name}” is kept by Wooxy itself and cannot be matched."
 
 
-def test_e_mail_consent_is_for_the_marketing_status_alone(sqlite_url: str) -> None:
+def test_only_the_marketing_status_feeds_email_consent(sqlite_url: str) -> None:
     account = small_account(1)
     account.add_field("Marketing status", "enum", ["Subscribed"], code="marketing_status")
     with connected(sqlite_url, account) as acme:
@@ -401,7 +401,7 @@ def test_e_mail_consent_is_for_the_marketing_status_alone(sqlite_url: str) -> No
         assert rows["marketing_status"].status == "green"
 
 
-def test_a_field_that_goes_keeps_its_newest_name(sqlite_url: str) -> None:
+def test_a_deleted_field_keeps_its_latest_name(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         acme.account.rename_field("city", "Home town")
@@ -424,9 +424,7 @@ def test_some_values_that_do_not_fit_are_counted(sqlite_url: str) -> None:
         assert _rows(_page(acme, city=_new("visited")))["city"].preview.skipped == 0
 
 
-def test_an_example_of_what_does_not_fit_is_masked_as_previews_are(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_examples_of_unfit_values_can_be_masked(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PREVIEW_VARIABLE, "masked")
     with connected(sqlite_url, small_account(1)) as acme:
         row = _rows(_page(acme, city=_new("visited", "DateTime")))["city"]
@@ -434,7 +432,7 @@ def test_an_example_of_what_does_not_fit_is_masked_as_previews_are(
         assert "1 of your 1 person has a value and it does not fit: “xxxx 0” is not" in row.reason
 
 
-def test_nothing_is_renamed_that_nobody_allowed(database_url: str) -> None:
+def test_renames_must_be_allowed(database_url: str) -> None:
     with connected(database_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         version = _page(acme).version

@@ -59,7 +59,7 @@ EDITS: dict[str, tuple[dict[str, Target], set[str]]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_and_a_re_map_end_where_a_fresh_connection_does(database_url: str, edit: str) -> None:
+def test_a_re_map_equals_a_fresh_connection(database_url: str, edit: str) -> None:
     after, left_behind = EDITS[edit]
     with connected(database_url, small_account(7)) as acme:
         acme.import_rows(BEFORE, ignore_empty=False)
@@ -77,7 +77,7 @@ def test_an_edit_and_a_re_map_end_where_a_fresh_connection_does(database_url: st
         assert acme.issues() == fresh.issues()
 
 
-def test_a_renamed_variable_takes_its_column_along(database_url: str) -> None:
+def test_renaming_a_variable_renames_its_column(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(BEFORE)
         acme.sync()
@@ -88,7 +88,7 @@ def test_a_renamed_variable_takes_its_column_along(database_url: str) -> None:
         assert "shade" not in acme.contacts()[0]
 
 
-def test_a_row_set_to_none_stops_being_fed_and_its_values_stay(database_url: str) -> None:
+def test_an_unmatched_variable_keeps_its_old_values(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(BEFORE)
         acme.sync()
@@ -101,7 +101,7 @@ def test_a_row_set_to_none_stops_being_fed_and_its_values_stay(database_url: str
         assert acme.column("town") == {**towns, "person4@example.com": None}
 
 
-def test_a_variable_that_the_sync_did_not_create_is_not_renamed(database_url: str) -> None:
+def test_only_columns_created_by_sync_are_renamed(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.execute('ALTER TABLE {list} ADD COLUMN "theirs" TEXT')
         acme.import_rows({**BEFORE, "note": "theirs"})
@@ -112,7 +112,7 @@ def test_a_variable_that_the_sync_did_not_create_is_not_renamed(database_url: st
         assert acme.column("theirs") == acme.column("ours")
 
 
-def test_everything_is_re_mapped_of_a_realistic_account(database_url: str) -> None:
+def test_a_realistic_account_is_re_mapped_completely(database_url: str) -> None:
     with connected(database_url, seeded_account(60), default_region="FI") as acme:
         acme.import_rows(IDENTITY, ignore_empty=False)
         acme.sync()
@@ -128,7 +128,7 @@ def test_everything_is_re_mapped_of_a_realistic_account(database_url: str) -> No
         assert acme.issues() == fresh.issues()
 
 
-def test_the_setting_for_empty_values_takes_effect_by_a_re_map(database_url: str) -> None:
+def test_a_re_map_applies_the_empty_values_setting(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(BEFORE, ignore_empty=True)
         acme.sync()
@@ -141,9 +141,7 @@ def test_the_setting_for_empty_values_takes_effect_by_a_re_map(database_url: str
 
 
 @pytest.mark.parametrize("drafted", [True, False])
-def test_the_setting_for_empty_values_is_in_force_with_a_draft_over_it(
-    database_url: str, drafted: bool
-) -> None:
+def test_a_draft_leaves_the_empty_values_setting_alone(database_url: str, drafted: bool) -> None:
     """And the draft's Import does not undo it."""
     with connected(database_url, small_account()) as acme:
         acme.import_rows(BEFORE, ignore_empty=True)
@@ -171,7 +169,7 @@ BROKEN: list[tuple[dict[str, Target], list[str]]] = [
 ]
 
 
-def test_a_matching_that_breaks_rules_names_each_row_and_changes_nothing(database_url: str) -> None:
+def test_an_invalid_matching_names_rows_and_changes_nothing(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(BEFORE)
         acme.sync()
@@ -186,7 +184,7 @@ def test_a_matching_that_breaks_rules_names_each_row_and_changes_nothing(databas
         assert view.export_matching(acme.store, acme.name) == shown
 
 
-def test_a_version_tells_matchings_apart_by_what_a_person_chose(sqlite_url: str) -> None:
+def test_the_version_depends_only_on_the_users_choices(sqlite_url: str) -> None:
     def version(connection: Connected) -> str:
         with reading(connection.store.engine) as database:
             stored = latest_matching(database, connection.record().id)

@@ -17,21 +17,21 @@ def _right(outcome: Outcome) -> None:
     assert outcome.wrong == [], outcome.came_out
 
 
-def test_a_run_from_its_failure_is_the_whole_run_again(world: World) -> None:
+def test_re_executing_from_failure_repeats_the_whole_run(world: World) -> None:
     _right(cases.reexecuted_from_failure(world, "bolt"))
 
 
-def test_a_run_that_is_terminated_leaves_nothing_half_done(world: World) -> None:
+def test_a_terminated_run_leaves_nothing_half_done(world: World) -> None:
     """And the next run starts by itself when something changes."""
     _right(cases.terminated(world, "acme"))
     world.arrives_by_itself("acme")
 
 
-def test_a_connection_that_nobody_has_made_gets_a_sentence(world: World) -> None:
+def test_an_unknown_connection_is_explained_in_a_sentence(world: World) -> None:
     _right(cases.for_an_unknown_partition(world))
 
 
-def test_materialize_is_a_button_that_works(world: World, browser: Browser) -> None:
+def test_the_materialize_button_works(world: World, browser: Browser) -> None:
     """In Chromium: the graph of the assets, *Materialize all*, one connection, *Launch 1 run*; then the run's page."""
     name = "bolt"
     with world.by_hand(name):

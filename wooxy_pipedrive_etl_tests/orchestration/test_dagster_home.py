@@ -32,7 +32,7 @@ sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
 
 
-def test_programs_that_start_at_once_make_one_storage(tmp_path: Path) -> None:
+def test_programs_starting_together_create_one_storage(tmp_path: Path) -> None:
     folder = tmp_path / "dagster"
     subprocess.run(
         [sys.executable, "-c", _AT_ONCE],
@@ -48,7 +48,7 @@ def test_programs_that_start_at_once_make_one_storage(tmp_path: Path) -> None:
             assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,), path
 
 
-def test_prepare_keeps_what_is_there(tmp_path: Path) -> None:
+def test_prepare_keeps_existing_files(tmp_path: Path) -> None:
     folder = tmp_path / "dagster"
     folder.mkdir()
     (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")

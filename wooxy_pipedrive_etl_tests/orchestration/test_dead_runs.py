@@ -105,7 +105,7 @@ def _status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunSt
 
 # Dagster says it to itself, where it describes the schedule to the daemon.
 @pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`:DeprecationWarning")
-def test_a_run_that_is_killed_is_started_again_once_and_whole(
+def test_a_killed_run_is_restarted_once(
     postgres_home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By Dagster, and all of it: a run is one step."""
@@ -133,7 +133,7 @@ def test_a_run_that_is_killed_is_started_again_once_and_whole(
         assert str(why).startswith("acme: The last run failed; the next one starts automatically at ")
 
 
-def test_a_run_that_ended_in_order_is_not_taken_for_dead_before_dagster_hears_of_it(
+def test_a_finished_run_is_not_declared_dead(
     home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its last breath in our database and its last word to Dagster nobody holds the connection."""

@@ -82,7 +82,7 @@ def _described(definitions: dg.Definitions) -> str:
     return "\n".join(lines)
 
 
-def test_the_graph_is_the_one_that_is_meant() -> None:
+def test_the_asset_graph_is_the_expected_one() -> None:
     assert _described(defs) == GRAPH.strip()
 
 
@@ -92,7 +92,7 @@ def test_the_definitions_load() -> None:
     dg.Definitions.validate_loadable(build_defs(key_prefix=["crm", "lists"]))
 
 
-def test_every_asset_says_what_it_is() -> None:
+def test_every_asset_has_a_description() -> None:
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         assert graph.get(key).description, key
@@ -104,7 +104,7 @@ def test_no_asset_has_a_backfill_policy() -> None:
     assert {graph.get(key).backfill_policy for key in graph.get_all_asset_keys()} == {None}
 
 
-def test_dagster_retries_a_crash_once_and_a_failure_never() -> None:
+def test_dagster_retries_crashes_once_but_never_failures() -> None:
     """So the shipped settings say; that steps have no retries of their own is seen in the runs."""
     shipped = Path(dg.file_relative_path(__file__, "../../wooxy_pipedrive_etl/orchestration/dagster.yaml"))
     with dg.instance_for_test(overrides=yaml.safe_load(shipped.read_text("utf-8"))) as instance:

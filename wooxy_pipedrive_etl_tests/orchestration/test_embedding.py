@@ -35,7 +35,7 @@ def host() -> dg.Definitions:
     return defs
 
 
-def test_embedded_list_and_what_is_made_of_it_run_together(
+def test_the_embedded_list_runs_with_its_downstream_assets(
     acme: Connected, host: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     keep_in_step(instance, [acme.name])
@@ -60,7 +60,7 @@ def test_embedded_list_and_what_is_made_of_it_run_together(
     }
 
 
-def test_embedded_jobs_and_dry_runs_find_the_assets_by_what_they_are(
+def test_embedded_jobs_and_dry_runs_find_prefixed_assets(
     acme: Connected, host: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     keep_in_step(instance, [acme.name])

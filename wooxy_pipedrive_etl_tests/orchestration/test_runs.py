@@ -52,7 +52,7 @@ def _metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     }
 
 
-def test_what_a_run_tells(database_url: str, instance: dg.DagsterInstance) -> None:
+def test_what_a_run_reports(database_url: str, instance: dg.DagsterInstance) -> None:
     with connected(database_url, small_account(3)) as acme:
         acme.account.create_person(name="Nobody")
         acme.import_rows(ROWS)
@@ -109,7 +109,7 @@ def test_what_a_run_tells(database_url: str, instance: dg.DagsterInstance) -> No
             assert check.passed
 
 
-def test_what_changed_in_pipedrive_is_counted(sqlite_url: str, instance: dg.DagsterInstance) -> None:
+def test_field_changes_are_counted(sqlite_url: str, instance: dg.DagsterInstance) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         acme.account.add_field("Size", "varchar", code="size")
@@ -137,9 +137,7 @@ def test_a_re_map_reads_no_persons(sqlite_url: str, instance: dg.DagsterInstance
 
 
 @pytest.mark.parametrize("job", ["full_sync", "remap"])
-def test_what_a_run_costs_is_a_number_that_plots(
-    sqlite_url: str, instance: dg.DagsterInstance, job: str
-) -> None:
+def test_run_costs_are_plottable_numbers(sqlite_url: str, instance: dg.DagsterInstance, job: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -185,7 +183,7 @@ def test_a_blocking_check_stops_the_write(database_url: str, instance: dg.Dagste
 
 
 @pytest.mark.parametrize("fault", ["unauthorized_401", "html_403", "status", "daily_429"])
-def test_a_failure_is_told_once_and_not_tried_again(
+def test_a_failure_is_reported_once_and_not_retried(
     sqlite_url: str, instance: dg.DagsterInstance, fault: Any
 ) -> None:
     with connected(sqlite_url, small_account()) as acme:
@@ -216,7 +214,7 @@ def test_a_second_run_is_refused(sqlite_url: str, monkeypatch: pytest.MonkeyPatc
             run_sync(acme.store, acme.name)
 
 
-def test_a_run_that_cannot_read_its_credentials_says_so(
+def test_unreadable_credentials_fail_with_a_clear_message(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It fails before the first step, and so before there is a report."""
@@ -228,9 +226,7 @@ def test_a_run_that_cannot_read_its_credentials_says_so(
             run_sync(acme.store, acme.name)
 
 
-def test_what_the_database_refuses_is_told_without_values(
-    database_url: str, instance: dg.DagsterInstance
-) -> None:
+def test_database_errors_are_reported_without_values(database_url: str, instance: dg.DagsterInstance) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.forbid_touching()
@@ -244,7 +240,7 @@ def test_what_the_database_refuses_is_told_without_values(
         assert acme.contacts() == []
 
 
-def test_the_schedule_runs_every_active_connection_and_keeps_partitions_in_step(
+def test_the_schedule_runs_active_connections_and_syncs_partitions(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", database_url)
@@ -280,7 +276,7 @@ def test_the_schedule_runs_every_active_connection_and_keeps_partitions_in_step(
         assert set(instance.get_dynamic_partitions("connection")) == {"acme", "draft"}
 
 
-def test_a_run_without_a_connection_says_what_to_choose(instance: dg.DagsterInstance) -> None:
+def test_a_run_without_connection_asks_for_one(instance: dg.DagsterInstance) -> None:
     job = build_defs().resolve_job_def("full_sync")
     result = job.execute_in_process(instance=instance, raise_on_error=False)
     assert not result.success

@@ -93,9 +93,7 @@ def _let_time_pass(acme: Connected) -> None:
                 db.execute(table.update().where(*key).values(**earlier))
 
 
-def test_an_import_is_followed_by_a_run_and_a_later_one_by_a_re_map(
-    home: str, dagster: dg.DagsterInstance
-) -> None:
+def test_the_first_import_syncs_and_later_imports_remap(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
         assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
         acme.import_rows(ROWS)
@@ -117,7 +115,7 @@ def test_an_import_is_followed_by_a_run_and_a_later_one_by_a_re_map(
         assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
 
 
-def test_a_changed_person_arrives_by_itself(home: str, dagster: dg.DagsterInstance) -> None:
+def test_a_changed_person_is_synced_automatically(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -134,7 +132,7 @@ def test_a_changed_person_arrives_by_itself(home: str, dagster: dg.DagsterInstan
         assert tick(changes_sensor, dagster) == ([], "Nothing is due.")
 
 
-def test_what_a_webhook_named_arrives_without_a_poll(home: str, dagster: dg.DagsterInstance) -> None:
+def test_a_webhook_change_is_synced_without_polling(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -148,7 +146,7 @@ def test_what_a_webhook_named_arrives_without_a_poll(home: str, dagster: dg.Dags
         assert acme.column("name")["person2@example.com"] == "Somebody Else"
 
 
-def test_a_renamed_option_re_maps_and_a_new_field_shows_up(home: str, dagster: dg.DagsterInstance) -> None:
+def test_renamed_options_remap_and_new_fields_show_up(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -179,7 +177,7 @@ def test_a_renamed_option_re_maps_and_a_new_field_shows_up(home: str, dagster: d
         assert tick(schema_sensor, dagster) == ([], "Nothing is due.")
 
 
-def test_a_run_that_is_queued_or_under_way_is_enough(home: str, dagster: dg.DagsterInstance) -> None:
+def test_no_second_run_while_one_is_queued(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         job = build_defs().resolve_job_def("full_sync")
@@ -192,7 +190,7 @@ def test_a_run_that_is_queued_or_under_way_is_enough(home: str, dagster: dg.Dags
         assert len(tick(matching_sensor, dagster)[0]) == 1
 
 
-def test_a_run_whose_process_died_is_no_excuse(
+def test_a_run_whose_process_died_blocks_nothing(
     home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dagster takes a run that was killed from outside for one that is under way."""
@@ -214,7 +212,7 @@ def test_a_run_whose_process_died_is_no_excuse(
         assert died.status is dg.DagsterRunStatus.FAILURE
 
 
-def test_a_failed_run_is_tried_again_later_under_another_key(home: str, dagster: dg.DagsterInstance) -> None:
+def test_a_failed_run_is_retried_with_another_key(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.server.faults.add(Fault("unauthorized_401"))
@@ -229,7 +227,7 @@ def test_a_failed_run_is_tried_again_later_under_another_key(home: str, dagster:
         assert _run(acme, second, dagster).success
 
 
-def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance) -> None:
+def test_a_requested_dry_run(home: str, dagster: dg.DagsterInstance) -> None:
     with connected(home, small_account()) as acme:
         acme.draft_rows({**ROWS, "city": "shade"})
         requests.request_run(acme.store, acme.name, "full", dry_run=True)
@@ -257,9 +255,7 @@ def test_a_dry_run_that_a_person_asks_for(home: str, dagster: dg.DagsterInstance
         assert tick(matching_sensor, dagster) == ([], "Nothing is due.")
 
 
-def test_a_run_that_a_person_asks_for_has_what_was_allowed(
-    embedded_home: str, dagster: dg.DagsterInstance
-) -> None:
+def test_a_requested_run_gets_its_permissions(embedded_home: str, dagster: dg.DagsterInstance) -> None:
     with connected(embedded_home, small_account(30)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -281,7 +277,7 @@ def test_a_run_that_a_person_asks_for_has_what_was_allowed(
         assert acme.record().requested_run is None
 
 
-def test_a_request_whose_run_ends_before_it_begins_is_given_up(
+def test_a_request_whose_run_never_begins_is_dropped(
     embedded_home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with connected(embedded_home, small_account()) as acme:
@@ -308,9 +304,7 @@ def test_a_request_whose_run_ends_before_it_begins_is_given_up(
         assert _run(acme, request, dagster).success
 
 
-def test_a_request_waits_for_a_run_that_is_started_again_by_itself(
-    embedded_home: str, dagster: dg.DagsterInstance
-) -> None:
+def test_a_request_waits_for_an_automatic_retry(embedded_home: str, dagster: dg.DagsterInstance) -> None:
     with connected(embedded_home, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -330,7 +324,7 @@ def test_a_request_waits_for_a_run_that_is_started_again_by_itself(
         )
 
 
-def test_connections_are_apart(home: str, dagster: dg.DagsterInstance) -> None:
+def test_connections_are_independent(home: str, dagster: dg.DagsterInstance) -> None:
     """The trouble of one keeps no other from its turn; drafts and disconnected ones have none."""
     with (
         connected(home, small_account(1)) as acme,
@@ -418,7 +412,7 @@ def _sync(acme: Connected, instance: dg.DagsterInstance, *faults: Fault) -> dg.E
     return _run(acme, dg.RunRequest(job_name="full_sync", partition_key="acme"), instance)
 
 
-def test_a_failure_is_told_once_until_it_changes_or_a_run_succeeds(
+def test_a_repeated_failure_is_reported_once(
     home: str, dagster: dg.DagsterInstance, receiver: _Receiver
 ) -> None:
     with connected(home, small_account()) as acme:
@@ -445,7 +439,7 @@ def test_a_failure_is_told_once_until_it_changes_or_a_run_succeeds(
         assert all("failed 6 times" in told["text"] for told in receiver.posted[1:])
 
 
-def test_a_failure_before_the_first_step_is_told_once(
+def test_an_early_failure_is_reported_once(
     home: str, dagster: dg.DagsterInstance, receiver: _Receiver
 ) -> None:
     with connected(home, small_account()) as acme:
@@ -462,7 +456,7 @@ def test_a_failure_before_the_first_step_is_told_once(
         )
 
 
-def test_nobody_is_told_where_nobody_is_named(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_alert_without_a_configured_receiver(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", sqlite_url)
     with dg.instance_for_test() as instance, connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
@@ -471,7 +465,7 @@ def test_nobody_is_told_where_nobody_is_named(sqlite_url: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("trouble", ["down", "refuses", "plain http", "no url"])
-def test_a_receiver_that_is_not_there_is_a_line_in_the_log(
+def test_an_unreachable_receiver_is_logged(
     trouble: str, receiver: _Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     urls = {
@@ -530,7 +524,7 @@ class _MailHandler(socketserver.StreamRequestHandler):
         self.wfile.write(f"{text}\r\n".encode())
 
 
-def test_a_failure_is_told_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_reported_by_email(monkeypatch: pytest.MonkeyPatch) -> None:
     with _serving(_MailServer()) as server:
         port = server.server_address[1]
         monkeypatch.setenv(SMTP_URL_VARIABLE, f"smtp://sync%40example.com:geheim@127.0.0.1:{port}")
@@ -549,7 +543,7 @@ def test_a_failure_is_told_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "setting", ["", "https://mail.example.com", "smtp://127.0.0.1:9", "smtp://user:geheim@host:port"]
 )
-def test_a_mail_server_that_is_not_there_is_a_line_in_the_log(
+def test_an_unreachable_mail_server_is_logged(
     setting: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(SMTP_URL_VARIABLE, setting)
@@ -561,7 +555,7 @@ def test_a_mail_server_that_is_not_there_is_a_line_in_the_log(
     assert "geheim" not in caplog.text
 
 
-def test_sensors_run_by_default_and_name_jobs_that_exist() -> None:
+def test_sensors_run_by_default_and_name_existing_jobs() -> None:
     repository = defs.get_repository_def()
     assert len(repository.sensor_defs) == 4
     for sensor in repository.sensor_defs:

@@ -15,7 +15,7 @@ import wooxy_pipedrive_etl.orchestration
 SHIPPED = Path(wooxy_pipedrive_etl.orchestration.__path__[0])
 
 
-def test_dagster_takes_the_settings(
+def test_dagster_accepts_the_settings(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("dagster_celery", reason="the extra `distributed` is not installed")
@@ -32,7 +32,7 @@ def test_dagster_takes_the_settings(
         assert instance.get_dynamic_partitions("connection") == ["acme"]
 
 
-def test_they_say_the_same_as_those_of_one_machine() -> None:
+def test_the_settings_match_those_of_one_machine() -> None:
     """But for what several machines need: whoever changes one file must look at the other."""
     one, several = _settings("dagster.yaml"), _settings("dagster-celery.yaml")
     for name in ("storage", "run_launcher", "compute_logs"):

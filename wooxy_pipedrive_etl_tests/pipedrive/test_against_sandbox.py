@@ -66,7 +66,7 @@ def test_a_wrong_token(connect: Connect, small: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("last_page", ["null_cursor", "no_cursor", "no_additional_data"])
-def test_a_walk_brings_every_person_once_and_counts_its_cost(
+def test_a_walk_reads_every_person_exactly_once(
     connect: Connect,
     large: SandboxServer,
     last_page: Literal["null_cursor", "no_cursor", "no_additional_data"],
@@ -80,9 +80,7 @@ def test_a_walk_brings_every_person_once_and_counts_its_cost(
     assert client.usage.daily_remaining == 150_000 - 30
 
 
-def test_without_the_undocumented_headers_the_daily_budget_is_unknown(
-    connect: Connect, large: SandboxServer
-) -> None:
+def test_without_daily_headers_the_budget_is_unknown(connect: Connect, large: SandboxServer) -> None:
     large.account.behaviours = Behaviours(daily_headers=False)
     client = connect(large.url, large.account.token)
     assert len(ids(client.walk_persons())) == 1200
@@ -108,7 +106,7 @@ def test_the_catalogue_of_every_creatable_type(connect: Connect, small: SandboxS
 
 
 @pytest.mark.parametrize("marketing", [True, False])
-def test_every_optional_field_of_the_catalogue_arrives(
+def test_every_optional_field_of_the_catalogue_is_returned(
     connect: Connect, small: SandboxServer, marketing: bool
 ) -> None:
     small.account.marketing = marketing
@@ -122,7 +120,7 @@ def test_every_optional_field_of_the_catalogue_arrives(
     assert page.left_out_fields == ()
 
 
-def test_changes_since_a_moment_include_that_moment(connect: Connect, small: SandboxServer) -> None:
+def test_updated_since_includes_the_given_moment(connect: Connect, small: SandboxServer) -> None:
     moment = datetime(2026, 11, 2, 12, 0, 0, tzinfo=UTC)
     for seconds in (-1, 0, 1):
         small.account.clock = lambda seconds=seconds: moment + timedelta(seconds=seconds)  # type: ignore[misc]
@@ -148,7 +146,7 @@ def test_changes_since_a_moment_include_that_moment(connect: Connect, small: San
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}",
 )
-def test_a_walk_survives_what_passes(connect: Connect, large: SandboxServer, fault: Fault) -> None:
+def test_a_walk_survives_transient_faults(connect: Connect, large: SandboxServer, fault: Fault) -> None:
     fault.after = 1
     large.faults.add(fault)
     # Only a time-out is waited for.
@@ -172,7 +170,7 @@ def test_a_walk_survives_what_passes(connect: Connect, large: SandboxServer, fau
         ("daily_429", e.DailyBudgetSpent),
     ],
 )
-def test_a_walk_ends_at_once_with_what_does_not_pass(
+def test_a_permanent_error_ends_the_walk_immediately(
     connect: Connect, clock: FakeClock, large: SandboxServer, kind: FaultKind, error: type[ApiError]
 ) -> None:
     large.faults.add(Fault(kind, PERSONS, times=None, after=1))
@@ -184,14 +182,14 @@ def test_a_walk_ends_at_once_with_what_does_not_pass(
     assert clock.waits == []
 
 
-def test_a_walk_gives_up_on_what_does_not_end(connect: Connect, large: SandboxServer) -> None:
+def test_a_walk_gives_up_on_persistent_errors(connect: Connect, large: SandboxServer) -> None:
     large.faults.add(Fault("status", PERSONS, times=None, status=502))
     with pytest.raises(ServerError, match="failed 3 times"):
         list(connect(large.url, large.account.token, retries=Retries(attempts=3)).walk_persons())
     assert len(large.requests) == 3
 
 
-def test_a_daily_budget_that_ends_within_the_walk(connect: Connect, large: SandboxServer) -> None:
+def test_a_daily_budget_spent_during_the_walk(connect: Connect, large: SandboxServer) -> None:
     large.limits = Limits(daily_tokens=25)
     client = connect(large.url, large.account.token)
     with pytest.raises(e.DailyBudgetSpent, match="25 tokens"):
@@ -200,7 +198,7 @@ def test_a_daily_budget_that_ends_within_the_walk(connect: Connect, large: Sandb
     assert client.usage.tokens_used == 20
 
 
-def test_many_users_of_one_credential_are_never_refused(
+def test_clients_sharing_a_credential_are_never_refused(
     connect: Connect, clock: FakeClock, large: SandboxServer
 ) -> None:
     # The sandbox counts its window on the same clock on which the clients wait.
@@ -223,9 +221,7 @@ def test_many_users_of_one_credential_are_never_refused(
     assert clock.waits != []
 
 
-def test_edits_and_deletions_during_a_walk_cost_no_other_person(
-    connect: Connect, large: SandboxServer
-) -> None:
+def test_edits_during_a_walk_lose_no_other_person(connect: Connect, large: SandboxServer) -> None:
     def change(account: Account) -> None:
         account.delete_person(100)
         account.delete_person(501)
@@ -238,14 +234,14 @@ def test_edits_and_deletions_during_a_walk_cost_no_other_person(
     assert ids(client.walk_persons()) == [i for i in before if i != 501] + [1201]
 
 
-def test_a_person_may_be_twice_on_a_page(connect: Connect, large: SandboxServer) -> None:
+def test_a_page_may_contain_a_person_twice(connect: Connect, large: SandboxServer) -> None:
     large.faults.add(Fault("duplicated_rows", PERSONS))
     found = ids(connect(large.url, large.account.token).walk_persons())
     assert len(found) == 1201
     assert sorted(set(found)) == large.account.visible_person_ids()
 
 
-def test_a_second_look_misses_the_deleted_and_the_invisible(connect: Connect, large: SandboxServer) -> None:
+def test_lookups_by_id_skip_deleted_and_hidden_persons(connect: Connect, large: SandboxServer) -> None:
     large.account.delete_person(7)
     large.account.hide_person(8)
     large.account.merge_persons(9, 10)
@@ -262,7 +258,7 @@ def test_a_second_look_misses_the_deleted_and_the_invisible(connect: Connect, la
         '{"id": 1, "update_time": "2026-11-02T12:00:00Z", "deep": ' + "[" * 200 + "]" * 200 + "}",
     ],
 )
-def test_an_odd_person_comes_as_it_is(connect: Connect, small: SandboxServer, text: str) -> None:
+def test_an_unusual_person_is_returned_unchanged(connect: Connect, small: SandboxServer, text: str) -> None:
     for name in "AB":
         small.account.create_person(name=name)
     small.account.put_raw_person(1, text)
@@ -295,7 +291,7 @@ def test_names_of_organisations_and_users(connect: Connect, small: SandboxServer
     assert client.usage.tokens_used == small.tokens_used == 30
 
 
-def test_a_realistic_account_arrives_whole(connect: Connect) -> None:
+def test_a_realistic_account_is_read_completely(connect: Connect) -> None:
     account = seeded_account()
     with SandboxServer(account) as server:
         client = connect(server.url, account.token)

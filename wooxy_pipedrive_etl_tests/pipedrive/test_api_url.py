@@ -25,7 +25,7 @@ def test_a_wrong_url_gets_an_example() -> None:
         ("http://localhost", "http://localhost"),
     ],
 )
-def test_what_people_type_or_paste_is_completed(typed: str, meant: str) -> None:
+def test_typed_or_pasted_addresses_are_completed(typed: str, meant: str) -> None:
     assert checked_pipedrive_url(completed_api_url(typed)) == meant
 
 
@@ -39,6 +39,6 @@ def test_what_people_type_or_paste_is_completed(typed: str, meant: str) -> None:
         "",
     ],
 )
-def test_completing_an_address_does_not_make_it_right(typed: str) -> None:
+def test_completing_an_address_does_not_make_it_valid(typed: str) -> None:
     with pytest.raises(InvalidApiUrl):
         checked_pipedrive_url(completed_api_url(typed))

@@ -29,7 +29,7 @@ def test_without_headers_the_smallest_plan_is_assumed() -> None:
     assert sum(clock.waits) == pytest.approx(2.0, abs=0.01)
 
 
-def test_what_other_programs_take_from_the_window_counts() -> None:
+def test_requests_of_other_programs_count_too() -> None:
     clock = FakeClock()
     budget = Budget(clock, 20)
     with budget.pace.turn(NEVER) as place:
@@ -42,7 +42,7 @@ def test_what_other_programs_take_from_the_window_counts() -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["", "-1", "many", "1e9", "2.5", "\u0662", "9" * 5000])
-def test_headers_of_nonsense_are_not_believed(nonsense: str) -> None:
+def test_nonsensical_headers_are_ignored(nonsense: str) -> None:
     clock = FakeClock()
     budget = Budget(clock, 20)
     names = ["limit", "remaining", "reset"]
@@ -56,7 +56,7 @@ def test_headers_of_nonsense_are_not_believed(nonsense: str) -> None:
     assert budget.daily_remaining is None
 
 
-def test_one_budget_a_credential_and_host() -> None:
+def test_one_budget_per_credential_and_host() -> None:
     budgets = Budgets()
     url = "https://acme.pipedrive.com"
     assert budgets.of(url, ApiToken("one")) is budgets.of(url, ApiToken("one"))

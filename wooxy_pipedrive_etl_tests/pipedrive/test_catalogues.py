@@ -31,7 +31,7 @@ def test_all_pages_of_the_catalogue(connect: Connect) -> None:
     assert [each.field_name for each in fields] == ["Name", "Im"]
 
 
-def test_odd_fields_of_the_catalogue(connect: Connect) -> None:
+def test_malformed_fields_of_the_catalogue(connect: Connect) -> None:
     options = [
         {"id": 2, "label": "B"},
         {"id": "x", "label": 5},
@@ -66,7 +66,7 @@ def test_odd_fields_of_the_catalogue(connect: Connect) -> None:
     ]
 
 
-def test_only_optional_fields_that_the_endpoint_accepts_are_asked_for(connect: Connect) -> None:
+def test_only_accepted_optional_fields_are_requested(connect: Connect) -> None:
     entries = [
         field("files_count", is_optional_response_field=True),
         field("brand_new_count", is_optional_response_field=True),
@@ -89,24 +89,24 @@ class TestOrganizationNames:
         cursor = str(start + 500) if start + 500 < len(alive) else None
         return listed([{"id": number, "name": f"Org {number}"} for number in page], cursor)
 
-    def test_few_among_many_are_asked_for_by_id(self, connect: Connect) -> None:
+    def test_a_few_of_many_are_fetched_by_id(self, connect: Connect) -> None:
         with host(self.organizations) as pipedrive:
             client = connect(pipedrive.url)
             names = client.organization_names([1999, 3, 7, 3])
         assert names == {3: "Org 3", 1999: "Org 1999"}
         assert client.usage.tokens_used == 10
 
-    def test_many_are_walked_only_as_far_as_the_largest(self, connect: Connect) -> None:
+    def test_many_are_listed_up_to_the_largest_id(self, connect: Connect) -> None:
         with host(self.organizations) as pipedrive:
             client = connect(pipedrive.url)
             names = client.organization_names(range(1, 901))
         assert names == {number: f"Org {number}" for number in range(1, 901) if number % 7}
         assert client.usage.tokens_used == 20
 
-    def test_none_costs_nothing(self, connect: Connect) -> None:
+    def test_asking_for_none_costs_nothing(self, connect: Connect) -> None:
         assert connect("http://127.0.0.1:9").organization_names([]) == {}
 
-    def test_odd_entries_have_no_name(self, connect: Connect) -> None:
+    def test_malformed_entries_have_no_name(self, connect: Connect) -> None:
         entries = [
             None,
             5,

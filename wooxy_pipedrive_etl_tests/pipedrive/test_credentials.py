@@ -30,7 +30,7 @@ def unauthorized(request: Request) -> Reply:
     return Reply({"success": False, "error": f"no access for {request.headers['authorization']}"}, 401)
 
 
-def test_a_token_never_shows() -> None:
+def test_a_token_is_never_shown() -> None:
     token = ApiToken("hunter2")
     assert "hunter2" not in f"{token} {token!r} {token.fingerprint} {[token]}"
 
@@ -38,13 +38,13 @@ def test_a_token_never_shows() -> None:
 @pytest.mark.parametrize(
     "secret", ["", " ", "hunter2\n", "hunter 2", "hunter2\u200b", "hünter2", "hunter2\0"]
 )
-def test_a_token_that_no_header_carries_is_refused_unshown(secret: str) -> None:
+def test_an_unsendable_token_is_refused_without_showing_it(secret: str) -> None:
     with pytest.raises(InvalidToken) as refusal:
         ApiToken(secret)
     assert "unter" not in str(refusal.value)
 
 
-def test_an_access_token_goes_into_its_header_and_a_new_one_once_it_is_refused(budgets: Budgets) -> None:
+def test_a_refused_access_token_is_replaced(budgets: Budgets) -> None:
     def answer(request: Request, _: int) -> Reply:
         return ME if request.headers["authorization"] == "Bearer second" else unauthorized(request)
 
@@ -61,7 +61,7 @@ def test_an_access_token_goes_into_its_header_and_a_new_one_once_it_is_refused(b
 
 
 @pytest.mark.parametrize("renewals", [("first",), ("first", "second", "third")])
-def test_a_second_refusal_says_what_to_do_and_shows_no_token(
+def test_a_second_refusal_fails_without_showing_tokens(
     budgets: Budgets, caplog: pytest.LogCaptureFixture, renewals: tuple[str, ...]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -77,7 +77,7 @@ def test_a_second_refusal_says_what_to_do_and_shows_no_token(
     assert "hunter-" not in shown
 
 
-def test_a_former_token_is_hidden_as_well(budgets: Budgets) -> None:
+def test_a_former_token_is_hidden_too(budgets: Budgets) -> None:
     tokens = BearerTokens(Renewing("hunter-1", "hunter-2").current, "1/9")
     refused = httpx.Request("GET", "https://acme.pipedrive.com", headers={"authorization": "Bearer hunter-1"})
     next(tokens.auth_flow(httpx.Request("GET", "https://acme.pipedrive.com")))
@@ -85,7 +85,7 @@ def test_a_former_token_is_hidden_as_well(budgets: Budgets) -> None:
     assert tokens.hide_in("hunter-1 and hunter-2") == "*** and ***"
 
 
-def test_what_goes_wrong_with_a_renewal_is_told_as_it_is(budgets: Budgets) -> None:
+def test_a_failed_renewal_raises_its_own_error(budgets: Budgets) -> None:
     def broken(refused: str | None) -> str:
         if refused is None:
             return "first"
@@ -100,7 +100,7 @@ def test_what_goes_wrong_with_a_renewal_is_told_as_it_is(budgets: Budgets) -> No
     assert len(pipedrive.requests) == 1
 
 
-def test_one_users_tokens_share_a_budget_that_is_four_times_as_wide(budgets: Budgets) -> None:
+def test_tokens_of_one_user_share_a_larger_budget(budgets: Budgets) -> None:
     url = "https://acme.pipedrive.com"
     first, renewed = (BearerTokens(Renewing(token).current, "1/9") for token in ("first", "second"))
     other = BearerTokens(Renewing("first").current, "1/8")

@@ -22,7 +22,9 @@ json_values = st.recursive(
 
 
 @given(elements=st.lists(json_values, max_size=8), before=st.booleans(), ascii_only=st.booleans())
-def test_each_element_is_cut_out_as_it_was_sent(elements: list[Any], before: bool, ascii_only: bool) -> None:
+def test_each_element_is_extracted_exactly_as_sent(
+    elements: list[Any], before: bool, ascii_only: bool
+) -> None:
     texts = [_dumps(element, ascii_only) for element in elements]
     data = b'"data": [' + b" , ".join(texts) + b" ]"
     other = b'"related": {"data": [1, {"data": []}]}, "additional_data": {"next_cursor": "on"}'
@@ -42,7 +44,7 @@ def _dumps(element: Any, ascii_only: bool) -> bytes:
 
 
 @given(st.integers(0, 200))
-def test_a_page_that_was_cut_anywhere_is_not_read(length: int) -> None:
+def test_a_truncated_page_is_not_read(length: int) -> None:
     for extra in (b"x", b"\\ud800"):
         page = b'{"success":true,"data":[{"id":1,"name":"a]}"},{"id":2,"name":"' + extra
         page += b'"},[[]]],"additional_data":{"next_cursor":null}}'
@@ -51,14 +53,14 @@ def test_a_page_that_was_cut_anywhere_is_not_read(length: int) -> None:
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
-def test_anything_else_is_unreadable_and_nothing_worse(content: bytes) -> None:
+def test_any_other_content_is_unreadable(content: bytes) -> None:
     for read in (read_list, read_object):
         with pytest.raises(Unreadable):
             read(content)
     assert len(words_of(content)) <= 500
 
 
-def test_one_element_may_be_absurd_without_harm_to_the_others() -> None:
+def test_an_absurd_element_does_not_affect_others() -> None:
     deep = b'{"id":2,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     page = read_list(b'{"success":true,"data":[{"id":1},' + deep + b',{"id":3,"x":NaN}]}')
     assert [bytes(element)[:8] for element in page.elements] == [b'{"id":1}', b'{"id":2,', b'{"id":3,']
@@ -67,7 +69,7 @@ def test_one_element_may_be_absurd_without_harm_to_the_others() -> None:
 @pytest.mark.parametrize(
     "end", ["", ',"additional_data":null', ',"additional_data":{}', ',"additional_data":[]']
 )
-def test_the_cursor_may_be_missing_in_every_way(end: str) -> None:
+def test_every_form_of_missing_cursor_is_understood(end: str) -> None:
     assert read_list(f'{{"success":true,"data":[]{end}}}'.encode()).next_cursor is None
 
 

@@ -79,7 +79,7 @@ def works(grant: Grant) -> bool:
             return False
 
 
-def test_a_person_is_sent_to_the_consent_with_the_state(app: OAuthApp) -> None:
+def test_the_consent_url_carries_the_state(app: OAuthApp) -> None:
     url = urlsplit(app.authorize_url("a state/&"))
     assert url.path == "/oauth/authorize"
     assert parse_qs(url.query) == {
@@ -89,7 +89,7 @@ def test_a_person_is_sent_to_the_consent_with_the_state(app: OAuthApp) -> None:
     }
 
 
-def test_a_code_becomes_a_grant_that_opens_the_account(server: SandboxServer, app: OAuthApp) -> None:
+def test_a_code_becomes_a_working_grant(server: SandboxServer, app: OAuthApp) -> None:
     before = datetime.now(UTC)
     grant = app.exchange(allow(server, app))
     assert works(grant)
@@ -98,7 +98,7 @@ def test_a_code_becomes_a_grant_that_opens_the_account(server: SandboxServer, ap
     assert before + timedelta(seconds=3599) <= grant.expires_at <= datetime.now(UTC) + timedelta(seconds=3599)
 
 
-def test_a_code_is_good_once_and_for_five_minutes(server: SandboxServer, app: OAuthApp) -> None:
+def test_a_code_works_once_within_five_minutes(server: SandboxServer, app: OAuthApp) -> None:
     code, late = allow(server, app), allow(server, app)
     app.exchange(code)
     with pytest.raises(e.GrantRefused, match=r"used up, expired or revoked; reconnect the account\.$"):
@@ -108,7 +108,7 @@ def test_a_code_is_good_once_and_for_five_minutes(server: SandboxServer, app: OA
         app.exchange(late)
 
 
-def test_a_refresh_token_gives_new_access_until_it_is_revoked(server: SandboxServer, app: OAuthApp) -> None:
+def test_a_refresh_token_works_until_revoked(server: SandboxServer, app: OAuthApp) -> None:
     grant = app.exchange(allow(server, app))
     renewed = app.refresh(grant.refresh_token)
     assert renewed.access_token != grant.access_token
@@ -121,7 +121,7 @@ def test_a_refresh_token_gives_new_access_until_it_is_revoked(server: SandboxSer
         app.refresh(grant.refresh_token)
 
 
-def test_an_app_with_a_wrong_secret_is_told_so(server: SandboxServer, app: OAuthApp) -> None:
+def test_a_wrong_app_secret_is_reported(server: SandboxServer, app: OAuthApp) -> None:
     wrong = OAuthApp(app.client_id, "wrong", app.redirect_uri, app.oauth_url)
     asked: list[Callable[[], object]] = [
         lambda: wrong.exchange(allow(server, app)),
@@ -154,7 +154,7 @@ def test_an_app_with_a_wrong_secret_is_told_so(server: SandboxServer, app: OAuth
         (Reply({**GRANT, "api_domain": f"https://{REFRESH}@example.com"}), BrokenAnswer),
     ],
 )
-def test_each_answer_becomes_its_error_and_none_tells_a_secret(
+def test_each_refusal_becomes_an_error_without_secrets(
     ask: str, reply: Reply, error: type[ApiError], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -169,7 +169,7 @@ def test_each_answer_becomes_its_error_and_none_tells_a_secret(
     assert not [secret for secret in (SECRET, sent, basic) if secret in told]
 
 
-def test_what_is_sent_is_a_form_with_the_apps_credentials() -> None:
+def test_requests_are_forms_with_the_apps_credentials() -> None:
     with host([Reply(GRANT)]) as pipedrive:
         app = named(pipedrive.url)
         app.exchange(CODE)
@@ -190,7 +190,7 @@ def test_what_is_sent_is_a_form_with_the_apps_credentials() -> None:
         )
 
 
-def test_a_renewal_is_tried_again_when_that_can_help(waits: FakeClock) -> None:
+def test_a_renewal_is_retried_after_transient_errors(waits: FakeClock) -> None:
     def answer(_: Request, number: int) -> Reply:
         return Reply(GRANT) if number == 2 else [Reply({}, 500), Reply(GRANT, cut=1)][number]
 
@@ -200,21 +200,21 @@ def test_a_renewal_is_tried_again_when_that_can_help(waits: FakeClock) -> None:
     assert len(waits.waits) == 2
 
 
-def test_a_host_that_nobody_serves_is_unreachable() -> None:
+def test_a_host_without_a_server_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with pytest.raises(Unreachable, match="try again later"):
         named(url).exchange(CODE)
 
 
-def test_absurd_lives_are_not_believed() -> None:
+def test_absurd_lifetimes_are_not_trusted() -> None:
     for expires_in, longest in ((10**15, timedelta(days=1)), (-(10**15), timedelta())):
         with host([Reply({**GRANT, "expires_in": expires_in})]) as pipedrive:
             grant = named(pipedrive.url).refresh(REFRESH)
         assert grant.expires_at <= datetime.now(UTC) + longest
 
 
-def test_only_the_apps_own_secret_makes_a_call_pipedrives() -> None:
+def test_only_the_apps_secret_authenticates_pipedrives_call() -> None:
     app = named("https://oauth.pipedrive.com")
     right = base64.b64encode(f"id-1:{SECRET}".encode()).decode()
     assert app.is_pipedrive(f"Basic {right}")
@@ -232,7 +232,7 @@ def test_only_the_apps_own_secret_makes_a_call_pipedrives() -> None:
         assert not app.is_pipedrive(wrong)
 
 
-def test_credentials_go_nowhere_without_tls() -> None:
+def test_credentials_are_never_sent_without_tls() -> None:
     with pytest.raises(InvalidApiUrl, match="in the clear"):
         named("http://oauth.pipedrive.com")
 

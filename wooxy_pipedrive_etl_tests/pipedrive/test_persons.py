@@ -44,13 +44,13 @@ def test_raw_text_is_exactly_what_was_sent(connect: Connect) -> None:
         ('"add_time":null', 0),
     ],
 )
-def test_the_version_is_the_update_time_else_the_add_time(connect: Connect, times: str, version: int) -> None:
+def test_the_version_is_update_time_or_add_time(connect: Connect, times: str, version: int) -> None:
     with host([listed_raw(f'{{"id":1,{times}}}'.encode())]) as pipedrive:
         (page,) = connect(pipedrive.url).walk_persons()
     assert page.persons["version"].tolist() == [version]
 
 
-def test_what_is_not_a_person_is_listed_and_costs_nobody_else(connect: Connect) -> None:
+def test_malformed_records_are_listed_without_affecting_others(connect: Connect) -> None:
     elements = [
         b'{"id":1,"update_time":[]}',
         b"null",
@@ -80,7 +80,7 @@ def test_what_is_not_a_person_is_listed_and_costs_nobody_else(connect: Connect) 
         assert str(page.odd["person_id"].dtype) == "Int64"
 
 
-def test_a_deleted_person_is_not_among_the_persons(connect: Connect) -> None:
+def test_deleted_persons_are_not_returned(connect: Connect) -> None:
     with host(
         [listed([{"id": 1, "is_deleted": True}, {"id": 2, "is_deleted": False}, {"id": 3}])]
     ) as pipedrive:
@@ -102,7 +102,7 @@ def test_an_empty_page_is_not_the_end(connect: Connect) -> None:
     assert [request.query.get("cursor") for request in pipedrive.requests] == [None, "a", "b"]
 
 
-def test_every_page_is_asked_for_with_the_same_filters(connect: Connect) -> None:
+def test_every_page_uses_the_same_filters(connect: Connect) -> None:
     with host([listed([], "a"), listed([])]) as pipedrive:
         since = datetime(2026, 11, 2, 14, 0, 5, 999_999, tzinfo=timezone(timedelta(hours=2)))
         list(
@@ -126,7 +126,7 @@ def test_a_time_without_a_zone_is_refused(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("cursors", [["a", "a"], ["a", "b", "a"]])
-def test_a_walk_that_goes_round_ends_in_an_error(connect: Connect, cursors: list[str]) -> None:
+def test_a_circular_walk_ends_in_an_error(connect: Connect, cursors: list[str]) -> None:
     with host([listed([], cursor) for cursor in cursors]) as pipedrive:
         with pytest.raises(BrokenAnswer, match="earlier"):
             list(connect(pipedrive.url).walk_persons())
@@ -134,7 +134,7 @@ def test_a_walk_that_goes_round_ends_in_an_error(connect: Connect, cursors: list
 
 
 class TestReadingAhead:
-    def test_the_next_page_comes_while_the_consumer_works(self, connect: Connect) -> None:
+    def test_the_next_page_is_fetched_in_the_background(self, connect: Connect) -> None:
         asked_for_second = threading.Event()
 
         def answer(_: Request, number: int) -> Reply:
@@ -174,7 +174,7 @@ class TestReadingAhead:
             wait_for_end_of_threads("pipedrive-walk")
             assert len(pipedrive.requests) <= 2
 
-    def test_a_walk_that_nobody_began_asks_nothing(self, connect: Connect) -> None:
+    def test_an_unstarted_walk_requests_nothing(self, connect: Connect) -> None:
         with host([listed([])]) as pipedrive:
             connect(pipedrive.url).walk_persons()
         assert pipedrive.requests == []
@@ -185,7 +185,7 @@ class TestFieldsThatThePlanLacks:
         return Reply({"success": False, "error": f"include_fields: {', '.join(names)} not allowed"}, status)
 
     @pytest.mark.parametrize("status", [400, 403])
-    def test_a_field_that_pipedrive_names_is_left_out(self, connect: Connect, status: int) -> None:
+    def test_a_field_that_pipedrive_rejects_is_left_out(self, connect: Connect, status: int) -> None:
         fields = ["related_open_deals_count", "open_deals_count", "marketing_status"]
         replies = [
             self.refusal("marketing_status", status=status),
@@ -197,7 +197,7 @@ class TestFieldsThatThePlanLacks:
         assert page.left_out_fields == ("marketing_status", "related_open_deals_count")
         assert pipedrive.requests[-1].query["include_fields"] == "open_deals_count"
 
-    def test_the_other_pages_know_it_too(self, connect: Connect) -> None:
+    def test_later_pages_leave_it_out_too(self, connect: Connect) -> None:
         with host([self.refusal("doi_status"), listed([], "a"), listed([])]) as pipedrive:
             pages = list(connect(pipedrive.url).walk_persons(include_fields=["doi_status"]))
         assert [page.left_out_fields for page in pages] == [("doi_status",)] * 2
@@ -223,16 +223,16 @@ class TestByIds:
         assert [len(page.persons) for page in pages] == [100, 100, 50]
         assert client.usage.tokens_used == 30
 
-    def test_nothing_is_asked_for_nothing(self, connect: Connect) -> None:
+    def test_no_ids_make_no_requests(self, connect: Connect) -> None:
         assert list(connect("http://127.0.0.1:9").persons_by_ids([])) == []
 
-    def test_persons_that_were_not_asked_for_are_not_believed(self, connect: Connect) -> None:
+    def test_persons_not_asked_for_are_ignored(self, connect: Connect) -> None:
         with host([listed([{"id": 1}, {"id": 2}, {"id": 3}])]) as pipedrive:
             (page,) = connect(pipedrive.url).persons_by_ids([2, 4])
         assert page.persons["person_id"].tolist() == [2]
         assert page.persons.index.tolist() == [0]
 
-    def test_a_field_that_the_plan_lacks_is_asked_for_once(self, connect: Connect) -> None:
+    def test_a_field_the_plan_lacks_is_requested_once(self, connect: Connect) -> None:
         refusal = Reply({"error": "marketing_status needs the Campaigns app"}, 400)
         with host([refusal, listed([])]) as pipedrive:
             pages = list(
@@ -242,7 +242,7 @@ class TestByIds:
         assert [page.left_out_fields for page in pages] == [("marketing_status",)] * 2
 
 
-def test_updated_since_in_utc_is_sent_as_it_is(connect: Connect) -> None:
+def test_updated_since_in_utc_is_sent_unchanged(connect: Connect) -> None:
     with host([listed([])]) as pipedrive:
         list(connect(pipedrive.url).walk_persons(updated_since=datetime(2026, 1, 2, tzinfo=UTC)))
     assert pipedrive.requests[0].query["updated_since"] == "2026-01-02T00:00:00Z"

@@ -38,9 +38,7 @@ def failing(status: int, **body: Any) -> Reply:
     return Reply({"success": False, "data": None, **body}, status, {"x-correlation-id": "abc-123"})
 
 
-def test_the_token_goes_into_the_header_and_nowhere_else(
-    connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_token_appears_only_in_the_header(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with host([failing(503, error="a-secret-token failed"), ME]) as pipedrive:
         client = connect(pipedrive.url)
@@ -74,7 +72,7 @@ def test_the_token_goes_into_the_header_and_nowhere_else(
         (Reply([1, 2], 400), e.BadRequest, "400"),
     ],
 )
-def test_what_a_person_must_change_fails_at_once_with_pipedrives_words(
+def test_permanent_errors_fail_immediately_with_pipedrives_words(
     connect: Connect, clock: FakeClock, reply: Reply, error: type[ApiError], says: str
 ) -> None:
     with host([reply]) as pipedrive, pytest.raises(error) as failure:
@@ -87,7 +85,7 @@ def test_what_a_person_must_change_fails_at_once_with_pipedrives_words(
     assert clock.waits == []
 
 
-def test_an_answer_that_repeats_the_token_does_not_bring_it_into_the_message(connect: Connect) -> None:
+def test_a_token_repeated_in_an_answer_is_masked(connect: Connect) -> None:
     reply = failing(401, error="no such token: a-secret-token")
     with host([reply]) as pipedrive, pytest.raises(e.InvalidToken) as failure:
         connect(pipedrive.url).account()
@@ -123,7 +121,7 @@ def test_redirects_are_not_followed(connect: Connect, status: int) -> None:
     ],
     ids=lambda reply: f"{reply.status}-{reply.content()[:30]!r}",
 )
-def test_what_may_pass_by_itself_is_retried(connect: Connect, clock: FakeClock, bad: Reply) -> None:
+def test_transient_errors_are_retried(connect: Connect, clock: FakeClock, bad: Reply) -> None:
     with host([bad, bad, listed([{"id": 1}])]) as pipedrive:
         (page,) = connect(pipedrive.url).persons_by_ids([1])
     assert page.persons["person_id"].tolist() == [1]
@@ -155,19 +153,19 @@ def test_retries_are_bounded(
     assert sum(clock.waits) < 60
 
 
-def test_a_web_site_that_is_not_pipedrive_is_named_so(connect: Connect) -> None:
+def test_a_site_other_than_pipedrive_is_reported(connect: Connect) -> None:
     with host([Reply(b"<html>Welcome", 200, HTML)]) as site, pytest.raises(e.NotPipedrive, match="API URL"):
         connect(site.url).account()
 
 
-def test_a_host_that_nobody_serves_is_unreachable(connect: Connect) -> None:
+def test_a_host_without_a_server_is_unreachable(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with pytest.raises(Unreachable, match="failed 6 times"):
         connect(url).account()
 
 
-def test_an_answer_that_never_comes_is_a_time_out(connect: Connect) -> None:
+def test_an_answer_that_never_comes_times_out(connect: Connect) -> None:
     finished = threading.Event()
 
     def never(_: Request, __: int) -> Reply:
@@ -197,7 +195,7 @@ class TestRateLimits:
             ({}, 1),
         ],
     )
-    def test_a_429_waits_as_told(
+    def test_a_429_waits_as_long_as_requested(
         self, connect: Connect, clock: FakeClock, headers: dict[str, str], told: float
     ) -> None:
         with host([self.refused(**headers), ME]) as pipedrive:
@@ -207,7 +205,7 @@ class TestRateLimits:
         assert client.usage.requests == 2
         assert client.usage.tokens_used == 2
 
-    def test_a_429_makes_every_user_of_the_credential_wait(self, connect: Connect, clock: FakeClock) -> None:
+    def test_a_429_delays_everyone_using_the_credential(self, connect: Connect, clock: FakeClock) -> None:
         times: list[float] = []
 
         def once(_: Request, number: int) -> Reply:
@@ -252,9 +250,7 @@ class TestRateLimits:
         assert client.usage.daily_remaining == 0
         assert client.usage.tokens_used == 0
 
-    def test_429s_that_last_over_a_minute_are_the_daily_budget_too(
-        self, connect: Connect, clock: FakeClock
-    ) -> None:
+    def test_lasting_429s_count_as_a_spent_daily_budget(self, connect: Connect, clock: FakeClock) -> None:
         start = clock.time
         with host([self.refused(retry_after="2")]) as pipedrive, pytest.raises(e.DailyBudgetSpent):
             connect(pipedrive.url).account()
@@ -276,7 +272,7 @@ class TestCloudflare:
             assert len(pipedrive.requests) == 2
         assert clock.waits == []
 
-    def test_a_block_ends_the_walk_that_is_under_way(self, connect: Connect) -> None:
+    def test_a_block_ends_the_current_walk(self, connect: Connect) -> None:
         with host([listed([{"id": 1}], "next"), CLOUDFLARE]) as pipedrive:
             walk = connect(pipedrive.url).walk_persons()
             next(walk)
@@ -284,9 +280,7 @@ class TestCloudflare:
                 next(walk)
         assert len(pipedrive.requests) == 2
 
-    def test_a_process_that_lives_on_may_look_again_after_an_hour(
-        self, connect: Connect, clock: FakeClock
-    ) -> None:
+    def test_a_block_ends_after_an_hour(self, connect: Connect, clock: FakeClock) -> None:
         with host([CLOUDFLARE, ME]) as pipedrive:
             client = connect(pipedrive.url)
             with pytest.raises(e.CloudflareBlocked):
@@ -295,7 +289,7 @@ class TestCloudflare:
             client.account()
 
 
-def test_without_a_fake_clock_a_wait_ends_when_the_walk_is_closed() -> None:
+def test_closing_the_walk_ends_a_real_wait() -> None:
     """The real clock: a consumer that stops does not sit out the minute that a 429 asked for."""
     refused = threading.Event()
     sat_out: list[float] = []

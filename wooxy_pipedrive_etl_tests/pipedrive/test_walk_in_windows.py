@@ -61,9 +61,7 @@ def ids(pages: Iterator[PersonsPage]) -> set[int]:
     return {person_id for page in pages for person_id in page.persons["person_id"].tolist()}
 
 
-def test_everybody_is_read_with_many_requests_at_once_for_a_few_more(
-    connect: Connect, server: SandboxServer
-) -> None:
+def test_concurrent_requests_read_everyone_at_little_cost(connect: Connect, server: SandboxServer) -> None:
     assert ids(walk(connect(server.url, server.account.token, timeout=1e6))) == set(
         server.account.visible_person_ids()
     )
@@ -73,7 +71,7 @@ def test_everybody_is_read_with_many_requests_at_once_for_a_few_more(
 
 
 @pytest.mark.parametrize("undated_sort", ["first", "last"])
-def test_persons_without_an_update_time_are_read_wherever_they_come(
+def test_persons_without_an_update_time_are_read(
     connect: Connect, server: SandboxServer, undated_sort: Literal["first", "last"]
 ) -> None:
     account = server.account
@@ -86,7 +84,7 @@ def test_persons_without_an_update_time_are_read_wherever_they_come(
     assert found == set(account.visible_person_ids())
 
 
-def test_who_is_edited_added_or_deleted_meanwhile(connect: Connect, server: SandboxServer) -> None:
+def test_persons_edited_added_or_deleted_meanwhile(connect: Connect, server: SandboxServer) -> None:
     account = server.account
     account.behaviours = Behaviours(largest_page=PAGE, update_time_on_create="null")
     dateless = account.create_person(name="Without a time")
@@ -112,7 +110,7 @@ def test_who_is_edited_added_or_deleted_meanwhile(connect: Connect, server: Sand
         assert f'"Edited {number}"' in newest[number * 7]
 
 
-def test_what_an_earlier_walk_has_left_is_read(connect: Connect, server: SandboxServer) -> None:
+def test_a_resumed_walk_reads_only_what_is_left(connect: Connect, server: SandboxServer) -> None:
     client = connect(server.url, server.account.token, timeout=1e6)
     seen: set[int] = set()
     unread = [Span(None, None)]
@@ -136,7 +134,7 @@ def test_what_an_earlier_walk_has_left_is_read(connect: Connect, server: Sandbox
     assert len(server.requests) < COUNT / PAGE * 0.8
 
 
-def test_an_account_whose_pages_are_sorted_otherwise_refuses(connect: Connect, server: SandboxServer) -> None:
+def test_another_sort_order_of_pages_is_refused(connect: Connect, server: SandboxServer) -> None:
     account = server.account
     account.behaviours = Behaviours(
         largest_page=PAGE, update_time_on_create="null", undated_sort="by_add_time"
@@ -150,9 +148,7 @@ def test_an_account_whose_pages_are_sorted_otherwise_refuses(connect: Connect, s
         ids(walk(connect(server.url, account.token, timeout=1e6)))
 
 
-def test_where_filters_let_persons_without_a_time_through_the_walk_refuses(
-    connect: Connect, server: SandboxServer
-) -> None:
+def test_filters_matching_undated_persons_refuse_the_walk(connect: Connect, server: SandboxServer) -> None:
     account = server.account
     account.behaviours = Behaviours(
         largest_page=PAGE, update_time_on_create="null", null_update_time_matches_since=True
@@ -163,29 +159,27 @@ def test_where_filters_let_persons_without_a_time_through_the_walk_refuses(
         ids(walk(connect(server.url, account.token, timeout=1e6)))
 
 
-def test_a_refused_parameter_is_told(connect: Connect, server: SandboxServer) -> None:
+def test_a_refused_parameter_is_reported(connect: Connect, server: SandboxServer) -> None:
     server.faults.add(Fault("status", PERSONS, status=400, after=3))
     with pytest.raises(e.NotInWindows, match="refuses to list persons in windows of update_time"):
         ids(walk(connect(server.url, server.account.token, timeout=1e6)))
 
 
 @pytest.mark.parametrize("kind", ["status", "truncated_json", "reset", "duplicated_rows"])
-def test_what_goes_wrong_for_a_while_costs_nobody(
-    connect: Connect, server: SandboxServer, kind: FaultKind
-) -> None:
+def test_transient_faults_lose_nobody(connect: Connect, server: SandboxServer, kind: FaultKind) -> None:
     server.faults.add(Fault(kind, PERSONS, after=10, times=5))
     client = connect(server.url, server.account.token, timeout=1e6)
     assert ids(walk(client)) == set(server.account.visible_person_ids())
 
 
-def test_what_stays_wrong_ends_the_walk(connect: Connect, server: SandboxServer) -> None:
+def test_persistent_errors_end_the_walk(connect: Connect, server: SandboxServer) -> None:
     server.faults.add(Fault("status", PERSONS, after=10, times=None))
     with pytest.raises(ServerError):
         ids(walk(connect(server.url, server.account.token, timeout=1e6)))
     wait_for_end_of_threads("pipedrive-walk")
 
 
-def test_a_walk_that_goes_round_ends_in_an_error(budgets: Budgets) -> None:
+def test_a_circular_walk_ends_in_an_error(budgets: Budgets) -> None:
     page = {"success": True, "data": [{"id": 1, "update_time": "2026-01-01T10:00:00Z"}]}
     round_about = httpx.MockTransport(
         lambda request: httpx.Response(200, json={**page, "additional_data": {"next_cursor": "again"}})
@@ -198,7 +192,7 @@ def test_a_walk_that_goes_round_ends_in_an_error(budgets: Budgets) -> None:
         ids(walk(client))
 
 
-def test_a_walk_that_is_given_up_does_not_wait_for_its_turns(server: SandboxServer) -> None:
+def test_an_abandoned_walk_does_not_wait_for_turns(server: SandboxServer) -> None:
     class Clock(FakeClock):
         def wait(self, seconds: float, stop: threading.Event) -> None:
             assert stop.wait(PATIENCE_SECONDS), "nobody said that the walk was given up"
@@ -215,7 +209,7 @@ def test_a_walk_that_is_given_up_does_not_wait_for_its_turns(server: SandboxServ
     assert len(server.requests) <= 6
 
 
-def test_the_burst_limit_of_the_plan_is_kept_by_all_of_them(
+def test_all_readers_respect_the_burst_limit(
     connect: Connect, server: SandboxServer, clock: FakeClock
 ) -> None:
     """The sandbox counts on the same clock, and refuses what is too much."""

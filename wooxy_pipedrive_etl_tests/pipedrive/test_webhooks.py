@@ -67,7 +67,7 @@ def create(client: PipedriveClient, before: set[int] | None = None) -> Webhook:
     )
 
 
-def test_what_is_asked_for(connect: Connect) -> None:
+def test_what_a_registration_sends(connect: Connect) -> None:
     with host([made()]) as pipedrive:
         client = connect(pipedrive.url)
         webhook = create(client)
@@ -102,7 +102,7 @@ def test_the_life_of_a_webhook_in_an_account(connect: Connect) -> None:
         assert client.usage.tokens_used == server.tokens_used == 10 + 10 + 6 + 6 + 10
 
 
-def test_a_list_with_odd_elements(connect: Connect) -> None:
+def test_a_list_with_malformed_elements(connect: Connect) -> None:
     odd: list[Any] = [None, 7, "x", [], {}, {"id": 1}, element(True), element(5, subscription_url=None)]
     odd.append(element() | {"id": "4"})
     rest = {"name": None, "version": 2.0, "http_auth_user": 7, "http_auth_password": None}
@@ -151,7 +151,7 @@ def test_whether_it_is_active(connect: Connect, values: dict[str, Any], active: 
         (refused(405), e.BadRequest, "report it"),
     ],
 )
-def test_what_a_person_must_change_is_not_tried_again(
+def test_permanent_errors_are_not_retried(
     connect: Connect, clock: FakeClock, reply: Reply, error: type[ApiError], words: str
 ) -> None:
     with host([reply]) as pipedrive, pytest.raises(error, match=words) as failure:
@@ -167,7 +167,7 @@ LOST = [Reply(b"", 502), Reply(b'{"success": true, "da', 200), Reply(b"", 201, c
 
 
 @pytest.mark.parametrize("lost", LOST, ids=["502", "half", "cut", "500"])
-def test_a_lost_answer_is_looked_for_before_anything_is_sent_again(connect: Connect, lost: Reply) -> None:
+def test_a_lost_answer_is_checked_before_retrying(connect: Connect, lost: Reply) -> None:
     known, other = element(1), element(2, subscription_url="https://sync.example.fi/other")
     with host([lost, listing(known, other, element(3))]) as pipedrive:
         webhook = create(connect(pipedrive.url), before={1, 2})
@@ -175,9 +175,7 @@ def test_a_lost_answer_is_looked_for_before_anything_is_sent_again(connect: Conn
     assert [each.method for each in pipedrive.requests] == ["POST", "GET"]
 
 
-def test_what_did_not_come_to_be_is_asked_for_again_but_not_for_ever(
-    connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_creation_is_retried_a_few_times(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with host([Reply(b"", 502), listing(element(1)), made(webhook_id=2)]) as pipedrive:
         assert create(connect(pipedrive.url), before={1}).id == 2
@@ -193,7 +191,7 @@ def test_what_did_not_come_to_be_is_asked_for_again_but_not_for_ever(
     assert PASSWORD not in str(failure.value) + caplog.text
 
 
-def test_a_refusal_to_listen_is_safe_to_try_again(connect: Connect, clock: FakeClock) -> None:
+def test_requests_never_processed_are_safe_to_retry(connect: Connect, clock: FakeClock) -> None:
     """429 and a connection that never was: nothing can have come of the request."""
     with host([Reply({"success": False}, 429, {"retry-after": "2"}), made()]) as pipedrive:
         assert create(connect(pipedrive.url)).id == 4710
@@ -205,14 +203,14 @@ def test_a_refusal_to_listen_is_safe_to_try_again(connect: Connect, clock: FakeC
     assert len(clock.waits) == before + 2
 
 
-def test_deleting_is_tried_again(connect: Connect) -> None:
+def test_deleting_is_retried(connect: Connect) -> None:
     replies = [Reply(b"", 502), Reply({"status": "ok", "success": True})]
     with host(replies) as pipedrive:
         connect(pipedrive.url).delete_webhook(4710)
     assert [(each.method, each.path) for each in pipedrive.requests] == [("DELETE", f"{PATH}/4710")] * 2
 
 
-def test_deleting_what_is_gone_is_well(connect: Connect) -> None:
+def test_deleting_a_missing_webhook_succeeds(connect: Connect) -> None:
     with host([refused(404, errors={"id": ["not found"]})]) as pipedrive:
         connect(pipedrive.url).delete_webhook(4710)
     assert len(pipedrive.requests) == 1
@@ -227,6 +225,6 @@ def test_deleting_what_is_gone_is_well(connect: Connect) -> None:
         (Reply(b"<h1>nginx", 404, {"content-type": "text/html"}), e.NotPipedrive),
     ],
 )
-def test_deleting_that_was_not_done_is_told(connect: Connect, reply: Reply, error: type[ApiError]) -> None:
+def test_a_failed_deletion_is_reported(connect: Connect, reply: Reply, error: type[ApiError]) -> None:
     with host([reply]) as pipedrive, pytest.raises(error):
         connect(pipedrive.url).delete_webhook(4710)

@@ -136,7 +136,7 @@ _pages = st.integers(1, 7)
     _chances,
     st.booleans(),
 )
-def test_whoever_is_not_edited_meanwhile_is_read_also_by_walks_that_break_off_and_go_on(
+def test_resumed_walks_read_everyone_not_edited_meanwhile(
     times: list[int | None], page: int, undated: str, answers: int, chance: random.Random, known: bool
 ) -> None:
     pipedrive = Pipedrive(page, undated)
@@ -170,7 +170,7 @@ def test_whoever_is_not_edited_meanwhile_is_read_also_by_walks_that_break_off_an
         ([None, 15], "between others"),
     ],
 )
-def test_an_answer_that_is_not_what_was_asked_for_is_refused(times: list[int | None], message: str) -> None:
+def test_an_answer_to_another_question_is_refused(times: list[int | None], message: str) -> None:
     windows = Windows([Span(10, 20)], TOP, 10, np.array([], dtype=np.int64))
     ascending = next(reader for reader in windows.questions() if reader.ascending)
     assert (ascending.since, ascending.until) == (10, 20)
@@ -179,7 +179,7 @@ def test_an_answer_that_is_not_what_was_asked_for_is_refused(times: list[int | N
 
 
 @pytest.mark.parametrize("ascending", [True, False])
-def test_persons_without_a_time_may_not_come_behind_others_unless_nobody_follows(ascending: bool) -> None:
+def test_undated_persons_must_come_first_or_last(ascending: bool) -> None:
     def pages(*answers: tuple[list[int | None], str | None]) -> None:
         windows = Windows([Span(None, None)], TOP, 10, np.array([], dtype=np.int64))
         reader = next(reader for reader in windows.questions() if reader.ascending == ascending)
@@ -198,9 +198,7 @@ def test_persons_without_a_time_may_not_come_behind_others_unless_nobody_follows
 
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("name", ["even", "mostly recent", "imported in two hours", "without a time"])
-def test_a_large_walk_costs_a_few_per_cent_more_and_keeps_many_readers_at_work(
-    name: str, known: bool
-) -> None:
+def test_a_large_windowed_walk_costs_little_more(name: str, known: bool) -> None:
     chance, page = random.Random(1), 10
     times: list[int | None] = [
         {

@@ -31,7 +31,7 @@ from .served import Clock, Served
 Serve = Callable[..., Served]
 
 
-def test_the_seeded_account_has_every_field_type_with_values_many_scripts_and_awkward_data(
+def test_the_seeded_account_has_varied_and_awkward_data(
     serve: Serve,
 ) -> None:
     served = serve(seeded_account(persons=300))
@@ -57,18 +57,18 @@ def test_the_seeded_account_has_every_field_type_with_values_many_scripts_and_aw
 
 
 @pytest.mark.parametrize("persons", [0, 1, 7, 40])
-def test_the_seeded_account_shows_as_many_persons_as_asked(persons: int) -> None:
+def test_the_seeded_account_has_the_requested_size(persons: int) -> None:
     assert len(seeded_account(persons=persons).visible_person_ids()) == persons
 
 
-def test_seeded_accounts_are_the_same_for_the_same_seed(serve: Serve) -> None:
+def test_the_same_seed_gives_the_same_account(serve: Serve) -> None:
     first, second, other = (
         serve(seeded_account(persons=40, seed=seed)).get("/api/v2/persons").text for seed in (1, 1, 2)
     )
     assert first == second != other
 
 
-def test_the_seeded_account_has_deleted_merged_and_hidden_persons(serve: Serve) -> None:
+def test_seeded_accounts_have_deleted_merged_and_hidden_persons(serve: Serve) -> None:
     served = serve(seeded_account(persons=30))
     states = [served.account.person_state(person_id) for person_id in range(1, 36)]
     assert sum(each["is_deleted"] for each in states) == 3
@@ -76,7 +76,7 @@ def test_the_seeded_account_has_deleted_merged_and_hidden_persons(serve: Serve) 
     assert sum(each["is_hidden"] for each in states) == 2
 
 
-def test_a_large_account_is_walked_whole_and_once(serve: Serve) -> None:
+def test_a_large_account_is_walked_completely_once(serve: Serve) -> None:
     served = serve(large_account(persons=1200, custom_fields=30), limits=Limits(burst_per_2s=1000))
     rows = served.walk(limit=500)
     assert [row["id"] for row in rows] == list(range(1, 1201))
@@ -104,7 +104,7 @@ def test_a_large_account_may_be_small(serve: Serve, persons: int, custom_fields:
     assert [len(row["custom_fields"] or {}) for row in rows] == [custom_fields] * persons
 
 
-def test_made_up_persons_filter_by_owner_and_organisation(serve: Serve) -> None:
+def test_generated_persons_filter_by_owner_and_organisation(serve: Serve) -> None:
     served = serve(large_account(persons=1200, custom_fields=30), limits=Limits(burst_per_2s=1000))
     rows = served.walk(limit=500)
     for key in ("owner_id", "org_id"):
@@ -116,7 +116,7 @@ def looks() -> list[View]:
     return [View(), View(optional=tuple(OPTIONAL_FIELDS)), View(optional=("marketing_status",))]
 
 
-def test_a_made_up_person_looks_the_same_once_it_is_taken_over() -> None:
+def test_a_generated_person_looks_the_same_once_stored() -> None:
     """The cheap rendering of a page and the ordinary one must never part, whatever the account looks like."""
     account = large_account(persons=60, custom_fields=12)
     codes = list(account.custom_fields)
@@ -141,7 +141,7 @@ def test_a_made_up_person_looks_the_same_once_it_is_taken_over() -> None:
                 assert row == person_json(person, account.layout(), view)
 
 
-def test_a_made_up_person_can_be_edited_deleted_and_merged(serve: Serve, clock: Clock) -> None:
+def test_generated_persons_can_be_edited_deleted_and_merged(serve: Serve, clock: Clock) -> None:
     account = large_account(persons=20, custom_fields=5)
     account.clock = clock
     served = serve(account)
@@ -165,7 +165,7 @@ def test_a_made_up_person_can_be_edited_deleted_and_merged(serve: Serve, clock: 
     assert account.create_person(name="Next") == 21
 
 
-def test_odd_persons_are_served_as_they_are(serve: Serve, account: Account) -> None:
+def test_odd_persons_are_served_unchanged(serve: Serve, account: Account) -> None:
     ids = add_odd_persons(account)
     text = serve(account).get("/api/v2/persons", limit=500).text
     assert len(ids) == len(ODD_PERSONS)
@@ -202,7 +202,7 @@ def bad_values(account: Account) -> list[dict[str, Any]]:
     ]
 
 
-def test_values_that_pipedrive_would_not_take_need_validate_false(serve: Serve, account: Account) -> None:
+def test_invalid_values_need_validate_false(serve: Serve, account: Account) -> None:
     values = bad_values(account)
     for each in values:
         with pytest.raises(InvalidValueError):

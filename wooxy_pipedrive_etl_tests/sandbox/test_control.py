@@ -21,7 +21,7 @@ def done(served: Served, method: str, path: str, **body: Any) -> Any:
     return response.json()
 
 
-def test_a_person_is_created_edited_deleted_restored_hidden_and_merged(serve: Serve) -> None:
+def test_the_whole_life_of_a_person(serve: Serve) -> None:
     served = serve()
     code = done(served, "POST", "/fields", name="Score", field_type="double")["code"]
     person = done(served, "POST", "/persons", name="Ann Lee", emails=["ann@example.org"])["id"]
@@ -48,7 +48,7 @@ def test_a_person_is_created_edited_deleted_restored_hidden_and_merged(serve: Se
     assert served.persons() == [{"id": "odd"}]
 
 
-def test_times_and_odd_values_can_be_given(serve: Serve) -> None:
+def test_times_and_invalid_values_can_be_set(serve: Serve) -> None:
     served = serve()
     person = done(
         served, "POST", "/persons", name="A", validate=False, emails="odd", update_time="2026-01-02T03:04:05Z"
@@ -151,7 +151,7 @@ def test_settings_behaviours_limits_faults_and_the_log(serve: Serve) -> None:
         ("POST", "/faults", {"kind": "on_page"}, 400),
     ],
 )
-def test_a_wrong_command_is_refused_in_a_sentence(
+def test_an_invalid_command_is_refused_with_an_explanation(
     serve: Serve, account: Account, method: str, path: str, body: dict[str, Any], status: int
 ) -> None:
     account.create_person(name="A")
@@ -160,7 +160,7 @@ def test_a_wrong_command_is_refused_in_a_sentence(
     assert response.json()["error"].endswith(".")
 
 
-def test_a_body_that_is_no_object_is_refused(serve: Serve) -> None:
+def test_a_body_must_be_an_object(serve: Serve) -> None:
     served = serve()
     for body in ("[1]", "{"):
         assert (
@@ -179,7 +179,7 @@ def test_the_index_lists_every_command(serve: Serve) -> None:
     assert page.text.count("<tr>") == len(COMMANDS)
 
 
-def test_the_control_surface_is_free_and_not_in_the_log(serve: Serve) -> None:
+def test_control_calls_are_free_and_not_logged(serve: Serve) -> None:
     served = serve()
     served.http.get(f"{served.server.url}/sandbox/nothing")
     done(served, "GET", "/state")
@@ -200,7 +200,7 @@ JSON = {"content-type": "application/json"}
         (JSON, 200),
     ],
 )
-def test_commands_are_not_for_other_sites(serve: Serve, headers: dict[str, str], code: int) -> None:
+def test_commands_from_other_sites_are_refused(serve: Serve, headers: dict[str, str], code: int) -> None:
     served = serve()
     before = len(served.server.account.visible_person_ids())
     url = f"{served.server.url}/sandbox/persons"
@@ -208,7 +208,7 @@ def test_commands_are_not_for_other_sites(serve: Serve, headers: dict[str, str],
     assert len(served.server.account.visible_person_ids()) == before + (code == 200)
 
 
-def test_no_other_name_leads_to_the_account(serve: Serve) -> None:
+def test_other_host_names_are_refused(serve: Serve) -> None:
     served = serve()
     for path in ("/sandbox/state", "/api/v2/persons"):
         answer = served.http.get(f"{served.server.url}{path}", headers={"host": "evil.example"})

@@ -60,7 +60,7 @@ def test_the_same_seed_brings_the_same_faults(serve: Serve) -> None:
     assert struck_by(served, FaultMix(0.5, quick, 7), 40) == outcomes[0]
 
 
-def test_faults_come_at_their_rate_and_each_kind_of_them(serve: Serve) -> None:
+def test_faults_of_every_kind_come_at_their_rate(serve: Serve) -> None:
     served = serve(seeded_account(5), limits=NO_LIMITS)
     kinds: tuple[FaultKind, ...] = tuple(kind for kind in MIXED_KINDS if kind != "timeout")
     seen = struck_by(served, FaultMix(0.2, kinds), 600)
@@ -85,7 +85,7 @@ def test_a_time_out_is_short(serve: Serve) -> None:
     assert served.get(LIST).status_code == 504
 
 
-def test_rows_are_doubled_and_edited_between_pages_in_lists_alone(serve: Serve, account: Account) -> None:
+def test_rows_are_duplicated_and_edited_only_in_lists(serve: Serve, account: Account) -> None:
     for _ in range(3):
         account.create_person(name="A")
     served = serve(account)
@@ -98,7 +98,7 @@ def test_rows_are_doubled_and_edited_between_pages_in_lists_alone(serve: Serve, 
     assert served.server.mixed_faults_struck == before == {"on_page": 1}
 
 
-def test_only_the_api_is_struck_and_what_was_ordered_comes_first(serve: Serve) -> None:
+def test_the_mix_strikes_the_api_after_explicit_faults(serve: Serve) -> None:
     served = serve()
     served.server.fault_mix = FaultMix(1, ("html_403",))
     served.server.faults.add(Fault("status", path_prefix="/", times=2))
@@ -109,7 +109,7 @@ def test_only_the_api_is_struck_and_what_was_ordered_comes_first(serve: Serve) -
     assert served.server.mixed_faults_struck == {"html_403": 1}
 
 
-def test_a_mix_is_set_looked_at_and_ended_by_the_controls(serve: Serve) -> None:
+def test_the_controls_set_show_and_end_a_mix(serve: Serve) -> None:
     served = serve()
     set_to = served.control("PUT", "/fault-mix", rate=1, kinds=["status"], seed=3).json()
     assert set_to == {"mix": {"rate": 1, "kinds": ["status"], "seed": 3}, "struck": {}}
@@ -123,14 +123,14 @@ def test_a_mix_is_set_looked_at_and_ended_by_the_controls(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"rate": 2}, {"rate": -1}, {"rate": 1, "kinds": ["nonsense"]}])
-def test_a_wrong_mix_is_refused_in_a_sentence(serve: Serve, body: dict[str, object]) -> None:
+def test_an_invalid_mix_is_refused_with_an_explanation(serve: Serve, body: dict[str, object]) -> None:
     served = serve()
     response = served.control("PUT", "/fault-mix", **body)
     assert (response.status_code, served.server.fault_mix) == (400, None)
     assert response.json()["error"].endswith(".")
 
 
-def test_a_mix_of_nothing_is_refused() -> None:
+def test_an_empty_mix_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="needs a kind of fault"):
         FaultMix(0.5, ())
 

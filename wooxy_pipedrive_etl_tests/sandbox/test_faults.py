@@ -125,7 +125,7 @@ def test_an_edit_between_two_pages(serve: Serve, account: Account) -> None:
     assert [row["id"] for row in served.walk(limit=2)] == [1, 2, 4]
 
 
-def test_a_fault_waits_strikes_and_goes(serve: Serve) -> None:
+def test_a_fault_waits_strikes_and_ends(serve: Serve) -> None:
     served = serve()
     served.server.faults.add(Fault("status", path_prefix="/api/v2/persons", after=1, times=2))
     served.server.faults.add(Fault("status", path_prefix="/api/v1/", times=None, status=503))
@@ -136,7 +136,7 @@ def test_a_fault_waits_strikes_and_goes(serve: Serve) -> None:
     assert served.get("/api/v1/users/me").status_code == 200
 
 
-def test_two_faults_on_one_call_strike_one_after_the_other(serve: Serve) -> None:
+def test_faults_on_one_call_strike_in_turn(serve: Serve) -> None:
     served = serve()
     for status in (500, 502, 503):
         served.server.faults.add(Fault("status", status=status))

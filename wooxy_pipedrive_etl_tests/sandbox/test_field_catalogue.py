@@ -47,7 +47,7 @@ def test_contact_sync_and_marketing_add_their_fields(serve: Serve, account: Acco
     ]  # fmt: skip
 
 
-def test_each_creatable_type_is_shown_as_a_custom_field(serve: Serve, account: Account) -> None:
+def test_every_creatable_type_becomes_a_custom_field(serve: Serve, account: Account) -> None:
     codes = {account.add_field(f"Of {each}", each): each for each in CUSTOM_FIELD_TYPES}
     rows = by_code(serve(account))
     assert len(codes) == 16
@@ -65,7 +65,7 @@ def test_each_creatable_type_is_shown_as_a_custom_field(serve: Serve, account: A
         account.add_field("No", "int")
 
 
-def test_options_have_integer_ids_in_the_order_they_were_added(serve: Serve, account: Account) -> None:
+def test_options_have_integer_ids_in_added_order(serve: Serve, account: Account) -> None:
     code = account.add_field("Tier", "enum", ["Gold", "Silver"])
     third = account.add_option(code, "Bronze, or so")
     account.rename_option(code, 1, "Платина")
@@ -74,7 +74,7 @@ def test_options_have_integer_ids_in_the_order_they_were_added(serve: Serve, acc
     assert [(each["id"], each["label"]) for each in options] == [(1, "Платина"), (third, "Bronze, or so")]
 
 
-def test_changes_of_fields_touch_no_person(serve: Serve, account: Account, clock: Clock) -> None:
+def test_field_changes_do_not_change_persons(serve: Serve, account: Account, clock: Clock) -> None:
     code = account.add_field("Tier", "enum", ["Gold", "Silver"])
     person = account.create_person(name="A", custom_fields={code: 1})
     served = serve(account)

@@ -42,7 +42,7 @@ def in_window(row_id: int, times: RowTimes, window: Window) -> bool:
 
 
 @given(_rows, _windows, st.lists(st.integers(1, 60)), st.booleans())
-def test_the_pages_of_a_walk_are_the_matching_rows_in_order(
+def test_a_walk_returns_matching_rows_in_order(
     rows: dict[int, RowTimes], window: Window, removed: list[int], odd_only: bool
 ) -> None:
     index = KeysetIndex()
@@ -102,7 +102,7 @@ _json = st.recursive(
 
 
 @given(_json)
-def test_what_is_encoded_is_read_back_with_all_its_digits(value: Any) -> None:
+def test_encoded_values_are_decoded_with_all_digits(value: Any) -> None:
     text = encode(value)
     assert decode(text) == value
     assert encode(decode(text)) == text

@@ -16,7 +16,7 @@ Serve = Callable[..., Served]
 ME = "/api/v1/users/me"
 
 
-def test_each_call_costs_its_tokens_whatever_it_returns(serve: Serve, account: Account) -> None:
+def test_each_call_costs_tokens_regardless_of_result(serve: Serve, account: Account) -> None:
     account.create_person(name="A")
     served = serve(account)
     costs = {
@@ -39,7 +39,7 @@ def test_each_call_costs_its_tokens_whatever_it_returns(serve: Serve, account: A
     assert served.server.tokens_used == sum(costs.values())
 
 
-def test_every_answer_tells_both_limits(serve: Serve) -> None:
+def test_every_answer_states_both_limits(serve: Serve) -> None:
     served = serve(limits=Limits(daily_tokens=1000, burst_per_2s=50))
     for path, left in ((ME, "998"), ("/api/v2/persons", "988"), ("/nowhere", "988")):
         headers = served.get(path).headers
@@ -51,7 +51,7 @@ def test_every_answer_tells_both_limits(serve: Serve) -> None:
     assert int(served.get(ME).headers["x-ratelimit-remaining"]) < 50
 
 
-def test_every_answer_tells_the_time_of_the_account(serve: Serve, account: Account, clock: Clock) -> None:
+def test_every_answer_states_the_accounts_time(serve: Serve, account: Account, clock: Clock) -> None:
     served = serve(account)
     clock.now = datetime(2026, 3, 8, 1, 2, 3, 456_000, tzinfo=timezone(timedelta(hours=2)))
     served.server.faults.add(Fault("status", path_prefix="/api/v2/organizations", status=503))
@@ -72,9 +72,7 @@ def test_the_daily_headers_can_be_missing(serve: Serve) -> None:
     assert not [name for name in headers if name.startswith("x-daily")]
 
 
-def test_the_daily_budget_ends_with_429_until_the_next_day(
-    serve: Serve, account: Account, clock: Clock
-) -> None:
+def test_a_spent_daily_budget_gives_429_until_tomorrow(serve: Serve, account: Account, clock: Clock) -> None:
     served = serve(account, limits=Limits(daily_tokens=25))
     assert [served.get("/api/v2/persons").status_code for _ in range(3)] == [200, 200, 429]
     response = served.get(ME)
@@ -95,7 +93,7 @@ def test_the_burst_window_ends_with_429(serve: Serve) -> None:
     assert answers[-1].headers["x-daily-ratelimit-token-remaining"] != "0"
 
 
-def test_who_ignores_429_meets_cloudflare(serve: Serve) -> None:
+def test_ignoring_429_leads_to_a_cloudflare_block(serve: Serve) -> None:
     served = serve(limits=Limits(daily_tokens=0), behaviours=Behaviours(html_403_after=2))
     assert [served.get(ME).status_code for _ in range(4)] == [429, 429, 403, 403]
     response = served.get("/api/v2/persons")

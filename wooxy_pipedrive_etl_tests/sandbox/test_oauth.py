@@ -86,7 +86,7 @@ def consent_page(served: Served, **link: str) -> httpx.Response:
     return served.http.get(f"{served.server.url}/oauth/authorize", params={**LINK, **link})
 
 
-def test_the_consent_page_says_who_asks_for_what_and_sends_the_answer_back(installing: Installing) -> None:
+def test_the_consent_page_names_app_and_scopes(installing: Installing) -> None:
     installing.set_scopes("contacts:read")
     response = consent_page(installing.served, response_type="code")
     page = Page(response.text)
@@ -117,7 +117,7 @@ def test_the_consent_page_says_who_asks_for_what_and_sends_the_answer_back(insta
     assert denied == f"{CALLBACK}?error=user_denied&state=s-1"
 
 
-def test_names_are_text_on_the_page(serve: Serve, account: Account) -> None:
+def test_names_are_escaped_on_the_page(serve: Serve, account: Account) -> None:
     account.company_name = "<script>alert(1)</script>"
     served = serve(account)
     served.server.oauth_app = OAuthApp("app-1", "s", CALLBACK, name='<img src="x">')
@@ -127,7 +127,7 @@ def test_names_are_text_on_the_page(serve: Serve, account: Account) -> None:
 
 
 @pytest.mark.parametrize("state", [None, "", "a&b=c#d é%20+"])
-def test_the_state_comes_back_as_it_was_given(installing: Installing, state: str | None) -> None:
+def test_the_state_is_returned_unchanged(installing: Installing, state: str | None) -> None:
     form = {"client_id": APP.client_id, "redirect_uri": CALLBACK, "decision": "deny"}
     given = form if state is None else {**form, "state": state}
     served = installing.served
@@ -135,7 +135,7 @@ def test_the_state_comes_back_as_it_was_given(installing: Installing, state: str
     assert httpx.URL(location).params.get("state") == state
 
 
-def test_a_callback_with_a_query_keeps_it(serve: Serve, account: Account) -> None:
+def test_a_callback_keeps_its_query_string(serve: Serve, account: Account) -> None:
     installing = Installing(serve(account), OAuthApp("app-1", "s", f"{CALLBACK}?from=pipedrive"))
     location = installing.decide("deny").headers["location"]
     assert location == f"{CALLBACK}?from=pipedrive&error=user_denied&state=s-1"
@@ -154,9 +154,7 @@ def test_a_callback_with_a_query_keeps_it(serve: Serve, account: Account) -> Non
         {"scope": ""},
     ],
 )
-def test_a_wrong_link_gets_a_page_and_never_a_redirection(
-    installing: Installing, wrong: dict[str, str]
-) -> None:
+def test_a_wrong_link_never_redirects(installing: Installing, wrong: dict[str, str]) -> None:
     for response in (consent_page(installing.served, **wrong), installing.decide(**wrong)):
         assert (response.status_code, response.has_redirect_location) == (400, False)
         assert Page(response.text).forms == []
@@ -164,7 +162,7 @@ def test_a_wrong_link_gets_a_page_and_never_a_redirection(
 
 
 @pytest.mark.parametrize("decision", ["", "maybe"])
-def test_a_decision_is_one_of_two(installing: Installing, decision: str) -> None:
+def test_an_invalid_decision_is_refused(installing: Installing, decision: str) -> None:
     assert installing.decide(decision).status_code == 400
 
 
@@ -192,7 +190,7 @@ def test_a_code_lives_five_minutes(installing: Installing, clock: Clock, seconds
     assert installing.exchange(code).status_code == status
 
 
-def test_a_code_that_is_used_again_revokes_what_it_gave_and_nothing_else(installing: Installing) -> None:
+def test_reusing_a_code_revokes_only_its_tokens(installing: Installing) -> None:
     other, code = installing.tokens(), installing.code()
     tokens = installing.exchange(code).json()
     assert installing.status(tokens) == 200
@@ -203,7 +201,7 @@ def test_a_code_that_is_used_again_revokes_what_it_gave_and_nothing_else(install
     assert installing.status(other) == 200
 
 
-def test_a_refresh_gives_a_new_access_token_beside_the_old_one(installing: Installing, clock: Clock) -> None:
+def test_a_refresh_keeps_the_old_access_token_valid(installing: Installing, clock: Clock) -> None:
     first = installing.tokens()
     clock.tick(1800)
     second = installing.refresh(first["refresh_token"]).json()
@@ -218,7 +216,7 @@ def test_a_refresh_gives_a_new_access_token_beside_the_old_one(installing: Insta
     assert is_unauthorized(installing.call(second, ME))
 
 
-def test_a_refresh_token_dies_after_sixty_days_without_use(installing: Installing, clock: Clock) -> None:
+def test_an_unused_refresh_token_expires_after_sixty_days(installing: Installing, clock: Clock) -> None:
     token = installing.tokens()["refresh_token"]
     for _ in range(2):
         clock.tick(60 * DAY - 1)
@@ -248,7 +246,7 @@ def test_a_wrong_request_for_tokens(installing: Installing, form: dict[str, Any]
     assert error(installing.post("token", **given)) == (400, code)
 
 
-def test_tokens_are_asked_for_by_a_form_and_nothing_else(installing: Installing) -> None:
+def test_tokens_can_only_be_requested_by_form(installing: Installing) -> None:
     form = {"grant_type": "authorization_code", "code": installing.code(), "redirect_uri": CALLBACK}
     url, auth = f"{installing.served.server.url}/oauth/token", (APP.client_id, APP.client_secret)
     http = installing.served.http
@@ -284,7 +282,7 @@ def test_only_the_app_gets_or_revokes_tokens(
     assert installing.refresh(refresh_token).status_code == 200
 
 
-def test_without_an_app_there_is_no_client(installing: Installing) -> None:
+def test_without_an_app_every_client_is_invalid(installing: Installing) -> None:
     installing.served.server.oauth_app = None
     for path in ("token", "revoke"):
         assert error(installing.post(path, token="t")) == (401, "invalid_client")
@@ -292,7 +290,7 @@ def test_without_an_app_there_is_no_client(installing: Installing) -> None:
     assert (page.status_code, "invalid_client" in page.text) == (400, True)
 
 
-def test_what_one_app_was_given_is_of_no_use_to_another(installing: Installing) -> None:
+def test_tokens_of_one_app_are_useless_to_another(installing: Installing) -> None:
     tokens, code = installing.tokens(), installing.code()
     other = Installing(installing.served, OAuthApp("app-2", "other-secret", CALLBACK))
     assert error(other.exchange(code)) == (400, "invalid_grant")
@@ -305,9 +303,7 @@ def test_what_one_app_was_given_is_of_no_use_to_another(installing: Installing) 
 # The API with an access token
 
 
-def test_an_access_token_is_its_users_and_leaves_the_api_token_alone(
-    installing: Installing, account: Account
-) -> None:
+def test_an_access_token_acts_as_its_own_user(installing: Installing, account: Account) -> None:
     owner = account.token_owner_id
     other = account.token_owner_id = account.add_user("Other")
     tokens = installing.tokens()
@@ -319,7 +315,7 @@ def test_an_access_token_is_its_users_and_leaves_the_api_token_alone(
     assert installing.served.data(ME)["id"] == owner
 
 
-def test_a_token_in_the_wrong_place_is_none(installing: Installing, account: Account) -> None:
+def test_a_token_in_the_wrong_place_is_refused(installing: Installing, account: Account) -> None:
     tokens = installing.tokens()
     url = installing.served.server.url + ME
     bearer = {"authorization": f"Bearer {tokens['access_token']}"}
@@ -374,7 +370,7 @@ def test_each_endpoint_needs_its_scope(installing: Installing, scope: str) -> No
         assert (installing.call(tokens, path, method).status_code == 403) == (scope != "admin")
 
 
-def test_scopes_are_those_of_the_consent_until_the_next_one(installing: Installing) -> None:
+def test_scopes_stay_until_the_next_consent(installing: Installing) -> None:
     installing.set_scopes("base")
     code = installing.code()
     installing.set_scopes("base", "contacts:read")
@@ -388,7 +384,7 @@ def test_scopes_are_those_of_the_consent_until_the_next_one(installing: Installi
     assert installing.status(again, "/api/v2/persons") == 403
 
 
-def test_the_burst_of_each_grant_is_its_own_and_four_times_as_high(serve: Serve) -> None:
+def test_each_grant_has_its_own_larger_burst(serve: Serve) -> None:
     installing = Installing(serve(limits=Limits(burst_per_2s=2), behaviours=Behaviours(html_403_after=1)))
     tokens, other = installing.tokens(), installing.tokens()
     statuses = [installing.call(tokens, ME) for _ in range(12)]
@@ -403,7 +399,7 @@ def test_the_burst_of_each_grant_is_its_own_and_four_times_as_high(serve: Serve)
     assert installing.status(other) == 200
 
 
-def test_the_days_tokens_are_shared(serve: Serve) -> None:
+def test_the_daily_tokens_are_shared(serve: Serve) -> None:
     installing = Installing(serve(limits=Limits(daily_tokens=30)))
     tokens = installing.tokens()
     assert installing.served.get("/api/v2/persons").status_code == 200
@@ -416,7 +412,7 @@ def test_the_days_tokens_are_shared(serve: Serve) -> None:
 # The end
 
 
-def test_to_revoke_an_access_token_leaves_the_others(installing: Installing) -> None:
+def test_revoking_an_access_token_keeps_the_others(installing: Installing) -> None:
     first = installing.tokens()
     second = installing.refresh(first["refresh_token"]).json()
     assert installing.post("revoke", token=first["access_token"]).status_code == 200
@@ -424,7 +420,7 @@ def test_to_revoke_an_access_token_leaves_the_others(installing: Installing) -> 
     assert installing.refresh(first["refresh_token"]).status_code == 200
 
 
-def test_to_revoke_the_refresh_token_uninstalls_the_app(installing: Installing, receiver: Receiver) -> None:
+def test_revoking_the_refresh_token_uninstalls_the_app(installing: Installing, receiver: Receiver) -> None:
     served = installing.served
     first, second = installing.tokens(), installing.tokens()
     kept = served.subscribe(receiver.url)
@@ -441,14 +437,14 @@ def test_to_revoke_the_refresh_token_uninstalls_the_app(installing: Installing, 
     assert installing.status(installing.tokens()) == 200
 
 
-def test_a_token_that_is_none_is_revoked_without_a_word(installing: Installing) -> None:
+def test_revoking_an_unknown_token_succeeds(installing: Installing) -> None:
     tokens = installing.tokens()
     assert installing.post("revoke", token="nothing").status_code == 200
     assert error(installing.post("revoke")) == (400, "invalid_request")
     assert installing.status(tokens) == 200
 
 
-def test_a_webhook_that_an_app_made_is_its_users(
+def test_an_apps_webhook_belongs_to_its_user(
     installing: Installing, account: Account, receiver: Receiver
 ) -> None:
     owner = account.token_owner_id
@@ -471,7 +467,7 @@ def test_a_webhook_that_an_app_made_is_its_users(
 
 
 @pytest.mark.parametrize("answer", [200, 500])
-def test_who_uninstalls_the_app_has_it_told_so(
+def test_the_app_is_notified_when_uninstalled(
     serve: Serve, account: Account, receiver: Receiver, answer: int
 ) -> None:
     installing = Installing(serve(account), OAuthApp("app-1", "app-secret", receiver.url))
@@ -492,14 +488,14 @@ def test_who_uninstalls_the_app_has_it_told_so(
     assert len(receiver.received) == 1
 
 
-def test_an_app_that_cannot_be_told_is_uninstalled_all_the_same(installing: Installing) -> None:
+def test_an_unreachable_app_is_uninstalled_anyway(installing: Installing) -> None:
     # Nothing listens at the callback.
     tokens = installing.tokens()
     installing.served.server.uninstall_app()
     assert installing.status(tokens) == 401
 
 
-def test_only_an_app_and_a_user_that_exist_are_uninstalled(installing: Installing) -> None:
+def test_uninstalling_needs_an_existing_app_and_user(installing: Installing) -> None:
     with pytest.raises(UnknownRecordError, match="no user 1"):
         installing.served.server.uninstall_app(1)
     installing.served.server.oauth_app = None
@@ -515,7 +511,7 @@ def test_only_an_app_and_a_user_that_exist_are_uninstalled(installing: Installin
         {"redirect_uri": "/callback"},
     ],
 )
-def test_an_app_that_pipedrive_would_not_register_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_app_pipedrive_would_reject_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidValueError):
         OAuthApp(**{"client_id": "a", "client_secret": "b", "redirect_uri": CALLBACK, **wrong})
 
@@ -529,9 +525,7 @@ def done(served: Served, method: str, path: str, **body: Any) -> Any:
     return response.json()
 
 
-def test_the_control_surface_sets_the_app_and_ends_its_tokens(
-    serve: Serve, account: Account, receiver: Receiver
-) -> None:
+def test_the_controls_set_and_uninstall_the_app(serve: Serve, account: Account, receiver: Receiver) -> None:
     served = serve(account)
     assert done(served, "GET", "/oauth") == {"app": None, "grants": []}
     assert served.control("PATCH", "/oauth/app", client_id="app-1").status_code == 400
@@ -579,7 +573,7 @@ def test_the_control_surface_sets_the_app_and_ends_its_tokens(
     assert installing.status(tokens) == 401
 
 
-def test_what_the_app_does_when_it_is_told_may_need_the_server(serve: Serve) -> None:
+def test_the_uninstall_callback_may_call_the_server(serve: Serve) -> None:
     served = serve()
     # The callback is the sandbox itself, which can only answer once the command lets it.
     done(
@@ -594,7 +588,7 @@ def test_what_the_app_does_when_it_is_told_may_need_the_server(serve: Serve) -> 
     assert [(each.method, each.status) for each in served.server.requests] == [("DELETE", 404)]
 
 
-def test_the_quiet_end_of_the_tokens_leaves_the_webhooks(installing: Installing, receiver: Receiver) -> None:
+def test_silently_revoking_tokens_leaves_the_webhooks(installing: Installing, receiver: Receiver) -> None:
     tokens = installing.tokens()
     body = {"subscription_url": receiver.url, "event_action": "*", "event_object": "person", "name": "App"}
     assert installing.call(tokens, WEBHOOKS, "POST", json=body).status_code == 201
@@ -602,7 +596,7 @@ def test_the_quiet_end_of_the_tokens_leaves_the_webhooks(installing: Installing,
     assert len(installing.served.data(WEBHOOKS)) == 1
 
 
-def test_oauth_is_logged_without_what_is_secret_and_costs_nothing(installing: Installing) -> None:
+def test_oauth_calls_are_free_and_logged_without_secrets(installing: Installing) -> None:
     consent_page(installing.served)
     installing.tokens()
     log = installing.served.server.requests
@@ -624,7 +618,7 @@ def test_faults_can_strike_the_token_endpoint(installing: Installing) -> None:
     assert installing.refresh(refresh_token).status_code == 200
 
 
-def test_secrets_are_in_no_representation(installing: Installing) -> None:
+def test_secrets_are_never_shown(installing: Installing) -> None:
     tokens = installing.tokens()
     oauth = installing.served.server.oauth
     caller = oauth.caller(tokens["access_token"])

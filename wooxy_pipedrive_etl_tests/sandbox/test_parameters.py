@@ -66,7 +66,7 @@ BAD_CALLS = [
 ]
 
 
-def test_what_is_not_allowed_is_rejected_in_the_form_of_v2(serve: Serve) -> None:
+def test_invalid_parameters_are_rejected_in_v2_form(serve: Serve) -> None:
     served = serve()
     for path, params in BAD_CALLS:
         response = served.get(path, **params)

@@ -17,7 +17,7 @@ from .served import Clock, Served
 Serve = Callable[..., Served]
 
 
-def test_a_minimal_person_has_the_default_members_and_nulls(serve: Serve, account: Account) -> None:
+def test_a_minimal_person_has_default_members_and_nulls(serve: Serve, account: Account) -> None:
     account.create_person(name="Plain")
     assert serve(account).persons() == [
         {
@@ -40,9 +40,7 @@ def test_a_minimal_person_has_the_default_members_and_nulls(serve: Serve, accoun
     ]
 
 
-def test_pages_are_a_hundred_persons_unless_asked_and_end_with_a_null_cursor(
-    serve: Serve, account: Account
-) -> None:
+def test_default_pages_hold_a_hundred_persons(serve: Serve, account: Account) -> None:
     for at in range(205):
         account.create_person(name=f"Person {at}")
     served = serve(account)
@@ -73,7 +71,7 @@ def test_the_last_page_may_lack_the_cursor(serve: Serve, last_page: Any, rest: d
 
 @pytest.mark.parametrize("field", ["update_time", "add_time"])
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_walks_by_time_keep_a_total_order_over_shared_seconds(
+def test_walks_by_time_break_ties_by_id(
     serve: Serve, account: Account, clock: Clock, field: str, direction: str
 ) -> None:
     for at in range(30):
@@ -91,9 +89,7 @@ def test_walks_by_time_keep_a_total_order_over_shared_seconds(
     assert [row["id"] for row in rows] == [row["id"] for row in expected]
 
 
-def test_a_person_edited_during_a_walk_by_update_time_is_delivered_again(
-    serve: Serve, account: Account, clock: Clock
-) -> None:
+def test_a_person_edited_mid_walk_is_delivered_again(serve: Serve, account: Account, clock: Clock) -> None:
     for at in range(6):
         clock.tick()
         account.create_person(name=f"Person {at}")
@@ -127,9 +123,7 @@ def test_updated_since_is_inclusive_and_updated_until_exclusive(
 
 
 @pytest.mark.parametrize("matches", [False, True])
-def test_a_null_update_time_matches_no_time_range_unless_switched(
-    serve: Serve, account: Account, matches: bool
-) -> None:
+def test_null_update_times_match_no_range_by_default(serve: Serve, account: Account, matches: bool) -> None:
     account.create_person(name="Null", update_time=None)
     account.create_person(name="Set")
     served = serve(account, behaviours=Behaviours(null_update_time_matches_since=matches))
@@ -139,7 +133,7 @@ def test_a_null_update_time_matches_no_time_range_unless_switched(
         assert len(served.persons(sort_by=order, updated_until="2030-01-01T00:00:00Z")) == 1 + matches
 
 
-def test_update_time_of_a_new_person_can_be_null(serve: Serve, account: Account) -> None:
+def test_a_new_persons_update_time_can_be_null(serve: Serve, account: Account) -> None:
     served = serve(account, behaviours=Behaviours(update_time_on_create="null"))
     account.create_person(name="New")
     assert served.persons()[0]["update_time"] is None
@@ -161,7 +155,7 @@ def test_deleted_merged_and_hidden_persons_are_left_out(serve: Serve, account: A
     assert [row["id"] for row in served.persons(ids=everyone)] == [kept, hidden, restored]
 
 
-def test_edits_deletions_merges_and_restorations_advance_update_time_but_visibility_does_not(
+def test_everything_except_visibility_advances_update_time(
     serve: Serve, account: Account, clock: Clock
 ) -> None:
     person, other = account.create_person(name="One"), account.create_person(name="Two")
@@ -188,7 +182,7 @@ def test_edits_deletions_merges_and_restorations_advance_update_time_but_visibil
     assert updated() == "04"
 
 
-def test_a_merge_gives_the_winner_what_it_lacked(serve: Serve, account: Account) -> None:
+def test_a_merge_fills_the_winners_gaps(serve: Serve, account: Account) -> None:
     code = account.add_field("Note", "varchar")
     organization = account.add_organization("Acme")
     winner = account.create_person(name="Win Ner", emails=["a@example.org"])
@@ -226,7 +220,7 @@ def test_filters_by_ids_owner_organisation_and_deal(serve: Serve, account: Accou
     assert served.get("/api/v2/persons", filter_id=1).status_code == 404
 
 
-def test_custom_fields_have_every_defined_key_and_null_when_unset(serve: Serve, account: Account) -> None:
+def test_custom_fields_include_unset_keys_as_null(serve: Serve, account: Account) -> None:
     first = account.add_field("First", "varchar")
     person = account.create_person(name="A", custom_fields={first: "x"})
     second = account.add_field("Second", "double")
@@ -247,7 +241,7 @@ def test_the_custom_fields_parameter_narrows_the_object(serve: Serve, account: A
     assert row["custom_fields"] == {codes[0]: "x", codes[2]: "x"}
 
 
-def test_numbers_keep_the_digits_they_were_given(serve: Serve, account: Account) -> None:
+def test_numbers_keep_all_their_digits(serve: Serve, account: Account) -> None:
     number, amount = account.add_field("N", "double"), account.add_field("M", "monetary")
     account.create_person(
         name="A",
@@ -347,7 +341,7 @@ def test_names_are_derived_from_their_parts_and_back(serve: Serve, account: Acco
     ]
 
 
-def test_a_raw_person_is_served_to_the_letter(serve: Serve, account: Account) -> None:
+def test_a_raw_person_is_served_verbatim(serve: Serve, account: Account) -> None:
     account.create_person(name="A")
     account.put_raw_person(1, '{"id": 1, "emails" : 1e400}')
     account.put_raw_person(7, "null")

@@ -41,12 +41,12 @@ def test_a_taken_port_is_a_clear_error(serve: Serve) -> None:
             start()
 
 
-def test_a_port_that_is_none_is_a_clear_error() -> None:
+def test_an_invalid_port_is_a_clear_error() -> None:
     with pytest.raises(PortTakenError, match="Port 99999"):
         SandboxServer(Account(), 99999).start()
 
 
-def test_a_port_is_free_again_after_the_stop(http: httpx.Client) -> None:
+def test_stopping_frees_the_port(http: httpx.Client) -> None:
     server = SandboxServer(Account())
     with server:
         port = server.port
@@ -63,7 +63,7 @@ def test_only_loopback_is_served(serve: Serve) -> None:
         assert other.connect_ex(("127.0.0.2", port)) != 0
 
 
-def test_a_hanging_call_does_not_hold_up_the_stop(http: httpx.Client) -> None:
+def test_a_hanging_call_does_not_delay_stopping(http: httpx.Client) -> None:
     server = SandboxServer(Account()).start()
     server.faults.add(Fault("timeout", path_prefix="/", seconds=3600))
     outcomes: list[int] = []
@@ -83,7 +83,7 @@ def test_two_accounts_side_by_side(serve: Serve) -> None:
     assert (len(one.persons()), len(two.persons())) == (1, 0)
 
 
-def test_the_account_may_change_in_another_thread_while_it_is_read(serve: Serve) -> None:
+def test_the_account_may_change_while_being_read(serve: Serve) -> None:
     account = large_account(persons=2000, custom_fields=3)
     served = serve(account, limits=Limits(daily_tokens=None, burst_per_2s=10_000))
     stop = threading.Event()
@@ -128,7 +128,7 @@ def test_the_foreground_server_ends_with_ctrl_c(http: httpx.Client) -> None:
     assert end == (0, "stopped\n", "")
 
 
-def test_the_foreground_server_delivers_webhooks_and_ends_while_one_hangs(receiver: Receiver) -> None:
+def test_the_foreground_server_stops_despite_hanging_webhooks(receiver: Receiver) -> None:
     command = [sys.executable, "-W", "error", "-c", _FOREGROUND]
     receiver.answers.extend([200, 0])
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -62,7 +62,7 @@ def fail(webhooks: Webhooks, account: Account, receiver: Receiver, events: int) 
     webhooks.wait_until_attempted()
 
 
-def test_events_come_in_order_with_the_basic_header_and_as_json(
+def test_events_arrive_in_order_as_authenticated_json(
     serve: Serve, account: Account, receiver: Receiver
 ) -> None:
     served = serve(account)
@@ -107,9 +107,7 @@ def test_a_webhook_gets_what_it_asked_for(
     assert [each for each, _, _ in receiver.seen()] == seen
 
 
-def test_each_webhook_gets_every_event_under_its_own_id(
-    served: Served, account: Account, receiver: Receiver
-) -> None:
+def test_each_webhook_gets_events_with_its_id(served: Served, account: Account, receiver: Receiver) -> None:
     served.subscribe(receiver.url)
     account.create_person(name="A")
     served.server.webhooks.wait_until_delivered()
@@ -134,7 +132,7 @@ def test_any_2xx_is_a_delivery(
 
 
 @pytest.mark.parametrize("status", [302, 307, 401, 404, 500])
-def test_anything_else_is_a_failure_and_redirections_are_not_followed(
+def test_any_other_status_counts_as_a_failure(
     served: Served, webhooks: Webhooks, account: Account, receiver: Receiver, status: int
 ) -> None:
     receiver.always = status
@@ -146,7 +144,7 @@ def test_anything_else_is_a_failure_and_redirections_are_not_followed(
     assert (webhook["last_http_status"], webhook["last_delivery_time"]) == (status, None)
 
 
-def test_a_failed_event_comes_again_after_3_30_and_150_seconds(
+def test_a_failed_event_is_retried_three_times(
     webhooks: Webhooks, account: Account, receiver: Receiver
 ) -> None:
     fail(webhooks, account, receiver, 1)
@@ -178,7 +176,7 @@ def test_newer_events_do_not_wait_for_a_retry(
     assert state(webhooks)["waiting"] == []
 
 
-def test_a_receiver_that_is_away_is_a_failure_without_a_status(serve: Serve, account: Account) -> None:
+def test_an_unreachable_receiver_fails_without_a_status(serve: Serve, account: Account) -> None:
     served = serve(account, limits=Limits(webhook_clock_speed=0))
     webhooks = served.server.webhooks
     with Receiver() as away:
@@ -188,9 +186,7 @@ def test_a_receiver_that_is_away_is_a_failure_without_a_status(serve: Serve, acc
     assert outcomes(webhooks) == [(1, None, "failed")]
 
 
-def test_an_answer_that_takes_too_long_is_a_failure(
-    serve: Serve, account: Account, receiver: Receiver
-) -> None:
+def test_a_slow_answer_counts_as_a_failure(serve: Serve, account: Account, receiver: Receiver) -> None:
     served = serve(account, limits=Limits(webhook_clock_speed=0, webhook_timeout_seconds=0.05))
     served.subscribe(receiver.url)
     receiver.answers.append(0)
@@ -202,9 +198,7 @@ def test_an_answer_that_takes_too_long_is_a_failure(
     assert outcomes(served.server.webhooks)[-1] == (2, 200, "delivered")
 
 
-def test_a_slow_receiver_holds_up_neither_the_api_nor_other_webhooks_nor_the_stop(
-    served: Served, account: Account, receiver: Receiver
-) -> None:
+def test_a_slow_receiver_delays_nothing_else(served: Served, account: Account, receiver: Receiver) -> None:
     served.server.limits = Limits(webhook_clock_speed=0, webhook_timeout_seconds=3600)
     with Receiver() as slow:
         slow.always = 0
@@ -221,9 +215,7 @@ def test_a_slow_receiver_holds_up_neither_the_api_nor_other_webhooks_nor_the_sto
         assert len(slow.received) == 1
 
 
-def test_ten_failed_events_are_a_ban_of_half_an_hour_in_which_events_are_lost(
-    webhooks: Webhooks, account: Account, receiver: Receiver
-) -> None:
+def test_ten_failed_events_cause_a_ban(webhooks: Webhooks, account: Account, receiver: Receiver) -> None:
     fail(webhooks, account, receiver, 9)
     for seconds in (3, 30, 150):
         passed(webhooks, seconds)
@@ -250,7 +242,7 @@ def test_ten_failed_events_are_a_ban_of_half_an_hour_in_which_events_are_lost(
     assert receiver.seen() == [("create", last, 1)]
 
 
-def test_retries_that_fail_do_not_count_for_the_ban(
+def test_failed_retries_do_not_count_towards_the_ban(
     webhooks: Webhooks, account: Account, receiver: Receiver
 ) -> None:
     fail(webhooks, account, receiver, 4)
@@ -260,7 +252,7 @@ def test_retries_that_fail_do_not_count_for_the_ban(
     assert state(webhooks)["failed_events"] == 4
 
 
-def test_a_webhook_that_gets_nothing_through_for_three_days_is_gone(
+def test_a_webhook_failing_for_three_days_is_removed(
     served: Served, webhooks: Webhooks, account: Account, receiver: Receiver
 ) -> None:
     fail(webhooks, account, receiver, 1)
@@ -309,7 +301,7 @@ def test_events_in_reverse(webhooks: Webhooks, account: Account, receiver: Recei
     assert [person for _, person, _ in receiver.seen()] == [3, 2, 1, 4]
 
 
-def test_held_events_can_be_let_go(webhooks: Webhooks, account: Account, receiver: Receiver) -> None:
+def test_held_events_can_be_released(webhooks: Webhooks, account: Account, receiver: Receiver) -> None:
     webhooks.reverse(9)
     webhooks.double()
     webhooks.lose()
@@ -362,7 +354,7 @@ def test_time_does_not_run_backwards(webhooks: Webhooks, seconds: float) -> None
         webhooks.pass_time(seconds)
 
 
-def test_waiting_ends_with_an_error(webhooks: Webhooks, account: Account, receiver: Receiver) -> None:
+def test_waiting_too_long_is_an_error(webhooks: Webhooks, account: Account, receiver: Receiver) -> None:
     fail(webhooks, account, receiver, 2)
     with pytest.raises(
         SandboxError, match=r"^After 0\.01 seconds 2 webhook deliveries are still to be made\.$"
@@ -379,7 +371,7 @@ def test_the_clock_can_run_fast(serve: Serve, account: Account, receiver: Receiv
     assert [attempt for _, _, attempt in receiver.seen()] == [1, 2, 3, 4]
 
 
-def test_a_new_speed_holds_at_once(served: Served, account: Account, receiver: Receiver) -> None:
+def test_a_new_speed_applies_immediately(served: Served, account: Account, receiver: Receiver) -> None:
     fail(served.server.webhooks, account, receiver, 1)
     receiver.always = 200
     served.server.limits = Limits(webhook_clock_speed=10_000)
@@ -404,7 +396,7 @@ def test_webhooks_outlive_a_restart_but_events_do_not(
     assert webhooks.state()["reverse"] == 0
 
 
-def test_changes_of_many_threads_are_told_in_the_order_in_which_they_were_made(
+def test_concurrent_changes_are_delivered_in_order(
     webhooks: Webhooks, account: Account, receiver: Receiver
 ) -> None:
     person = account.create_person(name="0")
@@ -425,7 +417,7 @@ def test_changes_of_many_threads_are_told_in_the_order_in_which_they_were_made(
         assert later["previous"]["name"] == earlier["data"]["name"]
 
 
-def test_the_control_surface_shows_and_disturbs(served: Served, account: Account, receiver: Receiver) -> None:
+def test_the_controls_show_and_disrupt_webhooks(served: Served, account: Account, receiver: Receiver) -> None:
     def done(method: str, path: str, **body: Any) -> Any:
         response = served.control(method, path, **body)
         assert response.status_code == 200, response.text
@@ -490,7 +482,7 @@ def test_the_control_surface_shows_and_disturbs(served: Served, account: Account
         ("nonsense", {}, 404),
     ],
 )
-def test_a_wrong_order_over_http_is_refused(
+def test_an_invalid_command_over_http_is_refused(
     served: Served, path: str, body: dict[str, Any], status: int
 ) -> None:
     response = served.control("POST", f"/webhooks/{path}", **body)

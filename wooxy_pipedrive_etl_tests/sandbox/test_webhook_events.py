@@ -82,7 +82,9 @@ def test_a_new_person(told: Told, account: Account, clock: Clock) -> None:
     assert event["previous"] is None
 
 
-def test_an_edit_shows_what_was_before_and_nothing_else(told: Told, account: Account, clock: Clock) -> None:
+def test_an_edit_event_contains_only_changed_previous_values(
+    told: Told, account: Account, clock: Clock
+) -> None:
     tier = account.add_field("Tier", "enum", ["Gold", "Silver"])
     note = account.add_field("Note", "text")
     kept = account.add_field("Kept", "varchar")
@@ -147,7 +149,7 @@ def test_an_edit_shows_what_was_before_and_nothing_else(told: Told, account: Acc
         ),
     ],
 )
-def test_custom_fields_have_their_type_beside_the_value(
+def test_custom_field_values_include_their_type(
     told: Told, account: Account, field_type: str, value: Any, shown: dict[str, Any]
 ) -> None:
     options = ("A", "B") if field_type in ("enum", "set") else ()
@@ -157,7 +159,7 @@ def test_custom_fields_have_their_type_beside_the_value(
     assert event["data"]["custom_fields"] == {code: {"type": field_type, **shown}}
 
 
-def test_numbers_keep_their_digits_and_odd_values_come_as_they_are(
+def test_numbers_keep_digits_and_malformed_values_pass_through(
     serve: Serve, account: Account, receiver: Receiver
 ) -> None:
     served = serve(account)
@@ -182,7 +184,7 @@ def test_numbers_keep_their_digits_and_odd_values_come_as_they_are(
     assert '"custom_fields":"odd"' in fourth
 
 
-def test_a_deletion_shows_the_last_state_and_a_restoration_is_a_change(
+def test_deletions_send_old_states_and_restorations_send_changes(
     told: Told, account: Account, clock: Clock
 ) -> None:
     person = account.create_person(name="Ann Lee")
@@ -204,7 +206,7 @@ def test_a_deletion_shows_the_last_state_and_a_restoration_is_a_change(
 
 
 @pytest.mark.parametrize(("event", "actions"), [("create", ["create"]), ("none", [])])
-def test_a_restoration_may_be_something_else(
+def test_a_restoration_may_send_another_event(
     told: Told, account: Account, event: Any, actions: list[str]
 ) -> None:
     account.behaviours = Behaviours(restored_person_event=event)
@@ -217,7 +219,7 @@ def test_a_restoration_may_be_something_else(
     assert [each["previous"] for each in events] == [None] * len(actions)
 
 
-def test_a_merge_is_two_events_that_name_each_other(told: Told, account: Account) -> None:
+def test_a_merge_sends_two_linked_events(told: Told, account: Account) -> None:
     winner = account.create_person(name="A", emails=["a@example.org"])
     loser = account.create_person(name="B", emails=["b@example.org"])
     told()
@@ -232,7 +234,7 @@ def test_a_merge_is_two_events_that_name_each_other(told: Told, account: Account
     assert [each["value"] for each in changed["previous"]["emails"]] == ["a@example.org"]
 
 
-def test_nothing_but_persons_gives_an_event(told: Told, account: Account) -> None:
+def test_only_persons_send_events(told: Told, account: Account) -> None:
     tier = account.add_field("Tier", "enum", ["Gold"])
     label = account.add_label("Hot")
     organization = account.add_organization("Acme")
@@ -251,7 +253,7 @@ def test_nothing_but_persons_gives_an_event(told: Told, account: Account) -> Non
     assert told() == []
 
 
-def test_hidden_persons_give_none(told: Told, account: Account) -> None:
+def test_hidden_persons_send_no_events(told: Told, account: Account) -> None:
     person, winner = account.create_person(name="A"), account.create_person(name="B")
     told()
     account.hide_person(person)
@@ -266,7 +268,7 @@ def test_hidden_persons_give_none(told: Told, account: Account) -> None:
     assert told() == []
 
 
-def test_what_is_refused_gives_none(told: Told, account: Account) -> None:
+def test_refused_changes_send_no_events(told: Told, account: Account) -> None:
     person = account.create_person(name="A")
     told()
     for refused in (
@@ -280,7 +282,7 @@ def test_what_is_refused_gives_none(told: Told, account: Account) -> None:
     assert told() == []
 
 
-def test_persons_of_a_wrong_shape_are_sent_as_they_are(told: Told, account: Account) -> None:
+def test_malformed_persons_are_sent_unchanged(told: Told, account: Account) -> None:
     account.put_raw_person(7, '{"id":"odd"}')
     account.put_raw_person(7, "[]")
     created, changed = told()
@@ -296,7 +298,7 @@ def test_persons_of_a_wrong_shape_are_sent_as_they_are(told: Told, account: Acco
     assert len(add_odd_persons(account)) * 2 == len(told())
 
 
-def test_persons_made_up_on_demand_give_events_too(serve: Serve, receiver: Receiver) -> None:
+def test_generated_persons_send_events_too(serve: Serve, receiver: Receiver) -> None:
     account = large_account(persons=50, custom_fields=30)
     served = serve(account)
     served.subscribe(receiver.url)
@@ -312,7 +314,7 @@ def test_persons_made_up_on_demand_give_events_too(serve: Serve, receiver: Recei
     assert len(shown) > 5
 
 
-def test_without_webhooks_nobody_listens(serve: Serve, account: Account, receiver: Receiver) -> None:
+def test_without_webhooks_there_are_no_observers(serve: Serve, account: Account, receiver: Receiver) -> None:
     served = serve(account)
     assert account.observers == []
     webhook = served.subscribe(receiver.url)

@@ -45,7 +45,7 @@ def table(database_url: str) -> Iterator[sa.Connection]:
 @example([("\\N", None, None), (None, 0, False), ("\\.", 1, True), ("", -1, None)])
 @example([("a\tb\nc\rd\\te\\", 1, True), ("\r\n", None, None), ("\\x41\\101", 2, None)])
 @example([("'\"🎈\x01\u0085", 1, True)])
-def test_all_that_is_storable_comes_back(
+def test_storable_rows_come_back_unchanged(
     table: sa.Connection, types: list[str] | None, rows: list[tuple[object, ...]]
 ) -> None:
     numbered = [(number, *row) for number, row in enumerate(rows)]
@@ -59,7 +59,7 @@ def test_all_that_is_storable_comes_back(
     assert [tuple(row) for row in found] == numbered
 
 
-def test_rows_are_added_to_those_there(table: sa.Connection) -> None:
+def test_rows_are_added_to_existing_ones(table: sa.Connection) -> None:
     page = pd.DataFrame({"a text": ["x"]})
     copy_into(table, 'Odd "Table', page)
     copy_into(table, 'Odd "Table', page)
@@ -75,7 +75,7 @@ def test_more_rows_than_the_server_takes_at_once(table: sa.Connection) -> None:
 
 
 @pytest.mark.parametrize("types", [None, ["text", "int8"]], ids=["as text", "by type"])
-def test_a_refused_row_adds_none_and_is_not_told(table: sa.Connection, types: list[str] | None) -> None:
+def test_a_refused_row_adds_nothing_and_is_hidden(table: sa.Connection, types: list[str] | None) -> None:
     table.exec_driver_sql('CREATE UNIQUE INDEX only_once ON "Odd ""Table" (row_number)')
     rows = pd.DataFrame({"a text": ["Aino", "Väinö"], "row_number": [7, 7]})
     with table.begin_nested() as savepoint:
@@ -103,7 +103,7 @@ def test_among(table: sa.Connection, ids: Sequence[int]) -> None:
 @given(st.lists(STORABLE | AWKWARD, max_size=8))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(["\\x41", "ä🎈", ""])
-def test_long_texts_come_as_bytes_and_short_ones_as_they_are(table: sa.Connection, texts: list[str]) -> None:
+def test_rows_with_bytes_return_text_and_its_bytes(table: sa.Connection, texts: list[str]) -> None:
     table.exec_driver_sql('DELETE FROM "Odd ""Table"')
     rows = pd.DataFrame({"row_number": range(len(texts)), "a text": texts}, dtype=object)
     copy_into(table, 'Odd "Table', rows)
@@ -115,7 +115,7 @@ def test_long_texts_come_as_bytes_and_short_ones_as_they_are(table: sa.Connectio
     assert table.scalars(sa.select(text).select_from(sa.table('Odd "Table')).order_by(number)).all() == texts
 
 
-def test_an_error_of_rows_with_bytes_is_sqlalchemys_and_tells_no_value(table: sa.Connection) -> None:
+def test_errors_of_rows_with_bytes_show_no_values(table: sa.Connection) -> None:
     number, text = sa.column("row_number", sa.BigInteger), sa.column("a text", sa.Text)
     query: sa.Select[Any] = sa.select(number).select_from(sa.table("nowhere")).where(text == "Aino")
     with pytest.raises(sa.exc.DBAPIError) as refused:
@@ -143,7 +143,7 @@ def test_text_subclass_is_escaped_too(table: sa.Connection) -> None:
 
 
 @given(st.text())
-def test_storable_text_is_utf8_without_nul_and_else_the_same(text: str) -> None:
+def test_storable_text_replaces_only_nul_and_surrogates(text: str) -> None:
     kept = storable(text)
     assert "\0" not in kept.encode().decode()
     assert len(kept) == len(text)

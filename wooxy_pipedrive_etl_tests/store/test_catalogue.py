@@ -39,7 +39,7 @@ def _options(db: sa.Connection, record: ConnectionRecord, code: str) -> Options 
     return options
 
 
-def test_catalogue_comes_back_in_its_own_order_and_types(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_the_catalogue_keeps_its_order_and_types(db: sa.Connection, record: ConnectionRecord) -> None:
     fields = _fields(
         ("zeta", "Я 🎈 '\\", "varchar", None),
         NAME,
@@ -52,12 +52,12 @@ def test_catalogue_comes_back_in_its_own_order_and_types(db: sa.Connection, reco
     assert read_fields(db, record.id, gone=True) == []
 
 
-def test_first_catalogue_is_no_change(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_the_first_catalogue_is_not_a_change(db: sa.Connection, record: ConnectionRecord) -> None:
     assert _kinds(db, record, NAME, ("c", "Colour", "enum", COLOUR)) == []
     assert recent_schema_changes(db, record.id) == []
 
 
-def test_same_catalogue_is_no_change(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_the_same_catalogue_is_not_a_change(db: sa.Connection, record: ConnectionRecord) -> None:
     _kinds(db, record, NAME, ("c", "Colour", "enum", COLOUR))
     assert _kinds(db, record, ("c", "Colour", "enum", COLOUR[::-1]), NAME) == []
 
@@ -94,7 +94,7 @@ def test_same_catalogue_is_no_change(db: sa.Connection, record: ConnectionRecord
         ),
     ],
 )
-def test_each_kind_of_change_is_told_once_and_recorded(
+def test_each_kind_of_change_is_recorded_once(
     db: sa.Connection, record: ConnectionRecord, before: Any, now: Any, change: tuple[str, str]
 ) -> None:
     _kinds(db, record, NAME, *[row for row in [before] if row])
@@ -112,7 +112,7 @@ def test_recorded_changes_come_newest_first(db: sa.Connection, record: Connectio
     assert newest == ["The field C is now called D.", "The field B is now called C."]
 
 
-def test_gone_field_is_kept_apart_and_may_return(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_a_deleted_field_is_kept_and_may_return(db: sa.Connection, record: ConnectionRecord) -> None:
     colour = ("c", "Colour", "enum", COLOUR)
     _kinds(db, record, colour, NAME)
     _kinds(db, record, NAME)
@@ -129,9 +129,7 @@ def test_gone_field_is_kept_apart_and_may_return(db: sa.Connection, record: Conn
     assert _options(db, record, "c") == [*COLOUR[:2], {"id": 7, "label": "Green", "gone": True}]
 
 
-def test_options_keep_the_order_of_the_field_and_gone_ones_their_last_label(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_options_keep_their_order_and_last_labels(db: sa.Connection, record: ConnectionRecord) -> None:
     _kinds(db, record, ("c", "Colour", "set", COLOUR))
     _kinds(db, record, ("c", "Colour", "set", [{"id": 7, "label": "Lime"}, {"id": 12, "label": "Red"}]))
     blue = {"id": 3, "label": "Blue", "gone": True}
@@ -153,26 +151,20 @@ def test_options_keep_the_order_of_the_field_and_gone_ones_their_last_label(
     ]
 
 
-def test_field_that_lost_its_options_with_its_type_has_none(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_a_retyped_field_without_options_has_none(db: sa.Connection, record: ConnectionRecord) -> None:
     """The value "12" of a text field is no option."""
     _kinds(db, record, ("c", "Colour", "enum", COLOUR))
     _kinds(db, record, ("c", "Colour", "varchar", None))
     assert _options(db, record, "c") is None
 
 
-def test_field_that_changed_its_type_but_has_options_keeps_gone_ones(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_a_retyped_field_with_options_keeps_deleted_ones(db: sa.Connection, record: ConnectionRecord) -> None:
     _kinds(db, record, ("c", "Colour", "enum", COLOUR))
     _kinds(db, record, ("c", "Colour", "set", COLOUR[1:]))
     assert _options(db, record, "c") == [*COLOUR[1:], {"id": 12, "label": "Red", "gone": True}]
 
 
-def test_field_that_does_not_tell_its_type_keeps_the_one_it_had(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_an_unstated_type_keeps_the_previous_one(db: sa.Connection, record: ConnectionRecord) -> None:
     _kinds(db, record, NAME, ("c", "Colour", "enum", COLOUR))
     assert _kinds(db, record, NAME, ("c", "Colour", "", COLOUR)) == []
     _kinds(db, record, NAME)
@@ -184,9 +176,7 @@ def test_field_that_does_not_tell_its_type_keeps_the_one_it_had(
     ]
 
 
-def test_text_that_no_database_stores_is_replaced_and_is_no_change_the_next_time(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_unstorable_text_is_replaced_and_reported_once(db: sa.Connection, record: ConnectionRecord) -> None:
     odd = ("c", "Col\x00our \ud83d", "enum", [{"id": 1, "label": "\ud800Red"}])
     _kinds(db, record, NAME)
     assert _kinds(db, record, NAME, odd) == [("new_field", "The field Col�our � is new.")]
@@ -194,14 +184,14 @@ def test_text_that_no_database_stores_is_replaced_and_is_no_change_the_next_time
     assert _options(db, record, "c") == [{"id": 1, "label": "�Red"}]
 
 
-def test_saving_does_not_change_the_caller_s_fields(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_saving_does_not_change_the_callers_fields(db: sa.Connection, record: ConnectionRecord) -> None:
     _kinds(db, record, ("c", "Colour", "enum", COLOUR))
     fields = _fields(("c", "Colour", "enum", COLOUR[:1]))
     save_fields(db, record.id, fields)
     assert fields == _fields(("c", "Colour", "enum", COLOUR[:1]))
 
 
-def test_connections_have_catalogues_of_their_own(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_connections_have_their_own_catalogues(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     _kinds(db, record, NAME)
     assert _kinds(db, other, ("c", "Colour", "enum", COLOUR)) == []

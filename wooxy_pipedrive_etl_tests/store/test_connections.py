@@ -69,24 +69,24 @@ def test_new_connection_is_a_draft_with_its_settings(db: sa.Connection) -> None:
     assert (record.sync_state.watermark, record.sync_state.applied_revision) == (None, None)
 
 
-def test_list_table_is_named_as_in_sql(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_the_list_table_is_named_with_its_schema(db: sa.Connection, record: ConnectionRecord) -> None:
     assert record.qualified_list_table == "default_contact_list"
     db.execute(tables.domains.update().values(list_schema="shop_example_com"))
     found = get_connection(db, "acme")
     assert found.qualified_list_table == "shop_example_com.default_contact_list"
 
 
-def test_taken_name_is_refused(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_a_name_in_use_is_refused(db: sa.Connection, record: ConnectionRecord) -> None:
     with pytest.raises(ConnectionExists, match="named acme exists already; choose another name"):
         _add(db, "acme", new_domain(db, "news.example.com"))
 
 
-def test_taken_domain_is_refused(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_a_domain_in_use_is_refused(db: sa.Connection, record: ConnectionRecord) -> None:
     with pytest.raises(ConnectionExists, match="fed by the connection acme already; choose another domain"):
         _add(db, "bolt", record.domain_id)
 
 
-def test_of_two_programs_that_take_a_name_at_once_one_is_refused(engine: sa.Engine) -> None:
+def test_only_one_program_can_take_a_name(engine: sa.Engine) -> None:
     together = Barrier(2)
 
     def take(domain: str) -> str:
@@ -105,7 +105,7 @@ def test_of_two_programs_that_take_a_name_at_once_one_is_refused(engine: sa.Engi
     assert sorted(results) == ["added", "refused"]
 
 
-def test_name_taken_after_the_look_is_refused(postgres_url: str) -> None:
+def test_a_name_taken_meanwhile_is_refused(postgres_url: str) -> None:
     """The slower of two programs on PostgreSQL sees nothing of the quicker one before it inserts."""
     engine = Store.open(postgres_url).engine
     with engine.begin() as db:
@@ -129,7 +129,7 @@ def test_name_taken_after_the_look_is_refused(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_unknown_connection_is_told_with_those_that_exist(db: sa.Connection) -> None:
+def test_an_unknown_connection_is_reported_with_existing_ones(db: sa.Connection) -> None:
     with pytest.raises(UnknownConnection, match=r"no connection named acme \(there is none yet\)"):
         get_connection(db, "acme")
     new_connection(db, "bolt", "news.example.com")
@@ -139,7 +139,7 @@ def test_unknown_connection_is_told_with_those_that_exist(db: sa.Connection) -> 
     assert [record.name for record in list_connections(db)] == ["acme", "bolt"]
 
 
-def test_each_verb_changes_its_part_of_one_connection(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_each_function_changes_only_its_part(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     moment = datetime(2026, 11, 1)
     tokens = OAuthTokens("tokens", moment, "base,contacts:read")
@@ -173,7 +173,7 @@ def test_each_verb_changes_its_part_of_one_connection(db: sa.Connection, record:
     assert get_connection(db, "bolt") == other
 
 
-def test_refused_tokens_lose_access_unless_others_came(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_refused_tokens_lose_access_unless_replaced(db: sa.Connection, record: ConnectionRecord) -> None:
     moment = datetime(2026, 11, 1)
     old, new = OAuthTokens("old", moment, None), OAuthTokens("new", moment, None)
     credentials.replace(db, record.id, StoredCredentials.of_oauth(old, 3))
@@ -186,9 +186,7 @@ def test_refused_tokens_lose_access_unless_others_came(db: sa.Connection, record
     assert get_connection(db, "acme").credentials == StoredCredentials.of_oauth(new, 3)
 
 
-def test_disconnected_keeps_what_was_read_and_whose_it_was(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_disconnecting_keeps_the_sync_state_and_user(db: sa.Connection, record: ConnectionRecord) -> None:
     tokens = OAuthTokens("tokens", datetime(2026, 11, 1), "base")
     credentials.replace(db, record.id, StoredCredentials.of_oauth(tokens, 3))
     webhooks.remember(db, record.id, StoredWebhook(7, "https://w", "p"))
@@ -213,9 +211,7 @@ def test_connections_of_a_company_share_its_budget(db: sa.Connection, record: Co
     assert db.execute(sa.select(tables.budgets)).all() == []
 
 
-def test_removed_connection_leaves_nothing_but_its_domain_and_opt_outs(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_removing_leaves_only_the_domain_and_opt_outs(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     person = pd.DataFrame({"person_id": [1], "version": [1], "raw": ["{}"]})
     for kept_or_not in (record, other):
@@ -236,7 +232,7 @@ def test_removed_connection_leaves_nothing_but_its_domain_and_opt_outs(
     assert db.scalars(sa.select(memory.c.domain_id)).all() == [record.domain_id]
 
 
-def test_token_is_neither_stored_as_it_is_nor_shown(db: sa.Connection) -> None:
+def test_the_token_is_encrypted_and_never_shown(db: sa.Connection) -> None:
     box = SecretBox("A" * 43 + "=")
     encrypted = box.encrypt("t0ken-of-acme")
     record = _add(db, "acme", new_domain(db, "shop.example.com"), encrypted)

@@ -41,7 +41,7 @@ from wooxy_pipedrive_etl.store.home import HomeUnusable, dagster_home, home
         ("postgresql://hunter2:hunter2@127.0.0.1:1/db?sslpassword=hunter2", "can't be opened"),
     ],
 )
-def test_url_that_cannot_be_used_is_refused_in_one_sentence_without_its_password(url: str, told: str) -> None:
+def test_an_unusable_url_is_refused_without_its_password(url: str, told: str) -> None:
     with pytest.raises(DatabaseUnavailable) as refused:
         open_database(url)
     message = str(refused.value)
@@ -51,7 +51,7 @@ def test_url_that_cannot_be_used_is_refused_in_one_sentence_without_its_password
     assert "\n" not in message
 
 
-def test_url_of_a_secret_file_and_of_a_hosting_service_are_understood(postgres_url: str) -> None:
+def test_urls_of_secret_files_and_hosters_are_accepted(postgres_url: str) -> None:
     for url in (f" {postgres_url}\n", postgres_url.replace("postgresql+psycopg://", "postgres://")):
         engine = open_database(url)
         with engine.connect() as db:
@@ -59,26 +59,24 @@ def test_url_of_a_secret_file_and_of_a_hosting_service_are_understood(postgres_u
         engine.dispose()
 
 
-def test_file_with_special_characters_in_its_name_is_opened(tmp_path: Path) -> None:
+def test_a_file_name_with_special_characters_is_opened(tmp_path: Path) -> None:
     open_database(f"sqlite:///{tmp_path / 'shop@example.com' / 'list@2.db'}").dispose()
     assert (tmp_path / "shop@example.com" / "list@2.db").exists()
 
 
-def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_non_database_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear all, " * 1_000)
     with pytest.raises(DatabaseUnavailable, match="not a database"):
         open_database(f"sqlite:///{tmp_path / 'letter.txt'}")
 
 
-def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("")
     with pytest.raises(DatabaseUnavailable, match=r"letter\.txt"):
         open_database(f"sqlite:///{tmp_path / 'letter.txt' / 'list.db'}")
 
 
-def test_a_home_that_others_may_look_into_becomes_its_owners(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_home_readable_by_others_becomes_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o755)
@@ -87,14 +85,14 @@ def test_a_home_that_others_may_look_into_becomes_its_owners(
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_home_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_created_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "letter.txt").write_text("")
     monkeypatch.setenv("WOOXY_PIPEDRIVE_HOME", str(tmp_path / "letter.txt"))
     with pytest.raises(HomeUnusable, match="set WOOXY_PIPEDRIVE_HOME"):
         Store.open()
 
 
-def test_embedded_database_lies_in_the_home_folder_for_its_owner_alone(home_folder: Path) -> None:
+def test_the_embedded_database_is_private_to_its_owner(home_folder: Path) -> None:
     store = Store.open()
     with store.engine.begin() as db:
         db.execute(sa.text("SELECT 1"))
@@ -106,7 +104,7 @@ def test_embedded_database_lies_in_the_home_folder_for_its_owner_alone(home_fold
     assert dagster_home() == home_folder / "dagster"
 
 
-def test_store_can_be_opened_and_read_while_another_program_writes(database_url: str) -> None:
+def test_the_store_can_be_read_during_other_writes(database_url: str) -> None:
     first = Store.open(database_url)
     with first.engine.begin() as writer:
         writer.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
@@ -117,7 +115,7 @@ def test_store_can_be_opened_and_read_while_another_program_writes(database_url:
     first.close()
 
 
-def test_two_writers_that_read_first_do_not_refuse_each_other(engine: sa.Engine) -> None:
+def test_writers_that_read_first_do_not_conflict(engine: sa.Engine) -> None:
     """On SQLite a transaction that began by reading could not turn writer once another one has written."""
     with engine.begin() as db:
         db.execute(sa.text("SELECT count(*) FROM sync_domains")).scalar()
@@ -146,7 +144,7 @@ PAGE = pd.DataFrame({"id": [1], "name": [PERSON], "list_table": ["a"]}, dtype=ob
     ],
     ids=["a required value", "many rows", "a required value in bulk", "a taken value in bulk"],
 )
-def test_refused_write_tells_no_values(db: sa.Connection, write: Callable[[sa.Connection], object]) -> None:
+def test_a_refused_write_shows_no_values(db: sa.Connection, write: Callable[[sa.Connection], object]) -> None:
     with pytest.raises(sa.exc.IntegrityError, match="sync_domains") as refused:
         write(db)
     error: BaseException | None = refused.value
@@ -156,7 +154,7 @@ def test_refused_write_tells_no_values(db: sa.Connection, write: Callable[[sa.Co
         error = error.__cause__ or error.__context__
 
 
-def test_both_ends_ask_after_a_machine_that_says_nothing_any_more(postgres_url: str) -> None:
+def test_both_ends_send_keepalives(postgres_url: str) -> None:
     """Or a worker that lost its power would hold its connections for two hours."""
     engine = open_database(f"{postgres_url}&keepalives_idle=5")
     assert {name: engine.url.query.get(name) for name in ("keepalives_idle", "keepalives_count")} == {
@@ -171,7 +169,7 @@ def test_both_ends_ask_after_a_machine_that_says_nothing_any_more(postgres_url: 
     engine.dispose()
 
 
-def test_value_of_the_wrong_type_is_not_told(postgres_url: str) -> None:
+def test_a_value_of_the_wrong_type_is_hidden(postgres_url: str) -> None:
     engine = open_database(postgres_url)
     page = pd.DataFrame({"a": [PERSON]})
     with engine.begin() as db:
@@ -200,7 +198,7 @@ class _Interrupting:
         raise KeyboardInterrupt
 
 
-def test_interrupted_statement_keeps_no_writer_waiting(sqlite_url: str) -> None:
+def test_an_interrupted_statement_blocks_no_writer(sqlite_url: str) -> None:
     """Also as long as the interrupt's traceback knows the cursor, as it does while the end of the run is noted."""
     engine = open_database(sqlite_url, sqlite_wait_seconds=0.1)
     with engine.begin() as db:

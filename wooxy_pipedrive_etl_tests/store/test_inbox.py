@@ -39,7 +39,7 @@ def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]
     store.close()
 
 
-def test_nothing_waits_at_first(store: Store) -> None:
+def test_nothing_is_pending_at_first(store: Store) -> None:
     assert pending_hints(store.inbox, ACME) == Hints([], frozenset(), 0)
     assert count_hints(store.inbox, ACME) == 0
     assert received(store.inbox, ACME) == inbox.Received()
@@ -54,16 +54,14 @@ def test_events_are_collapsed_by_person(store: Store) -> None:
 
 
 @pytest.mark.parametrize("saying", [(True, False), (False, True), (True, True)])
-def test_a_deletion_is_remembered_whatever_comes_before_or_after(
-    store: Store, saying: tuple[bool, bool]
-) -> None:
+def test_a_deletion_is_remembered_among_other_events(store: Store, saying: tuple[bool, bool]) -> None:
     for deleted in saying:
         add_event(store.inbox, ACME, 7, deleted=deleted)
     add_event(store.inbox, ACME, 8, deleted=False)
     assert pending_hints(store.inbox, ACME) == Hints([7, 8], frozenset({7}), 3)
 
 
-def test_settled_persons_go_and_those_named_since_stay(store: Store) -> None:
+def test_settled_persons_are_removed_but_newer_ones_stay(store: Store) -> None:
     for person_id in (1, 2, 3):
         add_event(store.inbox, ACME, person_id, deleted=False)
     hints = pending_hints(store.inbox, ACME)
@@ -75,7 +73,7 @@ def test_settled_persons_go_and_those_named_since_stay(store: Store) -> None:
     assert count_hints(store.inbox, ACME) == 2
 
 
-def test_a_person_that_comes_again_after_it_was_settled_has_a_greater_number(store: Store) -> None:
+def test_a_person_named_after_settling_is_pending_again(store: Store) -> None:
     add_event(store.inbox, ACME, 7, deleted=True)
     hints = pending_hints(store.inbox, ACME)
     settle_hints(store.inbox, ACME, hints)
@@ -87,7 +85,7 @@ def test_a_person_that_comes_again_after_it_was_settled_has_a_greater_number(sto
     assert pending_hints(store.inbox, ACME) == again
 
 
-def test_only_the_persons_of_the_hints_are_settled(store: Store) -> None:
+def test_only_the_given_persons_are_settled(store: Store) -> None:
     add_event(store.inbox, ACME, 1, deleted=False)
     add_event(store.inbox, ACME, 2, deleted=False)
     hints = pending_hints(store.inbox, ACME)
@@ -107,9 +105,7 @@ def test_connections_do_not_see_each_other(store: Store) -> None:
     assert pending_hints(store.inbox, ACME) == Hints([], frozenset(), 0)
 
 
-def test_a_full_inbox_counts_new_persons_and_goes_on_with_known_ones(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_inbox_still_accepts_known_persons(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "LIMIT", 2)
     for person_id in (1, 2, 3, 4):
         add_event(store.inbox, ACME, person_id, deleted=False)
@@ -147,7 +143,7 @@ def test_malformed_calls_are_counted(store: Store) -> None:
     assert received(store.inbox, OTHER).malformed == 1
 
 
-def test_events_of_many_callers_at_once_are_all_there_while_a_run_settles(store: Store) -> None:
+def test_no_concurrent_event_is_lost_while_settling(store: Store) -> None:
     """Whatever a run settles it has read: a deletion that no hints named would be lost."""
     seen: set[int] = set()
     ended = threading.Event()
@@ -175,7 +171,7 @@ def test_events_of_many_callers_at_once_are_all_there_while_a_run_settles(store:
     assert received(store.inbox, ACME).accepted == 300
 
 
-def test_on_postgresql_events_are_committed_in_the_order_of_their_numbers(postgres_url: str) -> None:
+def test_postgresql_events_are_committed_in_number_order(postgres_url: str) -> None:
     """Else a run could read up to number 2, and settle number 1, which came in later and which it has not seen."""
     store = Store.open(postgres_url)
     with ThreadPoolExecutor(1) as pool:
@@ -192,7 +188,7 @@ def test_on_postgresql_events_are_committed_in_the_order_of_their_numbers(postgr
     store.close()
 
 
-def test_programs_that_start_at_once_make_the_tables_once(database_url: str) -> None:
+def test_programs_starting_together_create_the_tables_once(database_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         stores = list(pool.map(lambda _: Store.open(database_url), range(4)))
     for number, each in enumerate(stores):
@@ -202,7 +198,7 @@ def test_programs_that_start_at_once_make_the_tables_once(database_url: str) -> 
         each.close()
 
 
-def test_on_sqlite_events_come_in_while_another_program_writes(tmp_path: Path, sqlite_url: str) -> None:
+def test_sqlite_accepts_events_while_another_program_writes(tmp_path: Path, sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
     with store.engine.begin() as writer:
         writer.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
@@ -234,7 +230,7 @@ _STEPS = st.lists(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
-def test_what_waits_is_what_was_named_since_it_was_last_settled(
+def test_pending_persons_are_those_named_since_settling(
     store: Store, steps: list[tuple[str, int, bool]]
 ) -> None:
     """Against a log of events: a person waits as long as its newest event is newer than the hints it was settled with,

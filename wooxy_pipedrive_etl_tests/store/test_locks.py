@@ -58,7 +58,7 @@ def test_second_holder_is_refused_in_the_same_program(engine: sa.Engine) -> None
     _hold(engine, "acme")
 
 
-def test_whoever_looks_often_sees_who_holds_it_and_keeps_nobody_from_it(engine: sa.Engine) -> None:
+def test_checking_the_lock_never_prevents_taking_it(engine: sa.Engine) -> None:
     with engine.connect() as db:
         record, other = get_connection(db, "acme"), get_connection(db, "bolt")
 
@@ -86,7 +86,7 @@ def test_whoever_looks_often_sees_who_holds_it_and_keeps_nobody_from_it(engine: 
     assert look() == (False, False)
 
 
-def test_lock_is_let_go_when_the_run_fails(engine: sa.Engine) -> None:
+def test_the_lock_is_released_when_the_run_fails(engine: sa.Engine) -> None:
     with engine.connect() as db:
         record = get_connection(db, "acme")
     with pytest.raises(KeyboardInterrupt), sole_writer(engine, record):
@@ -94,14 +94,14 @@ def test_lock_is_let_go_when_the_run_fails(engine: sa.Engine) -> None:
     _hold(engine, "acme")
 
 
-def test_holder_may_write_in_transactions_of_its_own(engine: sa.Engine) -> None:
+def test_the_holder_may_use_other_transactions(engine: sa.Engine) -> None:
     with engine.connect() as db:
         record = get_connection(db, "acme")
     with sole_writer(engine, record), engine.begin() as db:
         new_connection(db, "core", "core.example.com")
 
 
-def test_holder_in_another_program_is_respected_until_it_lets_go(
+def test_another_programs_lock_is_respected_until_released(
     engine: sa.Engine,
 ) -> None:
     with program(_HOLD, url_of(engine)) as holder:
@@ -139,7 +139,7 @@ def _wait_for_postgresql_to_notice(engine: sa.Engine) -> None:
             db.execute(sa.text("SELECT pg_advisory_unlock(:a, :b)"), {"a": key[0], "b": key[1]})
 
 
-def test_nobody_else_may_hold_a_lock_file(sqlite_url: str) -> None:
+def test_a_lock_file_is_private_to_its_owner(sqlite_url: str) -> None:
     engine = open_database(sqlite_url)
     upgrade(engine)
     with engine.begin() as db:

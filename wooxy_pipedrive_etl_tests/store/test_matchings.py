@@ -34,7 +34,7 @@ def test_connection_without_a_matching(db: sa.Connection, record: ConnectionReco
     assert confirmed_matching(db, record.id) is None
 
 
-def test_draft_is_seen_and_the_confirmed_one_is_in_force(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_a_draft_does_not_replace_the_confirmed_matching(db: sa.Connection, record: ConnectionRecord) -> None:
     _save(db, record, "name", confirmed=False)
     assert _revision(latest_matching(db, record.id)) == (1, "name")
     assert confirmed_matching(db, record.id) is None
@@ -53,7 +53,7 @@ def test_newer_draft_replaces_the_draft(db: sa.Connection, record: ConnectionRec
     assert _revision(confirmed_matching(db, record.id)) == (3, "name")
 
 
-def test_connections_have_matchings_of_their_own(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_connections_have_their_own_matchings(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     _save(db, record, "name", confirmed=True)
     assert latest_matching(db, other.id) is None

@@ -28,7 +28,7 @@ from .conftest import new_connection
 from .programs import program, read_line, say
 
 
-def test_migrations_give_the_tables_that_the_code_names(engine: sa.Engine) -> None:
+def test_migrations_create_the_tables_of_the_code(engine: sa.Engine) -> None:
     with engine.connect() as db:
         context = MigrationContext.configure(
             db,
@@ -43,7 +43,7 @@ def test_migrations_give_the_tables_that_the_code_names(engine: sa.Engine) -> No
         assert compare_metadata(context, tables.metadata) == []
 
 
-def test_constraints_are_the_same_as_those_that_the_code_names(engine: sa.Engine) -> None:
+def test_constraints_match_those_in_the_code(engine: sa.Engine) -> None:
     """What Alembic does not compare: primary keys, what a deletion takes along, and required columns."""
     found = sa.inspect(engine)
     for table in tables.metadata.tables.values():
@@ -70,7 +70,7 @@ def test_the_newest_step_is_known_without_alembic() -> None:
     assert [name.partition("_")[0] for name in files] == [step.revision for step in steps.walk_revisions()]
 
 
-def test_upgrading_again_touches_nothing(engine: sa.Engine) -> None:
+def test_upgrading_again_changes_nothing(engine: sa.Engine) -> None:
     with engine.begin() as db:
         new_connection(db, "acme", "shop.example.com")
     upgrade(engine)
@@ -78,7 +78,7 @@ def test_upgrading_again_touches_nothing(engine: sa.Engine) -> None:
         assert db.execute(sa.select(tables.connections.c.name)).scalars().all() == ["acme"]
 
 
-def test_other_things_in_the_database_stay(database_url: str) -> None:
+def test_other_tables_in_the_database_stay(database_url: str) -> None:
     engine = open_database(database_url)
     with engine.begin() as db:
         db.execute(sa.text("CREATE TABLE alembic_version (version_num TEXT)"))
@@ -113,7 +113,7 @@ print("done", flush=True)
 """
 
 
-def test_programs_that_start_at_once_upgrade_once(database_url: str) -> None:
+def test_programs_starting_together_upgrade_once(database_url: str) -> None:
     with (
         program(_UPGRADE, database_url) as first,
         program(_UPGRADE, database_url) as second,
@@ -162,7 +162,7 @@ def _old_connection(db: sa.Connection, number: int, **values: object) -> int:
     return number
 
 
-def test_what_sentences_said_becomes_columns(database_url: str) -> None:
+def test_guards_and_owners_move_from_sentences_to_columns(database_url: str) -> None:
     """A database of the version in which guards and owners were in sentences alone."""
     engine = open_database(database_url)
     _upgrade_to(engine, "0006")
@@ -228,7 +228,7 @@ def test_what_sentences_said_becomes_columns(database_url: str) -> None:
     engine.dispose()
 
 
-def test_opt_outs_of_an_earlier_version_belong_to_their_domains(database_url: str) -> None:
+def test_old_opt_outs_are_migrated_to_domains(database_url: str) -> None:
     engine = open_database(database_url)
     _upgrade_to(engine, "0006")
     with engine.begin() as db:
@@ -248,7 +248,7 @@ def test_opt_outs_of_an_earlier_version_belong_to_their_domains(database_url: st
     engine.dispose()
 
 
-def test_parts_of_a_connection_get_tables_of_their_own(database_url: str) -> None:
+def test_the_wide_connection_table_is_split_up(database_url: str) -> None:
     """Nothing of the wide table is lost; of a company's budgets, the one that was told last stays."""
     engine = open_database(database_url)
     _upgrade_to(engine, "0009")

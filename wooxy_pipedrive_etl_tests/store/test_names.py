@@ -9,7 +9,7 @@ from wooxy_pipedrive_etl.store.connections import ConnectionRecord
 from .conftest import new_connection
 
 
-def test_names_are_kept_by_kind_and_connection(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_names_are_stored_by_kind_and_connection(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     assert read_names(db, record.id) == {"org": {}, "user": {}, "person": {}}
     save_names(db, record.id, "org", {1: "Acme Oy", 2**40: "Löyly\t\\N ♨️"})
@@ -36,8 +36,6 @@ def test_many_names_change_at_once(db: sa.Connection, record: ConnectionRecord) 
 
 
 @pytest.mark.parametrize("name", ["A\x00B", "A\ud83dB"])
-def test_text_that_no_database_stores_is_replaced(
-    db: sa.Connection, record: ConnectionRecord, name: str
-) -> None:
+def test_unstorable_text_is_replaced(db: sa.Connection, record: ConnectionRecord, name: str) -> None:
     save_names(db, record.id, "org", {1: name})
     assert read_names(db, record.id)["org"] == {1: "A�B"}

@@ -53,7 +53,7 @@ def _read(db: sa.Connection, record: ConnectionRecord, *, pending: bool = False)
     return [(row["person_id"], row["kind"], row["reason"], row["variable"], row["message"]) for row in rows]
 
 
-def test_pending_issues_stand_when_they_are_settled(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_settling_makes_pending_issues_stand(db: sa.Connection, record: ConnectionRecord) -> None:
     add_pending_issues(db, record.id, _issues(ODD, REJECTED))
     add_pending_issues(db, record.id, _issues(DROPPED))
     add_pending_issues(db, record.id, _issues())
@@ -75,7 +75,7 @@ def test_settled_issues_are_those_of_the_last_run(db: sa.Connection, record: Con
     assert _read(db, record) == []
 
 
-def test_dropping_pending_issues_leaves_those_that_stand(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_dropping_pending_issues_keeps_settled_ones(db: sa.Connection, record: ConnectionRecord) -> None:
     add_pending_issues(db, record.id, _issues(REJECTED))
     settle_issues(db, record.id)
     add_pending_issues(db, record.id, _issues(DROPPED))
@@ -97,7 +97,7 @@ def test_issues_are_counted_by_reason(db: sa.Connection, record: ConnectionRecor
     assert issues_by_reason(db, record.id) == found
 
 
-def test_connections_have_issues_and_runs_of_their_own(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_connections_have_their_own_issues_and_runs(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     for one in (record, other):
         add_pending_issues(db, one.id, _issues(REJECTED))
@@ -129,9 +129,7 @@ def test_report_of_a_run_from_beginning_to_end(db: sa.Connection, record: Connec
     assert get_run(db, record.id, "b") is None
 
 
-def test_last_run_is_the_newest_that_ended_dry_ones_apart(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_the_last_run_ignores_dry_and_unfinished_runs(db: sa.Connection, record: ConnectionRecord) -> None:
     for run_id, state in [("a", "success"), ("b", "failed"), ("c", "dry_run"), ("d", None)]:
         begin_run(db, record.id, run_id, "full")
         if state:
@@ -141,9 +139,7 @@ def test_last_run_is_the_newest_that_ended_dry_ones_apart(
     assert (last.run_id, last.message) == ("b", "Run b.")
 
 
-def test_newest_run_is_the_one_begun_last_whatever_became_of_it(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_the_newest_run_is_the_last_one_started(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     assert newest_run_id(db, record.id) is None
     for run_id in ("b", "a"):
@@ -156,9 +152,7 @@ def test_newest_run_is_the_one_begun_last_whatever_became_of_it(
     assert newest_run_id(db, record.id) == "b"
 
 
-def test_health_is_that_of_the_runs_that_were_to_write_the_list(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_health_counts_only_runs_writing_the_list(db: sa.Connection, record: ConnectionRecord) -> None:
     began: dict[str, datetime] = {}
 
     def run(run_id: str, state: str | None, *selected: str) -> None:
@@ -187,7 +181,7 @@ def test_health_is_that_of_the_runs_that_were_to_write_the_list(
     assert health(db, record.id, None).failing_since is None
 
 
-def test_what_stands_is_counted_by_kind(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_standing_issues_are_counted_by_kind(db: sa.Connection, record: ConnectionRecord) -> None:
     nothing = {"rejected": 0, "duplicates": 0, "conflicts": 0, "dropped_values": 0}
     add_pending_issues(db, record.id, _issues(REJECTED))
     assert standing_counts(db, record.id) == nothing
@@ -195,7 +189,7 @@ def test_what_stands_is_counted_by_kind(db: sa.Connection, record: ConnectionRec
     assert standing_counts(db, record.id) == {**nothing, "rejected": 1}
 
 
-def test_run_that_is_started_again_begins_at_nought(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_a_restarted_run_begins_at_zero(db: sa.Connection, record: ConnectionRecord) -> None:
     begin_run(db, record.id, "a", "full")
     finish_run(db, record.id, "a", "failed", "Cut off.", {"fetched": 3})
     begin_run(db, record.id, "a", "re-map")
@@ -205,7 +199,7 @@ def test_run_that_is_started_again_begins_at_nought(db: sa.Connection, record: C
 
 
 @pytest.mark.parametrize(("age", "kept"), [(89, True), (91, False)])
-def test_what_is_older_than_ninety_days_goes_when_any_run_begins(
+def test_entries_older_than_ninety_days_are_removed(
     db: sa.Connection, record: ConnectionRecord, age: int, kept: bool
 ) -> None:
     idle = new_connection(db, "bolt", "news.example.com")
@@ -230,7 +224,7 @@ def test_what_is_older_than_ninety_days_goes_when_any_run_begins(
     assert counts == [1 if kept else 0] * 4
 
 
-def test_how_long_reports_are_kept_is_a_setting(
+def test_the_retention_of_reports_is_configurable(
     db: sa.Connection, record: ConnectionRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin_run(db, record.id, "old", "full")
@@ -247,7 +241,7 @@ def test_how_long_reports_are_kept_is_a_setting(
         begin_run(db, record.id, "newest", "full")
 
 
-def test_issues_of_today_are_not_old(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_new_issues_have_the_current_time(db: sa.Connection, record: ConnectionRecord) -> None:
     """Their time is copied in as text; no zone is less than a quarter of an hour from another."""
     add_pending_issues(db, record.id, _issues(REJECTED))
     found_at = db.scalar(sa.select(tables.issues.c.found_at))
@@ -274,7 +268,7 @@ def test_history_has_the_newest_runs_first(db: sa.Connection, record: Connection
     assert [(run.run_id, run.state) for run in older] == [("run-1", "dry_run"), ("run-0", "success")]
 
 
-def test_a_run_is_under_way_while_it_holds_its_connection(engine: sa.Engine) -> None:
+def test_a_run_is_current_while_holding_its_connection(engine: sa.Engine) -> None:
     with engine.begin() as db:
         record = new_connection(db, "acme", "shop.example.com")
         other = new_connection(db, "other", "other.example.com")
@@ -293,7 +287,7 @@ def test_a_run_is_under_way_while_it_holds_its_connection(engine: sa.Engine) -> 
         assert current_run(db, record.id) is None
 
 
-def test_a_run_that_has_ended_is_not_under_way_though_its_connection_is_held(engine: sa.Engine) -> None:
+def test_a_finished_run_is_not_current(engine: sa.Engine) -> None:
     with engine.begin() as db:
         record = new_connection(db, "acme", "shop.example.com")
         begin_run(db, record.id, "run", "full")

@@ -20,14 +20,14 @@ OTHER_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 
 
 @given(st.text())
-def test_secret_comes_back_and_is_not_stored_as_it_is(secret: str) -> None:
+def test_a_secret_is_encrypted_and_decrypted_correctly(secret: str) -> None:
     box = SecretBox(KEY)
     encrypted = box.encrypt(secret)
     assert box.decrypt(encrypted) == secret
     assert len(secret) < 4 or secret not in encrypted
 
 
-def test_wrong_key_is_named_and_tells_nothing() -> None:
+def test_a_wrong_key_is_reported_without_secrets() -> None:
     encrypted = SecretBox(KEY).encrypt("t0ken")
     with pytest.raises(KeyUnusable, match=KEY_VARIABLE) as refused:
         SecretBox(OTHER_KEY).decrypt(encrypted)
@@ -38,7 +38,7 @@ def test_wrong_key_is_named_and_tells_nothing() -> None:
 @pytest.mark.parametrize(
     "key", ["", "short", KEY[:-2], KEY + "AAAA", "ключ", "\0" * 44, KEY.replace("_", "!")]
 )
-def test_malformed_key_is_refused_without_being_told(key: str) -> None:
+def test_a_malformed_key_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(KeyUnusable, match="32 bytes in URL-safe base64") as refused:
         SecretBox(key)
     assert not key or key not in str(refused.value)
@@ -48,7 +48,7 @@ def test_key_is_never_shown() -> None:
     assert repr(SecretBox(KEY)) == "SecretBox(***)"
 
 
-def test_phone_hash_depends_on_the_key_and_does_not_show_the_number() -> None:
+def test_phone_hashes_depend_on_key_and_hide_numbers() -> None:
     box, number = SecretBox(KEY), "+358401234567"
     assert box.hash_phone(number) == SecretBox(KEY).hash_phone(number)
     assert box.hash_phone(number) != box.hash_phone("+358401234568")
@@ -56,14 +56,14 @@ def test_phone_hash_depends_on_the_key_and_does_not_show_the_number() -> None:
     assert number[1:] not in box.hash_phone(number)
 
 
-def test_key_file_is_made_once_for_its_owner_alone(home_folder: Path) -> None:
+def test_the_key_file_is_private_and_created_once(home_folder: Path) -> None:
     encrypted = open_secret_box(home).encrypt("t0ken")
     assert stat.S_IMODE((home_folder / "key").stat().st_mode) == 0o600
     assert [path.name for path in home_folder.iterdir()] == ["key"]
     assert open_secret_box(home).decrypt(encrypted) == "t0ken"
 
 
-def test_key_file_is_for_its_owner_alone_whatever_the_mask() -> None:
+def test_the_key_file_is_private_under_any_umask() -> None:
     mask = os.umask(0)
     try:
         open_secret_box(home)
@@ -72,7 +72,7 @@ def test_key_file_is_for_its_owner_alone_whatever_the_mask() -> None:
     assert stat.S_IMODE((home() / "key").stat().st_mode) == 0o600
 
 
-def test_programs_that_start_at_once_end_up_with_one_key() -> None:
+def test_programs_starting_together_share_one_key() -> None:
     together = Barrier(8)
 
     def start(_number: int) -> SecretBox:
@@ -99,7 +99,7 @@ def test_key_file_that_others_can_read_is_refused(mode: int) -> None:
         open_secret_box(home)
 
 
-def test_key_file_of_garbage_is_refused() -> None:
+def test_a_garbled_key_file_is_refused() -> None:
     open_secret_box(home)
     (home() / "key").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(KeyUnusable, match="32 bytes"):

@@ -83,7 +83,7 @@ DEFECTS = [
 
 
 @pytest.mark.parametrize("code", POSTGRES)
-def test_cause_is_told_by_the_sqlstate(postgres_state: sa.Engine, code: str) -> None:
+def test_the_sqlstate_determines_the_sentence(postgres_state: sa.Engine, code: str) -> None:
     sentence = _sentence(lambda: _raise(postgres_state, code))
     assert sentence.startswith("The list's database ")
     assert f"({code})" in sentence
@@ -93,7 +93,7 @@ def test_cause_is_told_by_the_sqlstate(postgres_state: sa.Engine, code: str) -> 
 
 
 @pytest.mark.parametrize("code", DEFECTS)
-def test_our_own_defect_is_not_blamed_on_the_database(postgres_state: sa.Engine, code: str) -> None:
+def test_our_defects_are_not_blamed_on_the_database(postgres_state: sa.Engine, code: str) -> None:
     sentence = _sentence(lambda: _raise(postgres_state, code))
     assert "a defect of wooxy-pipedrive, not of the database; report it" in sentence
     assert f" {code})" in sentence
@@ -143,7 +143,7 @@ def _grant_told_by(sentence: str) -> str:
     return statement.partition(";")[0]
 
 
-def test_each_missing_privilege_is_told_with_the_grant_that_helps(
+def test_each_missing_privilege_names_the_needed_grant(
     owner: sa.Engine, restricted: sa.Engine, role: str
 ) -> None:
     """The statements that the sentences give are all that a role needs to get from nothing to a list."""
@@ -168,7 +168,7 @@ def test_each_missing_privilege_is_told_with_the_grant_that_helps(
     connect()
 
 
-def test_role_without_any_schema_is_told_to_get_its_own(
+def test_a_role_without_a_schema_gets_instructions(
     owner: sa.Engine, restricted: sa.Engine, role: str
 ) -> None:
     _execute(owner, "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
@@ -205,7 +205,7 @@ def test_role_without_any_schema_is_told_to_get_its_own(
         ),
     ],
 )
-def test_statement_that_is_told_is_enough(
+def test_the_suggested_statement_is_enough(
     owner: sa.Engine, restricted: sa.Engine, role: str, made: str, asked: str, told: str
 ) -> None:
     quoted = f'"{role}"'
@@ -216,13 +216,13 @@ def test_statement_that_is_told_is_enough(
     _execute(restricted, asked)
 
 
-def test_privilege_that_has_no_grant_is_told_with_where_to_read(restricted: sa.Engine, role: str) -> None:
+def test_privileges_without_a_grant_point_to_docs(restricted: sa.Engine, role: str) -> None:
     sentence = _sentence(lambda: _execute(restricted, "CREATE ROLE another"))
     assert sentence.startswith(f'The role "{role}" lacks a privilege in the list\'s database (42501)')
     assert "docs/production.md" in sentence
 
 
-def test_table_of_somebody_else_is_named(owner: sa.Engine, restricted: sa.Engine, role: str) -> None:
+def test_another_roles_table_is_named(owner: sa.Engine, restricted: sa.Engine, role: str) -> None:
     _execute(
         owner,
         f'GRANT CREATE, USAGE ON SCHEMA public TO "{role}"',
@@ -248,7 +248,7 @@ def test_table_of_somebody_else_is_named(owner: sa.Engine, restricted: sa.Engine
     connect()
 
 
-def test_view_in_place_of_a_table_is_named(postgres_url: str) -> None:
+def test_a_view_replacing_a_table_is_named(postgres_url: str) -> None:
     engine = open_database(postgres_url)
     _execute(engine, "CREATE VIEW shown AS SELECT 1 AS a")
     sentence = _sentence(lambda: _execute(engine, "ALTER TABLE shown ADD COLUMN b int"))
@@ -257,7 +257,7 @@ def test_view_in_place_of_a_table_is_named(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_column_and_constraint_of_the_list_that_refuse_a_contact_are_named(database_url: str) -> None:
+def test_refusing_columns_and_constraints_are_named(database_url: str) -> None:
     engine = open_database(database_url)
     _execute(
         engine,
@@ -281,7 +281,7 @@ def test_constraint_of_our_own_table_is_our_defect(engine: sa.Engine) -> None:
         assert "a defect of wooxy-pipedrive" in sentence
 
 
-def test_what_a_trigger_says_of_a_row_is_not_told(postgres_state: sa.Engine) -> None:
+def test_trigger_messages_about_rows_are_hidden(postgres_state: sa.Engine) -> None:
     with pytest.raises(sa.exc.DBAPIError) as refused:
         _raise(postgres_state, "P0001")
     # The statement, which the test wrote the name into, is none of the server's words.
@@ -289,7 +289,7 @@ def test_what_a_trigger_says_of_a_row_is_not_told(postgres_state: sa.Engine) -> 
     assert PERSON not in str(refused.value.orig)
 
 
-def test_trigger_of_somebody_else_is_not_blamed_on_the_database(sqlite_url: str) -> None:
+def test_a_foreign_trigger_is_named_as_the_cause(sqlite_url: str) -> None:
     engine = open_database(sqlite_url)
     _execute(
         engine,
@@ -301,7 +301,7 @@ def test_trigger_of_somebody_else_is_not_blamed_on_the_database(sqlite_url: str)
     engine.dispose()
 
 
-def test_lost_connection_is_told(postgres_url: str) -> None:
+def test_a_lost_connection_is_explained(postgres_url: str) -> None:
     engine = open_database(postgres_url)
     with engine.connect() as connection, engine.connect() as other:
         victim = connection.scalar(sa.text("SELECT pg_backend_pid()"))
@@ -311,7 +311,7 @@ def test_lost_connection_is_told(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_no_connection_is_told_with_the_reason_of_the_server(
+def test_a_refused_connection_gives_the_servers_reason(
     owner: sa.Engine, restricted: sa.Engine, role: str
 ) -> None:
     restricted.dispose()
@@ -321,7 +321,7 @@ def test_no_connection_is_told_with_the_reason_of_the_server(
     assert sentence.endswith("then try again.")
 
 
-def test_lock_is_told(postgres_url: str) -> None:
+def test_a_lock_is_explained(postgres_url: str) -> None:
     engine = open_database(postgres_url)
     _execute(engine, "CREATE TABLE t (a int)")
     with engine.begin() as connection:
@@ -331,7 +331,7 @@ def test_lock_is_told(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_prepared_statement_of_another_session_is_blamed_on_the_pooler(postgres_url: str) -> None:
+def test_foreign_prepared_statements_are_blamed_on_the_pooler(postgres_url: str) -> None:
     """As behind a pooler that gives a client now this session and now that."""
     engine = open_database(postgres_url)
     with engine.connect() as connection:
@@ -341,7 +341,7 @@ def test_prepared_statement_of_another_session_is_blamed_on_the_pooler(postgres_
     engine.dispose()
 
 
-def test_full_disk_of_sqlite_is_told(sqlite_url: str) -> None:
+def test_a_full_sqlite_disk_is_explained(sqlite_url: str) -> None:
     engine = open_database(sqlite_url)
     with engine.connect() as connection:
         connection.exec_driver_sql("CREATE TABLE t (a text)")
@@ -353,7 +353,7 @@ def test_full_disk_of_sqlite_is_told(sqlite_url: str) -> None:
     engine.dispose()
 
 
-def test_busy_sqlite_is_told(sqlite_url: str) -> None:
+def test_busy_sqlite_is_explained(sqlite_url: str) -> None:
     engine = open_database(sqlite_url, sqlite_wait_seconds=0)
     with engine.begin():
         sentence = _sentence(lambda: _execute(engine, "SELECT 1"))
@@ -361,7 +361,7 @@ def test_busy_sqlite_is_told(sqlite_url: str) -> None:
     engine.dispose()
 
 
-def test_read_only_sqlite_is_told(sqlite_url: str) -> None:
+def test_read_only_sqlite_is_explained(sqlite_url: str) -> None:
     open_database(sqlite_url).dispose()
     file = sqlite_url.removeprefix("sqlite:///")
     engine = sa.create_engine(f"sqlite:///file:{file}?mode=ro&uri=true")
@@ -370,7 +370,7 @@ def test_read_only_sqlite_is_told(sqlite_url: str) -> None:
     engine.dispose()
 
 
-def test_damaged_and_missing_files_are_told(tmp_path: Path) -> None:
+def test_damaged_and_missing_files_are_explained(tmp_path: Path) -> None:
     letter = tmp_path / "letter.db"
     letter.write_text("Dear all, " * 1_000)
     connection = sqlite3.connect(letter)
@@ -393,7 +393,7 @@ def test_damaged_and_missing_files_are_told(tmp_path: Path) -> None:
         ("SQLITE_MISUSE", "a defect of wooxy-pipedrive"),
     ],
 )
-def test_finer_codes_of_sqlite_count_as_their_class(name: str, words: str) -> None:
+def test_sqlites_extended_codes_count_as_their_class(name: str, words: str) -> None:
     error = sqlite3.OperationalError(PERSON)
     error.sqlite_errorname = name
     sentence = database_sentence(error)
@@ -402,7 +402,7 @@ def test_finer_codes_of_sqlite_count_as_their_class(name: str, words: str) -> No
     assert PERSON not in sentence
 
 
-def test_storage_of_dagster_is_not_called_the_lists_database(tmp_path: Path) -> None:
+def test_dagsters_storage_is_named_as_such(tmp_path: Path) -> None:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         instance.get_runs_count()
         for file in tmp_path.rglob("*.db"):
@@ -411,7 +411,7 @@ def test_storage_of_dagster_is_not_called_the_lists_database(tmp_path: Path) -> 
     assert sentence.startswith("Dagster's storage in DAGSTER_HOME is damaged, or its file is not a database")
 
 
-def test_storage_of_dagster_with_the_wrong_driver_is_told(postgres_url: str) -> None:
+def test_dagsters_storage_with_a_wrong_driver_is_explained(postgres_url: str) -> None:
     """PostgreSQL's URL without +psycopg2, which SQLAlchemy 2.1 takes for psycopg 3."""
 
     @dg.job
@@ -423,7 +423,7 @@ def test_storage_of_dagster_with_the_wrong_driver_is_told(postgres_url: str) -> 
     assert sentence.startswith("Dagster's storage needs the driver psycopg2 (SyntaxError 42601)")
 
 
-def test_error_of_the_list_in_a_run_of_dagster_is_the_lists(postgres_state: sa.Engine) -> None:
+def test_list_errors_within_dagster_runs_name_the_list(postgres_state: sa.Engine) -> None:
     """Dagster called us, and we called the database."""
 
     @dg.op
@@ -439,7 +439,7 @@ def test_error_of_the_list_in_a_run_of_dagster_is_the_lists(postgres_state: sa.E
     assert sentence.startswith("wooxy-pipedrive asked the list's database")
 
 
-def test_error_that_was_raised_from_one_of_a_database_is_told_like_it() -> None:
+def test_an_error_caused_by_the_database_is_explained() -> None:
     error = RuntimeError("too many retries")
     error.__cause__ = psycopg.errors.DiskFull()
     assert "no space left on its disk (53100)" in database_sentence(error)

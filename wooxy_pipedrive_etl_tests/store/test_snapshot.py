@@ -54,7 +54,7 @@ def _all(db: sa.Connection, record: ConnectionRecord) -> list[Person]:
     ]
 
 
-def test_persons_land_and_come_back_raw(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_persons_are_stored_and_returned_unchanged(db: sa.Connection, record: ConnectionRecord) -> None:
     rows = [(2, 0, '{"n":0.10,\t"e":"\\u0000\\ud83d \\\\N"}'), (2**40, 2**53 + 1, '{"name":"Łukasz 🎈"}')]
     assert land_persons(db, record.id, _persons(rows)) == 2
     assert _all(db, record) == rows
@@ -80,7 +80,7 @@ def test_empty_page_and_empty_snapshot(db: sa.Connection, record: ConnectionReco
     assert missing_persons(db, record.id, np.array([1], dtype=np.int64)) == []
 
 
-def test_only_what_differs_is_touched(engine: sa.Engine) -> None:
+def test_only_differing_rows_are_written(engine: sa.Engine) -> None:
     """Seen on the rows themselves: an untouched row keeps its place on PostgreSQL, and triggers find no update."""
     with engine.begin() as db:
         record = new_connection(db, "acme", "shop.example.com")
@@ -107,9 +107,7 @@ def _places(db: sa.Connection) -> dict[int, object]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3), st.sampled_from("abc")), max_size=12))
-def test_newest_of_a_person_doubled_on_a_page_wins_and_of_equals_the_last(
-    engine: sa.Engine, page: list[Person]
-) -> None:
+def test_the_newest_of_doubled_persons_wins(engine: sa.Engine, page: list[Person]) -> None:
     expected: dict[int, Person] = {}
     for person in page:
         if person[0] not in expected or person[1] >= expected[person[0]][1]:
@@ -121,9 +119,7 @@ def test_newest_of_a_person_doubled_on_a_page_wins_and_of_equals_the_last(
         db.rollback()
 
 
-def test_page_wins_over_what_was_known_even_if_it_is_older(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_a_page_replaces_even_newer_stored_persons(db: sa.Connection, record: ConnectionRecord) -> None:
     """A clock that was set back must not freeze a person."""
     land_persons(db, record.id, _persons([(1, 9, "a")]))
     assert land_persons(db, record.id, _persons([(1, 5, "b")])) == 1
@@ -143,7 +139,7 @@ def test_batches_are_complete_and_in_order(
     assert all(len(batch) == batch_size for batch in batches[:-1])
 
 
-def test_missing_are_the_known_that_were_not_seen(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_known_persons_not_seen_are_missing(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     land_persons(db, record.id, _numbered([1, 2, 3, 4]))
     land_persons(db, other.id, _numbered([7]))
@@ -153,7 +149,7 @@ def test_missing_are_the_known_that_were_not_seen(db: sa.Connection, record: Con
     assert missing_persons(db, record.id, np.array([2, 3], dtype=np.int64)) == [1, 4]
 
 
-def test_looking_for_the_missing_leaves_the_connection_s_options_alone(
+def test_finding_missing_persons_keeps_the_database_options(
     db: sa.Connection, record: ConnectionRecord
 ) -> None:
     before = dict(db.get_execution_options())
@@ -161,7 +157,7 @@ def test_looking_for_the_missing_leaves_the_connection_s_options_alone(
     assert dict(db.get_execution_options()) == before
 
 
-def test_gone_persons_are_out_of_sight_and_may_return(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_deleted_persons_are_hidden_and_may_return(db: sa.Connection, record: ConnectionRecord) -> None:
     other = new_connection(db, "bolt", "news.example.com")
     for one in (record, other):
         land_persons(db, one.id, _numbered([1, 2, 3]))
@@ -173,9 +169,7 @@ def test_gone_persons_are_out_of_sight_and_may_return(db: sa.Connection, record:
     assert [person_id for person_id, *_ in _all(db, record)] == [2, 3]
 
 
-def test_of_forgotten_persons_only_the_id_and_the_time_stay(
-    db: sa.Connection, record: ConnectionRecord
-) -> None:
+def test_forgotten_persons_leave_only_a_tombstone(db: sa.Connection, record: ConnectionRecord) -> None:
     many = list(range(1, 2_401))
     land_persons(db, record.id, _numbered(many))
     mark_gone(db, record.id, many[1:])
@@ -191,7 +185,7 @@ def test_of_forgotten_persons_only_the_id_and_the_time_stay(
     assert db.scalar(sa.select(sa.func.count()).select_from(tables.tombstones)) == len(many) - 1
 
 
-def test_sample_is_of_live_persons_of_the_connection_and_varies(
+def test_samples_contain_varying_live_persons_of_the_connection(
     db: sa.Connection, record: ConnectionRecord
 ) -> None:
     other = new_connection(db, "bolt", "news.example.com")
@@ -205,7 +199,7 @@ def test_sample_is_of_live_persons_of_the_connection_and_varies(
     assert len(sample_persons(db, record.id, 1_000)) == 50
 
 
-def test_persons_by_id_however_many_are_asked_for(db: sa.Connection, record: ConnectionRecord) -> None:
+def test_any_number_of_persons_by_id(db: sa.Connection, record: ConnectionRecord) -> None:
     land_persons(db, record.id, _numbered([1, 2, 40_000]))
     found = persons_of(db, record.id, range(2, 40_001))
     expected = _numbered([2, 40_000])

@@ -56,7 +56,7 @@ def _synced(acme: Connected) -> list[tuple[object, ...]]:
     ],
     ids=lambda value: f"{value.kind} after {value.after}" if isinstance(value, Fault) else "",
 )
-def test_what_no_retry_can_help_fails_at_once(
+def test_permanent_errors_fail_immediately(
     sqlite_url: str, fault: Fault, error: type[ApiError], words: str
 ) -> None:
     with connected(sqlite_url, small_account()) as acme:
@@ -88,7 +88,7 @@ def test_a_token_that_was_revoked(sqlite_url: str) -> None:
         assert len(acme.requests()) == 1
 
 
-def test_the_burst_limit_is_waited_for(sqlite_url: str, clock: FakeClock) -> None:
+def test_a_run_waits_for_the_burst_limit(sqlite_url: str, clock: FakeClock) -> None:
     with connected(sqlite_url, small_account()) as acme:
         _synced(acme)
         acme.server.faults.add(Fault("rate_429", after=2, times=2, retry_after="3"))
@@ -97,7 +97,7 @@ def test_the_burst_limit_is_waited_for(sqlite_url: str, clock: FakeClock) -> Non
         assert [wait for wait in clock.waits if wait >= 3]
 
 
-def test_the_daily_budget_ends_the_run_cleanly_and_says_when_to_go_on(sqlite_url: str) -> None:
+def test_a_spent_daily_budget_ends_the_run_cleanly(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         before = _synced(acme)
         acme.server.limits = Limits(daily_tokens=acme.server.tokens_used + 5, burst_per_2s=1000)
@@ -120,7 +120,7 @@ BAD_MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", BAD_MOMENTS)
-def test_a_bad_moment_is_tried_again_then_fails_and_the_next_run_goes_on(
+def test_transient_errors_are_retried_before_the_run_fails(
     sqlite_url: str, clock: FakeClock, moment: str
 ) -> None:
     with connected(sqlite_url, small_account()) as acme:
@@ -144,7 +144,7 @@ def test_a_bad_moment_is_tried_again_then_fails_and_the_next_run_goes_on(
         assert acme.sync()["created"] == 1
 
 
-def test_a_failed_run_says_which_kind_it_was(sqlite_url: str) -> None:
+def test_a_failed_run_records_its_kind(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as acme:
         _synced(acme)
         acme.server.faults.add(Fault("unauthorized_401", path_prefix="/api/v2/persons", times=None))
@@ -153,7 +153,7 @@ def test_a_failed_run_says_which_kind_it_was(sqlite_url: str) -> None:
         assert acme.last_run().kind == "full"
 
 
-def test_odd_persons_are_listed_and_the_rest_goes_on(database_url: str) -> None:
+def test_odd_persons_are_listed_and_others_synced(database_url: str) -> None:
     account = small_account(3)
     with connected(database_url, account) as acme:
         odd = add_odd_persons(account)
@@ -176,7 +176,7 @@ def test_odd_persons_are_listed_and_the_rest_goes_on(database_url: str) -> None:
         assert acme.sync()["updated"] == 0
 
 
-def test_the_credentials_of_another_company_are_refused_before_anything(database_url: str) -> None:
+def test_credentials_of_another_company_change_nothing(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         before = _synced(acme)
         raws, company = acme.snapshot_ids(), acme.account.company_id
@@ -192,7 +192,7 @@ def test_the_credentials_of_another_company_are_refused_before_anything(database
 
 
 @pytest.mark.parametrize("last_page", ["null_cursor", "no_cursor", "no_additional_data"])
-def test_all_persons_come_however_the_last_page_looks(sqlite_url: str, last_page: str) -> None:
+def test_every_form_of_last_page_is_understood(sqlite_url: str, last_page: str) -> None:
     behaviours = Behaviours(last_page=last_page, removed_endpoints="410", system_codes="v1")  # type: ignore[arg-type]
     with connected(sqlite_url, small_account(501), behaviours=behaviours) as acme:
         acme.import_rows(ROWS)
@@ -202,14 +202,14 @@ def test_all_persons_come_however_the_last_page_looks(sqlite_url: str, last_page
         assert len(acme.requests("/api/v2/persons")) == 3
 
 
-def test_an_account_without_persons_or_fields_of_its_own(database_url: str) -> None:
+def test_an_account_without_persons_or_custom_fields(database_url: str) -> None:
     with connected(database_url, empty_account()) as acme:
         acme.import_all()
         assert acme.sync()["fetched"] == 0
         assert acme.contacts() == []
 
 
-def test_a_dry_run_counts_what_the_run_then_does_and_writes_nothing(database_url: str) -> None:
+def test_a_dry_run_predicts_and_writes_nothing(database_url: str) -> None:
     with connected(database_url, small_account(4)) as acme:
         acme.import_rows(ROWS)
         acme.sync()

@@ -78,7 +78,7 @@ def _persons_asked(acme: Connected) -> list[dict[str, str]]:
     return [dict(each.query) for each in acme.server.requests if each.path == "/api/v2/persons"]
 
 
-def test_it_reads_only_what_was_updated_since_the_watermark(
+def test_only_persons_updated_since_the_watermark_are_read(
     database_url: str, account: Account, time: Time
 ) -> None:
     with connected(database_url, account) as acme:
@@ -101,7 +101,7 @@ def test_it_reads_only_what_was_updated_since_the_watermark(
         assert acme.last_run().kind == "changes"
 
 
-def test_nothing_changed_touches_nothing(database_url: str, account: Account, time: Time) -> None:
+def test_an_unchanged_account_touches_nothing(database_url: str, account: Account, time: Time) -> None:
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -112,9 +112,7 @@ def test_nothing_changed_touches_nothing(database_url: str, account: Account, ti
         assert (counts["created"], counts["updated"], counts["deleted"]) == (0, 0, 0)
 
 
-def test_issues_of_persons_that_it_does_not_read_still_stand(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_issues_of_unread_persons_still_stand(database_url: str, account: Account, time: Time) -> None:
     nobody = account.create_person(name="Nobody")
     account.edit_person(3, phones=[{"value": "call me", "primary": True, "label": "work"}])
     twin = add_person(account, 9, emails=[email("person1@example.com")])
@@ -146,7 +144,7 @@ def test_issues_of_persons_that_it_does_not_read_still_stand(
         assert acme.contact(email="person1@example.com")["name"] == "Person 1"
 
 
-def test_a_person_without_an_update_time_is_not_lost(database_url: str, time: Time, account: Account) -> None:
+def test_persons_without_an_update_time_are_found(database_url: str, time: Time, account: Account) -> None:
     behaviours = Behaviours(update_time_on_create="null")
     with connected(database_url, account, behaviours=behaviours) as acme:
         new = add_person(account, 5)
@@ -170,9 +168,7 @@ def test_a_person_without_an_update_time_is_not_lost(database_url: str, time: Ti
         assert [each["sort_by"] for each in _persons_asked(acme)] == ["update_time"]
 
 
-def test_a_deletion_that_a_webhook_tells_of_is_believed_after_a_second_look(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_a_deletion_reported_by_webhook_is_verified(database_url: str, account: Account, time: Time) -> None:
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -194,7 +190,7 @@ def test_a_deletion_that_a_webhook_tells_of_is_believed_after_a_second_look(
         assert acme.sync("changes")["created"] == 1
 
 
-def test_a_hidden_person_is_not_taken_for_gone_because_of_a_hint(
+def test_a_pending_change_does_not_delete_hidden_persons(
     database_url: str, account: Account, time: Time
 ) -> None:
     with connected(database_url, account) as acme:
@@ -205,7 +201,7 @@ def test_a_hidden_person_is_not_taken_for_gone_because_of_a_hint(
         assert acme.sync("changes")["deleted"] == 0
 
 
-def test_many_announced_deletions_need_a_persons_word(sqlite_url: str, time: Time, account: Account) -> None:
+def test_many_announced_deletions_need_permission(sqlite_url: str, time: Time, account: Account) -> None:
     for number in range(5, 41):
         add_person(account, number)
     with connected(sqlite_url, account) as acme:
@@ -221,7 +217,7 @@ def test_many_announced_deletions_need_a_persons_word(sqlite_url: str, time: Tim
         assert acme.sync("changes", allowed=ANY_DELETIONS)["deleted"] == 25
 
 
-def test_renamed_organisations_and_owners_reach_their_persons_without_a_walk(
+def test_renamed_organisations_and_owners_are_applied_without_walking(
     database_url: str, account: Account, time: Time
 ) -> None:
     acme_oy, other = account.add_organization("Acme Oy"), account.add_organization("Other Oy")
@@ -265,7 +261,7 @@ def test_renamed_organisations_and_owners_reach_their_persons_without_a_walk(
         assert acme.contact(name="Person 2")["company"] == "Other Oy"
 
 
-def test_an_organisation_renamed_while_nobody_was_in_it_has_its_new_name_when_somebody_is(
+def test_renames_of_unused_organisations_are_applied_later(
     database_url: str, account: Account, time: Time
 ) -> None:
     left, other = account.add_organization("Left Oy"), account.add_organization("Other Oy")
@@ -286,7 +282,7 @@ def test_an_organisation_renamed_while_nobody_was_in_it_has_its_new_name_when_so
         assert acme.contact(name="Person 2")["company"] == "Found Oy"
 
 
-def test_a_renamed_option_reaches_everybody(database_url: str, account: Account, time: Time) -> None:
+def test_a_renamed_option_is_applied_to_everybody(database_url: str, account: Account, time: Time) -> None:
     with connected(database_url, account) as acme:
         acme.import_rows({**ROWS, "colour": "shade"})
         acme.sync()
@@ -298,9 +294,7 @@ def test_a_renamed_option_reaches_everybody(database_url: str, account: Account,
         assert sorted(set(acme.column("shade").values())) == ["Golden", "Silver"]
 
 
-def test_an_absurd_time_in_the_future_does_not_blind_the_next_runs(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_an_absurd_future_time_does_not_hide_changes(database_url: str, account: Account, time: Time) -> None:
     account.edit_person(1, update_time=datetime(2099, 1, 1, tzinfo=UTC))
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
@@ -311,7 +305,7 @@ def test_an_absurd_time_in_the_future_does_not_blind_the_next_runs(
         assert acme.sync("changes")["updated"] == 1
 
 
-def test_a_clock_that_was_set_back_loses_nobody(database_url: str, account: Account, time: Time) -> None:
+def test_a_clock_set_back_loses_nobody(database_url: str, account: Account, time: Time) -> None:
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         account.edit_person(1, custom_fields={"city": "Later"})
@@ -321,9 +315,7 @@ def test_a_clock_that_was_set_back_loses_nobody(database_url: str, account: Acco
         assert acme.sync("changes")["updated"] == 1
 
 
-def test_a_person_that_is_edited_while_a_full_walk_is_under_way_is_caught_up_with(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_edits_during_a_full_walk_are_synced_later(database_url: str, account: Account, time: Time) -> None:
     """The walk read it before the edit, and reads others that were edited later still."""
     for number in range(5, 600):
         add_person(account, number)
@@ -384,7 +376,7 @@ def _break(acme: Connected) -> type[Exception]:
 
 
 @pytest.mark.parametrize("goes_wrong", [_spend_the_day, _break])
-def test_a_full_walk_goes_on_where_it_had_to_stop(
+def test_a_full_walk_resumes_where_it_stopped(
     database_url: str, account: Account, time: Time, goes_wrong: Callable[[Connected], type[Exception]]
 ) -> None:
     for number in range(5, 1_202):
@@ -419,9 +411,7 @@ def test_a_full_walk_goes_on_where_it_had_to_stop(
         assert "cursor" not in _persons_asked(acme)[0]
 
 
-def test_a_walk_whose_cursor_is_not_known_any_more_starts_anew(
-    sqlite_url: str, account: Account, time: Time
-) -> None:
+def test_a_walk_with_an_expired_cursor_restarts(sqlite_url: str, account: Account, time: Time) -> None:
     for number in range(5, 700):
         add_person(account, number)
     with connected(sqlite_url, account) as acme:
@@ -439,7 +429,7 @@ def test_a_walk_whose_cursor_is_not_known_any_more_starts_anew(
         assert acme.sync()["created"] == 699
 
 
-def test_a_full_run_asks_once_for_a_person_that_is_missing_and_that_a_webhook_named(
+def test_missing_persons_named_by_webhooks_are_requested_once(
     database_url: str, account: Account, time: Time
 ) -> None:
     with connected(database_url, account) as acme:
@@ -492,7 +482,7 @@ def _unlogged(acme: Connected) -> set[str]:
         )
 
 
-def test_a_matching_that_changed_maps_everybody_also_in_a_run_of_changes(
+def test_a_changes_run_maps_everybody_after_an_import(
     database_url: str, account: Account, time: Time
 ) -> None:
     with connected(database_url, account) as acme:
@@ -505,9 +495,7 @@ def test_a_matching_that_changed_maps_everybody_also_in_a_run_of_changes(
         assert acme.status().matching_applied
 
 
-def test_what_is_no_person_is_listed_once_however_often_it_is_read(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_a_malformed_record_is_listed_only_once(database_url: str, account: Account, time: Time) -> None:
     account.put_raw_person(5, '"no person at all"')
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
@@ -526,9 +514,7 @@ def test_what_is_no_person_is_listed_once_however_often_it_is_read(
         assert [each["reason"] for each in acme.issues()] == ["odd_shape"]
 
 
-def test_a_field_that_was_left_out_stays_so_until_a_full_walk(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_left_out_fields_return_with_a_full_walk(database_url: str, account: Account, time: Time) -> None:
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -540,9 +526,7 @@ def test_a_field_that_was_left_out_stays_so_until_a_full_walk(
         assert acme.record().sync_state.left_out_fields == ""
 
 
-def test_the_first_run_is_a_full_one_and_a_run_tells_what_it_cost(
-    sqlite_url: str, account: Account, time: Time
-) -> None:
+def test_a_changes_run_records_what_it_cost(sqlite_url: str, account: Account, time: Time) -> None:
     with connected(sqlite_url, account, limits=Limits(burst_per_2s=1_000)) as acme:
         acme.import_rows({**ROWS, "org_id": "company", "owner_id": "owner"})
         acme.sync("changes")
@@ -557,7 +541,7 @@ def test_the_first_run_is_a_full_one_and_a_run_tells_what_it_cost(
         assert view.show_matching(acme.store, acme.name)[1] is not None
 
 
-def test_a_run_before_any_person_was_there_goes_on_with_changes(database_url: str, time: Time) -> None:
+def test_a_run_without_persons_is_followed_by_changes(database_url: str, time: Time) -> None:
     account = small_account(0)
     account.clock = lambda: time.now
     with connected(database_url, account) as acme:
@@ -569,9 +553,7 @@ def test_a_run_before_any_person_was_there_goes_on_with_changes(database_url: st
         assert acme.sync("changes")["created"] == 1
 
 
-def test_a_person_that_could_not_be_read_leaves_the_list_of_issues_when_it_can(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_the_issue_of_a_repaired_person_disappears(database_url: str, account: Account, time: Time) -> None:
     broken = add_person(account, 5)
     account.put_raw_person(broken, f'{{"id": {broken}, "name": "half a character \ud800"}}')
     with connected(database_url, account) as acme:
@@ -586,7 +568,7 @@ def test_a_person_that_could_not_be_read_leaves_the_list_of_issues_when_it_can(
         assert acme.issues() == []
 
 
-def test_what_the_memory_of_opt_outs_said_once_is_not_said_of_a_later_contact(
+def test_later_contacts_ignore_opt_outs_withdrawn_since(
     database_url: str, account: Account, time: Time
 ) -> None:
     """The stage outlives the run, and what it was marked with for one run must not count in the next."""
@@ -611,9 +593,7 @@ def test_what_the_memory_of_opt_outs_said_once_is_not_said_of_a_later_contact(
         assert acme.contact(name="Person 1")["smsSubscribe"] is True
 
 
-def test_a_name_that_changed_while_nobody_showed_it_is_read_anew(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_a_name_changed_while_unused_is_refreshed(database_url: str, account: Account, time: Time) -> None:
     acme_oy = account.add_organization("Acme Oy")
     account.add_field("Friend", "people", code="friend")
     account.edit_person(1, org_id=acme_oy, custom_fields={"friend": 4})
@@ -644,7 +624,7 @@ def _break_and_clear(acme: Connected) -> None:
 
 
 @pytest.mark.parametrize("kind", ["full", "changes"])
-def test_what_is_no_person_hides_no_deletion_that_a_webhook_told_of(
+def test_a_malformed_record_does_not_hide_deletions(
     database_url: str, account: Account, time: Time, kind: Kind
 ) -> None:
     account.put_raw_person(9, '"no person at all"')
@@ -660,9 +640,7 @@ def test_what_is_no_person_hides_no_deletion_that_a_webhook_told_of(
         assert acme.snapshot_ids() == [1, 3, 4]
 
 
-def test_a_walk_that_goes_on_looks_after_hints_about_whom_it_read_before(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_a_resumed_walk_handles_new_pending_changes(database_url: str, account: Account, time: Time) -> None:
     for number in range(5, 700):
         add_person(account, number)
     with connected(database_url, account) as acme:
@@ -675,7 +653,7 @@ def test_a_walk_that_goes_on_looks_after_hints_about_whom_it_read_before(
         assert 2 not in acme.snapshot_ids()
 
 
-def test_a_rename_while_the_connection_was_let_go_is_seen_when_it_is_taken_up(
+def test_renames_while_disconnected_are_found_on_reconnecting(
     database_url: str, account: Account, time: Time
 ) -> None:
     company = account.add_organization("Old Oy")
@@ -692,9 +670,7 @@ def test_a_rename_while_the_connection_was_let_go_is_seen_when_it_is_taken_up(
         assert acme.contact(name="Person 1")["company"] == "New Oy"
 
 
-def test_new_persons_may_have_no_update_time_though_all_that_are_known_have_one(
-    database_url: str, account: Account, time: Time
-) -> None:
+def test_new_persons_may_lack_an_update_time(database_url: str, account: Account, time: Time) -> None:
     with connected(database_url, account, behaviours=Behaviours(update_time_on_create="null")) as acme:
         for person_id in (1, 2, 3, 4):
             time.passes(1)
@@ -706,7 +682,7 @@ def test_new_persons_may_have_no_update_time_though_all_that_are_known_have_one(
         assert acme.sync("changes")["created"] == 1
 
 
-def test_of_a_person_that_is_gone_no_name_stays(database_url: str, account: Account, time: Time) -> None:
+def test_a_deleted_persons_name_is_forgotten(database_url: str, account: Account, time: Time) -> None:
     account.add_field("Boss", "people", code="boss")
     account.edit_person(1, custom_fields={"boss": 2})
     with connected(database_url, account) as acme:
@@ -720,7 +696,7 @@ def test_of_a_person_that_is_gone_no_name_stays(database_url: str, account: Acco
         assert "Person 2" not in kept
 
 
-def test_a_run_that_lost_its_lock_leaves_the_newer_runs_plan_alone(
+def test_a_superseded_run_leaves_the_newer_plan_alone(
     sqlite_url: str, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "sole_writer", lambda *_: nullcontext())

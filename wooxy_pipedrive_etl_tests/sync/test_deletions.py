@@ -21,7 +21,7 @@ from wooxy_pipedrive_etl_tests.scenario import (
 ROWS = {"emails": "email", "phones": "phoneNumber", "name": "name"}
 
 
-def test_a_deleted_person_goes_after_a_second_look_and_leaves_a_tombstone(database_url: str) -> None:
+def test_a_verified_deletion_leaves_only_a_tombstone(database_url: str) -> None:
     with connected(database_url, small_account(3)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -44,7 +44,7 @@ def test_a_deleted_person_goes_after_a_second_look_and_leaves_a_tombstone(databa
             assert trace not in kept
 
 
-def test_a_hidden_person_is_no_longer_of_the_account(database_url: str) -> None:
+def test_a_hidden_person_counts_as_deleted(database_url: str) -> None:
     with connected(database_url, small_account(3)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -58,7 +58,7 @@ def test_a_hidden_person_is_no_longer_of_the_account(database_url: str) -> None:
         assert back["person3@example.com"] not in ids.values()
 
 
-def test_a_merged_person_goes_and_the_winner_stays(sqlite_url: str) -> None:
+def test_only_the_winner_of_a_merge_stays(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(3)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -68,7 +68,7 @@ def test_a_merged_person_goes_and_the_winner_stays(sqlite_url: str) -> None:
         assert acme.contact(name="Person 1")["contact_id"] == winner
 
 
-def test_a_person_that_only_the_walk_missed_stays(sqlite_url: str) -> None:
+def test_a_person_missed_only_by_the_walk_stays(sqlite_url: str) -> None:
     """The second look finds who slipped through the pages."""
     with connected(sqlite_url, small_account(3)) as acme:
         acme.import_rows(ROWS)
@@ -81,7 +81,7 @@ def test_a_person_that_only_the_walk_missed_stays(sqlite_url: str) -> None:
         assert (counts["deleted"], counts["unchanged"]) == (0, 3)
 
 
-def test_many_at_once_need_a_persons_word(database_url: str) -> None:
+def test_many_deletions_at_once_need_permission(database_url: str) -> None:
     with connected(database_url, small_account(40)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -113,7 +113,7 @@ def test_many_at_once_need_a_persons_word(database_url: str) -> None:
         assert len(acme.contacts()) == 20
 
 
-def test_who_would_go_is_listed_and_nobody_else_goes(database_url: str) -> None:
+def test_only_the_listed_persons_are_deleted(database_url: str) -> None:
     with connected(database_url, small_account(80)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -160,7 +160,7 @@ def listed(acme: Connected) -> set[int]:
     return {row["contact_id"] for row in acme.rows(tables.planned_deletions)}
 
 
-def test_a_dry_run_lists_who_would_go_and_a_later_run_forgets_it(sqlite_url: str) -> None:
+def test_planned_deletions_are_listed_until_the_next_run(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(10)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -171,7 +171,7 @@ def test_a_dry_run_lists_who_would_go_and_a_later_run_forgets_it(sqlite_url: str
         assert listed(acme) == set()
 
 
-def test_a_list_that_is_about_to_be_allowed_outlives_another_refused_run(sqlite_url: str) -> None:
+def test_another_refused_run_keeps_the_allowed_list(sqlite_url: str) -> None:
     with refused_deletions(sqlite_url) as acme:
         refused = acme.newest_run().run_id
         request = allow_once(acme.store, acme.name, "mass_delete", refused)
@@ -186,13 +186,13 @@ def test_a_list_that_is_about_to_be_allowed_outlives_another_refused_run(sqlite_
         assert acme.sync(allowed=request.permissions)["deleted"] == 30
 
 
-def test_what_is_switched_off_is_listed_as_well(sqlite_url: str) -> None:
+def test_planned_deactivations_are_listed_too(sqlite_url: str) -> None:
     with refused_deletions(sqlite_url, on_delete="deactivate") as acme:
         assert str(acme.last_run().message).startswith("30 of the 40 contacts would be switched off at once")
         assert len(listed(acme)) == 30
 
 
-def test_persons_that_are_seen_again_after_a_refused_run_stay(sqlite_url: str) -> None:
+def test_persons_visible_again_after_a_refusal_stay(sqlite_url: str) -> None:
     with refused_deletions(sqlite_url) as acme:
         for person_id in range(1, 31):
             acme.account.show_person(person_id)
@@ -201,7 +201,7 @@ def test_persons_that_are_seen_again_after_a_refused_run_stay(sqlite_url: str) -
 
 
 @pytest.mark.parametrize("at_once", [20, 21])
-def test_small_numbers_and_small_shares_go_by_themselves(sqlite_url: str, at_once: int) -> None:
+def test_few_deletions_need_no_permission(sqlite_url: str, at_once: int) -> None:
     """20 of 40 are not many, and 21 of 230 are less than a tenth."""
     with connected(sqlite_url, small_account(40 if at_once == 20 else 230)) as acme:
         acme.import_rows(ROWS)
@@ -211,7 +211,7 @@ def test_small_numbers_and_small_shares_go_by_themselves(sqlite_url: str, at_onc
         assert acme.sync()["deleted"] == at_once
 
 
-def test_after_an_element_without_an_id_nobody_is_taken_for_gone(database_url: str) -> None:
+def test_an_element_without_id_prevents_all_deletions(database_url: str) -> None:
     """It may be any person, also one that a second look by its id does not find."""
     with connected(database_url, small_account(3)) as acme:
         acme.import_rows(ROWS)
@@ -229,7 +229,7 @@ def test_after_an_element_without_an_id_nobody_is_taken_for_gone(database_url: s
         assert acme.issues() == []
 
 
-def test_a_person_that_lost_its_id_is_not_taken_for_gone(sqlite_url: str) -> None:
+def test_a_person_without_its_id_is_not_deleted(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(3)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -238,7 +238,7 @@ def test_a_person_that_lost_its_id_is_not_taken_for_gone(sqlite_url: str) -> Non
         assert len(acme.contacts()) == 3
 
 
-def test_a_walk_that_breaks_in_the_middle_deletes_nobody(sqlite_url: str) -> None:
+def test_an_interrupted_walk_deletes_nobody(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(501)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -266,7 +266,7 @@ def test_the_setting_on_delete(sqlite_url: str, on_delete: str) -> None:
         assert acme.snapshot_ids() == [1]
 
 
-def test_an_adopted_contact_is_let_go_and_stays(sqlite_url: str) -> None:
+def test_a_released_adopted_contact_stays(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(2)) as acme:
         acme.execute("""INSERT INTO {list} ("email", "name") VALUES ('Person2@Example.com', 'By hand')""")
         acme.import_rows(ROWS)
@@ -277,7 +277,7 @@ def test_an_adopted_contact_is_let_go_and_stays(sqlite_url: str) -> None:
         assert acme.contact(name="Person 2")["contact_id"] == 1
 
 
-def test_the_next_in_line_takes_the_contact_over(database_url: str) -> None:
+def test_the_next_in_line_takes_over_the_contact(database_url: str) -> None:
     with connected(database_url, small_account(2)) as acme:
         twin = add_person(acme.account, 3, name="Twin", phones=[{"value": "+35840100001", "primary": True}])
         acme.import_rows(ROWS)

@@ -55,7 +55,7 @@ def _untouched(acme: Connected) -> list[Any]:
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
-def test_a_dry_run_tells_what_the_import_and_its_run_do(database_url: str, draft: str) -> None:
+def test_a_dry_run_predicts_the_import_and_run(database_url: str, draft: str) -> None:
     rows, differing = DRAFTS[draft]
     with connected(database_url, small_account(7)) as acme:
         acme.import_rows(BEFORE, ignore_empty=False)
@@ -71,7 +71,7 @@ def test_a_dry_run_tells_what_the_import_and_its_run_do(database_url: str, draft
 
 
 @pytest.mark.parametrize("kind", ["changes", "re-map", "full"])
-def test_a_draft_that_was_tried_and_left_changes_no_later_run(database_url: str, kind: Kind) -> None:
+def test_an_abandoned_draft_does_not_affect_later_runs(database_url: str, kind: Kind) -> None:
     with connected(database_url, small_account(4)) as acme:
         acme.import_rows(BEFORE, ignore_empty=False)
         acme.sync()
@@ -122,7 +122,7 @@ def test_a_dry_run_before_the_first_import(database_url: str) -> None:
         assert acme.newest_run().matching_version is None
 
 
-def test_a_draft_that_breaks_a_rule_is_not_tried(sqlite_url: str) -> None:
+def test_an_invalid_draft_cannot_be_tried(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.draft_rows({**IDENTITY, "colour": "Wrong name", "city": "town", "note": "town"})
         acme.server.clear_requests()
@@ -134,7 +134,7 @@ def test_a_draft_that_breaks_a_rule_is_not_tried(sqlite_url: str) -> None:
         assert "“town” is fed by more than one row" in (report.message or "")
 
 
-def test_a_draft_is_tried_with_the_types_that_its_import_accepts(sqlite_url: str) -> None:
+def test_a_draft_is_tried_with_the_new_types(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(2)) as acme:
         acme.import_rows(BEFORE)
         acme.sync()
@@ -145,7 +145,7 @@ def test_a_draft_is_tried_with_the_types_that_its_import_accepts(sqlite_url: str
         assert acme.sync("changes", dry_run=True, draft=True)["updated"] == 1
 
 
-def test_what_a_run_of_a_draft_needs(sqlite_url: str) -> None:
+def test_what_trying_a_draft_requires(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         with pytest.raises(NotImported, match="has no matching yet that could be tried"):
             acme.sync(dry_run=True, draft=True)
@@ -160,7 +160,7 @@ def test_what_a_run_of_a_draft_needs(sqlite_url: str) -> None:
             acme.sync(dry_run=True)
 
 
-def test_a_dry_run_does_not_hide_a_renamed_option_from_the_sensor(sqlite_url: str) -> None:
+def test_a_dry_run_does_not_hide_renamed_options(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(2)) as acme:
         acme.import_rows(BEFORE)
         acme.sync()

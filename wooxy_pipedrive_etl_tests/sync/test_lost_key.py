@@ -100,7 +100,7 @@ def stored_flag(acme: Connected, address: str = OPTED_OUT) -> bool | None:
 
 
 @pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
-def test_another_key_is_refused_until_the_old_one_is_back(
+def test_another_key_is_refused_until_the_old_returns(
     acme: Connected, lose: Lose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, old_key, old_home = acme.dump(), key_file().read_text(), home()
@@ -120,7 +120,7 @@ def test_another_key_is_refused_until_the_old_one_is_back(
 
 
 @pytest.mark.parametrize("forget", [False, True])
-def test_opt_outs_hold_when_new_numbers_count_as_opted_out(acme: Connected, forget: bool) -> None:
+def test_opt_outs_hold_with_new_numbers_opted_out(acme: Connected, forget: bool) -> None:
     key_file().unlink()
     assert accept(acme) == 1
     reconnect(acme, forget=forget)
@@ -131,7 +131,7 @@ def test_opt_outs_hold_when_new_numbers_count_as_opted_out(acme: Connected, forg
     assert acme.column("smsSubscribe")["person2@example.com"] is True
 
 
-def test_only_forgetting_twice_over_subscribes_again(acme: Connected) -> None:
+def test_only_forgetting_opt_outs_subscribes_again(acme: Connected) -> None:
     key_file().write_text(new_key())
     assert accept(acme, forget=True) == 1
     reconnect(acme)
@@ -139,7 +139,7 @@ def test_only_forgetting_twice_over_subscribes_again(acme: Connected) -> None:
     assert returns(acme) is True
 
 
-def test_forgetting_ends_what_holds_until_then(acme: Connected) -> None:
+def test_forgetting_opt_outs_lets_new_contacts_subscribe(acme: Connected) -> None:
     key_file().write_text(new_key())
     accept(acme)
     reconnect(acme)
@@ -155,13 +155,13 @@ def test_forgetting_ends_what_holds_until_then(acme: Connected) -> None:
 
 
 @pytest.mark.parametrize("forget", [False, True])
-def test_a_connection_that_is_made_anew_remembers(acme: Connected, forget: bool) -> None:
+def test_a_recreated_connection_remembers_opt_outs(acme: Connected, forget: bool) -> None:
     reconnect(acme, forget=forget)
     assert returns(acme) is False
 
 
 @pytest.mark.parametrize("forget", [False, True])
-def test_disconnecting_is_no_way_around_a_refusal(acme: Connected, forget: bool) -> None:
+def test_disconnecting_does_not_bypass_the_refusal(acme: Connected, forget: bool) -> None:
     """Whoever disconnected before the key was lost has no credentials left that would tell."""
     accounts.disconnect(acme.store, acme.name, forget=forget)
     key_file().write_text(new_key())
@@ -173,7 +173,7 @@ def test_disconnecting_is_no_way_around_a_refusal(acme: Connected, forget: bool)
     assert returns(acme) is False
 
 
-def test_the_old_key_remembers_again_after_another_one_was_used(acme: Connected) -> None:
+def test_opt_outs_return_with_the_old_key(acme: Connected) -> None:
     old_key = key_file().read_text()
     key_file().write_text(new_key())
     accept(acme)
@@ -194,7 +194,7 @@ def test_the_old_key_remembers_again_after_another_one_was_used(acme: Connected)
     assert acme.column("smsSubscribe")["person2@example.com"] is False
 
 
-def test_a_run_with_a_store_that_was_opened_before_is_refused(acme: Connected) -> None:
+def test_runs_with_an_unaccepted_key_are_refused(acme: Connected) -> None:
     before = acme.dump()
     key_file().write_text(new_key())
     acme.store.close()
@@ -205,7 +205,7 @@ def test_a_run_with_a_store_that_was_opened_before_is_refused(acme: Connected) -
     assert acme.dump() == before
 
 
-def test_another_domain_that_nobody_opted_out_of_goes_on_as_before(acme: Connected) -> None:
+def test_a_domain_without_opt_outs_is_not_affected(acme: Connected) -> None:
     bolt = Connected(acme.account, acme.server, acme.store, "bolt", "news.example.com")
     bolt.connect()
     bolt.import_rows(ROWS)
@@ -222,7 +222,7 @@ def test_another_domain_that_nobody_opted_out_of_goes_on_as_before(acme: Connect
     assert [stored_flag(each, "person3@example.com") for each in (acme, bolt)] == [None, True]
 
 
-def test_forgetting_a_connection_leaves_other_domains_their_opt_outs(acme: Connected) -> None:
+def test_forgetting_a_connection_keeps_other_domains_opt_outs(acme: Connected) -> None:
     bolt = Connected(acme.account, acme.server, acme.store, "bolt", "news.example.com")
     bolt.connect()
     accounts.disconnect(acme.store, bolt.name, forget=True)
@@ -237,7 +237,7 @@ def test_another_connection_of_the_domain_remembers(acme: Connected) -> None:
     assert returns(acme) is False
 
 
-def test_what_a_person_set_stays_and_what_a_number_had_does_not_go_to_the_next(acme: Connected) -> None:
+def test_flags_set_by_hand_stay_with_their_contact(acme: Connected) -> None:
     add_person(acme.account, 3, phones=[])
     add_person(acme.account, 4, phones=[])
     acme.sync()
@@ -273,14 +273,14 @@ def test_credentials_prove_the_key_of_an_earlier_version(acme: Connected) -> Non
     assert stored_flag(acme) is False
 
 
-def test_accepting_a_key_that_proves_itself_loses_nothing(acme: Connected) -> None:
+def test_accepting_a_valid_key_loses_nothing(acme: Connected) -> None:
     forget_fingerprint(acme)
     assert accept(acme, forget=True) == 0
     assert returns(acme) is False
 
 
 @pytest.mark.parametrize("what", ["no credentials", "another key", "some of another key"])
-def test_opt_outs_of_an_earlier_version_that_nothing_proves_need_a_word(acme: Connected, what: str) -> None:
+def test_unproven_old_opt_outs_require_accepting_the_key(acme: Connected, what: str) -> None:
     forget_fingerprint(acme)
     if what == "no credentials":
         accounts.disconnect(acme.store, acme.name, forget=False)
@@ -311,7 +311,7 @@ def test_a_key_without_opt_outs_proves_nothing(database_url: str) -> None:
         acme.store.close()
 
 
-def test_no_key_is_made_beside_credentials(database_url: str) -> None:
+def test_no_key_is_created_beside_credentials(database_url: str) -> None:
     with connected(database_url, small_account(2)):
         key_file().unlink()
         with pytest.raises(KeyUnusable, match=r"/key is missing, and WOOXY_PIPEDRIVE_KEY is not set"):

@@ -48,7 +48,7 @@ def _rows(acme: Connected) -> list[Any]:
         return list(db.execute(sa.select(table)))
 
 
-def test_another_process_sees_how_far_a_run_is(acme: Connected) -> None:
+def test_another_process_can_see_a_runs_progress(acme: Connected) -> None:
     told = _watched(acme)
     with _another_process(acme) as other:
         assert read_progress(other, acme.record()) is None
@@ -80,7 +80,7 @@ def test_another_process_sees_how_far_a_run_is(acme: Connected) -> None:
     assert [done for _, done, _ in told] == [500, 2_000, 0]
 
 
-def test_what_is_left_is_told_where_it_can_be_known(acme: Connected) -> None:
+def test_time_left_is_estimated_when_possible(acme: Connected) -> None:
     def note(done: int, total: int | None) -> Progress:
         note_progress(acme.store.inbox, acme.record().id, "run", "Reading persons", done, total)
         seen = read_progress(acme.store, acme.record())
@@ -97,7 +97,7 @@ def test_what_is_left_is_told_where_it_can_be_known(acme: Connected) -> None:
         assert note(2_000, None).seconds_left is None
 
 
-def test_what_a_killed_run_has_left_is_not_shown(acme: Connected) -> None:
+def test_progress_of_a_killed_run_is_not_shown(acme: Connected) -> None:
     note_progress(acme.store.inbox, acme.record().id, "killed", "Reading persons", 1, None)
     assert read_progress(acme.store, acme.record()) is None
     with begin(acme.store, acme.name, "run"):
@@ -107,7 +107,7 @@ def test_what_a_killed_run_has_left_is_not_shown(acme: Connected) -> None:
     assert _rows(acme) == []
 
 
-def test_notes_are_few_and_a_lost_one_does_no_harm(acme: Connected) -> None:
+def test_progress_is_written_rarely_and_may_fail(acme: Connected) -> None:
     writes: list[str] = []
 
     @sa.event.listens_for(acme.store.inbox, "before_cursor_execute")
@@ -128,7 +128,7 @@ def test_notes_are_few_and_a_lost_one_does_no_harm(acme: Connected) -> None:
     assert acme.sync()["created"] == 3
 
 
-def test_each_step_tells_of_itself(acme: Connected) -> None:
+def test_each_step_reports_its_progress(acme: Connected) -> None:
     told = _watched(acme)
     acme.sync()
     assert told == [

@@ -35,7 +35,7 @@ def _kinds(acme: Connected) -> list[str]:
 
 @pytest.mark.parametrize("ignore_empty", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_re_typed_field_is_red_and_feeds_nothing(database_url: str, kind: Kind, ignore_empty: bool) -> None:
+def test_a_retyped_field_is_red_and_feeds_nothing(database_url: str, kind: Kind, ignore_empty: bool) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS, ignore_empty=ignore_empty)
         acme.sync()
@@ -55,7 +55,7 @@ def test_a_re_typed_field_is_red_and_feeds_nothing(database_url: str, kind: Kind
         assert acme.column("town")["person1@example.com"] == "City 1"
 
 
-def test_an_import_of_the_same_matching_accepts_the_type_and_feeds_it_again(database_url: str) -> None:
+def test_importing_again_accepts_the_new_type(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -74,7 +74,7 @@ def test_an_import_of_the_same_matching_accepts_the_type_and_feeds_it_again(data
         assert acme.status().matching_applied
 
 
-def test_a_field_that_gets_its_old_type_back_feeds_again_by_itself(database_url: str) -> None:
+def test_a_field_with_its_old_type_feeds_again(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS, ignore_empty=False)
         acme.sync()
@@ -90,7 +90,7 @@ def test_a_field_that_gets_its_old_type_back_feeds_again_by_itself(database_url:
         assert acme.column("shade")["person1@example.com"] is None
 
 
-def test_all_parts_of_a_re_typed_field_say_so(sqlite_url: str) -> None:
+def test_all_parts_of_a_retyped_field_are_red(sqlite_url: str) -> None:
     account = small_account(1)
     account.add_field("Budget", "monetary", code="budget")
     account.edit_person(1, custom_fields={"budget": {"value": 5, "currency": "EUR"}})
@@ -119,7 +119,7 @@ def _set_ignore(acme: Connected) -> None:
 
 @pytest.mark.parametrize("edit", [_suggest, _set_ignore])
 @pytest.mark.parametrize("retyped_first", [True, False])
-def test_edits_that_are_no_import_accept_no_type(
+def test_only_an_import_accepts_a_new_type(
     sqlite_url: str, edit: Callable[[Connected], None], retyped_first: bool
 ) -> None:
     with connected(sqlite_url, small_account()) as acme:
@@ -141,7 +141,7 @@ def test_edits_that_are_no_import_accept_no_type(
         assert _row(acme, "city")["status"] == "amber"
 
 
-def test_what_empty_values_do_can_change_without_importing_a_new_field(database_url: str) -> None:
+def test_changing_empty_values_does_not_import_new_fields(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -156,7 +156,7 @@ def test_what_empty_values_do_can_change_without_importing_a_new_field(database_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_gone_field_feeds_again_when_it_is_back(database_url: str, kind: Kind) -> None:
+def test_a_restored_field_feeds_again(database_url: str, kind: Kind) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS, ignore_empty=False)
         acme.sync()
@@ -174,7 +174,7 @@ def test_a_gone_field_feeds_again_when_it_is_back(database_url: str, kind: Kind)
         assert _kinds(acme) == ["returned_field", "gone_field"]
 
 
-def test_a_gone_field_that_comes_back_with_another_type_stays_red(database_url: str) -> None:
+def test_a_field_restored_with_another_type_stays_red(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS, ignore_empty=False)
         acme.sync()
@@ -197,7 +197,7 @@ def _members() -> tuple[Account, dict[str, Target]]:
     return account, {"member": "userId", "emails": "email", "name": "name"}
 
 
-def test_a_re_typed_identifier_stops_the_run_where_contacts_could_be_deleted(database_url: str) -> None:
+def test_a_retyped_identifier_stops_runs_that_could_delete(database_url: str) -> None:
     account, rows = _members()
     with connected(database_url, account) as acme:
         acme.import_rows(rows, ignore_empty=False)
@@ -217,7 +217,7 @@ def test_a_re_typed_identifier_stops_the_run_where_contacts_could_be_deleted(dat
         assert acme.sync()["unchanged"] == 3
 
 
-def test_a_gone_identifier_stops_the_run_where_contacts_could_be_deleted(database_url: str) -> None:
+def test_a_deleted_identifier_stops_runs_that_could_delete(database_url: str) -> None:
     account, rows = _members()
     with connected(database_url, account) as acme:
         acme.import_rows(rows, ignore_empty=False)

@@ -24,9 +24,7 @@ from ..scenario import connected, refused_deletions, small_account
 ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber"}
 
 
-def test_another_key_ends_a_re_map_before_it_forgets_who_opted_out(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_key_stops_a_re_map_without_changes(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A re-map needs no credentials, but with another key no hash of the memory would be found any more."""
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
@@ -40,21 +38,21 @@ def test_another_key_ends_a_re_map_before_it_forgets_who_opted_out(
         acme.store.close()
 
 
-def test_forgetting_takes_the_stage_of_a_refused_plan_away(database_url: str) -> None:
+def test_forgetting_removes_the_stage_of_refused_plans(database_url: str) -> None:
     with refused_deletions(database_url) as acme:
         accounts.disconnect(acme.store, acme.name, forget=True)
         names = sa.inspect(acme.store.engine).get_table_names()
         assert [name for name in names if name.startswith(("sync_stage_", "sync_plan_"))] == []
 
 
-def test_a_connection_is_not_let_go_in_the_middle_of_a_run(database_url: str) -> None:
+def test_a_connection_cannot_be_forgotten_during_a_run(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         with sole_writer(acme.store.engine, acme.record()), pytest.raises(ConnectionBusy):
             accounts.disconnect(acme.store, acme.name, forget=True)
         assert acme.status().state == "draft"
 
 
-def test_an_endless_user_id_costs_nobody_anything(database_url: str) -> None:
+def test_an_extremely_long_user_id_is_accepted(database_url: str) -> None:
     account = small_account()
     endless = "".join(secrets.token_hex(16) for _ in range(1_000))
     account.edit_person(2, custom_fields={"note": endless})
@@ -66,7 +64,7 @@ def test_an_endless_user_id_costs_nobody_anything(database_url: str) -> None:
         assert acme.sync()["unchanged"] == 3
 
 
-def test_a_plan_in_which_two_persons_write_one_contact_is_refused(database_url: str) -> None:
+def test_a_plan_writing_a_contact_twice_is_refused(database_url: str) -> None:
     """No way is known to come to such a plan, so this one is made by hand."""
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)

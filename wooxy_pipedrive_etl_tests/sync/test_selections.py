@@ -92,7 +92,7 @@ def test_selection(acme: Connected, products: list[Product]) -> None:
     assert acme.dump() == after
 
 
-def test_a_list_alone_is_made_of_what_was_stored(acme: Connected) -> None:
+def test_a_list_alone_uses_stored_persons(acme: Connected) -> None:
     _edit_everything(acme)
     assert _run(acme, ["pipedrive_persons"]) == ["pipedrive_persons"]
     acme.server.clear_requests()
@@ -103,7 +103,7 @@ def test_a_list_alone_is_made_of_what_was_stored(acme: Connected) -> None:
     assert acme.column("name")["person4@example.com"] == "Person 4"
 
 
-def test_nothing_is_asked_of_pipedrive_where_all_is_stored(acme: Connected) -> None:
+def test_nothing_is_requested_when_everything_is_stored(acme: Connected) -> None:
     """Nor is the name of an organisation that nobody could read when it was asked for."""
     acme.account.edit_person(3, org_id=(lost := acme.account.add_organization("Lost")))
     acme.account.delete_organization(lost)
@@ -116,7 +116,7 @@ def test_nothing_is_asked_of_pipedrive_where_all_is_stored(acme: Connected) -> N
 
 
 @pytest.mark.parametrize("products", [[LIST], ["contact_plan"], ["person_fields", LIST]], ids=" ".join)
-def test_a_list_of_persons_that_were_never_read_is_refused(sqlite_url: str, products: list[Product]) -> None:
+def test_a_list_of_unread_persons_is_refused(sqlite_url: str, products: list[Product]) -> None:
     with connected(sqlite_url, small_account()) as fresh:
         fresh.import_rows(ROWS)
         with pytest.raises(SyncError, match=r"^The persons of the connection acme were never read"):
@@ -128,7 +128,7 @@ def test_a_list_of_persons_that_were_never_read_is_refused(sqlite_url: str, prod
 
 
 @pytest.mark.parametrize("products", SELECTIONS, ids=" ".join)
-def test_a_guard_holds_whether_the_plan_is_selected_or_not(sqlite_url: str, products: list[Product]) -> None:
+def test_a_guard_holds_whatever_is_selected(sqlite_url: str, products: list[Product]) -> None:
     with connected(sqlite_url, small_account(30)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -149,7 +149,7 @@ def _malformed(acme: Connected) -> list[dict[str, Any]]:
     return [each for each in acme.issues() if (each["kind"], each["reason"]) == ("rejected", "odd_shape")]
 
 
-def test_a_malformed_record_is_listed_after_a_walk_alone(acme: Connected) -> None:
+def test_a_walk_alone_lists_malformed_records(acme: Connected) -> None:
     add_odd_persons(acme.account)
     _run(acme, ["pipedrive_persons"])
     malformed = _malformed(acme)
@@ -158,7 +158,7 @@ def test_a_malformed_record_is_listed_after_a_walk_alone(acme: Connected) -> Non
     assert _malformed(acme) == malformed
 
 
-def test_a_connection_that_was_never_imported_makes_nothing(sqlite_url: str) -> None:
+def test_a_connection_without_import_produces_nothing(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account()) as draft:
         for product in PRODUCTS:
             with pytest.raises(
@@ -167,6 +167,6 @@ def test_a_connection_that_was_never_imported_makes_nothing(sqlite_url: str) -> 
                 _run(draft, [product])
 
 
-def test_a_draft_is_tried_and_never_applied(acme: Connected) -> None:
+def test_a_selection_cannot_apply_a_draft(acme: Connected) -> None:
     with pytest.raises(SyncError, match=r"^A draft can only be tried"):
         _run(acme, [LIST], draft=True)

@@ -25,9 +25,7 @@ def test_the_second_run_touches_nothing(database_url: str, re_map: bool) -> None
         assert acme.issues() == issues
 
 
-def test_postgresql_is_told_of_the_links_of_a_further_connection(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_links_are_analyzed_on_postgresql(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With statistics from before it came, PostgreSQL would join its next run row by row."""
     monkeypatch.setattr(contacts, "MANY_CREATED", 3)
     with connected(postgres_url, small_account()) as acme:

@@ -128,7 +128,7 @@ def test_nearly_every_case_can_be_served() -> None:
     assert sum(map(_served, CASES)) >= 0.9 * len(CASES)
 
 
-def test_a_contact_of_an_older_spelling_keeps_its_row_and_flags(database_url: str) -> None:
+def test_a_respelled_contact_keeps_its_row_and_flags(database_url: str) -> None:
     """Earlier versions stored a domain as it was written; a newer one maps everybody again by itself."""
     with connected(database_url, small_account(0)) as acme:
         add_person(acme.account, 1, emails=[email("Name@Пример.РФ")])

@@ -86,9 +86,7 @@ def full(acme: Connected) -> dict[str, int]:
     return counts
 
 
-def test_a_large_account_is_read_in_windows_and_every_week_page_after_page(
-    acme: Connected, time: Time
-) -> None:
+def test_large_accounts_get_a_weekly_sequential_walk(acme: Connected, time: Time) -> None:
     assert full(acme)["created"] == COUNT
     assert in_windows(acme)
     # Whom windows left out nobody could know: the second walk is without them.
@@ -104,7 +102,7 @@ def test_a_large_account_is_read_in_windows_and_every_week_page_after_page(
     assert not in_windows(acme)
 
 
-def test_who_is_read_twice_is_counted_once(acme: Connected) -> None:
+def test_a_person_read_twice_is_counted_once(acme: Connected) -> None:
     with begin(acme.store, acme.name, "counted") as run:
         catalogue.read_catalogue(run)
         report = persons.fetch_persons(run)
@@ -112,7 +110,7 @@ def test_who_is_read_twice_is_counted_once(acme: Connected) -> None:
     assert (report.fetched, report.changed, report.gone) == (COUNT, COUNT - PAGE, 0)
 
 
-def test_a_small_account_is_read_page_after_page(
+def test_a_small_account_is_read_sequentially(
     acme: Connected, monkeypatch: pytest.MonkeyPatch, time: Time
 ) -> None:
     monkeypatch.setenv(WINDOWS_FROM_VARIABLE, str(COUNT + 1))
@@ -123,15 +121,13 @@ def test_a_small_account_is_read_page_after_page(
     assert len(asked(acme)) == COUNT // PAGE
 
 
-def test_a_server_that_does_not_tell_its_time_is_read_page_after_page(
-    acme: Connected, account: Account
-) -> None:
+def test_a_server_without_time_is_read_sequentially(acme: Connected, account: Account) -> None:
     account.behaviours = Behaviours(largest_page=PAGE, date_header=False)
     assert full(acme)["created"] == COUNT
     assert not in_windows(acme)
 
 
-def test_deletions_and_edits_are_found_in_windows(acme: Connected, account: Account, time: Time) -> None:
+def test_windowed_walks_find_deletions_and_edits(acme: Connected, account: Account, time: Time) -> None:
     acme.sync()
     acme.sync()
     time.passes(hours=2)
@@ -153,7 +149,7 @@ def test_deletions_and_edits_are_found_in_windows(acme: Connected, account: Acco
     assert "person7@example.com" not in towns
 
 
-def test_a_broken_walk_in_windows_is_gone_on_with(acme: Connected, account: Account, time: Time) -> None:
+def test_a_broken_windowed_walk_is_resumed(acme: Connected, account: Account, time: Time) -> None:
     acme.server.faults.add(Fault("status", PERSONS, after=7, times=None))
     with pytest.raises(ServerError):
         acme.sync()
@@ -184,7 +180,7 @@ def test_a_broken_walk_in_windows_is_gone_on_with(acme: Connected, account: Acco
     }
 
 
-def test_an_account_that_does_not_answer_as_asked_is_read_page_after_page_for_a_month(
+def test_an_unsuitable_account_is_read_sequentially_for_weeks(
     acme: Connected, account: Account, time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(1_000, 1_020):
@@ -206,7 +202,7 @@ def test_an_account_that_does_not_answer_as_asked_is_read_page_after_page_for_a_
     assert in_windows(acme)
 
 
-def test_a_new_person_without_a_time_is_found_after_the_windows(
+def test_undated_new_persons_are_found_after_the_windows(
     acme: Connected, account: Account, time: Time
 ) -> None:
     acme.sync()
@@ -226,13 +222,13 @@ def test_a_new_person_without_a_time_is_found_after_the_windows(
 
 
 @pytest.mark.parametrize("setting", ["many", "-1", "1e5", "²"])
-def test_a_setting_that_is_no_number_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_must_be_a_number(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WINDOWS_FROM_VARIABLE, setting)
     with pytest.raises(InvalidSetting, match=rf"^{WINDOWS_FROM_VARIABLE} is not a number of persons"):
         _ = Settings.current().persons_for_windows
 
 
-def test_the_error_of_a_walk_is_that_of_pipedrive(acme: Connected) -> None:
+def test_a_walk_raises_pipedrives_error(acme: Connected) -> None:
     acme.server.faults.add(Fault("status", PERSONS, after=7, status=401, times=None))
     with pytest.raises(InvalidToken, match="401"):
         acme.sync()

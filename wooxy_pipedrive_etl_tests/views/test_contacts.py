@@ -77,7 +77,7 @@ def test_where_values_came_from(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_values_where_no_run_would_feed_anything(database_url: str) -> None:
+def test_values_that_no_run_would_feed(database_url: str) -> None:
     with connected(database_url, small_account(1)) as acme:
         acme.import_rows({"name": "name", "note": "email"})
         acme.account.edit_person(1, custom_fields={"note": "a@example.com"})
@@ -91,7 +91,7 @@ def test_values_where_no_run_would_feed_anything(database_url: str) -> None:
         )
 
 
-def test_whose_it_is(database_url: str) -> None:
+def test_who_owns_a_contact(database_url: str) -> None:
     with connected(database_url, small_account(2)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -126,7 +126,7 @@ def test_whose_it_is(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_why_channels_are_as_they_are(database_url: str) -> None:
+def test_why_channels_have_their_state(database_url: str) -> None:
     account = small_account(3)
     account.marketing = True
     account.edit_person(2, phones=[])
@@ -157,7 +157,7 @@ def test_why_channels_are_as_they_are(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_contact_whose_person_is_gone(database_url: str) -> None:
+def test_a_contact_whose_person_was_deleted(database_url: str) -> None:
     with connected(database_url, small_account(2), on_delete="deactivate", consent="require") as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -188,7 +188,7 @@ def issues(acme: Connected, **chosen: Any) -> list[Issue]:
     return view_issues(acme.store, acme.name, **chosen).issues
 
 
-def test_what_was_not_written(database_url: str) -> None:
+def test_which_issues_are_shown(database_url: str) -> None:
     with connected(database_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         nobody = add_person(acme.account, 2, emails=[], phones=[])

@@ -20,7 +20,7 @@ def _json(acme: Connected) -> dict[str, Any]:
     return shown
 
 
-def test_the_keys_are_those_that_programs_know(sqlite_url: str) -> None:
+def test_the_json_keys_are_unchanged(sqlite_url: str) -> None:
     with refused_deletions(sqlite_url) as acme:
         acme.account.add_field("Size", "varchar")
         acme.account.delete_field("city")
@@ -54,7 +54,7 @@ def test_the_keys_are_those_that_programs_know(sqlite_url: str) -> None:
     assert [list(field) for field in shown["fields_waiting"]] == [["pipedrive", "label"]]
 
 
-def test_the_run_under_way_is_named(sqlite_url: str) -> None:
+def test_the_current_run_is_shown(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_all()
         assert _json(acme)["running"] is None

@@ -54,12 +54,12 @@ def closed(connections: list[socket.socket]) -> int:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HT", HEAD, HEAD + b"csrf=x"])
-def test_what_does_not_come_is_not_waited_for(store: Store, said: bytes) -> None:
+def test_silent_connections_are_closed(store: Store, said: bytes) -> None:
     with serving(store, http=impatient(wait_seconds=0.2)) as url, opened(url, 3, said) as silent:
         assert closed(silent) == 3
 
 
-def test_a_connection_that_is_kept_alive_may_be_silent_no_longer(store: Store) -> None:
+def test_kept_alive_connections_are_closed_when_silent(store: Store) -> None:
     request = b"GET /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with serving(store, http=impatient(wait_seconds=0.2)) as url, opened(url, 1, request) as (one,):
         assert one.recv(12) == b"HTTP/1.1 200"
@@ -68,7 +68,7 @@ def test_a_connection_that_is_kept_alive_may_be_silent_no_longer(store: Store) -
             pass
 
 
-def test_the_oldest_silent_connections_go_before_anybody_is_refused(store: Store) -> None:
+def test_the_oldest_silent_connections_are_closed_first(store: Store) -> None:
     with (
         serving(store, http=impatient(wait_seconds=PATIENCE_SECONDS, waiting_at_most=20)) as url,
         opened(url, 15) as silent,
@@ -86,7 +86,7 @@ def test_the_oldest_silent_connections_go_before_anybody_is_refused(store: Store
             bodiless[-1].recv(1)
 
 
-def test_who_takes_the_whole_time_to_answer_is_not_closed(store: Store) -> None:
+def test_slow_answers_do_not_close_the_connection(store: Store) -> None:
     """What waits is the server, not the client."""
     with serving(store, http=impatient(wait_seconds=0.05)) as url, visiting(url) as visitor:
         visitor.get("/sign-in")
@@ -94,7 +94,7 @@ def test_who_takes_the_whole_time_to_answer_is_not_closed(store: Store) -> None:
             assert visitor.post("/sign-in", {"password": f"guess {number}"}).status_code == 403
 
 
-def test_nobody_makes_up_where_a_call_comes_from(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_callers_address_cannot_be_forged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def seen(url: str) -> str:
         with httpx.Client() as client:
             return client.get(f"{url}/whoami", headers={"x-forwarded-for": "192.0.2.7"}).text

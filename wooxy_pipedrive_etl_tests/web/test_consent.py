@@ -37,7 +37,7 @@ def assert_nothing_happened(pipedrive: Pipedrive) -> None:
         assert list_installations(db) == []
 
 
-def test_the_way_over_pipedrives_page_to_the_domain(pipedrive: Pipedrive) -> None:
+def test_connecting_through_pipedrives_consent_page(pipedrive: Pipedrive) -> None:
     page = pipedrive.allow()
     assert "Select the domain" in text_of(page)
     record = pipedrive.connect()
@@ -122,7 +122,7 @@ def test_neither_a_code_nor_a_denial(pipedrive: Pipedrive) -> None:
     assert_nothing_happened(pipedrive)
 
 
-def test_who_was_signed_out_meanwhile_starts_again(pipedrive: Pipedrive) -> None:
+def test_a_signed_out_user_starts_again(pipedrive: Pipedrive) -> None:
     back = pipedrive.decide()
     pipedrive.visitor.client.cookies.clear()
     sign_in = pipedrive.visitor.follow(pipedrive.visitor.get(back))
@@ -134,7 +134,7 @@ def test_who_was_signed_out_meanwhile_starts_again(pipedrive: Pipedrive) -> None
     assert_nothing_happened(pipedrive)
 
 
-def test_it_is_installed_already(pipedrive: Pipedrive) -> None:
+def test_the_app_is_already_installed(pipedrive: Pipedrive) -> None:
     pipedrive.connect()
     page = pipedrive.allow()
     assert "It is installed already" in text_of(page)
@@ -152,7 +152,7 @@ def test_an_app_without_the_needed_scopes(pipedrive: Pipedrive) -> None:
         assert list_installations(db) == []
 
 
-def test_without_an_app_there_is_no_way_to_pipedrive(visitor: Visitor) -> None:
+def test_without_an_app_consent_is_refused(visitor: Visitor) -> None:
     visitor.get("/integrations/new")
     answer = visitor.post("/integrations/new/allow")
     assert answer.status_code == 400
@@ -197,7 +197,7 @@ def test_fewer_scopes_the_next_time(pipedrive: Pipedrive) -> None:
     assert pipedrive.record().credentials.scopes == frozenset({"base", "contacts:read"})
 
 
-def test_reconnect_is_for_connections_that_are_there(pipedrive: Pipedrive) -> None:
+def test_only_existing_connections_can_be_reconnected(pipedrive: Pipedrive) -> None:
     pipedrive.visitor.get("/integrations/new")
     assert pipedrive.visitor.post("/integrations/nobody/reconnect").status_code == 404
 
@@ -205,7 +205,7 @@ def test_reconnect_is_for_connections_that_are_there(pipedrive: Pipedrive) -> No
 # Headers
 
 
-def test_only_pages_that_lead_to_pipedrive_may_do_so(pipedrive: Pipedrive) -> None:
+def test_only_consent_pages_may_post_to_pipedrive(pipedrive: Pipedrive) -> None:
     policy = "content-security-policy"
     allowed = f"form-action 'self' {pipedrive.server.url};"
     assert allowed in pipedrive.visitor.get("/integrations/new").headers[policy]

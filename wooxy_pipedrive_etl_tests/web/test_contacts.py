@@ -88,13 +88,13 @@ def test_a_contact_says_where_its_values_came_from(acme: Connected, visitor: Vis
 
 
 @pytest.mark.parametrize("contact_id", ["99", "0", "x", "-1", "9" * 30, "1%00", "²"])
-def test_a_contact_that_is_not_there(visitor: Visitor, contact_id: str) -> None:
+def test_an_unknown_contact(visitor: Visitor, contact_id: str) -> None:
     answer = visitor.get(f"/integrations/acme/contacts/{contact_id}")
     assert answer.status_code == 404
     assert "no such contact" in text_of(answer)
 
 
-def test_what_was_not_written_is_told_with_names(acme: Connected, visitor: Visitor) -> None:
+def test_issues_are_shown_with_names(acme: Connected, visitor: Visitor) -> None:
     shown = text_of(visitor.get("/integrations/acme/issues"))
     assert "2 in all, page 1 of 1" in shown
     assert "Duplicate: shares an identifier with another person (1)" in shown
@@ -111,7 +111,7 @@ def test_what_was_not_written_is_told_with_names(acme: Connected, visitor: Visit
     assert (unknown.status_code, "no longer kept" in text_of(unknown)) == (404, True)
 
 
-def test_hostile_texts_are_text(acme: Connected, visitor: Visitor) -> None:
+def test_hostile_texts_are_escaped(acme: Connected, visitor: Visitor) -> None:
     pages = [
         "/contacts",
         "/contacts?q=%3Cscript%3Ealert(1)%3C/script%3E%22%27%26",

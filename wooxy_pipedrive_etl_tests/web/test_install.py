@@ -74,14 +74,14 @@ def installed(visitor: Visitor, server: SandboxServer) -> str:
 # Allow and Install
 
 
-def test_the_page_says_what_is_asked_for_and_why(pipedrive: Pipedrive) -> None:
+def test_the_page_explains_the_requested_scopes(pipedrive: Pipedrive) -> None:
     page = pipedrive.visitor.get("/integrations/new")
     for words in WANTED_SCOPES.values():
         assert words in text_of(page)
     assert CLIENT_SECRET not in page.text
 
 
-def test_without_an_app_an_api_token_is_the_way_in(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_app_only_api_tokens_work(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visitor.get("/integrations/new")
     assert "No OAuth app is set up on this server (see docs/pages.md)" in text_of(page)
     assert "/integrations/new/allow" not in page.text
@@ -92,7 +92,7 @@ def test_without_an_app_an_api_token_is_the_way_in(visitor: Visitor, monkeypatch
     assert "/integrations/new/token" in page.text
 
 
-def test_accounts_that_wait_for_their_domain(pipedrive: Pipedrive) -> None:
+def test_accounts_waiting_for_their_domain(pipedrive: Pipedrive) -> None:
     pipedrive.allow()
     page = pipedrive.visitor.get("/integrations/new")
     company = pipedrive.server.account.company_name
@@ -145,7 +145,7 @@ def test_a_token_or_an_address_that_is_wrong(visitor: Visitor, server: SandboxSe
         assert list_installations(db) == []
 
 
-def test_a_password_in_an_address_is_not_shown_again(visitor: Visitor) -> None:
+def test_a_password_in_an_address_is_hidden(visitor: Visitor) -> None:
     answer = give_token(visitor, "https://user:hunter2@acme.pipedrive.com", "f" * 40)
     assert answer.status_code == 422
     assert "has a user name or a password in it" in text_of(answer)
@@ -184,7 +184,7 @@ def test_the_domain_page_keeps_what_was_typed(visitor: Visitor, server: SandboxS
         ("http://shop.example.com:8080/cart?a=b", "shop.example.com"),
     ],
 )
-def test_a_pasted_address_is_its_domain(
+def test_a_pasted_address_becomes_its_domain(
     visitor: Visitor, server: SandboxServer, store: Store, typed: str, domain: str
 ) -> None:
     assert choose(visitor, installed(visitor, server), domain=typed).status_code == 303
@@ -195,12 +195,12 @@ def test_a_pasted_address_is_its_domain(
 @pytest.mark.parametrize(
     "typed", ["public", "sqlite", "localhost", "shop", "127.0.0.1", "a..example", "-a.fi"]
 )
-def test_a_word_is_no_domain(visitor: Visitor, server: SandboxServer, typed: str) -> None:
+def test_an_invalid_domain_is_refused(visitor: Visitor, server: SandboxServer, typed: str) -> None:
     answer = choose(visitor, installed(visitor, server), domain=typed)
     assert (answer.status_code, "is not a domain" in text_of(answer)) == (422, True)
 
 
-def test_a_slip_that_would_make_a_new_list_is_asked_about(
+def test_a_likely_typo_in_a_domain_needs_confirmation(
     visitor: Visitor, server: SandboxServer, store: Store
 ) -> None:
     choose(visitor, installed(visitor, server))
@@ -217,7 +217,7 @@ def test_a_slip_that_would_make_a_new_list_is_asked_about(
     assert sure.status_code == 303
 
 
-def test_a_connection_whose_domain_is_no_domain_name_goes_on(
+def test_an_existing_invalid_domain_still_works(
     visitor: Visitor, server: SandboxServer, store: Store
 ) -> None:
     """As any word was one, once."""
@@ -229,7 +229,7 @@ def test_a_connection_whose_domain_is_no_domain_name_goes_on(
     assert "public" in text_of(visitor.get("/"))
 
 
-def test_a_name_or_a_domain_that_is_taken(visitor: Visitor, server: SandboxServer, store: Store) -> None:
+def test_a_name_or_domain_already_in_use(visitor: Visitor, server: SandboxServer, store: Store) -> None:
     choose(visitor, installed(visitor, server))
     path = installed(visitor, server)
     assert "exists already" in text_of(choose(visitor, path, domain="other.example.com"))
@@ -240,9 +240,7 @@ def test_a_name_or_a_domain_that_is_taken(visitor: Visitor, server: SandboxServe
         assert [record.name for record in list_connections(db)] == ["acme", "other"]
 
 
-def test_lists_that_no_account_feeds_are_offered(
-    visitor: Visitor, server: SandboxServer, store: Store
-) -> None:
+def test_lists_without_an_account_are_offered(visitor: Visitor, server: SandboxServer, store: Store) -> None:
     with store.engine.begin() as db:
         ContactList.of_domain(db, "free.example.com")
     choose(visitor, installed(visitor, server))
@@ -251,7 +249,9 @@ def test_lists_that_no_account_feeds_are_offered(
     assert "shop.example.com" not in page.text.partition("<datalist")[2].partition("</datalist>")[0]
 
 
-def test_a_disconnected_connection_is_taken_up(visitor: Visitor, server: SandboxServer, store: Store) -> None:
+def test_a_disconnected_connection_can_be_reconnected(
+    visitor: Visitor, server: SandboxServer, store: Store
+) -> None:
     choose(visitor, installed(visitor, server))
     accounts.disconnect(store, "acme", forget=False)
     path = installed(visitor, server)
@@ -260,7 +260,7 @@ def test_a_disconnected_connection_is_taken_up(visitor: Visitor, server: Sandbox
     assert "○ Draft" in text_of(visitor.get("/"))
 
 
-def test_cancelling_forgets_and_gives_back(pipedrive: Pipedrive) -> None:
+def test_cancelling_forgets_and_revokes(pipedrive: Pipedrive) -> None:
     path = httpx.URL(str(pipedrive.allow().url)).path
     answer = pipedrive.visitor.post(path.replace("/domain", "/cancel"))
     assert "was not connected" in text_of(pipedrive.visitor.follow(answer))
@@ -268,7 +268,7 @@ def test_cancelling_forgets_and_gives_back(pipedrive: Pipedrive) -> None:
     assert pipedrive.visitor.get(path).status_code == 404
 
 
-def test_what_is_not_waiting_any_more(visitor: Visitor) -> None:
+def test_an_installation_that_no_longer_waits(visitor: Visitor) -> None:
     for path in ("/integrations/new/7", "/integrations/new/7/domain", f"/integrations/new/{2**70}/domain"):
         page = visitor.get(path)
         assert page.status_code == 404
@@ -277,7 +277,7 @@ def test_what_is_not_waiting_any_more(visitor: Visitor) -> None:
     assert visitor.post("/integrations/new/7/cancel").status_code == 404
 
 
-def test_hostile_names_are_shown_as_text(account: Account, visitor: Visitor, server: SandboxServer) -> None:
+def test_hostile_names_are_escaped(account: Account, visitor: Visitor, server: SandboxServer) -> None:
     account.company_name = account.users[account.token_owner_id].name = HOSTILE
     path = installed(visitor, server)
     for page in (

@@ -98,9 +98,7 @@ def test_an_active_connection(acme: Connected, account: Account, visitor: Visito
     assert 'href="/integrations/acme/issues"' in page.text
 
 
-def test_what_stands_is_told_whatever_the_last_run_did(
-    acme: Connected, account: Account, visitor: Visitor
-) -> None:
+def test_standing_issues_are_shown_after_any_run(acme: Connected, account: Account, visitor: Visitor) -> None:
     add_person(account, 4, emails=[], phones=[])
     acme.import_all()
     acme.sync()
@@ -141,7 +139,7 @@ def test_runs_that_fail(acme: Connected, visitor: Visitor) -> None:
     assert requested_run(acme.record()) is None
 
 
-def test_a_dry_run_that_fails_is_no_failing_list(acme: Connected, visitor: Visitor) -> None:
+def test_a_failed_dry_run_leaves_the_connection_active(acme: Connected, visitor: Visitor) -> None:
     acme.import_all()
     acme.sync()
     token, acme.account.token = acme.account.token, "another"
@@ -151,7 +149,7 @@ def test_a_dry_run_that_fails_is_no_failing_list(acme: Connected, visitor: Visit
     acme.account.token = token
 
 
-def test_deletions_that_wait_for_a_person(acme: Connected, account: Account, visitor: Visitor) -> None:
+def test_deletions_waiting_for_permission(acme: Connected, account: Account, visitor: Visitor) -> None:
     for number in range(4, 34):
         add_person(account, number)
     acme.import_all()
@@ -198,7 +196,7 @@ def test_a_pause(acme: Connected, visitor: Visitor) -> None:
     assert acme.status().next_full_run is None
 
 
-def test_fields_that_wait_and_rows_that_are_red(acme: Connected, account: Account, visitor: Visitor) -> None:
+def test_waiting_fields_and_red_rows(acme: Connected, account: Account, visitor: Visitor) -> None:
     acme.import_all()
     account.add_field(HOSTILE, "varchar", code="hostile")
     account.delete_field("city")
@@ -242,9 +240,7 @@ def test_states(acme: Connected) -> None:
         assert state_of(replace(acme.status(), **changed)) == state
 
 
-def test_pages_say_that_the_key_is_another_one_until_a_person_decides(
-    acme: Connected, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pages_show_a_changed_key_until_accepted(acme: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
     acme.import_all()
     acme.sync()
     acme.execute('UPDATE {list} SET "smsSubscribe" = false')
@@ -273,7 +269,7 @@ def test_pages_say_that_the_key_is_another_one_until_a_person_decides(
     store.close()
 
 
-def test_every_failure_that_pages_explain_is_one_of_ours() -> None:
+def test_every_explained_failure_is_one_of_ours() -> None:
     """A code is the name of an error; one that nobody raises any more would explain nothing."""
     codes = {code_of(each) for each in _all_errors(Exception)}
     assert FAILURES.keys() <= codes

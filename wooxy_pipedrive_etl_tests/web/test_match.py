@@ -29,7 +29,7 @@ def editor(sqlite_url: str) -> Iterator[Editor]:
         yield Editor(acme, visitor.sign_in())
 
 
-def test_the_table_says_what_is_matched_and_what_values_look_like(editor: Editor) -> None:
+def test_the_table_shows_matches_and_example_values(editor: Editor) -> None:
     editor.open()
     assert "Draft: nothing is imported yet" in editor.text
     assert re.match(
@@ -53,7 +53,7 @@ def test_search_and_filter_without_a_script(editor: Editor) -> None:
     assert set(editor.open("?show=nonsense").seen) == everything
 
 
-def test_a_filtered_form_loses_nothing_that_it_does_not_show(editor: Editor) -> None:
+def test_a_filtered_form_keeps_hidden_rows(editor: Editor) -> None:
     editor.open().press("draft", new("note", "remark"))
     assert "Draft saved." in editor.text
     editor.open("?q=city")
@@ -70,7 +70,7 @@ def test_a_filtered_form_loses_nothing_that_it_does_not_show(editor: Editor) -> 
     assert "emails" not in editor.seen
 
 
-def test_each_problem_is_said_and_what_was_typed_stays(editor: Editor) -> None:
+def test_problems_are_shown_and_input_is_kept(editor: Editor) -> None:
     typed = new("city", " ") | new("note", "2nd note")
     for button in ("check", "draft", "suggest", "fetch", "dry-run", "import"):
         answer = editor.open().press(button, typed)
@@ -83,7 +83,7 @@ def test_each_problem_is_said_and_what_was_typed_stays(editor: Editor) -> None:
     assert requested_run(editor.acme.record()) is None
 
 
-def test_a_double_is_a_draft_that_can_not_be_tried_or_imported(editor: Editor) -> None:
+def test_a_draft_with_doubles_cannot_be_imported(editor: Editor) -> None:
     double = new("city", "place") | new("note", "place")
     assert editor.open().press("check", double).status_code == 200
     assert "Draft saved and checked. 2 rows have a problem; each says why." in editor.text
@@ -95,7 +95,7 @@ def test_a_double_is_a_draft_that_can_not_be_tried_or_imported(editor: Editor) -
     assert (editor.acme.record().state, requested_run(editor.acme.record())) == ("draft", None)
 
 
-def test_import_goes_on_to_its_progress(editor: Editor) -> None:
+def test_import_leads_to_its_progress_page(editor: Editor) -> None:
     answer = editor.open().press("import", new("city", "town"))
     assert answer.headers["location"] == "/integrations/acme/progress"
     assert editor.acme.record().state == "active"
@@ -112,14 +112,14 @@ def test_import_goes_on_to_its_progress(editor: Editor) -> None:
     assert "place" in editor.acme.contacts()[0]
 
 
-def test_a_form_that_changes_nothing_makes_no_draft(editor: Editor) -> None:
+def test_an_unchanged_form_creates_no_draft(editor: Editor) -> None:
     """A row of none shows the format that suits it, whatever is stored."""
     editor.acme.import_rows({"emails": "email"})
     editor.open().press("draft")
     assert "✓ Live" in editor.text
 
 
-def test_a_field_that_is_gone_keeps_nobody_from_trying(editor: Editor) -> None:
+def test_a_deleted_field_still_allows_a_dry_run(editor: Editor) -> None:
     editor.open().press("import", new("city", "town"))
     editor.acme.account.delete_field("city")
     editor.open().press("fetch")
@@ -146,7 +146,7 @@ def test_a_conflict_shows_both_versions(editor: Editor) -> None:
     assert editor.open().fields["wooxy:city"] == "mine"
 
 
-def test_a_conflict_about_a_row_of_a_field_that_is_gone(editor: Editor) -> None:
+def test_a_conflict_about_a_deleted_fields_row(editor: Editor) -> None:
     editor.open().press("import", new("city", "town"))
     editor.acme.account.delete_field("city")
     editor.open().press("fetch")
@@ -167,7 +167,7 @@ def test_suggestions(editor: Editor) -> None:
     assert "none" not in {value for name, value in editor.fields.items() if name.startswith("choice:")}
 
 
-def test_fields_are_fetched_anew(editor: Editor) -> None:
+def test_fields_can_be_refreshed(editor: Editor) -> None:
     view.suggest_matching(editor.acme.store, "acme")
     editor.open().press("import")
     editor.acme.account.add_field("Size", "varchar", code="size")
@@ -192,7 +192,7 @@ def test_fields_are_fetched_anew(editor: Editor) -> None:
     assert "ignore_empty" not in editor.fields
 
 
-def test_a_dry_run_is_asked_for_and_its_result_shown_as_long_as_it_is_about_this_matching(
+def test_a_dry_runs_result_is_shown_while_current(
     editor: Editor,
 ) -> None:
     answer = editor.open().press("dry-run", new("city", "town"))
@@ -225,7 +225,7 @@ def test_another_preview_without_a_script(editor: Editor) -> None:
     assert len(shown) == 5
 
 
-def test_what_the_script_asks_for(editor: Editor) -> None:
+def test_requests_made_by_the_script(editor: Editor) -> None:
     editor.open()
     headers = {"accept": "application/json", "x-csrf-token": editor.visitor.csrf}
     typed = new("city", "place") | new("note", "place") | {"choice:gone": "none"}
@@ -246,7 +246,7 @@ def test_what_the_script_asks_for(editor: Editor) -> None:
     assert editor.open().fields["choice:city"] == "none"
 
 
-def test_forms_that_nobody_could_have_filled_in(editor: Editor) -> None:
+def test_impossible_forms_are_refused(editor: Editor) -> None:
     editor.open()
     for typed in (
         {"choice:city": "all of it"},
@@ -265,7 +265,7 @@ def test_forms_that_nobody_could_have_filled_in(editor: Editor) -> None:
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
-def test_hostile_names_and_values_are_texts(sqlite_url: str) -> None:
+def test_hostile_names_and_values_are_escaped(sqlite_url: str) -> None:
     account = small_account(0)
     account.add_field(HOSTILE, "enum", [HOSTILE], code="hostile")
     option = account.custom_field("hostile").options[0].id
@@ -282,7 +282,7 @@ def test_hostile_names_and_values_are_texts(sqlite_url: str) -> None:
         assert all("<script>alert" not in each.text and "<img" not in each.text for each in answers)
 
 
-def test_a_name_beside_do_not_import_is_meant(editor: Editor) -> None:
+def test_a_name_typed_beside_do_not_import_counts(editor: Editor) -> None:
     editor.open().press("draft", {"wooxy:city": "myTown", "wooxy:note": "sourceName"})
     assert (editor.fields["choice:city"], editor.fields["wooxy:city"]) == ("new", "myTown")
     assert (editor.fields["choice:note"], editor.fields["wooxy:note"]) == ("existing", "sourceName")
@@ -291,7 +291,7 @@ def test_a_name_beside_do_not_import_is_meant(editor: Editor) -> None:
     assert (editor.fields["choice:city"], editor.fields["wooxy:city"]) == ("none", "")
 
 
-def test_a_rename_is_asked_about_once(editor: Editor) -> None:
+def test_a_rename_is_confirmed_once(editor: Editor) -> None:
     editor.open().press("import", new("city", "town") | new("note", "remark"))
     editor.acme.sync()
     sentence = "Renames “town” to “place”; templates and segments that use “town” must be changed."
@@ -309,7 +309,7 @@ def test_a_rename_is_asked_about_once(editor: Editor) -> None:
     assert editor.open().press("import", new("colour", "shade")).headers["location"].endswith("/progress")
 
 
-def test_back_from_the_question_keeps_what_was_typed(editor: Editor) -> None:
+def test_going_back_keeps_what_was_typed(editor: Editor) -> None:
     editor.open().press("import", new("city", "town"))
     version = editor.open().fields["version"]
     editor.press("import", new("city", "place"))
@@ -318,7 +318,7 @@ def test_back_from_the_question_keeps_what_was_typed(editor: Editor) -> None:
     assert editor.open().fields["wooxy:city"] == "town"
 
 
-def test_what_was_allowed_is_what_was_shown(editor: Editor) -> None:
+def test_only_the_renames_shown_are_allowed(editor: Editor) -> None:
     editor.open().press("import", new("city", "town"))
     mine = Editor(editor.acme, editor.visitor).open()
     mine.press("import", new("city", "place"))
@@ -336,7 +336,7 @@ def test_what_was_allowed_is_what_was_shown(editor: Editor) -> None:
     assert "✓ Live" in editor.text
 
 
-def test_a_draft_says_what_it_changes_and_can_be_discarded(editor: Editor) -> None:
+def test_drafts_list_their_changes_and_can_be_discarded(editor: Editor) -> None:
     editor.open().press("import", new("city", "town"))
     assert "changed against" not in editor.open().text
     assert "Discard draft" not in editor.text
@@ -358,7 +358,7 @@ def test_a_draft_says_what_it_changes_and_can_be_discarded(editor: Editor) -> No
     assert editor.press("discard").status_code == 422
 
 
-def test_a_draft_before_the_first_import_can_be_discarded(editor: Editor) -> None:
+def test_the_first_draft_can_be_discarded(editor: Editor) -> None:
     editor.open().press("suggest")
     editor.press("discard")
     assert "✓ Matched" in editor.row("emails")
@@ -376,7 +376,7 @@ SINCE: dict[str, Callable[[Editor], object]] = {
 
 
 @pytest.mark.parametrize("since", SINCE)
-def test_a_dry_run_is_shown_until_something_happens(editor: Editor, since: str) -> None:
+def test_a_dry_run_is_shown_until_outdated(editor: Editor, since: str) -> None:
     editor.open().press("import")
     editor.acme.sync()
     if since == "an Import":
@@ -387,7 +387,7 @@ def test_a_dry_run_is_shown_until_something_happens(editor: Editor, since: str) 
     assert "The dry run of" not in editor.open().text
 
 
-def test_a_variable_of_which_no_value_fits_says_so_at_once(editor: Editor) -> None:
+def test_a_variable_without_fitting_values_is_amber(editor: Editor) -> None:
     editor.open()
     headers = {"accept": "application/json", "x-csrf-token": editor.visitor.csrf}
     typed = new("city", "visited") | {"format:city": "DateTime"}
@@ -408,7 +408,7 @@ def test_a_variable_of_which_no_value_fits_says_so_at_once(editor: Editor) -> No
     assert editor.press("import").status_code == 303
 
 
-def test_the_check_says_what_becomes_of_columns(editor: Editor) -> None:
+def test_the_check_explains_what_happens_to_columns(editor: Editor) -> None:
     editor.open().press("import", new("city", "town"))
     editor.open()
     headers = {"accept": "application/json", "x-csrf-token": editor.visitor.csrf}
@@ -421,7 +421,7 @@ def test_the_check_says_what_becomes_of_columns(editor: Editor) -> None:
 BACKWARDS = "\u202e"
 
 
-def test_names_from_right_to_left_keep_to_their_place(sqlite_url: str) -> None:
+def test_right_to_left_names_stay_in_place(sqlite_url: str) -> None:
     account = small_account(1)
     account.add_field(f"evil{BACKWARDS}emanresu", "varchar", code="evil")
     account.add_field("עיר", "varchar", code="city2")

@@ -61,7 +61,7 @@ def _choice(page: Page, label: str) -> Locator:
     return page.get_by_label(f"What to do with {label}", exact=True)
 
 
-def test_what_is_typed_is_checked_at_once(pages: Pages, browser_page: Page) -> None:
+def test_input_is_checked_immediately(pages: Pages, browser_page: Page) -> None:
     pages.open(browser_page)
     city, note, status = (
         _row(browser_page, "city"),
@@ -236,7 +236,7 @@ def test_a_rename_from_the_first_key_to_import(sqlite_url: str, browser_page: Pa
         browser_page.close()
 
 
-def test_by_thumb_a_draft_is_discarded_and_another_imported(sqlite_url: str, browser: Browser) -> None:
+def test_drafts_are_discarded_and_imported_by_touch(sqlite_url: str, browser: Browser) -> None:
     with (
         connected(sqlite_url, small_account(3)) as acme,
         serving(acme.store) as url,

@@ -37,7 +37,7 @@ def hints(receiver: Receiver) -> Hints:
     return pending_hints(receiver.store.inbox, receiver.connection_id)
 
 
-def test_events_are_noted_by_person(receiver: Receiver) -> None:
+def test_events_are_recorded_by_person(receiver: Receiver) -> None:
     told = [
         event("1", "create"),
         event("2", "change"),
@@ -57,7 +57,7 @@ def test_events_are_noted_by_person(receiver: Receiver) -> None:
     assert received(receiver.store.inbox, receiver.connection_id).accepted == len(told)
 
 
-def test_nothing_but_the_id_is_kept(receiver: Receiver) -> None:
+def test_only_the_persons_id_is_stored(receiver: Receiver) -> None:
     assert receiver.call(event("1")).status_code == 200
     with receiver.store.inbox.connect() as connection:
         rows = [
@@ -99,7 +99,7 @@ WITHOUT_META: dict[str, Any] = {"data": {"id": 1}}
     ],
 )
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_is_no_event_of_a_person_is_refused_and_counted(receiver: Receiver, body: object) -> None:
+def test_malformed_events_are_refused_and_counted(receiver: Receiver, body: object) -> None:
     answer = receiver.call(body)
     assert answer.status_code == 400
     assert answer.text.count("\n") == 1
@@ -201,7 +201,7 @@ def _answer(connection: socket.socket) -> bytes:
     return answer
 
 
-def test_a_body_without_a_length_is_not_read_beyond_the_limit(receiver: Receiver) -> None:
+def test_a_body_without_length_cannot_exceed_the_limit(receiver: Receiver) -> None:
     """The body never ends: the answer shows that nobody waits for it to."""
     chunk = b"x" * 65536
     with _raw_call(receiver, "transfer-encoding: chunked") as connection:
@@ -211,26 +211,26 @@ def test_a_body_without_a_length_is_not_read_beyond_the_limit(receiver: Receiver
     assert receiver.call(event("1")).status_code == 200
 
 
-def test_a_body_that_announces_too_much_is_not_read_at_all(receiver: Receiver) -> None:
+def test_an_announced_oversized_body_is_not_read(receiver: Receiver) -> None:
     with _raw_call(receiver, "content-length: 9999999999") as connection:
         assert _answer(connection).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_that_does_not_come(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_never_arrives(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wooxy_pipedrive_etl.web.receiver._BODY_SECONDS", 0.05)
     with _raw_call(receiver, "content-length: 100") as connection:
         connection.sendall(b"{")
         assert _answer(connection).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_caller_that_leaves_halfway(receiver: Receiver) -> None:
+def test_a_caller_that_disconnects_midway(receiver: Receiver) -> None:
     with _raw_call(receiver, "content-length: 100") as connection:
         connection.sendall(b"{")
     assert receiver.call(event("1")).status_code == 200
     assert hints(receiver).changed == [1]
 
 
-def test_a_body_is_not_read_for_who_is_not_let_in(receiver: Receiver) -> None:
+def test_an_unauthorised_callers_body_is_not_read(receiver: Receiver) -> None:
     port = httpx.URL(receiver.url).port
     assert port is not None
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
@@ -268,7 +268,7 @@ input()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_it_answers_while_another_program_holds_sqlites_write_lock(receiver: Receiver) -> None:
+def test_it_answers_while_sqlite_is_locked(receiver: Receiver) -> None:
     with program(HOLDS_THE_LOCK, str(receiver.store.engine.url.database)) as writer:
         assert read_line(writer) == "held"
         for person_id in range(1, 21):
@@ -295,7 +295,7 @@ def test_an_inbox_that_is_locked_for_long(sqlite_url: str, monkeypatch: pytest.M
     store.close()
 
 
-def test_a_database_that_goes_and_comes_back(
+def test_a_database_that_fails_and_recovers(
     forgetful_receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = forgetful_receiver
@@ -338,9 +338,7 @@ def test_passwords_are_read_once_for_many_calls(store: Store) -> None:
         assert count_hints(store.inbox, connection_id) == 100
 
 
-def test_a_flood_of_wrong_passwords_is_no_flood_of_queries(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_wrong_passwords_do_not_flood_the_database(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
     looks = _looks(store)
@@ -363,7 +361,7 @@ def test_a_flood_of_wrong_passwords_is_no_flood_of_queries(
     assert received(store.inbox, connection_id) == inbox.Received()
 
 
-def test_who_has_the_password_does_not_wait_for_those_who_have_not(store: Store) -> None:
+def test_authorised_callers_do_not_wait_for_others(store: Store) -> None:
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
     looking, go_on = threading.Event(), threading.Event()
 
@@ -385,7 +383,7 @@ def test_who_has_the_password_does_not_wait_for_those_who_have_not(store: Store)
             assert wrong.result().status_code == 401
 
 
-def test_what_was_registered_just_now_is_let_in_at_once(store: Store) -> None:
+def test_a_new_webhook_is_accepted_immediately(store: Store) -> None:
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
     with serving(store, remember_seconds=3600) as url, http_client() as client:
         receiver = Receiver(store, connection_id, url, client)
@@ -399,9 +397,7 @@ def test_what_was_registered_just_now_is_let_in_at_once(store: Store) -> None:
         assert receiver.call(event("3")).status_code == 401
 
 
-def test_a_flood_of_events_fills_the_inbox_to_its_limit(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_events_fill_the_inbox_to_its_limit(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "LIMIT", 5)
     with ThreadPoolExecutor(8) as pool:
         statuses = pool.map(lambda number: receiver.call(event(str(number))).status_code, range(1, 31))

@@ -79,7 +79,7 @@ def test_from_the_import_to_the_end(acme: Connected, visitor: Visitor) -> None:
     assert "Waiting for Dagster" not in progress(visitor)
 
 
-def test_who_waits_long_is_told_what_must_run(acme: Connected, visitor: Visitor) -> None:
+def test_a_long_wait_explains_what_must_run(acme: Connected, visitor: Visitor) -> None:
     acme.import_rows(ROWS)
     long_ago = datetime(2026, 1, 1)
     with acme.store.engine.begin() as db:
@@ -92,9 +92,7 @@ def test_who_waits_long_is_told_what_must_run(acme: Connected, visitor: Visitor)
     assert "Waiting for Dagster to start it It starts within seconds." in progress(visitor)
 
 
-def test_who_waits_for_tokens_or_for_another_run_is_told_nothing_of_the_daemon(
-    acme: Connected, visitor: Visitor
-) -> None:
+def test_other_waits_do_not_mention_the_daemon(acme: Connected, visitor: Visitor) -> None:
     acme.import_rows(ROWS)
     with acme.store.engine.begin() as db:
         db.execute(tables.matchings.update().values(confirmed_at=datetime(2026, 1, 1)))
@@ -158,7 +156,7 @@ def refused(acme: Connected) -> str:
     return f"/integrations/acme/runs/{newest(acme)}/deletions"
 
 
-def test_deletions_are_looked_at_and_allowed_once(acme: Connected, visitor: Visitor, refused: str) -> None:
+def test_deletions_are_reviewed_and_allowed_once(acme: Connected, visitor: Visitor, refused: str) -> None:
     answer = visitor.get(PROGRESS)
     assert "30 of the 60 contacts would be deleted at once" in text_of(answer)
     assert "wooxy-pipedrive" not in text_of(answer)
@@ -210,7 +208,7 @@ def test_deletions_are_downloaded(acme: Connected, visitor: Visitor, refused: st
     assert visitor.get("/integrations/acme/runs/nobody/deletions.csv").status_code == 404
 
 
-def test_lost_fields_are_offered_as_lost_fields(acme: Connected, visitor: Visitor) -> None:
+def test_continuing_without_lost_fields_is_offered(acme: Connected, visitor: Visitor) -> None:
     for number in range(60):
         acme.account.add_field(f"Field {number}", "varchar", code=f"extra{number}")
     acme.import_rows(ROWS)
@@ -232,7 +230,9 @@ def test_lost_fields_are_offered_as_lost_fields(acme: Connected, visitor: Visito
     acme.sync(allowed=request.permissions)
 
 
-def test_nobody_else_goes_than_was_shown(acme: Connected, url: str, browser_page: Page, refused: str) -> None:
+def test_only_the_persons_shown_are_deleted(
+    acme: Connected, url: str, browser_page: Page, refused: str
+) -> None:
     """The whole way in a browser, while more persons vanish."""
     browser_page.goto(url + PROGRESS)
     browser_page.fill("#password", PASSWORD)

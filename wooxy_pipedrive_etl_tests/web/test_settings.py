@@ -87,7 +87,7 @@ def test_settings_are_shown_and_saved(acme: Connected, visitor: Visitor) -> None
 AS_IT_IS = {"default_region": "", "consent": "respect", "on_delete": "delete"}
 
 
-def test_ignore_empty_values_is_in_force_as_it_is_shown(acme: Connected, visitor: Visitor) -> None:
+def test_ignore_empty_values_applies_as_shown(acme: Connected, visitor: Visitor) -> None:
     """Also with a draft over it, whose Import does not undo what was set meanwhile."""
     acme.import_rows({"emails": "email", "city": "town"})
     acme.sync()
@@ -104,9 +104,7 @@ def test_ignore_empty_values_is_in_force_as_it_is_shown(acme: Connected, visitor
     assert 'value="remark"' in match.text
 
 
-def test_what_a_draft_changes_of_ignore_empty_values_waits_for_its_import(
-    acme: Connected, visitor: Visitor
-) -> None:
+def test_a_drafts_ignore_empty_values_waits_for_import(acme: Connected, visitor: Visitor) -> None:
     acme.import_rows({"emails": "email"})
     acme.draft_rows({"emails": "email"}, ignore_empty=False)
     page = visitor.get(SETTINGS)
@@ -118,7 +116,7 @@ def test_what_a_draft_changes_of_ignore_empty_values_waits_for_its_import(
     assert view.ignores_empty_values(acme.store, acme.name)
 
 
-def test_saved_settings_say_whether_the_list_follows(acme: Connected, visitor: Visitor) -> None:
+def test_saving_settings_says_whether_a_run_starts(acme: Connected, visitor: Visitor) -> None:
     same = {**AS_IT_IS, "ignore_empty": "on"}
     assert "starts now" not in told(visitor, "settings", {**same, "default_region": "DE"})
     acme.import_rows({"emails": "email"})
@@ -138,7 +136,7 @@ def test_no_page_shows_a_path_of_the_server(acme: Connected, visitor: Visitor) -
     assert "of the embedded SQLite database" in text_of(visitor.get(SETTINGS))
 
 
-def test_settings_that_can_not_be(acme: Connected, visitor: Visitor) -> None:
+def test_invalid_settings_are_refused(acme: Connected, visitor: Visitor) -> None:
     for wrong in ({"default_region": HOSTILE}, {"consent": ""}, {"on_delete": "burn"}):
         answer = act(visitor, "settings", {**CHANGED, **wrong})
         assert answer.status_code == 422
@@ -178,9 +176,7 @@ def test_sync_now(acme: Connected, visitor: Visitor) -> None:
     assert (request.kind, request.dry_run, request.permissions) == ("full", False, NOTHING_ALLOWED)
 
 
-def test_what_a_guard_refused_is_found_from_the_settings(
-    acme: Connected, account: Account, visitor: Visitor
-) -> None:
+def test_settings_link_to_what_a_guard_refused(acme: Connected, account: Account, visitor: Visitor) -> None:
     acme.import_all()
     acme.sync()
     assert "See what waits for you" not in text_of(visitor.get(SETTINGS))
@@ -214,7 +210,7 @@ def test_a_webhook(acme: Connected, visitor: Visitor) -> None:
     assert acme.server.webhooks.shown() == []
 
 
-def test_a_public_address_that_webhooks_can_not_have(acme: Connected) -> None:
+def test_a_public_address_webhooks_cannot_use(acme: Connected) -> None:
     app = build_app(acme.store, public_url="http://sync.example.com")
     with serving(acme.store, app=app) as url, visiting(url) as visitor:
         page = visitor.sign_in().get(SETTINGS)
@@ -226,7 +222,7 @@ def test_a_public_address_that_webhooks_can_not_have(acme: Connected) -> None:
 # Disconnect
 
 
-def test_disconnecting_wants_the_name(acme: Connected, visitor: Visitor) -> None:
+def test_disconnecting_asks_for_the_name(acme: Connected, visitor: Visitor) -> None:
     for wrong in ("", "other", "ACME"):
         assert "type its name" in told(visitor, "disconnect", {"confirm": wrong, "forget": "on"})
     assert acme.record().state == "draft"
@@ -250,14 +246,14 @@ def test_disconnect(acme: Connected, visitor: Visitor) -> None:
         assert list_connections(db) == []
 
 
-def test_a_webhook_that_stays_behind_is_told_of(acme: Connected, visitor: Visitor) -> None:
+def test_a_webhook_left_behind_is_reported(acme: Connected, visitor: Visitor) -> None:
     told(visitor, "webhook", {"action": "register"})
     acme.account.token = "another"
     page = text_of(visitor.follow(act(visitor, "disconnect", {"confirm": "acme"})))
     assert f"The webhook to {visitor.url}/webhooks/pipedrive/acme may still be in Pipedrive" in page
 
 
-def test_a_connection_that_is_not_there(visitor: Visitor) -> None:
+def test_an_unknown_connection(visitor: Visitor) -> None:
     assert visitor.get("/integrations/nobody/settings").status_code == 404
     for what in ("settings", "pause", "resume", "sync", "webhook", "disconnect"):
         assert visitor.post(f"/integrations/nobody/{what}").status_code == 404
@@ -307,12 +303,12 @@ def test_a_revoked_app(pipedrive: Pipedrive) -> None:
     assert "● Registered" in told(pipedrive.visitor, "webhook", {"action": "register"})
 
 
-def test_disconnecting_gives_the_access_back(pipedrive: Pipedrive) -> None:
+def test_disconnecting_revokes_the_access(pipedrive: Pipedrive) -> None:
     act(pipedrive.visitor, "disconnect", {"confirm": "acme"})
     assert pipedrive.server.oauth.state()["grants"] == []
 
 
-def test_no_page_has_a_secret_in_it(pipedrive: Pipedrive) -> None:
+def test_no_page_contains_a_secret(pipedrive: Pipedrive) -> None:
     visitor = pipedrive.visitor
     pages = [told(visitor, "webhook", {"action": "register"})]
     back = pipedrive.decide()
@@ -347,7 +343,7 @@ def test_no_page_has_a_secret_in_it(pipedrive: Pipedrive) -> None:
 SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
 
 
-def test_what_was_typed_by_somebody_who_was_signed_out_comes_back(acme: Connected, visitor: Visitor) -> None:
+def test_input_survives_being_signed_out(acme: Connected, visitor: Visitor) -> None:
     visitor.get(SETTINGS)
     acme.execute("DELETE FROM sync_sessions")
     typed = {"consent": "require", "on_delete": "keep", "default_region": "SE"}
@@ -372,9 +368,7 @@ def test_what_was_typed_by_somebody_who_was_signed_out_comes_back(acme: Connecte
 
 
 @pytest.mark.parametrize("path", ["disconnect", "sync", "pause", "runs/x/deletions"])
-def test_what_does_something_is_done_by_nobody_who_is_signed_out(
-    acme: Connected, visitor: Visitor, path: str
-) -> None:
+def test_actions_are_not_repeated_after_signing_in(acme: Connected, visitor: Visitor, path: str) -> None:
     visitor.get(SETTINGS)
     acme.execute("DELETE FROM sync_sessions")
     page = visitor.post(f"/integrations/acme/{path}", {"confirm": "acme"}, headers=SAME_ORIGIN)
@@ -385,7 +379,7 @@ def test_what_does_something_is_done_by_nobody_who_is_signed_out(
     assert acme.record().state == "draft"
 
 
-def test_a_page_says_soon_that_somebody_else_is_writing(acme: Connected) -> None:
+def test_a_page_soon_reports_a_locked_database(acme: Connected) -> None:
     url = acme.store.engine.url.render_as_string(hide_password=False)
     # As `serve` opens it, for less patience than a run has.
     store = Store.open(url, sqlite_wait_seconds=0.2)

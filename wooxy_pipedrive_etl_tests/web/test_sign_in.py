@@ -34,7 +34,7 @@ def database_url(sqlite_url: str) -> str:
     return sqlite_url
 
 
-def test_the_pages_are_for_who_is_signed_in(store: Store) -> None:
+def test_pages_require_signing_in(store: Store) -> None:
     with serving(store) as url, visiting(url) as visitor:
         answer = visitor.get("/integrations/acme/match?show=all")
         assert answer.status_code == 303
@@ -51,7 +51,7 @@ def test_the_pages_are_for_who_is_signed_in(store: Store) -> None:
         assert visitor.get("/").status_code == 303
 
 
-def test_a_script_is_told_that_the_browser_is_not_signed_in_any_more(store: Store) -> None:
+def test_scripts_get_401_without_a_session(store: Store) -> None:
     with serving(store) as url, visiting(url) as visitor:
         answer = visitor.get("/", headers={"accept": "application/json"})
         assert (answer.status_code, answer.json()["error"]) == (
@@ -60,7 +60,7 @@ def test_a_script_is_told_that_the_browser_is_not_signed_in_any_more(store: Stor
         )
 
 
-def test_no_page_is_public_that_should_not_be(store: Store) -> None:
+def test_only_intended_pages_are_public(store: Store) -> None:
     """A route that `page` has not made would be open to everybody."""
     public = set()
     for_machines = set()
@@ -98,7 +98,7 @@ def slow(store: Store) -> Iterator[tuple[str, Attempts]]:
         yield url, attempts
 
 
-def test_guesses_are_slowed_down_and_keep_nobody_out(store: Store) -> None:
+def test_guesses_are_slowed_without_locking_anyone_out(store: Store) -> None:
     app = build_app(store)
     app.state.attempts = Attempts(b"key", slow_seconds=0.2)
     with serving(store, app=app) as url, visiting(url) as guesser:
@@ -110,7 +110,7 @@ def test_guesses_are_slowed_down_and_keep_nobody_out(store: Store) -> None:
         assert time.monotonic() - began >= 0.2
 
 
-def test_a_browser_that_signed_in_before_does_not_wait(slow: tuple[str, Attempts]) -> None:
+def test_a_known_browser_does_not_wait(slow: tuple[str, Attempts]) -> None:
     url, attempts = slow
     with visiting(url) as known, visiting(url) as stranger:
         known.sign_in()
@@ -139,7 +139,7 @@ def _guess(attempts: Attempts, address: str) -> None:
     asyncio.run(begin())
 
 
-def test_only_so_many_guesses_of_one_address_wait() -> None:
+def test_the_number_of_waiting_guesses_is_limited() -> None:
     attempts = Attempts(b"key", slow_seconds=0.05)
 
     async def many() -> list[BaseException | None]:
@@ -160,11 +160,11 @@ def test_only_so_many_guesses_of_one_address_wait() -> None:
         ("", ""),
     ],
 )
-def test_a_guesser_has_all_addresses_of_a_network(address: str, network: str) -> None:
+def test_guesses_are_counted_by_network(address: str, network: str) -> None:
     assert network_of(address) == network
 
 
-def test_signing_out_ends_the_session_wherever_its_cookie_went(store: Store) -> None:
+def test_signing_out_ends_even_copied_sessions(store: Store) -> None:
     with serving(store) as url, visiting(url) as visitor, visiting(url) as thief, visiting(url) as other:
         visitor.sign_in()
         other.sign_in()
@@ -176,7 +176,7 @@ def test_signing_out_ends_the_session_wherever_its_cookie_went(store: Store) -> 
         assert other.get("/").status_code == 200
 
 
-def test_twelve_hours_are_twelve_hours_from_signing_in(store: Store) -> None:
+def test_sessions_end_twelve_hours_after_signing_in(store: Store) -> None:
     with serving(store) as url, visiting(url) as visitor:
         visitor.sign_in()
         with store.engine.begin() as db:
@@ -197,7 +197,7 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def test_who_signs_in_may_try_again_from_there(store: Store) -> None:
+def test_signing_in_resets_the_failed_attempts(store: Store) -> None:
     with serving(store) as url, visiting(url) as visitor:
         for _ in range(2):
             visitor.get("/sign-in")
@@ -207,7 +207,7 @@ def test_who_signs_in_may_try_again_from_there(store: Store) -> None:
             visitor.post("/sign-out")
 
 
-def test_the_cookie_is_hidden_from_scripts_and_other_sites_and_can_not_be_made_up(visitor: Visitor) -> None:
+def test_the_cookie_is_protected_and_unforgeable(visitor: Visitor) -> None:
     visitor.client.cookies.clear()
     answer = visitor.get("/sign-in")
     set_cookie = answer.headers["set-cookie"].lower()
@@ -221,7 +221,7 @@ def test_the_cookie_is_hidden_from_scripts_and_other_sites_and_can_not_be_made_u
     assert visitor.get("/").status_code == 303
 
 
-def test_over_https_the_cookie_is_for_https_only(store: Store) -> None:
+def test_over_https_the_cookie_is_secure(store: Store) -> None:
     app = build_app(store, public_url="https://sync.example.com")
     with serving(store, app=app) as url, visiting(url) as visitor:
         answer = visitor.get("/sign-in", headers={"host": "sync.example.com"})
@@ -259,12 +259,12 @@ def test_a_form_without_our_token_is_refused(visitor: Visitor, token: str) -> No
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_form_of_another_site_is_refused_with_the_right_token_too(visitor: Visitor, site: str) -> None:
+def test_cross_site_forms_are_refused_despite_valid_tokens(visitor: Visitor, site: str) -> None:
     assert visitor.post("/sign-out", headers={"sec-fetch-site": site}).status_code == 403
     assert visitor.get("/").status_code == 200
 
 
-def test_forms_that_are_too_large_or_no_forms(visitor: Visitor) -> None:
+def test_oversized_and_invalid_forms(visitor: Visitor) -> None:
     answer = visitor.post("/sign-out", {"x": "y" * MAX_FORM_BYTES})
     assert answer.status_code == 413
     assert "The form is too large" in text_of(answer)
@@ -289,11 +289,11 @@ def test_forms_that_are_too_large_or_no_forms(visitor: Visitor) -> None:
         ("/\t/evil.example", "/"),
     ],
 )
-def test_nobody_is_sent_on_to_another_site(given: str, to: str) -> None:
+def test_redirects_never_leave_the_site(given: str, to: str) -> None:
     assert safe_path(given) == to
 
 
-def test_other_host_names_are_not_ours(visitor: Visitor) -> None:
+def test_other_host_names_are_refused(visitor: Visitor) -> None:
     answer = visitor.get("/sign-in", headers={"host": "rebound.example.com"})
     assert answer.status_code == 421
     assert "WOOXY_PIPEDRIVE_PUBLIC_URL" in answer.text
@@ -309,7 +309,7 @@ def test_headers_of_pages(visitor: Visitor) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_no_page_has_a_script_or_a_style_in_it(visitor: Visitor) -> None:
+def test_pages_have_no_inline_scripts_or_styles(visitor: Visitor) -> None:
     """The policy would not let them work; what looks like one came from somebody's data."""
     for path in ("/", "/sign-in"):
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|style=", visitor.get(path).text)

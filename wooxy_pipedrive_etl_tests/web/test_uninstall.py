@@ -68,7 +68,9 @@ def test_an_uninstalled_app(pipedrive: Pipedrive) -> None:
     assert "○ Draft" in text_of(pipedrive.visitor.get("/"))
 
 
-def test_who_does_not_know_the_secret(pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callers_without_the_secret_are_refused(
+    pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for auth in (None, (CLIENT_ID, "wrong"), ("other", CLIENT_SECRET), ("", ""), ("ä", "ä")):
         answer = tell(pipedrive, auth)
         assert answer.status_code == 401
@@ -80,7 +82,7 @@ def test_who_does_not_know_the_secret(pipedrive: Pipedrive, monkeypatch: pytest.
     assert pipedrive.record().state == "draft"
 
 
-def test_what_is_no_word_of_an_uninstallation(pipedrive: Pipedrive) -> None:
+def test_malformed_uninstall_calls_are_refused(pipedrive: Pipedrive) -> None:
     wrong: list[tuple[dict[str, Any], int]] = [
         ({"client_id": "other"}, 400),
         ({"company_id": "many"}, 400),
@@ -94,7 +96,7 @@ def test_what_is_no_word_of_an_uninstallation(pipedrive: Pipedrive) -> None:
     assert pipedrive.record().state == "draft"
 
 
-def test_ids_as_text_and_of_users_that_are_not_connected(pipedrive: Pipedrive) -> None:
+def test_text_ids_work_and_unknown_users_are_ignored(pipedrive: Pipedrive) -> None:
     assert tell(pipedrive, user_id=4711).status_code == 200
     assert tell(pipedrive, company_id=4711).status_code == 200
     assert pipedrive.record().state == "draft"

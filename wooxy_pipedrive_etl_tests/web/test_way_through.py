@@ -83,7 +83,7 @@ def contact(page: Page, world: World, search: str) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_from_adding_an_integration_to_the_list_and_on(world: World, browser_page: Page) -> None:
+def test_from_adding_an_integration_to_the_list(world: World, browser_page: Page) -> None:
     page = browser_page
     sign_in(page, world)
     add_integration(page)
