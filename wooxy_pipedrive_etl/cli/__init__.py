@@ -1,5 +1,5 @@
-"""The command line, `wooxy-pipedrive`: reads arguments and prints. Not here: the work itself, which the packages below
-do.
+"""The command line, `wooxy-pipedrive`: reads arguments and prints. Not here: the work itself (the packages that it
+calls).
 
 Each command imports what it needs, so that `--help` and `status` do not wait for pandas, Dagster or a web server to
 load.

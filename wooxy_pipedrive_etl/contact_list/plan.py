@@ -36,7 +36,7 @@ class PlanSummary:
     """How many persons get which action, among those counted (see `make_plan`); the first six add up. `deleted`:
     contacts to be deleted or deactivated. `adopted` and `handed_over` are also counted in `updated` or `unchanged`.
     `released`: adopted contacts that lose their person and stay. `doubly_owned`: contacts that two persons would write,
-    which must not happen. `contacts_before`: the size of the list. `planned`: all persons in the plan."""
+    which must not happen. `contacts_before`: the size of the list. `planned`: all persons, counted or not."""
 
     created: int
     updated: int

@@ -18,8 +18,7 @@ from . import errors
 from .errors import StoreError
 
 if TYPE_CHECKING:
-    # Imported only where it is used at run time: most commands that only read SQLite finish before it would have
-    # loaded.
+    # Imported at run time only where it is needed: most reads of SQLite take less time than loading it.
     import psycopg
 
 # How long a writer on SQLite waits for another one by default: SQLite allows one writer at a time.

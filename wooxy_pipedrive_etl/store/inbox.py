@@ -23,7 +23,7 @@ LIMIT = 100_000
 
 # Pipedrive gives up on an event after 10 seconds and sends it again: a quick refusal is better than a long wait.
 _SQLITE_WAIT_SECONDS = 3
-# Two programs that start at once must not both create the tables. The number is used by this module only.
+# Two programs that start at once must not both create the tables.
 _CREATION_LOCK = 7_036_871_205
 
 metadata = sa.MetaData()

@@ -1,5 +1,6 @@
 """Which key the stored opt-outs belong to. Another key would find none of the opted-out numbers, and people who opted
-out would be subscribed again. So a new key is refused while there are opt-outs, until a user confirms it.
+out would be subscribed again. So while there are opt-outs, a new key is refused until a user confirms it (`check` has
+the one exception).
 
 Each accepted key has a row in `sync_keys`, and each hash refers to the row of its key. Hashes of another key are kept:
 they can't be read, but while a domain has any, numbers that are new to its list count as opted out.
@@ -21,7 +22,7 @@ from .secrets import KeyUnusable, SecretBox
 
 _keys, _opt_outs = tables.keys, tables.opt_outs
 
-# Two programs that start at once must not both record their key. The number is used by this program only.
+# Two programs that start at once must not both record their key.
 _LOCK = 7_036_871_205
 
 WAYS_ON = (

@@ -87,7 +87,7 @@ def _held(engine: sa.Engine, space: int, what: str, connection_id: int, *, wait:
 
 
 def is_held(db: sa.Connection, connection_id: int) -> bool:
-    """Whether a run holds the connection now. Frequent checks, as pages make them, keep no run from starting."""
+    """Whether a run holds the connection now. Frequent checks, as by pages, don't keep a run from starting."""
     if db.dialect.name == "postgresql":
         held = sa.text(
             "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
