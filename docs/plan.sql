@@ -6,7 +6,7 @@
 --
 -- Written by test_plan_sql.py.
 
--- find_duplicates: Persons that share an identifier: only the most recent of them can own a contact.
+-- find_duplicates: Finds persons that share an identifier: only the most recent of them can own a contact.
 SELECT stage.person_id, stage.person_version, stage.email, stage."phoneNumber"
 FROM stage
 WHERE stage.email IN (
@@ -27,7 +27,7 @@ WHERE stage."phoneNumber" IN (
     HAVING count(*) > 1
 );
 
--- find_identifier_matches: Contacts that hold an identifier of a person and are not its own. Duplicates match nothing.
+-- find_identifier_matches: Finds contacts that have a person's identifier but aren't its own. Duplicates match nothing.
 INSERT INTO matches (person_id, contact_id, identifier, own_contact_id, holder_id, adopted)
 SELECT
     stage.person_id, listed.contact_id, 'email' AS identifier, own.contact_id AS own_contact_id,
@@ -50,7 +50,7 @@ FROM stage
     LEFT OUTER JOIN resolved ON resolved.person_id = stage.person_id
 WHERE own.contact_id IS DISTINCT FROM listed.contact_id AND resolved.person_id IS NULL;
 
--- adopt_plain: A person without a contact that matches one contact only, which is nobody's and matches nobody else.
+-- adopt_plain: A person without a contact adopts its only match, if that contact has no owner and no other match.
 INSERT INTO resolved (person_id, state, contact_id, adopts, handed_over)
 SELECT DISTINCT
     single_match.person_id, 'write' AS state, single_match.contact_id, true AS adopts, false AS handed_over
@@ -68,12 +68,12 @@ WHERE single_match.own_contact_id IS NULL
     AND single_match.first_contact = single_match.last_contact
     AND single_match.first_person = single_match.last_person;
 
--- resolve_rest: All other persons with matches, by the rules of `identity`.
+-- resolve_rest: Resolves all other persons with matches, by the rules of `identity`.
 SELECT matches.person_id, matches.contact_id, matches.identifier, matches.holder_id, matches.adopted
 FROM matches LEFT OUTER JOIN resolved ON resolved.person_id = matches.person_id
 WHERE resolved.person_id IS NULL;
 
--- decide_persons: What to do for each person: the first case that holds.
+-- decide_persons: Decides what to do for each person: the first case that applies.
 INSERT INTO plan (person_id, contact_id, action, adopts, handed_over, owner_id, detail)
 SELECT
     stage.person_id,
@@ -121,7 +121,7 @@ FROM stage
         WHERE links.connection_id = 1 AND links.deactivated
     ) AS deactivated_by_us ON deactivated_by_us.contact_id = listed.contact_id;
 
--- decide_orphaned: What to do with the contacts of this connection that nobody has in the plan.
+-- decide_orphaned: Decides what to do with this connection's contacts that no person has in the plan.
 INSERT INTO orphaned (contact_id, action)
 SELECT links.contact_id, CASE WHEN links.adopted THEN 'let_go' ELSE 'delete' END AS action
 FROM links

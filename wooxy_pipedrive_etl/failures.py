@@ -24,7 +24,7 @@ def sentence_of(error: BaseException) -> str:
 
     A database driver's message may quote personal data, so only the kind of error is passed on.
     """
-    # They load PostgreSQL's driver, which not every command needs.
+    # Imported here: they load PostgreSQL's driver, which not every command needs.
     from wooxy_pipedrive_etl.store.errors import DATABASE_ERRORS
     from wooxy_pipedrive_etl.store.sentences import database_sentence
 
@@ -38,8 +38,8 @@ def sentence_of(error: BaseException) -> str:
 
 
 def was_stopped(error: BaseException | None) -> bool:
-    """Whether somebody stopped the run (a signal, Dagster's *Terminate*), even if that interrupted a statement and the
-    driver complains."""
+    """Whether someone stopped the run (a signal, Dagster's *Terminate*), even if that interrupted a statement and the
+    driver reports an error."""
     while error is not None:
         if not isinstance(error, Exception):
             return True
@@ -62,5 +62,5 @@ def failure_code(error: BaseException) -> str:
 
 
 def code_of(kind: type[BaseException]) -> str:
-    """The code of an error of this class, except those that `failure_code` knows better."""
+    """The code of an error of this class, unless `failure_code` handles it specially."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()

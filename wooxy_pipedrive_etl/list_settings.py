@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Consent(StrEnum):
-    """What Pipedrive's marketing status decides when a channel is subscribed automatically (product.md section 3)."""
+    """How Pipedrive's marketing status affects the automatic subscription of a channel (product.md section 3)."""
 
     RESPECT = "respect"
     REQUIRE = "require"

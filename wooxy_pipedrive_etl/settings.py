@@ -46,8 +46,8 @@ def _variable(name: str, default: str = "", *, secret: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """The fields are the variables as text; an empty variable counts as unset, and then a field is its default, or ""
-    if that depends on something else. The properties are what the text means; they raise InvalidSetting."""
+    """The fields are the variables as text. An empty variable counts as unset; an unset field is its default, or "" if
+    the default depends on something else. The properties are what the text means; they raise InvalidSetting."""
 
     database_url: str = _variable(DATABASE_URL_VARIABLE, secret=True)
     home: str = _variable(HOME_VARIABLE)
@@ -73,7 +73,7 @@ class Settings:
 
     @classmethod
     def current(cls) -> Self:
-        """What the environment says now."""
+        """Reads the environment as it is now."""
         set_ = {each.name: os.environ.get(each.metadata["variable"]) for each in fields(cls)}
         return cls(**{name: text for name, text in set_.items() if text})
 
@@ -89,7 +89,7 @@ class Settings:
 
     @property
     def asset_owners(self) -> list[str]:
-        """E-mail addresses and teams (`team:marketing`); Dagster rejects anything else."""
+        """Email addresses and teams (`team:marketing`); Dagster rejects anything else."""
         return [owner.strip() for owner in self.owners.split(",") if owner.strip()]
 
     @property
@@ -138,7 +138,7 @@ class Settings:
 
     @property
     def smtp_server(self) -> SplitResult:
-        """The server that sends alerts by e-mail."""
+        """The server that sends alerts by email."""
         if not self.smtp_url:
             raise InvalidSetting(f"{SMTP_URL_VARIABLE} is empty; set it like {_SMTP_EXAMPLE}.")
         parts = _split(self.smtp_url, SMTP_URL_VARIABLE)
@@ -170,7 +170,7 @@ class Settings:
 
 
 def _whole_number(text: str, lowest: int, highest: float, otherwise: str) -> int:
-    """`otherwise`: the sentence for text that is no such number."""
+    """`otherwise`: the sentence for text that is not such a number."""
     if not text.isdecimal() or not lowest <= int(text) <= highest:
         raise InvalidSetting(otherwise)
     return int(text)

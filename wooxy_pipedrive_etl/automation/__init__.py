@@ -1,4 +1,4 @@
 """What starts automatically: what is due and why, when to poll Pipedrive, the nightly run, and alerts.
 
-Decided from the database; `orchestration` turns it into runs.
+Not here: starting the runs that are due (`orchestration`), and what a run does (`sync`).
 """

@@ -1,7 +1,8 @@
-"""The command line, `wooxy-pipedrive`: reads arguments and prints; the packages below do the work.
+"""The command line, `wooxy-pipedrive`: reads arguments and prints. Not here: the work itself (the packages that it
+calls).
 
-Each command imports what it needs by itself, so that `--help` and `status` do not wait for pandas, Dagster or a web
-server to load.
+Each command imports what it needs, so that `--help` and `status` do not wait for pandas, Dagster or a web server to
+load.
 """
 
 from .main import app, main

@@ -1,7 +1,8 @@
-"""The Default Contact List of a Wooxy domain: its table, who owns which contact, and what a run writes.
+"""The Default Contact List of a Wooxy domain: its table, which person owns which contact, and what a run writes.
 
-Knows nothing of Pipedrive: it is handed mapped contacts. A run goes begin_stage (where the stage that is there does not
-fit), load_stage (batch by batch), make_plan, apply_plan, drop_plan; a dry run leaves out apply_plan.
+Not here: Pipedrive's API (`pipedrive`) and the mapping of persons to contacts (`mapping`); this package receives mapped
+contacts. A run calls begin_stage (if the existing stage does not fit), load_stage (batch by batch), make_plan,
+apply_plan, drop_plan; a dry run omits apply_plan.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ __all__ = [
     "plan_sample",
 ]
 
-# Where each of them is.
+# The module of each name.
 _MODULES = {
     "AppliedCounts": "apply",
     "apply_plan": "apply",

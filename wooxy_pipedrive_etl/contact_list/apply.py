@@ -1,5 +1,5 @@
 """Writes a plan into the list, and with it the links, the memory of opt-outs and the history of contacts. Touches only
-rows that differ, and looks again while writing: someone may have changed the list since the plan was made."""
+rows that differ, and compares again while writing, since someone may have changed the list after the plan was made."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ links = tables.links
 
 @dataclass(frozen=True)
 class AppliedCounts:
-    """What was really touched. `unchanged` are all others of those who take part: they add up to what was planned."""
+    """How many contacts were really written. `unchanged`: all others that take part; together they add up to what was
+    planned."""
 
     created: int
     updated: int
@@ -44,10 +45,10 @@ def apply_plan(
     run_id: str,
     now: datetime,
 ) -> AppliedCounts:
-    """Applies the plan of the stage in the caller's transaction; `settings` as the plan was made with.
+    """Applies the plan in the caller's transaction. `settings`: those that the plan was made with.
 
-    `hash_key`: what opted-out numbers are hashed with. `run_id`: for the history. `now`: for that, createdAt and
-    updatedAt; naive is UTC.
+    `hash_key`: the key that opted-out numbers are hashed with. `run_id`: for the history. `now`: for the history,
+    createdAt and updatedAt; a naive time is UTC.
     """
     memory = channels.Memory(contact_list.domain_id, hash_key)
     stored = contact_list.stored(db)
@@ -71,7 +72,7 @@ def _utc(moment: datetime) -> datetime:
 
 @dataclass(frozen=True)
 class Writing:
-    """`listed`: the list, as what is written to. `memory_lost`: see `channels`."""
+    """`listed`: the list as the target of the writes. `memory_lost`: see `channels`."""
 
     t: Tables
     listed: sa.Table
@@ -90,7 +91,7 @@ class Writing:
 
 
 def update_opt_outs(db: sa.Connection, w: Writing) -> None:
-    """Brings the memory of opt-outs up to date before numbers move, and marks the staged numbers that it knows."""
+    """Updates the memory of opt-outs before numbers move, and marks the staged numbers that it contains."""
     listed, stage, plan = w.listed, w.t.stage, w.t.plan
     flags = [listed.c[channel] for channel in channels.REMEMBERED]
     phones = sa.select(listed.c.phoneNumber, *flags).where(listed.c.phoneNumber != "")
@@ -115,8 +116,7 @@ def update_opt_outs(db: sa.Connection, w: Writing) -> None:
 
 
 def move_links(db: sa.Connection, w: Writing) -> None:
-    """Links persons to the contacts that they get and that are there already. A link to a contact that no longer is
-    there is removed."""
+    """Links persons to the existing contacts that they get. Removes links to contacts that no longer exist."""
     listed, plan = w.listed, w.t.plan
     there = sa.select(1).where(listed.c.contact_id == links.c.contact_id)
     db.execute(links.delete().where(w.t.our_links, ~there.exists()))
@@ -146,7 +146,7 @@ def move_links(db: sa.Connection, w: Writing) -> None:
 
 
 def update_contacts(db: sa.Connection, w: Writing) -> int:
-    """Returns how many differed."""
+    """Returns how many were updated."""
     listed, stage, plan, settings = w.listed, w.t.stage, w.t.plan, w.t.settings
     switched_on = sa.and_(links.c.deactivated, listed.c.active.is_not(sa.true()))
     values: dict[str, sa.ColumnElement[Any]] = {}
@@ -174,7 +174,7 @@ def update_contacts(db: sa.Connection, w: Writing) -> int:
 
 
 def create_contacts(db: sa.Connection, w: Writing) -> int:
-    """Returns how many. Their links come first, since those give the numbers."""
+    """Returns how many were created. Their links are inserted first, because the links assign the contact ids."""
     listed, stage, plan = w.listed, w.t.stage, w.t.plan
     new = (
         sa.select(plan.c.person_id)
@@ -222,7 +222,7 @@ def create_contacts(db: sa.Connection, w: Writing) -> int:
 
 
 def end_orphaned(db: sa.Connection, w: Writing) -> tuple[int, int, int]:
-    """Returns how many of the contacts that lost their person were deleted, deactivated, released."""
+    """Returns how many of the orphaned contacts were deleted, deactivated and released."""
     listed = w.listed
     still_on = listed.c.active.is_not(sa.false())
     _note(db, w, "released", _orphaned_links(w, RELEASED))
@@ -255,7 +255,7 @@ def end_orphaned(db: sa.Connection, w: Writing) -> tuple[int, int, int]:
 
 
 def close_links(db: sa.Connection, w: Writing) -> None:
-    """Records in the links what has happened to the contacts of those who take part."""
+    """Updates the links of the written contacts: which have had a number, and which are active again."""
     listed, plan = w.listed, w.t.plan
     written = sa.select(plan.c.contact_id).where(plan.c.action.in_(["update", "unchanged"]))
     with_phone = sa.select(listed.c.contact_id).where(listed.c.phoneNumber != "")
@@ -282,20 +282,20 @@ def _count_taking_part(db: sa.Connection, w: Writing) -> int:
 
 
 def _orphaned(w: Writing, action: str) -> sa.Select[Any]:
-    """The ids of the contacts that lost their person and are ended in this way."""
+    """The ids of the orphaned contacts with this action."""
     orphaned = w.t.orphaned
     return sa.select(orphaned.c.contact_id).where(orphaned.c.action == action)
 
 
 def _orphaned_links(w: Writing, action: str) -> sa.Select[Any]:
-    """The same contacts, and the person of each."""
+    """The same contacts, each with its person."""
     return sa.select(links.c.contact_id, links.c.person_id).where(
         w.t.our_links, links.c.contact_id.in_(_orphaned(w, action))
     )
 
 
 def _note(db: sa.Connection, w: Writing, action: contact_history.Action, contacts: sa.Select[Any]) -> None:
-    """`contacts`: contact_id, person_id and, of an update, the names of what it changes."""
+    """`contacts`: contact_id, person_id and, for an update, the names of the variables that it changes."""
     if action != "updated":
         contacts = contacts.add_columns(sa.null())
     contact_history.note(db, w.t.connection_id, w.run_id, w.now, action, contacts)

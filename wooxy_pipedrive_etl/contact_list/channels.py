@@ -1,8 +1,8 @@
-"""Channels: when a flag may change by itself, and the memory of those who opted out.
+"""Channels: when a flag may change automatically, and the memory of opt-outs.
 
-A flag of the list is null as long as nobody has said anything. Nothing here turns a false into a true. The memory
-knows opted-out numbers by a keyed hash only, and outlives the contact and the connection. Where it has opt-outs of
-another key (`memory_lost`), it can't tell who opted out: nobody is subscribed by getting a number.
+A flag is null until someone sets it. Nothing here turns a false into a true. The memory knows opted-out numbers only by
+a keyed hash, and outlives the contact and the connection. If it has opt-outs of another key (`memory_lost`), it can't
+tell who opted out, so nobody is subscribed on getting a number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wooxy_pipedrive_etl.store.keys import HashKey, domains_with_unreadable
 
 from .scratch import OPTED_OUT
 
-# Subscribed by a first phone number.
+# Subscribed when a contact gets its first phone number.
 AUTOMATIC = ("smsSubscribe", "viberSubscribe")
 REMEMBERED = tuple(OPTED_OUT)
 
@@ -29,7 +29,7 @@ _BATCH = 10_000
 
 @dataclass(frozen=True)
 class Memory:
-    """The remembered opt-outs of a domain, as far as the key reads them."""
+    """The remembered opt-outs of a domain that this key can read."""
 
     domain_id: int
     key: HashKey
@@ -47,7 +47,7 @@ class Memory:
 def flags_of_new(
     stage: sa.Table, consent: Consent, *, memory_lost: bool = False
 ) -> dict[str, sa.ColumnElement[Any]]:
-    """The flags of a contact that is being created."""
+    """The flags of a new contact."""
     flags: dict[str, sa.ColumnElement[Any]] = {"active": sa.true()}
     said: sa.ColumnElement[Any] = stage.c.emailSubscribe if "emailSubscribe" in stage.c else sa.null()
     if "phoneNumber" in stage.c:
@@ -56,7 +56,7 @@ def flags_of_new(
         for channel in AUTOMATIC:
             flags[channel] = sa.case((_opted_out(stage, channel), sa.false()), (subscribed, sa.true()))
         if memory_lost and "emailSubscribe" in stage.c:
-            # The number may have opted out of e-mail, too.
+            # The number may have opted out of email too.
             said = sa.case((sa.and_(has_number, said.is_(sa.true())), sa.null()), else_=said)
     flags["emailSubscribe"] = sa.case((_opted_out(stage, "emailSubscribe"), sa.false()), else_=said)
     return flags
@@ -70,7 +70,7 @@ def flags_of_known(
     *,
     memory_lost: bool = False,
 ) -> dict[str, sa.ColumnElement[Any]]:
-    """The flags of a contact that is being updated; `phone_filled`: it had its first number before."""
+    """The flags of an updated contact. `phone_filled`: whether it has had its first number."""
     flags: dict[str, sa.ColumnElement[Any]] = {}
     if "phoneNumber" in stage.c:
         opts_out = {
@@ -82,7 +82,7 @@ def flags_of_known(
             sa.func.nullif(listed.c.phoneNumber, "").is_(None),
             _may_subscribe(stage, consent),
         )
-        # A flag that is true before the first number is a person's word; later it may be the former number's.
+        # If a flag is true before the first number, someone set it; after that, it may belong to the previous number.
         another = sa.and_(phone_filled, gets_number(stage, listed))
         for channel in AUTOMATIC:
             flag = listed.c[channel]
@@ -103,14 +103,14 @@ def flags_of_known(
 
 
 def unsubscribes(stage: sa.Table, listed: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Whether the staged `emailSubscribe` turns a known contact's flag to false: the one way it may go."""
+    """Whether the staged `emailSubscribe` turns an existing contact's flag to false, the only change allowed."""
     return sa.and_(
         stage.c.emailSubscribe.is_(sa.false()), listed.c.emailSubscribe.is_distinct_from(sa.false())
     )
 
 
 def gets_number(stage: sa.Table, listed: sa.Table) -> sa.ColumnElement[bool]:
-    """Whether a known contact gets a number that it doesn't have."""
+    """Whether an existing contact gets a number that it doesn't have."""
     return sa.and_(
         stage.c.phoneNumber.is_not(None),
         sa.func.nullif(listed.c.phoneNumber, "").is_distinct_from(stage.c.phoneNumber),
@@ -130,8 +130,8 @@ def _opted_out(stage: sa.Table, channel: str) -> sa.ColumnElement[bool]:
 
 
 def forget(db: sa.Connection, memory: Memory, losing: sa.Select[Any]) -> None:
-    """Forgets an opt-out that someone took back. `losing`: phoneNumber and REMEMBERED of the contacts that are
-    about to lose their number; as long as they have it, their flags are what counts."""
+    """Forgets opt-outs that someone took back. `losing`: phoneNumber and REMEMBERED of the contacts that are about to
+    lose their number; while a contact has the number, its own flags count."""
     table = tables.opt_outs
     if not _remembered(db, memory):
         return
@@ -154,7 +154,7 @@ def forget(db: sa.Connection, memory: Memory, losing: sa.Select[Any]) -> None:
 
 
 def remember(db: sa.Connection, memory: Memory, listed: sa.Table) -> None:
-    """Remembers the numbers of all contacts of the list with a flag that is false."""
+    """Remembers the numbers of all contacts in the list that have a false flag."""
     flags = [listed.c[channel] for channel in REMEMBERED]
     query = (
         sa.select(listed.c.phoneNumber, *flags)
@@ -180,10 +180,10 @@ def remember(db: sa.Connection, memory: Memory, listed: sa.Table) -> None:
 
 
 def mark_opted_out(db: sa.Connection, memory: Memory, stage: sa.Table, getting: sa.Select[Any]) -> None:
-    """Marks the staged persons whose number is remembered. `getting`: person_id and phoneNumber of those whose
+    """Marks the staged persons whose number is remembered. `getting`: person_id and phoneNumber of persons whose
     contact is about to get a number."""
     marked = [stage.c[name].is_not(None) for name in OPTED_OUT.values()]
-    # The stage may have been marked for an earlier run.
+    # An earlier run may have marked the stage.
     db.execute(stage.update().where(sa.or_(*marked)).values(dict.fromkeys(OPTED_OUT.values(), None)))
     known = _remembered(db, memory)
     if not known:

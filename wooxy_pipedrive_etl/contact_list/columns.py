@@ -1,4 +1,4 @@
-"""The variables of a Default Contact List: those built into Wooxy, custom ones, and column types."""
+"""The variables of a Default Contact List: Wooxy's built-in ones, custom ones, and their column types."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHANNELS = (
 
 @dataclass(frozen=True)
 class Variable:
-    """A column of the list. `targetable`: a matching may feed it (`emailSubscribe` from `marketing_status` alone)."""
+    """A column of the list. `targetable`: a matching may fill it (`emailSubscribe` only from `marketing_status`)."""
 
     name: str
     type: str
@@ -67,12 +67,12 @@ BUILT_IN: tuple[Variable, ...] = (
     _built_in("updatedAt", "datetime", targetable=False),
 )
 
-# PostgreSQL can hold 1,600 columns and SQLite 2,000; a list is never the reason that one can't move to the other.
+# PostgreSQL allows 1,600 columns and SQLite 2,000. This is below both, so that every list fits into either database.
 MAX_COLUMNS = 1500
 
 
 def check_custom_name(name: str) -> None:
-    """Raises ListError for a name that no custom variable can have."""
+    """Raises ListError if no custom variable may have this name."""
     problem = name_problem(name)
     if problem is not None:
         raise ListError(problem)
@@ -101,5 +101,5 @@ def sql_type(variable_type: str) -> sa.types.TypeEngine[Any]:
 
 
 def storage(variable_type: str) -> str:
-    """What a variable's type comes down to in the database: text, datetime, date, flag or integer."""
+    """How the database stores a variable type: text, datetime, date, flag or integer."""
     return {"gender": "integer"}.get(variable_type, variable_type if variable_type in _SQL_TYPES else "text")

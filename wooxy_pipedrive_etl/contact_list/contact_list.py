@@ -1,4 +1,4 @@
-"""One domain's Default Contact List: where its table lies, which variables it has, what is in it."""
+"""One domain's Default Contact List: where its table is, which variables it has, and its contents."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .view import ListView
 _TABLE = "default_contact_list"
 _MAX_SLUG = 50
 _READ_BATCH = 2000
-# The columns that each new contact has a value for.
+# The columns that every new contact has a value for.
 _ALWAYS_FILLED = ("contact_id", "active", "createdAt", "updatedAt")
 
 
 class ListVariable(NamedTuple):
-    """A variable of the list, built-in or custom. `created_by_sync`: so an Import may rename it."""
+    """A variable of the list, built-in or custom. `created_by_sync`: an Import may rename it."""
 
     name: str
     type: str
@@ -37,7 +37,7 @@ class ListVariable(NamedTuple):
 
 @dataclass(frozen=True)
 class ContactList:
-    """The Default Contact List of a domain. It is found by name, and made when it is not there."""
+    """The Default Contact List of a domain. It is found by name, and created if missing."""
 
     domain_id: int
     domain: str
@@ -48,7 +48,7 @@ class ContactList:
     def of_domain(cls, db: sa.Connection, domain: str) -> ContactList:
         """Finds or creates the list: its `sync_domains` row, its schema (PostgreSQL), its table and indexes.
 
-        A table that is there already, filled by other means, gets the built-in variables that it lacks.
+        An existing table that was not created by the sync gets the built-in variables that it lacks.
         Raises ListError if such a table can't be a Default Contact List.
         """
         row = db.execute(sa.select(tables.domains).where(tables.domains.c.name == domain)).one_or_none()
@@ -67,25 +67,25 @@ class ContactList:
 
     @property
     def qualified_name(self) -> str:
-        """The table as one writes it in SQL, without quotes."""
+        """The table as you would write it in SQL, without quotes."""
         return f"{self.schema}.{self.table_name}" if self.schema else self.table_name
 
     def stored(self, db: sa.Connection) -> dict[str, str | None]:
-        """The table's columns as `dialects.real_columns` tells them."""
+        """The table's columns, as `dialects.real_columns` returns them."""
         return dialects.real_columns(db, self.schema, self.table_name)
 
     def table(self, stored: dict[str, str | None]) -> sa.Table:
-        """The table for SQLAlchemy. Quoted names throughout: a variable may be called `order`."""
+        """The table for SQLAlchemy. All names are quoted, because a variable may be called `order`."""
         return _table(self.schema, self.table_name, tuple(stored.items()))
 
     def view(self, db: sa.Connection) -> ListView:
-        """What a plan looks at."""
+        """The list as a plan sees it."""
         stored = self.stored(db)
         return ListView(stored, self.table(stored))
 
     def variables(self, db: sa.Connection) -> list[ListVariable]:
-        """The variables in column order, as the table really is. A custom column of another type than text or timestamp
-        is not targetable."""
+        """The variables in column order, as they are in the table. A custom column is targetable only if it is text or
+        a timestamp."""
         stored = self.stored(db)
         created = self._created(db)
         rows = [
@@ -103,7 +103,7 @@ class ContactList:
         return rows
 
     def add_variable(self, db: sa.Connection, name: str, format: str) -> None:
-        """A new custom variable; format String or DateTime. Raises ListError if it can't be."""
+        """Adds a custom variable; format String or DateTime. Raises ListError if that is not possible."""
         check_custom_name(name)
         stored = self.stored(db)
         _check_free(name, stored)
@@ -116,7 +116,7 @@ class ContactList:
         db.execute(tables.created_variables.insert().values(domain_id=self.domain_id, name=name))
 
     def rename_variable(self, db: sa.Connection, old: str, new: str) -> None:
-        """Gives a custom variable another name; its values stay. Raises ListError if it can't be."""
+        """Renames a custom variable; its values stay. Raises ListError if that is not possible."""
         if old not in self._created(db):
             raise ListError(f"The variable {old} was not created by the sync, so it keeps its name.")
         check_custom_name(new)
@@ -145,9 +145,9 @@ class ContactList:
         limit: int | None = None,
         after: int = 0,
     ) -> Iterator[dict[str, Any]]:
-        """The contacts in the order of `contact_id`, those with a greater one than `after`, ready for JSON:
-        `contact_id` (int), then each variable (or those of `columns`): None, bool for a flag, else str; date-times
-        as YYYY-MM-DDTHH:MM:SSZ. Reads on in batches while it is iterated."""
+        """The contacts in order of `contact_id`, starting after `after`, ready for JSON: `contact_id` (int), then each
+        variable (or those in `columns`): None, bool for a flag, else str; date-times as YYYY-MM-DDTHH:MM:SSZ. Reads in
+        batches during iteration."""
         stored = self.stored(db)
         table = self.table(stored)
         names = [name for name in (stored if columns is None else columns) if name != "contact_id"]
@@ -219,7 +219,7 @@ class ContactList:
             "user_id": table.c.userId,
         }
         for name, expression in looked_up.items():
-            # By hash, since a key of PostgreSQL's ordinary index may not be longer than a third of a page.
+            # A hash index, since a key of PostgreSQL's ordinary index may not be longer than a third of a page.
             index = sa.Index(
                 f"ix_{self.table_name}_{name}", expression, _table=table, postgresql_using="hash"
             )
@@ -239,7 +239,7 @@ class ContactList:
         return set(db.execute(query).scalars())
 
 
-# SQLAlchemy keeps what it has compiled by the table object, so the same table should be the same object.
+# SQLAlchemy caches compiled statements by table object, so reuse the same object for the same table.
 @lru_cache(maxsize=64)
 def _table(schema: str | None, name: str, stored: tuple[tuple[str, str | None], ...]) -> sa.Table:
     columns = [
@@ -252,7 +252,7 @@ def _table(schema: str | None, name: str, stored: tuple[tuple[str, str | None], 
 
 
 def _unfit(columns: Sequence[dialects.RealColumn], dialect: sa.Dialect) -> list[str]:
-    """A phrase for each column that has another type than the list's."""
+    """A phrase for each column whose type does not fit the list."""
     present = {column.name: column for column in columns}
     found = []
     for name, type in {"contact_id": "integer", **{each.name: each.type for each in BUILT_IN}}.items():
@@ -266,7 +266,7 @@ def _unfit(columns: Sequence[dialects.RealColumn], dialect: sa.Dialect) -> list[
 
 
 def _unfilled(columns: Sequence[dialects.RealColumn]) -> list[str]:
-    """A phrase for each column that a new contact may have no value for, and must."""
+    """A phrase for each required column that not every new contact has a value for."""
     return [
         f"{column.name} is NOT NULL without a default, and not every contact has a value for it"
         for column in columns
@@ -282,7 +282,7 @@ def _check_free(name: str, stored: dict[str, str | None]) -> None:
 
 
 def _place(db: sa.Connection, domain: str) -> tuple[str | None, str]:
-    """A schema and a table name that no other domain has."""
+    """A schema and a table name that no other domain uses."""
     slug = _slug(domain)
     rows = db.execute(sa.select(tables.domains.c.list_schema, tables.domains.c.list_table)).all()
     taken = {(row.list_schema, row.list_table) for row in rows}
@@ -297,11 +297,11 @@ def _place(db: sa.Connection, domain: str) -> tuple[str | None, str]:
 
 
 def _slug(domain: str) -> str:
-    # A new domain is rare, and loading PostgreSQL's dialect takes time.
+    # Imported here: a new domain is rare, and loading PostgreSQL's dialect takes time.
     from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
     slug = re.sub(r"[^a-z0-9]+", "_", domain.lower())[:_MAX_SLUG]
-    # So that nobody has to quote it, and PostgreSQL keeps all names with pg_ for itself.
+    # So that nobody has to quote the name. PostgreSQL reserves names that begin with pg_.
     if slug[:1].isdigit() or slug.startswith("pg_") or slug == "information_schema" or slug in RESERVED_WORDS:
         return f"d_{slug}"[:_MAX_SLUG]
     return slug

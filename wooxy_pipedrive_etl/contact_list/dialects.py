@@ -1,4 +1,4 @@
-"""All that SQLite and PostgreSQL don't share. Everything else of the list is written once, for both."""
+"""The differences between SQLite and PostgreSQL. Everything else about the list is written once, for both."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _POSTGRES_STORAGE = {
     "integer": "integer",
     "bigint": "integer",
 }
-# As people write them.
+# The names in common use.
 _SHORT_TYPES = {
     "character varying": "varchar",
     "character": "char",
     "timestamp without time zone": "timestamp",
     "timestamp with time zone": "timestamptz",
 }
-# Where the catalogue only says what kind of type it is.
+# Kinds for which the catalogue does not name the type itself.
 _UNTOLD_TYPES = ("USER-DEFINED", "ARRAY")
 
 
-# The answer of information_schema.columns, which takes PostgreSQL five times as long, and a run asks some twenty times.
-# A column of a domain has the domain's base type, and columns that the role may do nothing with are left out.
+# Equivalent to information_schema.columns, which takes PostgreSQL five times as long; a run asks about twenty times. A
+# column of a (SQL) domain has the domain's base type; columns that the role has no privileges on are left out.
 _POSTGRES_COLUMNS = sa.text("""
     SELECT
         attname,
@@ -69,8 +69,8 @@ def is_postgres(db: sa.Connection) -> bool:
 
 @dataclass(frozen=True)
 class RealColumn:
-    """A column as a table has it. `stores`: text, datetime, date, flag, integer, or None for a type that the sync
-    doesn't write. `sql_type`: in the database's words. `required`: each new row must give a value."""
+    """A column as the table has it. `stores`: text, datetime, date, flag, integer, or None for a type that the sync
+    doesn't write. `sql_type`: the database's name for the type. `required`: every new row must have a value."""
 
     name: str
     stores: str | None
@@ -79,12 +79,12 @@ class RealColumn:
 
 
 def real_columns(db: sa.Connection, schema: str | None, table: str) -> dict[str, str | None]:
-    """The columns that a table has, in order, and what each stores. Empty if there is no such table."""
+    """What each column of the table stores, in column order. Empty if there is no such table."""
     return {column.name: column.stores for column in described_columns(db, schema, table)}
 
 
 def described_columns(db: sa.Connection, schema: str | None, table: str) -> list[RealColumn]:
-    """The columns that a table has, in order. Empty if there is no such table."""
+    """The columns of the table, in order. Empty if there is no such table."""
     if is_postgres(db):
         rows = db.execute(_POSTGRES_COLUMNS, {"schema": schema, "table": table})
         return [
@@ -98,7 +98,7 @@ def described_columns(db: sa.Connection, schema: str | None, table: str) -> list
             )
             for name, data_type, udt_name, length, generated, required in rows
         ]
-    # hidden: 2 and 3 are generated columns
+    # hidden: 2 and 3 are generated columns.
     rows = db.execute(
         sa.text(
             'SELECT name, type, hidden, "notnull" AND dflt_value IS NULL AND NOT pk AND NOT hidden '
@@ -118,7 +118,7 @@ def described_columns(db: sa.Connection, schema: str | None, table: str) -> list
 
 
 class Standing(NamedTuple):
-    """Of something that has columns. `is_table`: it is no view. `owned`: we may alter it."""
+    """What a relation is. `is_table`: a table, not a view. `owned`: we may alter it."""
 
     is_table: bool
     owned: bool
@@ -148,20 +148,20 @@ def _sqlite_storage(declared: str) -> str | None:
 
 
 def folded(db: sa.Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """An e-mail address without regard to case. Only ASCII letters: SQLite knows no others, and PostgreSQL's own
-    idea of case depends on how the database was created."""
+    """An email address for comparison without regard to case. ASCII letters only: SQLite folds no others, and
+    PostgreSQL's own case rules depend on how the database was created."""
     return sa.func.lower(sa.collate(column, "C") if is_postgres(db) else column)
 
 
 def scratch_prefixes(db: sa.Connection) -> list[str]:
-    """For the making of a table that can be made anew at any time: a crash of the server may empty it."""
+    """Prefixes for creating a table that can be rebuilt at any time: it may be empty after a server crash."""
     return ["UNLOGGED"] if is_postgres(db) else []
 
 
 def ready_for_joins(db: sa.Connection, table: sa.Table, *indexes: Sequence[str]) -> None:
-    """Helps the planner with a scratch table that has just been filled, and is looked up by these columns.
+    """Prepares a freshly filled scratch table for lookups by these columns.
 
-    PostgreSQL wants to know what is in it, and joins by hashing; SQLite joins by nothing but indexes.
+    PostgreSQL needs statistics to choose hash joins; SQLite joins efficiently only with indexes.
     """
     quote = db.dialect.identifier_preparer.quote
     if is_postgres(db):
@@ -175,9 +175,9 @@ def ready_for_joins(db: sa.Connection, table: sa.Table, *indexes: Sequence[str])
 
 
 def next_contact_id(db: sa.Connection, table: sa.Table) -> sa.ColumnElement[int]:
-    """An expression that gives each row of an ordered SELECT the next `contact_id`, never one given before.
+    """An expression that gives each row of an ordered SELECT the next `contact_id`, never one used before.
 
-    Someone may have put in rows with ids of their own choice, so the highest one in the table counts as given.
+    Someone may have inserted rows with ids of their own, so the highest id in the table counts as used.
     """
     highest = db.execute(sa.select(sa.func.max(table.c.contact_id))).scalar() or 0
     if not is_postgres(db):
@@ -186,13 +186,13 @@ def next_contact_id(db: sa.Connection, table: sa.Table) -> sa.ColumnElement[int]
     sequence = db.execute(
         sa.text("SELECT pg_get_serial_sequence(:table, 'contact_id')"), {"table": name}
     ).scalar()
-    if sequence is None:  # a table made by other means
+    if sequence is None:  # a table not created by the sync
         return sa.literal(highest) + _ROW_NUMBER
-    # PostgreSQL gives the sequence's name quoted as needed.
+    # PostgreSQL returns the sequence's name quoted as needed.
     last = db.exec_driver_sql(
         f"SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {sequence}"  # noqa: S608
     ).scalar_one()
-    # Only here, since SQLite's users would wait for it.
+    # Imported here, so that SQLite's users need not wait for it.
     from sqlalchemy.dialects.postgresql import REGCLASS
 
     numbers = sa.cast(sequence, REGCLASS)
@@ -206,13 +206,13 @@ _ROW_NUMBER: sa.ColumnElement[int] = sa.literal_column("row_number() OVER ()", s
 
 def _given_on_sqlite(db: sa.Connection, table: sa.Table) -> int:
     counted = db.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").scalar()
-    if not counted:  # a table made by other means
+    if not counted:  # a table not created by the sync
         return 0
     return db.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)).scalar() or 0
 
 
 def exported(db: sa.Connection, column: sa.ColumnElement[Any], stores: str | None) -> sa.ColumnElement[Any]:
-    """A column of the list as people get it: text, or a flag. Nothing but a flag is ever something else than text."""
+    """A column of the list for export: a flag stays a flag, everything else becomes text."""
     if stores == "flag":
         return sa.func.coalesce(column, sa.false())
     if stores == "text":
@@ -226,6 +226,6 @@ def exported(db: sa.Connection, column: sa.ColumnElement[Any], stores: str | Non
     for_sqlite, for_postgres = formats[stores]
     if is_postgres(db):
         return sa.func.to_char(column, for_postgres)
-    # SQLite takes anything into any column; what isn't a moment is shown as it is.
+    # SQLite accepts anything in any column; a value that isn't a date-time is exported as it is.
     plain = sa.type_coerce(column, sa.Text)
     return sa.func.coalesce(sa.func.strftime(for_sqlite, plain), sa.func.nullif(plain, ""))

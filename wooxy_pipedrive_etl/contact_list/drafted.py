@@ -1,4 +1,4 @@
-"""The list as an Import would make it: what the plan of a draft looks at, while the table stays as it is."""
+"""The list as an Import of a draft would make it: plans of a draft read this view, and the table stays unchanged."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def drafted_view(
     renamed: Sequence[tuple[str, str]],
     added: Sequence[tuple[str, str]],
 ) -> ListView:
-    """`renamed`: (old, new) names, as if done one after the other; `added`: (name, format) of variables that are empty
-    in every contact."""
+    """`renamed`: (old, new) names, applied one after the other; `added`: (name, format) of variables that are empty in
+    every contact."""
     stored = contact_list.stored(db)
     table = contact_list.table(stored)
     columns: dict[str, str | None] = {}

@@ -1,5 +1,5 @@
-"""What can go wrong with a Default Contact List; each message is one sentence for a person."""
+"""What can go wrong with a Default Contact List. Each message is one sentence for the user."""
 
 
 class ListError(Exception):
-    """The list can't be read or changed as asked."""
+    """The list can't be read or changed as requested."""

@@ -1,4 +1,4 @@
-"""What a run notes of the contacts that it touches: which event, and the names of the variables that it changed."""
+"""What a run records about each contact that it touches: the event, and the names of the variables that it changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from .columns import CHANNELS
 
-# SQLite takes no expression of more than a thousand levels; in a chain of `||` each is one, in a call all are on one.
+# SQLite rejects expressions deeper than a thousand levels. Each `||` in a chain is one level; all arguments of a call
+# share one.
 _JOINED_AT_ONCE = 100
 
 
@@ -20,11 +21,11 @@ def changed_variables(
     differs: Mapping[str, sa.ColumnElement[bool]],
     values: Mapping[str, sa.ColumnElement[Any]],
 ) -> sa.ColumnElement[str]:
-    """The names of the variables that an update changes, with commas between, as an expression.
+    """The names of the variables that an update changes, comma-separated, as an SQL expression.
 
     `differs`: see `Tables.changes`. `values`: what the update writes into each column.
     """
-    # A flag may change for other reasons than what is staged for it.
+    # A flag may also change for reasons other than its staged value.
     flags = {
         name: listed.c[name].is_distinct_from(values[name])
         for name in ("active", *CHANNELS)

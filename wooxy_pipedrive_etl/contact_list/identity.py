@@ -1,6 +1,6 @@
-"""Who is who: which person owns which contact. Pure; the database sends only the persons that are not plain cases.
+"""Which person owns which contact. Pure Python; the database passes in only the persons that are not plain cases.
 
-Recency is (version, person_id), the greater the more recent.
+Recency is (version, person_id); greater is more recent.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 
 def claim(persons: Iterable[tuple[int, int, Collection[tuple[str, str]]]]) -> dict[int, int]:
-    """The duplicates among persons (person_id, version, identifiers as (kind, value)), and whose duplicate each is.
+    """The duplicates among persons (person_id, version, identifiers as (kind, value)), and whose duplicate each one is.
 
-    In order of recency each person claims its identifiers. One that finds any of them claimed claims none: it is a
-    duplicate of the most recent of those that hold them.
+    In order of recency, each person claims its identifiers. If any of them is already claimed, the person claims none:
+    it is a duplicate of the most recent person that holds one of them.
     """
     holders: dict[tuple[str, str], tuple[int, int]] = {}
     duplicates: dict[int, int] = {}
@@ -44,8 +44,9 @@ class Person:
 
 @dataclass(frozen=True)
 class Contact:
-    """A contact that a person matches. `holder`: the person that takes part and owns it by link. Without one it is
-    free: in the list by other means or released (`foreign`), or made by the sync and left behind by its person."""
+    """A contact that a person matches. `holder`: the person taking part that owns it by link. A contact without a
+    holder is free: either it was released or not created by the sync (`foreign`), or the sync created it and its person
+    left it behind."""
 
     contact_id: int
     holder: Person | None
@@ -54,7 +55,7 @@ class Contact:
 
 @dataclass(frozen=True)
 class IdentifierMatch:
-    """A person has an identifier of this kind that a contact, not its own, holds in the list."""
+    """A person has an identifier of this kind that another contact, not its own, has in the list."""
 
     person_id: int
     contact_id: int
@@ -63,8 +64,8 @@ class IdentifierMatch:
 
 @dataclass
 class Resolution:
-    """`contacts`: the free contact that a person without one gets. `conflicts`: the contacts that a person
-    matched and was stopped by. All other persons keep their own contact, or get a new one."""
+    """`contacts`: the free contact that each person without one gets. `conflicts`: the contacts that a person matched
+    and that block it. All other persons keep their own contact or get a new one."""
 
     contacts: dict[int, int] = field(default_factory=dict)
     conflicts: dict[int, list[int]] = field(default_factory=dict)
@@ -77,10 +78,10 @@ def resolve(
     *,
     ignore_empty: bool,
 ) -> Resolution:
-    """Settles the persons that match contacts other than their own; each holder of such a contact is in `contacts`.
+    """Resolves the persons that match contacts other than their own. The holder of each such contact is in `contacts`.
 
-    What one pass writes can clear the way for a conflict of that pass. So it is repeated, as the next runs would,
-    until nothing changes: then the next run has nothing to do.
+    What one pass writes can resolve a conflict of that pass. So passes are repeated, as the next runs would do, until
+    nothing changes: then the next run has nothing left to do.
     """
     state = _State(persons, identifier_matches, contacts, ignore_empty)
     resolution = Resolution()
@@ -93,7 +94,7 @@ def resolve(
 
 
 class _State:
-    """The list as it will be after what is settled so far."""
+    """The list as it will be after everything resolved so far."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class _State:
         contacts: Mapping[int, Contact],
         ignore_empty: bool,
     ) -> None:
-        # The persons that are not settled yet, the most recent first.
+        # The persons not yet resolved, most recent first.
         self.open = sorted(persons, key=lambda person: person.recency, reverse=True)
         self.matched: dict[int, dict[int, set[str]]] = {person.person_id: {} for person in self.open}
         for match in identifier_matches:
@@ -113,10 +114,10 @@ class _State:
         self.ignore_empty = ignore_empty
 
     def settle(self) -> tuple[dict[int, int], dict[int, list[int]]]:
-        """Which free contact goes to which person, and which persons are in conflict with which contacts.
+        """Which free contact goes to which person, and which persons conflict with which contacts.
 
-        A conflict is not written, so its contact holds on to what it would have given up, and that can be the cause
-        of another conflict: repeated until no new one is found.
+        A conflicting person is not written, so its contact keeps the values that it would have given up, which can
+        cause another conflict. Repeats until no new conflict is found.
         """
         conflicts: dict[int, list[int]] = {}
         while True:
@@ -136,7 +137,7 @@ class _State:
                 return given, conflicts
 
     def write(self, given: dict[int, int], conflicts: dict[int, list[int]]) -> bool:
-        """Takes over what is settled. False if that can't change anything for the conflicts."""
+        """Applies what is resolved. False if that can't change the remaining conflicts."""
         settled = [person for person in self.open if person.person_id not in conflicts]
         for person in settled:
             own = given.get(person.person_id, person.contact_id)
@@ -152,7 +153,7 @@ class _State:
         holders: dict[int, Person],
         conflicts: dict[int, list[int]],
     ) -> None:
-        """Gives a person without a contact the one free contact that it matches, if it matches any."""
+        """Gives a person without a contact the one free contact that it matches, if any."""
         against = self._against(person, None, holders, conflicts)
         foreign = [contact_id for contact_id in against if contact_id not in holders]
         if len(foreign) > 1 or len(foreign) < len(against):
@@ -168,7 +169,7 @@ class _State:
     def _against(
         self, person: Person, own: int | None, holders: dict[int, Person], conflicts: dict[int, list[int]]
     ) -> list[int]:
-        """The contacts that have one of the person's identifiers after this run, and aren't its own."""
+        """The contacts, other than the person's own, that will have one of its identifiers after this run."""
         return sorted(
             contact_id
             for contact_id, kinds in self.matched[person.person_id].items()
@@ -181,6 +182,6 @@ class _State:
         )
 
     def _keeps(self, holder: Person, kinds: set[str], conflicts: dict[int, list[int]]) -> bool:
-        """Whether a contact keeps one of the matched values when its holder is written. The holder can't have the same
-        value itself: then one of the two persons would be a duplicate."""
+        """Whether a contact keeps one of the matched values when its holder is written. The holder itself can't have
+        the same value: then one of the two persons would be a duplicate."""
         return holder.person_id in conflicts or (self.ignore_empty and not kinds <= holder.kinds)

@@ -1,4 +1,4 @@
-"""What a plan has to say to people: the persons that are not written, and a few rows of each action."""
+"""What a plan shows users: the persons that are not written, and a few rows of each action."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .work import ListSettings, tables_of
 
 
 def plan_issues(db: sa.Connection, connection_id: int) -> pd.DataFrame:
-    """`issues` of the persons that the plan leaves out: person_id (Int64), kind (rejected, duplicate, conflict),
-    reason, variable (None), message (str), owner_id (Int64, of duplicates); by person."""
+    """The issues of the persons that the plan leaves out: person_id (Int64), kind (rejected, duplicate, conflict),
+    reason, variable (None), message (str), owner_id (Int64, for duplicates); ordered by person."""
     plan = plan_tables(db, connection_id).plan
     query = (
         sa.select(plan.c.person_id, plan.c.action, plan.c.owner_id, plan.c.detail)
@@ -47,7 +47,7 @@ def _words(person_id: int, action: str, owner_id: int | None, detail: str | None
 
 
 def duplicates_of(db: sa.Connection, connection_id: int, person_id: int) -> list[int]:
-    """The persons that stand as duplicates of this one since the last run."""
+    """The persons that are duplicates of this one as of the last run."""
     issues = tables.issues
     found = db.scalars(
         sa.select(issues.c.person_id)
@@ -69,8 +69,8 @@ def plan_sample(
     settings: ListSettings,
     n: int = 5,
 ) -> pd.DataFrame:
-    """The first n rows of each action, before the plan is applied: person_id, contact_id (Int64), action (str),
-    changed (the names of the variables that differ, joined with ", "; no values)."""
+    """The first n rows of each action, before the plan is applied: person_id, contact_id (Int64), action (str), changed
+    (the names of the variables that differ, joined with ", "; no values)."""
     t = tables_of(db, view, connection_id, settings)
     stage, plan, listed, orphaned = t.stage, t.plan, t.listed, t.orphaned
     rows: list[tuple[int, int | None, str, str]] = []

@@ -1,5 +1,5 @@
-"""The plan of a run: what to do for each staged person, and with each contact that lost its person. Plain cases are
-told apart in SQL; only persons that share identifiers, or have those of other contacts, pass through `identity`.
+"""The plan of a run: what to do for each staged person, and with each contact that lost its person. SQL decides the
+plain cases; only persons that share identifiers, or match other contacts, go through `identity`.
 
 `docs/plan.sql` shows the statements.
 """
@@ -23,9 +23,9 @@ from .view import ListView
 from .work import ListSettings, Tables, tables_of
 
 _BATCH = 5000
-# How many contacts a conflict's message names.
+# How many contacts the message of a conflict names.
 _NAMED = 5
-# The ends of a contact that the guard against mass deletion counts.
+# The actions that the guard against mass deletion counts.
 _GOING = ("delete", "deactivate")
 
 links = tables.links
@@ -33,10 +33,10 @@ links = tables.links
 
 @dataclass(frozen=True)
 class PlanSummary:
-    """How many persons get what, of those who are counted (see `make_plan`): the first six add up. `deleted`: contacts
-    that are to be deleted or deactivated. `adopted` and `handed_over` are counted in `updated` or `unchanged` too.
+    """How many persons get which action, among those counted (see `make_plan`); the first six add up. `deleted`:
+    contacts to be deleted or deactivated. `adopted` and `handed_over` are also counted in `updated` or `unchanged`.
     `released`: adopted contacts that lose their person and stay. `doubly_owned`: contacts that two persons would write,
-    which must not be. `contacts_before`: the size of the list. `planned`: all persons of the plan, counted or not."""
+    which must not happen. `contacts_before`: the size of the list. `planned`: all persons, counted or not."""
 
     created: int
     updated: int
@@ -64,10 +64,10 @@ def make_plan(
     settings: ListSettings,
     counted_run: str | None = None,
 ) -> PlanSummary:
-    """Plans what the staged contacts mean for the list; writes nothing but the plan, which replaces any older one.
+    """Plans what the staged contacts change in the list. Writes only the plan, which replaces any older one.
 
-    The summary counts all persons or, given `counted_run`, those that this run mapped or read and those whose contact
-    is created or updated.
+    The summary counts all persons or, with `counted_run`, only those that this run mapped or read and those whose
+    contact is created or updated.
 
     Raises ListError if the list has lost a variable since it was staged.
     """
@@ -82,7 +82,7 @@ def make_plan(
 
 
 def find_duplicates(db: sa.Connection, t: Tables) -> None:
-    """Persons that share an identifier: only the most recent of them can own a contact."""
+    """Finds persons that share an identifier: only the most recent of them can own a contact."""
     stage = t.stage
     if not t.identifiers:
         return
@@ -92,8 +92,8 @@ def find_duplicates(db: sa.Connection, t: Tables) -> None:
         value = stage.c[name]
         contested = sa.select(value).where(value.is_not(None)).group_by(value).having(sa.func.count() > 1)
         shared.append(persons.where(value.in_(contested)))
-    # Not one question with OR: where PostgreSQL thinks that the values do not fit into its memory, it would go
-    # through all of them for each person.
+    # A UNION instead of OR: if PostgreSQL expects that the values don't fit into its memory, it would scan all of them
+    # for each person.
     query = sa.union(*shared)
     duplicates = claim(
         (
@@ -107,7 +107,7 @@ def find_duplicates(db: sa.Connection, t: Tables) -> None:
 
 
 def find_identifier_matches(db: sa.Connection, t: Tables) -> None:
-    """Contacts that hold an identifier of a person and are not its own. Duplicates match nothing."""
+    """Finds contacts that have a person's identifier but aren't its own. Duplicates match nothing."""
     stage, listed, resolved = t.stage, t.listed, t.resolved
     own, holder = links.alias("own"), links.alias("holder")
     own_is_ours = own.c.connection_id == t.connection_id
@@ -137,7 +137,7 @@ def find_identifier_matches(db: sa.Connection, t: Tables) -> None:
 
 
 def adopt_plain(db: sa.Connection, t: Tables) -> None:
-    """A person without a contact that matches one contact only, which is nobody's and matches nobody else."""
+    """A person without a contact adopts its only match, if that contact has no owner and no other match."""
     matches = t.identifier_matches
     single_match = sa.select(
         matches,
@@ -168,7 +168,7 @@ def adopt_plain(db: sa.Connection, t: Tables) -> None:
 
 
 def resolve_rest(db: sa.Connection, t: Tables) -> None:
-    """All other persons with matches, by the rules of `identity`."""
+    """Resolves all other persons with matches, by the rules of `identity`."""
     matches, resolved = t.identifier_matches, t.resolved
     rows = db.execute(
         sa.select(
@@ -213,7 +213,7 @@ def resolve_rest(db: sa.Connection, t: Tables) -> None:
 
 
 def _persons(db: sa.Connection, t: Tables, person_ids: set[int]) -> dict[int, Person]:
-    """Those of the persons that take part: staged, no duplicate, and not rejected."""
+    """Those of the persons that take part: staged, not a duplicate, and not rejected."""
     stage, listed, resolved = t.stage, t.listed, t.resolved
     owned = (
         sa.select(links.c.person_id, links.c.contact_id)
@@ -244,7 +244,7 @@ def _persons(db: sa.Connection, t: Tables, person_ids: set[int]) -> dict[int, Pe
 
 
 def decide_persons(db: sa.Connection, t: Tables) -> None:
-    """What to do for each person: the first case that holds."""
+    """Decides what to do for each person: the first case that applies."""
     stage, listed, resolved = t.stage, t.listed, t.resolved
     own = sa.select(links.c.person_id, links.c.contact_id).where(t.our_links).subquery("own")
     deactivated_by_us = (
@@ -291,7 +291,7 @@ def decide_persons(db: sa.Connection, t: Tables) -> None:
 
 
 def decide_orphaned(db: sa.Connection, t: Tables) -> None:
-    """What to do with the contacts of this connection that nobody has in the plan."""
+    """Decides what to do with this connection's contacts that no person has in the plan."""
     listed, plan = t.listed, t.plan
     released = (links.c.adopted, RELEASED)
     if t.settings.on_delete == OnDelete.DELETE:
@@ -314,7 +314,7 @@ def decide_orphaned(db: sa.Connection, t: Tables) -> None:
     dialects.ready_for_joins(db, t.orphaned, ["contact_id"], ["action"])
 
 
-# Each of them looks at what the ones before it have filled.
+# Each step reads what the earlier ones wrote.
 STEPS = (
     find_duplicates,
     find_identifier_matches,
@@ -401,7 +401,7 @@ def _summary(db: sa.Connection, t: Tables, contacts_before: int, counted_run: st
 
 
 def going_contacts(connection_id: int) -> sa.Select[tuple[int]]:
-    """The ids of the contacts that the plan deletes or switches off."""
+    """The ids of the contacts that the plan deletes or deactivates."""
     orphaned = sa.table(
         f"sync_orphaned_{connection_id}", sa.column("contact_id", sa.BigInteger), sa.column("action")
     )
@@ -409,7 +409,7 @@ def going_contacts(connection_id: int) -> sa.Select[tuple[int]]:
 
 
 def contacts_owned_twice(db: sa.Connection, plan: sa.Table) -> int:
-    """How many contacts two persons would write: none, if the plan is sound."""
+    """How many contacts two persons would write: none, if the plan is correct."""
     doubles = (
         sa.select(plan.c.contact_id)
         .where(plan.c.action.in_(["update", "unchanged"]))

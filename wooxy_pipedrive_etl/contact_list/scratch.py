@@ -1,4 +1,4 @@
-"""The tables of a connection that a run fills on its way to the list: the stage, and those that a plan is made in.
+"""The tables that a run fills for a connection on its way to the list: the stage, and those of the plan.
 
 All are named after the connection. Their own columns have an underscore in their names, which no variable of a list
 has.
@@ -18,7 +18,7 @@ from .errors import ListError
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-# Whether the memory of opt-outs knows the staged number, by channel; apply fills it in.
+# The columns of the stage that say, per channel, whether the staged number is a remembered opt-out; filled by apply.
 OPTED_OUT = {
     "smsSubscribe": "sms_opted_out",
     "viberSubscribe": "viber_opted_out",
@@ -26,16 +26,16 @@ OPTED_OUT = {
 }
 
 
-# The action of an orphaned contact that is kept and no longer managed, as samples of a plan show it.
+# The action of an orphaned contact that stays but is no longer managed, as shown in samples of a plan.
 RELEASED = "let_go"
 
 
 class PlanTables(NamedTuple):
     """The tables of one plan.
 
-    `identifier_matches`: which person has an identifier that a contact other than its own holds in the list.
-    `resolved`: persons that are not as simple as "own contact or a new one". `plan`: what to do for each person.
-    `orphaned`: what to do with each contact that has lost its person.
+    `identifier_matches`: which person has an identifier that a contact, not its own, has in the list. `resolved`:
+    persons that are not simply "own contact or a new one". `plan`: what to do for each person. `orphaned`: what to do
+    with each contact that has lost its person.
     """
 
     identifier_matches: sa.Table
@@ -49,7 +49,7 @@ def plan_tables(db: sa.Connection, connection_id: int) -> PlanTables:
 
 
 def drop_plan(db: sa.Connection, connection_id: int) -> None:
-    """Removes the plan, if there is one; the stage stays for the next run."""
+    """Drops the plan, if there is one. The stage stays for the next run."""
     for table in plan_tables(db, connection_id):
         db.execute(sa.schema.DropTable(table, if_exists=True))
 
@@ -57,7 +57,7 @@ def drop_plan(db: sa.Connection, connection_id: int) -> None:
 def stage_table(
     db: sa.Connection, connection_id: int, fed: Sequence[str], stored: dict[str, str | None]
 ) -> sa.Table:
-    """The stage for these variables; `stored` are the list's columns. Raises ListError if a fed one isn't there."""
+    """The stage for these variables; `stored`: the list's columns. Raises ListError if a fed one is missing there."""
     missing = [name for name in fed if stored.get(name) is None]
     if missing:
         raise ListError(
@@ -68,7 +68,7 @@ def stage_table(
 
 
 def existing_stage(db: sa.Connection, connection_id: int, stored: dict[str, str | None]) -> sa.Table:
-    """The stage that is there, with the variables that it has."""
+    """The existing stage, with its variables."""
     columns = dialects.real_columns(db, None, f"sync_stage_{connection_id}")
     return stage_table(db, connection_id, stage_variables(columns), stored)
 
@@ -78,7 +78,7 @@ def stage_variables(columns: Iterable[str]) -> list[str]:
     return [name for name in columns if "_" not in name]
 
 
-# As with the list: one object for one table.
+# Cached like the list's table: one object per table.
 @lru_cache(maxsize=64)
 def _stage_table(connection_id: int, fed: tuple[tuple[str, str], ...], prefixes: tuple[str, ...]) -> sa.Table:
     return _scratch_table(
@@ -86,7 +86,7 @@ def _stage_table(connection_id: int, fed: tuple[tuple[str, str], ...], prefixes:
         prefixes,
         sa.Column("person_id", ID, primary_key=True, autoincrement=False),
         sa.Column("mapped_from", sa.Text, nullable=False),  # the fingerprint of the person in the snapshot
-        sa.Column("mapped_by", sa.Text, nullable=False),  # the run that mapped or read the person last
+        sa.Column("mapped_by", sa.Text, nullable=False),  # the last run that mapped or read the person
         sa.Column("person_version", sa.BigInteger, nullable=False),
         sa.Column("marketing_status", sa.Text),
         *(sa.Column(name, sa.Boolean) for name in OPTED_OUT.values()),
@@ -103,7 +103,7 @@ def _plan_tables(connection_id: int, prefixes: tuple[str, ...]) -> PlanTables:
             sa.Column("person_id", ID),
             sa.Column("contact_id", ID),
             sa.Column("identifier", sa.Text),
-            sa.Column("own_contact_id", ID),  # the person's own, by link; it may be gone
+            sa.Column("own_contact_id", ID),  # the person's own, by link; may no longer exist
             sa.Column("holder_id", ID),  # the person that the contact is linked to
             sa.Column("adopted", sa.Boolean),
         ),
@@ -112,10 +112,10 @@ def _plan_tables(connection_id: int, prefixes: tuple[str, ...]) -> PlanTables:
             prefixes,
             sa.Column("person_id", ID, primary_key=True, autoincrement=False),
             sa.Column("state", sa.Text, nullable=False),  # write, duplicate, conflict
-            sa.Column("contact_id", ID),  # whose contact it becomes, if not its own or a new one
+            sa.Column("contact_id", ID),  # the contact that the person gets, if not its own or a new one
             sa.Column("adopts", sa.Boolean, nullable=False),
-            sa.Column("handed_over", sa.Boolean, nullable=False),  # the contact was another person's
-            sa.Column("owner_id", ID),  # the person it is a duplicate of
+            sa.Column("handed_over", sa.Boolean, nullable=False),  # the contact belonged to another person
+            sa.Column("owner_id", ID),  # the person that this one is a duplicate of
             sa.Column("detail", sa.Text),  # what a conflict is about
         ),
         plan=_scratch_table(

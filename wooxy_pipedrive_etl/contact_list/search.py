@@ -1,5 +1,5 @@
-"""The list as people look through it: contacts found by a part of a name, an address, a number or an id, page by page,
-and one contact with all that it has."""
+"""Searching and browsing the list: contacts by part of a name, address, number or id, page by page; and one contact
+with all its variables."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .columns import CHANNELS
 from .contact_list import ContactList
 
 PAGE = 50
-# Nobody types more, and SQLite refuses very long ones.
+# Nobody types more, and SQLite rejects very long texts.
 MAX_TEXT = 200
 
 _SEARCHED = ("name", "firstName", "lastName", "email", "phoneNumber", "userId")
 _SHOWN = ("name", "firstName", "lastName", "email", "phoneNumber", "active", *CHANNELS, "updatedAt")
-# What people put between the digits of a number; the list's numbers have none of it.
+# What people type between the digits of a number; numbers in the list have none of it.
 _BETWEEN_DIGITS = re.compile(r"[\s().\-/]")
-# Letters that have no decomposition, and that people type as these.
+# Letters that have no decomposition, and what people type instead.
 _PLAIN_LETTERS = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ŧ": "t", "þ": "th", "æ": "ae", "œ": "oe"}
 )
@@ -33,8 +33,9 @@ _BATCH = 5_000
 
 @dataclass(frozen=True)
 class ContactsPage:
-    """`contacts`: contact_id, the names, email, phoneNumber, active, the channels and updatedAt, as `read_contact`.
-    `count`: of all that were found. `previous` and `next`: for `before` and `after` of the pages beside, if any."""
+    """`contacts`: contact_id, the names, email, phoneNumber, active, the channels and updatedAt, as in `read_contact`.
+    `count`: of all contacts found. `previous` and `next`: the values of `before` and `after` for the adjacent pages, if
+    any."""
 
     contacts: list[dict[str, Any]]
     count: int
@@ -51,11 +52,11 @@ def find_contacts(
     before: int | None = None,
     size: int = PAGE,
 ) -> ContactsPage:
-    """The contacts that have each word of the text in a name, e-mail address, phone number or user id, in the order of
-    contact_id: the first ones, those after one or those before one. No text: all.
+    """The contacts that have every word of the text in a name, email address, phone number or user id, in order of
+    contact_id: from the start, after one contact, or before one. Without text: all contacts.
 
-    Case, accents and the order of the words don't matter (`folded_text`), no character stands for others, and a number
-    may be written with spaces, brackets, dots, hyphens and slashes.
+    Case, accents and word order don't matter (`folded_text`), there are no wildcards, and a number may be written with
+    spaces, brackets, dots, hyphens and slashes.
     """
     stored = contact_list.stored(db)
     table = contact_list.table(stored)
@@ -97,7 +98,7 @@ def find_contacts(
 
 
 def folded_text(text: str) -> str:
-    """In small letters and without accents, in any script: what differs only in these is the same here."""
+    """The text lower-cased and without accents, in any script. Texts that differ only in these become equal."""
     if text.isascii():
         return text.lower()
     letters = unicodedata.normalize("NFKD", text)
@@ -106,8 +107,8 @@ def folded_text(text: str) -> str:
 
 
 def read_contact(db: sa.Connection, contact_list: ContactList, contact_id: int) -> dict[str, Any] | None:
-    """Every variable of a contact: text as `ContactList.read` gives it or None, but for a flag True, False or, as long
-    as nobody has said anything, None. None if the list has no such contact."""
+    """Every variable of a contact: text as in `ContactList.read` or None; a flag is True, False or, until someone sets
+    it, None. None if the list has no such contact."""
     stored = contact_list.stored(db)
     table = contact_list.table(stored)
     columns = _columns(db, table, stored, stored)
@@ -130,7 +131,8 @@ def _columns(
 def _found(db: sa.Connection, table: sa.Table, text: str) -> list[int]:
     """The ids of the contacts that have the words, ascending.
 
-    Read and compared here: databases fold few scripts, each other ones, and PostgreSQL as it was created.
+    Compared in Python: each database folds different scripts, and few; PostgreSQL's rules depend on how the database
+    was created.
     """
     words = folded_text(text).split()
     number = _BETWEEN_DIGITS.sub("", text)
@@ -144,7 +146,7 @@ def _found(db: sa.Connection, table: sa.Table, text: str) -> list[int]:
             searched = folded_text("\n".join(filter(None, texts)))
             phone = phone or ""
             if all(
-                # Two digits are in nearly every number.
+                # Two digits occur in nearly every number.
                 word in searched or (len(word) > 2 and word in phone)
                 for word in words
             ) or (is_number and number in phone):

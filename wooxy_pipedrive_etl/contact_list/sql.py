@@ -1,4 +1,4 @@
-"""Statements that more than one module puts together in the same way."""
+"""Statements that several modules build in the same way."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def insert_into(
     values: Mapping[str, sa.ColumnElement[Any]],
     query: sa.Select[Any],
 ) -> int:
-    """Inserts a row for each row of the query, and returns how many. `values` says what goes into which column; the
-    query selects no columns of its own."""
+    """Inserts a row for each row of the query; returns how many. `values`: the expression for each column; the query
+    itself selects no columns."""
     selected = query.add_columns(*(_named(value, name) for name, value in values.items()))
     insert = table.insert().from_select([table.c[name] for name in values], selected)
     return db.execute(insert.execution_options(preserve_rowcount=True)).rowcount
@@ -26,5 +26,5 @@ def _named(value: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[Any]:
 
 
 def any_of(conditions: Iterable[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
-    """OR, in a form that SQLite takes with more than a thousand conditions."""
+    """OR, in a form that SQLite accepts with more than a thousand conditions."""
     return sa.case(*((condition, sa.true()) for condition in conditions), else_=sa.false()).is_(sa.true())

@@ -1,4 +1,4 @@
-"""The list as a plan looks at it: the table as it is, or what a draft's Import would make of it (see `drafted`)."""
+"""The list as a plan reads it: the table itself, or what the Import of a draft would make of it (see `drafted`)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 @dataclass(frozen=True)
 class ListView:
-    """`columns`: what each column stores, as `dialects.real_columns` tells it. `relation`: a row for each contact, with
+    """`columns`: what each column stores, as returned by `dialects.real_columns`. `relation`: one row per contact, with
     these columns."""
 
     columns: dict[str, str | None]
     relation: sa.FromClause
 
     def count(self, db: sa.Connection) -> int:
-        """How many contacts there are."""
+        """How many contacts it has."""
         return db.execute(sa.select(sa.func.count()).select_from(self.relation)).scalar_one()

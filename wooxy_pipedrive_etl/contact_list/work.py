@@ -1,4 +1,4 @@
-"""What the statements of a run are about: the tables of a connection, the list, and the settings."""
+"""What the statements of a run work on: the tables of a connection, the list, and the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .view import ListView
 
 @dataclass(frozen=True)
 class ListSettings:
-    """The settings of a connection that the list depends on."""
+    """The settings of a connection that affect the list."""
 
     ignore_empty: bool = True
     consent: Consent = Consent.RESPECT
@@ -47,12 +47,12 @@ class Tables:
 
     @property
     def our_links(self) -> sa.ColumnElement[bool]:
-        """Which links are this connection's."""
+        """The condition for links of this connection."""
         return tables.links.c.connection_id == self.connection_id
 
     @cached_property
     def changes(self) -> dict[str, sa.ColumnElement[bool]]:
-        """For each fed variable, whether a contact differs from what is staged for it. Empty text equals null."""
+        """For each fed variable, whether a contact differs from its staged value. Empty text equals null."""
         stage, listed = self.stage, self.listed
         differs: dict[str, sa.ColumnElement[bool]] = {}
         for name in stage_variables(stage.c.keys()):
@@ -80,7 +80,7 @@ def tables_of(db: sa.Connection, view: ListView, connection_id: int, settings: L
     )
 
 
-# A run needs them for the plan, for its sample and for the writing; with many variables, `changes` is large.
+# A run needs them for the plan, its sample and the writes; with many variables, `changes` is large.
 @lru_cache(maxsize=8)
 def _tables(
     connection_id: int,

@@ -1,2 +1,4 @@
-"""What the client of any HTTP API needs: errors, URL checks, pacing, retries, the exchange itself. Knows no API by
-name; what an answer means, and what to do about it, belongs to each client."""
+"""What the client of any HTTP API needs: errors, URL checks, pacing, retries, and the exchange itself.
+
+Not here: what an API's answers mean and what to do about them (each API's own client, such as `pipedrive`).
+"""

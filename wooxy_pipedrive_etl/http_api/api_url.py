@@ -38,7 +38,7 @@ def checked_api_url(api_url: str, to_do: str) -> str:
 
 
 def is_on_this_machine(api_url: str) -> bool:
-    """Whether the URL (in its normal form) leads to this machine."""
+    """Whether the URL (in its normal form) points to this machine."""
     return is_loopback(urlsplit(api_url).hostname or "")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
-# For waits that nobody ends early.
+# For waits that nothing interrupts.
 NEVER = threading.Event()
 
 
 class Stopped(Exception):
-    """A wait ended because nobody needs its result any more. Never leaves a client."""
+    """A wait ended because its result is no longer needed. Never leaves a client."""
 
 
 class Clock:

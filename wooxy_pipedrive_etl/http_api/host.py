@@ -1,4 +1,4 @@
-"""One exchange: a request to the API's own host and nowhere else, and its answer, complete within a time."""
+"""One exchange: a request, sent only to the API's own host, and its answer, complete within a time limit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Host:
                 began(response.headers)
                 for chunk in response.iter_bytes():
                     content += chunk
-                    # The time-out of httpx applies to each chunk: a server that drips bytes would hold us for ever.
+                    # httpx applies its time-out to each chunk: a server that drips bytes would hold us for ever.
                     if self._clock.now() > deadline:
                         raise Failed(
                             Unreachable, f"the answer was not complete after {self._longest_answer:.0f} s"
@@ -85,5 +85,5 @@ class Host:
 
 @functools.cache
 def tls() -> ssl.SSLContext:
-    """One for the process: reading the certificates takes longer than a request."""
+    """One context per process: loading the certificates takes longer than a request."""
     return httpx.create_ssl_context()

@@ -1,4 +1,4 @@
-"""When the next request may be sent: how many an API takes in a while, and the pauses it demands.
+"""When the next request may be sent: how many requests an API accepts in a window, and the pauses it demands.
 
 All users of a credential in the process share one ``Pace``, because an API counts them together.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from .clock import Clock
 from .errors import ApiError
 
-# A place is held slightly longer than the window: two clocks, and sums of floats, never agree to the last digit.
+# A place is held slightly longer than the window: clocks, and sums of floats, never agree to the last digit.
 _LONGER_SECONDS = 0.001
 # While others occupy the window, another answer may report more room: check again after this.
 _LOOK_AGAIN_SECONDS = 0.25
@@ -34,7 +34,7 @@ class Pace:
         self._in_flight: dict[int, float | None] = {}
         # For each finished request that still holds its place: when it was answered, and the place.
         self._finished: deque[tuple[float, int]] = deque()
-        # How many requests of other programs are in the window, as far as an answer shows, and until when that counts.
+        # How many requests of other programs are in the window, according to an answer, and until when that is valid.
         self._others = 0
         self._others_until = 0.0
         self._not_before = 0.0
@@ -85,8 +85,8 @@ class Pace:
         remaining: int | None = None,
         reset: float | None = None,
     ) -> None:
-        """The answer to the request that holds this place has begun, and may have told of the window: its limit, and
-        how many requests remain until it is empty again after ``reset`` seconds."""
+        """Handles the beginning of the answer to the request in this place, which may report the window's limit, and
+        how many requests remain until the window is empty again after ``reset`` seconds."""
         with self._lock:
             self._in_flight[place] = self._clock.now()
             if limit is not None:
@@ -99,16 +99,16 @@ class Pace:
                 self._others_until = self._clock.now() + reset
 
     def refused(self, told: float, refusals: int) -> float:
-        """Makes all users of the credential wait after a 429, the request's ``refusals``-th in a row: ``told`` seconds
-        or more. Returns the seconds."""
-        # Whoever ignores 429s may be blocked, so each wait that did not help is followed by a longer one.
+        """Makes all users of the credential wait at least ``told`` seconds after a 429, the request's ``refusals``-th
+        in a row. Returns the seconds."""
+        # A client that ignores 429s may be blocked, so each wait that did not help is followed by a longer one.
         seconds = max(told, min(2.0 ** (refusals - 1), 16.0)) + random.uniform(0.0, 0.5)
         with self._lock:
             self._not_before = max(self._not_before, self._clock.now() + seconds)
         return seconds
 
     def block(self, kind: type[ApiError], reason: str, seconds: float) -> None:
-        """Stops every user of the credential for so long: their next request raises ``kind(reason)`` without being
+        """Stops every user of the credential for ``seconds``: their next request raises ``kind(reason)`` without being
         sent."""
         with self._lock:
             self._blocked = kind, reason
@@ -118,5 +118,5 @@ class Pace:
 def header_number(headers: Mapping[str, str], name: str) -> float | None:
     """A count or a number of seconds from a header; None if it is missing or nonsense."""
     text = headers.get(name, "").strip()
-    # No limit is a longer number, and int() of a very long one is slow or fails.
+    # No real limit is longer, and converting a very long number is slow or fails.
     return float(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None

@@ -1,4 +1,4 @@
-"""How often a request is attempted, when, and what is raised in the end."""
+"""How often a request is attempted, when, and what is raised if no attempt succeeds."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a request is sent at most, and the seconds in between, which double and are jittered.
+    """How often a request is sent at most, and how many seconds apart; the waits double and are jittered.
 
-    ``refusals``: after how many 429s it waits and retries; None: as many as the burst limits can explain.
+    ``refusals``: how many 429s are waited for and retried; None: as many as the burst limits can explain.
     """
 
     attempts: int = 6

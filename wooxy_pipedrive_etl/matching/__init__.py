@@ -1,4 +1,4 @@
 """The matching of a connection: its state, how users change it, and the previews of its rows.
 
-The rules of a matching, without a database, are in `mapping`.
+Not here: the rules of a matching, which need no database (`mapping`).
 """

@@ -1,1 +1,4 @@
-"""Dagster and nothing else: assets, checks, jobs, schedules, partitions and resources, each of one connection."""
+"""The Dagster side: assets, checks, jobs, schedules, sensors, partitions and resources, one partition per connection.
+
+Not here: what a run does (`sync`), and when one is due (`automation`).
+"""

@@ -1,4 +1,8 @@
-"""Reads a Pipedrive account, and registers webhooks there. Knows Pipedrive's API and nothing of Wooxy."""
+"""The client of Pipedrive's API: reads an account, and registers webhooks there.
+
+Not here: how persons become contacts (`mapping`), what is stored (`store`), and anything of Wooxy. What any HTTP client
+needs is in `http_api`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Our own state beside the list: connections, matchings, snapshot, links, inbox, issues, run reports; its database."""
+"""The program's own state, and the database that holds it: connections, matchings, snapshot, links, inbox, issues, run
+reports.
+
+Not here: the contacts themselves (`contact_list`), which share the database, and what users and runs do with this state
+(`connections`, `matching`, `sync`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,8 @@ from .secrets import SecretBox, open_secret_box
 
 @dataclass(frozen=True)
 class Store:
-    """The database, brought up to date, and the key to its secrets. `inbox`: where the tables of `inbox.py` are."""
+    """The database, migrated to the current version, and the key to its secrets. `inbox`: the engine of the tables in
+    `inbox.py`."""
 
     engine: Engine
     secrets: SecretBox
@@ -26,12 +32,12 @@ class Store:
     def open(
         cls, url: str | None = None, *, any_key: bool = False, sqlite_wait_seconds: float | None = None
     ) -> Store:
-        """Opens `url`, or the database that the environment names. A new key is made only beside a database that needs
-        no other one.
+        """Opens `url`, or the database that the environment names. Creates a new key only for a database that needs no
+        other key.
 
-        `any_key`: the caller calls `check_key` before it reads or writes lists. `sqlite_wait_seconds`: as of
+        `any_key`: the caller calls `check_key` before it reads or writes lists. `sqlite_wait_seconds`: see
         `open_database`.
-        Raises StoreError; KeyUnusable of a key that does not belong to the database.
+        Raises StoreError; KeyUnusable for a key that does not belong to the database.
         """
         engine = open_database(url or database_url(), sqlite_wait_seconds)
         try:
@@ -49,7 +55,7 @@ class Store:
         keys.check(self.engine, self.secrets)
 
     def close(self) -> None:
-        """Lets go of the database's connections; it may be used again."""
+        """Closes the database connections. The store can be used again."""
         self.engine.dispose()
         if self.inbox is not self.engine:
             self.inbox.dispose()

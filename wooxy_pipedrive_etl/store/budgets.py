@@ -15,8 +15,8 @@ _table = tables.budgets
 
 @dataclass(frozen=True)
 class Budget:
-    """One row of `sync_budgets`: tokens a day, and those that were left at `noted_at` (UTC); None where Pipedrive has
-    not said."""
+    """One row of `sync_budgets`: tokens a day, and the tokens left at `noted_at` (UTC). None until Pipedrive has
+    reported them."""
 
     daily_limit: int | None = None
     daily_left: int | None = None
@@ -26,7 +26,7 @@ class Budget:
 def note(
     db: sa.Connection, company_id: int, *, daily_limit: int | None, daily_left: int, noted_at: datetime
 ) -> None:
-    """What Pipedrive has just said."""
+    """Records what Pipedrive just reported."""
     put(
         db,
         _table,
@@ -36,6 +36,6 @@ def note(
 
 
 def forget_unused(db: sa.Connection) -> None:
-    """Those of companies without a connection."""
+    """Removes the budgets of companies without a connection."""
     used = sa.exists().where(tables.connections.c.company_id == _table.c.company_id)
     db.execute(_table.delete().where(~used))

@@ -1,5 +1,5 @@
-"""Many rows into a table and out of it the fast way, past what SQLAlchemy and the drivers do value by value: COPY on
-PostgreSQL, `executemany` on SQLite."""
+"""Fast bulk inserts and reads that bypass the per-value work of SQLAlchemy and the drivers: COPY on PostgreSQL,
+`executemany` on SQLite."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .database import hide_values
 if TYPE_CHECKING:
     import pandas as pd
 
-# No database stores the one, and neither is text in UTF-8 with the others.
+# Databases store no NUL, and UTF-8 has no lone surrogates.
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """The text with U+FFFD for each NUL and lone surrogate, which databases refuse."""
+    """The text with U+FFFD for each NUL and lone surrogate, which databases reject."""
     return _NOT_STORABLE.sub("\ufffd", text)
 
 
@@ -32,25 +32,25 @@ def copy_into(
     schema: str | None = None,
     types: Sequence[str] | None = None,
 ) -> None:
-    """Appends `rows` to a table whose columns are named like the dataframe's; None is NULL.
+    """Appends `rows` to a table whose columns have the dataframe's column names; None is NULL.
 
     Values are str, int, bool or None; a str must be storable (see `storable`). `types`: PostgreSQL's names of the
-    columns' types, if each is that of its values (`int8`, `text`): then long texts go as they are, without being looked
-    through for what must be escaped. Raises SQLAlchemy's errors.
+    column types (`int8`, `text`), if every value has its column's type. Long texts are then sent as they are, not
+    scanned for characters to escape. Raises SQLAlchemy's errors.
     """
     if rows.empty:
         return
     quote = db.dialect.identifier_preparer.quote
     target = f"{quote(schema)}.{quote(table)}" if schema else quote(table)
     names = ", ".join(quote(name) for name in rows.columns)
-    # Columns as lists first: what comes out of a dataframe value by value takes several times as long.
+    # Convert columns to lists first: reading a dataframe value by value takes several times as long.
     values = zip(*(rows[name].tolist() for name in rows.columns), strict=True)
     if db.dialect.name == "postgresql":
         statement = f"COPY {target} ({names}) FROM STDIN{' (FORMAT binary)' if types else ''}"
         with _told_by_sqlalchemy(statement), db.connection.cursor().copy(statement) as copy:
             if types:
                 copy.set_types(types)
-            # Row by row, so that the server takes in the first rows while the next are written.
+            # Row by row, so that the server reads the first rows while the next ones are written.
             for row in values:
                 copy.write_row(row)
     else:
@@ -61,14 +61,14 @@ def copy_into(
 
 
 def rows_with_bytes(db: sa.Connection, query: sa.Select[Any], text: sa.ColumnElement[str]) -> Sequence[Any]:
-    """The rows of a query and, as their last column, a long text as bytes in UTF-8: for who decodes it anyway, so that
-    the driver need not make a str of it before. Raises SQLAlchemy's errors."""
+    """The rows of a query with one long text as their last column, as UTF-8 bytes. For callers that decode it
+    themselves, so that the driver need not create a str first. Raises SQLAlchemy's errors."""
     if db.dialect.name == "postgresql":
-        # Only PostgreSQL's users need its driver.
+        # Only PostgreSQL needs its driver.
         import psycopg
         from psycopg.types.string import ByteaBinaryLoader
 
-        # Another type than that of the long text, which is the only one that comes as bytes.
+        # Give the other text columns another type, since only the long text should arrive as bytes.
         others = [
             sa.cast(each, sa.String) if isinstance(each.type, sa.Text) else each
             for each in query.selected_columns
@@ -84,7 +84,7 @@ def rows_with_bytes(db: sa.Connection, query: sa.Select[Any], text: sa.ColumnEle
 
 @contextmanager
 def _told_by_sqlalchemy(statement: str) -> Iterator[None]:
-    """Errors of what the driver is told directly come as SQLAlchemy's, and tell no values."""
+    """Raises errors of direct driver calls as SQLAlchemy's, without the rejected values."""
     import psycopg
 
     try:
@@ -95,9 +95,9 @@ def _told_by_sqlalchemy(statement: str) -> Iterator[None]:
 
 
 def among(db: sa.Connection, column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
-    """`column IN (ids)` with one parameter for all of them: hundreds cost more than the query that they are for. As
-    text, since a driver goes through a list number by number, and SQLAlchemy keeps what it was given until cycles are
-    looked for."""
+    """`column IN (ids)` with one parameter for all ids: hundreds of parameters cost more than the query itself. It is
+    sent as text, because drivers process a list number by number, and SQLAlchemy holds on to its parameters until the
+    next cycle collection."""
     listed = ",".join(map(str, ids))
     if db.dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql
@@ -108,9 +108,12 @@ def among(db: sa.Connection, column: sa.ColumnElement[int], ids: Iterable[int]) 
 
 
 def tell_of_new_rows(engine: sa.Engine, table: sa.Table) -> None:
-    """Tells PostgreSQL's planner of many new rows in a table that connections share, before autovacuum does: of a
-    connection that it has not heard of it expects a single row, and then joins row by row. In a transaction of its own,
-    since two runs at once would wait for each other; if it can't be, autovacuum does it some time later."""
+    """Analyzes a table that connections share after many rows were added, instead of waiting for autovacuum. Until then
+    PostgreSQL's planner expects a single row for a new connection and joins row by row.
+
+    Runs in its own transaction, since two runs at once would wait for each other. If it fails, autovacuum catches up
+    later.
+    """
     if engine.dialect.name == "postgresql":
         with (
             suppress(DBAPIError),

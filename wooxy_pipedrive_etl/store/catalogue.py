@@ -18,7 +18,7 @@ from .clock import utc_now
 
 class SchemaChange(NamedTuple):
     """`kind`: new_field, renamed_field, retyped_field, gone_field, returned_field, new_option, renamed_option or
-    gone_option. `message` is a sentence for people."""
+    gone_option. `message`: a sentence for the user."""
 
     kind: str
     field_code: str
@@ -35,7 +35,7 @@ class RecordedChange(NamedTuple):
 
 
 def read_fields(db: sa.Connection, connection_id: int, *, gone: bool = False) -> list[PersonField]:
-    """The catalogue in its own order. `gone`: the fields that have gone from it instead of those that are in it."""
+    """The catalogue in its own order. `gone`: the fields removed from it instead of the current ones."""
     table = tables.fields
     rows = db.execute(
         sa.select(*(table.c[name] for name in PersonField._fields))
@@ -49,11 +49,11 @@ def read_fields(db: sa.Connection, connection_id: int, *, gone: bool = False) ->
 
 
 def save_fields(db: sa.Connection, connection_id: int, fields: Iterable[PersonField]) -> list[SchemaChange]:
-    """Stores the catalogue just read, keeps what has gone from it, and records and returns what changed.
+    """Stores the catalogue just read, keeps what was removed from it, and records and returns what changed.
 
-    The first catalogue of a connection is no change.
+    A connection's first catalogue counts as no change.
     """
-    # A run and the sensor may both have read it: the second to come compares with what the first has stored.
+    # A run and the sensor may both have read it; the second one compares with what the first one stored.
     db.execute(
         sa.select(tables.connections.c.id)
         .where(tables.connections.c.id == connection_id)
@@ -68,10 +68,10 @@ def save_fields(db: sa.Connection, connection_id: int, fields: Iterable[PersonFi
         if before is None:
             changes.append(SchemaChange("new_field", code, f"The field {row['field_name']} is new."))
             continue
-        # An entry that does not tell its type has not changed it.
+        # An entry without a type has not changed its type.
         row["field_type"] = row["field_type"] or before["field_type"]
         changes += _compare(code, before, row, returned=code not in known)
-        # The values of a field that lost its options with its old type are no ids.
+        # If a field lost its options with its old type, its values are no longer ids.
         if row["options"] or before["field_type"] == row["field_type"]:
             row["options"] = _with_gone_options(before["options"], row["options"])
     for code, row in known.items():
@@ -88,7 +88,7 @@ def save_fields(db: sa.Connection, connection_id: int, fields: Iterable[PersonFi
 
 
 def recent_schema_changes(db: sa.Connection, connection_id: int, limit: int = 50) -> list[RecordedChange]:
-    """The newest first."""
+    """Newest first."""
     table = tables.schema_changes
     rows = db.execute(
         sa.select(*(table.c[name] for name in RecordedChange._fields))
@@ -109,11 +109,11 @@ def newest_schema_change(db: sa.Connection, connection_id: int) -> datetime | No
 
 
 def save_names(db: sa.Connection, connection_id: int, kind: str, names: Mapping[int, str]) -> list[int]:
-    """Stores the names of organisations (`org`), users (`user`) or persons (`person`); others stay as they are.
+    """Stores the names of organisations (`org`), users (`user`) or persons (`person`); leaves all other names alone.
 
-    Returns the ids of those that are new or have another name now.
+    Returns the ids whose name is new or changed.
     """
-    # Imported where dataframes are made: what only looks need not wait for it.
+    # Imported only where dataframes are made, so that callers that only read need not wait for it.
     import pandas as pd
 
     table = tables.names
@@ -195,7 +195,7 @@ def _compare(code: str, before: dict[str, Any], now: dict[str, Any], *, returned
 def _with_gone_options(
     before: list[dict[str, Any]] | None, now: list[dict[str, Any]] | None
 ) -> list[dict[str, Any]] | None:
-    """Persons may hold the id of an option that has gone from the catalogue: its last label is kept at the end."""
+    """Keeps the last label of each removed option, at the end: persons may still hold its id."""
     present = {str(option["id"]) for option in now or []}
     vanished = [{**option, "gone": True} for option in before or [] if str(option["id"]) not in present]
     return [*(now or []), *vanished] if vanished else now

@@ -1,5 +1,6 @@
-"""Connections: one Pipedrive account synced into one Wooxy domain, with its settings. What has a life of its own has a
-module of its own and is read along: credentials, webhook, state of the sync, polls, requested run, token budget."""
+"""Connections: one Pipedrive account synced into one Wooxy domain, with its settings. Parts with their own lifecycle
+have their own modules and are read together with the connection: credentials, webhook, sync state, polls, requested
+run, token budget."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class ConnectionExists(StoreError):
 
 @dataclass(frozen=True)
 class SyncSettings:
-    """How persons become contacts. `default_region`: of numbers without a country code (ISO 3166-1 alpha-2)."""
+    """How persons become contacts. `default_region`: for numbers without a country code (ISO 3166-1 alpha-2)."""
 
     default_region: str | None = None
     consent: Consent = Consent.RESPECT
@@ -42,8 +43,8 @@ class SyncSettings:
 
 @dataclass(frozen=True)
 class ConnectionRecord:
-    """`state`: draft until the first Import, then active; or disconnected. `requested_run`: a JSON object, None where
-    nobody has asked for one."""
+    """`state`: draft until the first Import, then active; or disconnected. `requested_run`: a JSON object, or None if
+    no run was requested."""
 
     id: int
     name: str
@@ -68,7 +69,7 @@ class ConnectionRecord:
 
     @property
     def qualified_list_table(self) -> str:
-        """The list's table as a person would write it in SQL."""
+        """The list's table as you would write it in SQL."""
         return f"{self.list_schema}.{self.list_table}" if self.list_schema else self.list_table
 
 
@@ -108,7 +109,7 @@ def add_connection(
     try:
         connection_id: int = db.execute(row.returning(table.c.id)).scalar_one()
     except sa.exc.IntegrityError:
-        # Another program was quicker, between the look and the insert.
+        # Another program took it between the check and the insert.
         raise ConnectionExists(
             f"The name {name}, or its domain, was taken by another connection just now; choose another."
         ) from None
@@ -119,7 +120,7 @@ def add_connection(
 
 
 def get_connection(db: sa.Connection, name: str) -> ConnectionRecord:
-    """Raises UnknownConnection, which names those that exist."""
+    """Raises UnknownConnection, whose message names the connections that exist."""
     row = db.execute(_select().where(tables.connections.c.name == name)).mappings().one_or_none()
     if row is None:
         names = [record.name for record in list_connections(db)]
@@ -129,18 +130,18 @@ def get_connection(db: sa.Connection, name: str) -> ConnectionRecord:
 
 
 def list_connections(db: sa.Connection) -> list[ConnectionRecord]:
-    """All connections by name."""
+    """All connections, by name."""
     rows = db.execute(_select().order_by(tables.connections.c.name)).mappings()
     return [_record(row) for row in rows]
 
 
 def domains(db: sa.Connection) -> list[str]:
-    """Names of the domains that have a list, in order."""
+    """Names of the domains that have a list, sorted."""
     return list(db.scalars(sa.select(tables.domains.c.name).order_by(tables.domains.c.name)))
 
 
 def domains_without_connection(db: sa.Connection) -> list[str]:
-    """Names of the domains that have a list and no connection, in order."""
+    """Names of the domains that have a list but no connection, sorted."""
     domain, own = tables.domains, tables.connections
     rows = db.execute(
         sa.select(domain.c.name)
@@ -152,7 +153,7 @@ def domains_without_connection(db: sa.Connection) -> list[str]:
 
 
 def connections_of_user(db: sa.Connection, company_id: int, user_id: int) -> list[ConnectionRecord]:
-    """Those that hold OAuth tokens of this user of Pipedrive, dead ones too, by name."""
+    """The connections that hold OAuth tokens of this Pipedrive user, invalid ones included, by name."""
     mine = (
         tables.connections.c.company_id == company_id,
         tables.credentials.c.oauth_user_id == user_id,
@@ -175,12 +176,12 @@ def set_paused(db: sa.Connection, connection_id: int, paused: bool) -> None:
 
 
 def set_api_url(db: sa.Connection, connection_id: int, api_url: str) -> None:
-    """Where OAuth's tokens are good for."""
+    """Sets the URL that the OAuth tokens are valid for."""
     _update(db, connection_id, {"api_url": api_url})
 
 
 def disconnect(db: sa.Connection, connection_id: int, *, access_lost: str | None = None) -> None:
-    """Nothing is synced any more; what was read and the list stay. `access_lost`: why, if Pipedrive ended it."""
+    """Stops syncing; the data already read and the list stay. `access_lost`: why, if Pipedrive ended it."""
     set_state(db, connection_id, "disconnected")
     credentials.forget(db, connection_id, access_lost=access_lost)
     webhooks.remember(db, connection_id, NO_WEBHOOK)
@@ -188,7 +189,7 @@ def disconnect(db: sa.Connection, connection_id: int, *, access_lost: str | None
 
 
 def remove_connection(db: sa.Connection, connection_id: int) -> None:
-    """Removes the connection with all that is known of it; the list and its domain stay."""
+    """Removes the connection and everything stored for it; the list and its domain stay."""
     for table in reversed(tables.metadata.sorted_tables):
         if "connection_id" in table.c:
             db.execute(table.delete().where(table.c.connection_id == connection_id))
@@ -200,7 +201,7 @@ def _update(db: sa.Connection, connection_id: int, values: Mapping[str, object])
     db.execute(tables.connections.update().where(tables.connections.c.id == connection_id).values(values))
 
 
-# The records that are read along, and their tables.
+# The records read together with a connection, and their tables.
 _PARTS: dict[str, tuple[type[Any], sa.Table]] = {
     "credentials": (StoredCredentials, tables.credentials),
     "webhook": (StoredWebhook, tables.webhooks),
@@ -221,7 +222,7 @@ def _select() -> sa.Select[Any]:
     joined = own.join(domain, own.c.domain_id == domain.c.id)
     for table in (tables.credentials, tables.webhooks, tables.states, tables.polls):
         joined = joined.join(table, table.c.connection_id == own.c.id)
-    # Not everybody has these.
+    # Optional parts: not every connection has them.
     joined = joined.outerjoin(request, request.c.connection_id == own.c.id)
     joined = joined.outerjoin(tables.budgets, tables.budgets.c.company_id == own.c.company_id)
     return sa.select(

@@ -1,6 +1,6 @@
-"""The history of contacts: what runs did to each of them, by ids and names of variables, never with a value.
+"""The history of contacts: what runs did to each of them. Ids and variable names only, never a value.
 
-A deleted contact keeps nothing but the row that says so: of a person that is gone only the id and the time may stay.
+A deleted contact keeps only the row that records the deletion: of a deleted person, only the id and the time may stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from . import tables
 
-# handed_over: another person owns the contact from now on. released: an adopted contact lost its person and stays.
+# handed_over: another person now owns the contact. released: an adopted contact lost its person and stays.
 Action = Literal["created", "updated", "adopted", "handed_over", "released", "deactivated", "deleted"]
 
 _COLUMNS = ["contact_id", "person_id", "variables", "connection_id", "run_id", "at", "action"]
@@ -21,8 +21,8 @@ _COLUMNS = ["contact_id", "person_id", "variables", "connection_id", "run_id", "
 
 @dataclass(frozen=True)
 class Event:
-    """`at`: UTC, without a zone. `person_id`: whose contact it was, after that. `variables`: names of those that
-    changed, of an updated contact only."""
+    """`at`: UTC, without a zone. `person_id`: the owner after the event. `variables`: names of the variables that an
+    update changed; empty for other actions."""
 
     at: datetime
     run_id: str
@@ -39,7 +39,8 @@ def note(
     action: Action,
     contacts: sa.Select[Any],
 ) -> None:
-    """`contacts`: contact_id, person_id, and the names of the variables that changed, with commas between, or null."""
+    """Records an action. `contacts`: contact_id, person_id, and the comma-separated names of the changed variables, or
+    null."""
     table = tables.contact_history
     same = (
         sa.literal(connection_id),
@@ -51,7 +52,7 @@ def note(
 
 
 def forget_contacts(db: sa.Connection, connection_id: int, contact_ids: sa.Select[Any]) -> None:
-    """Forgets what happened to these contacts so far."""
+    """Removes the history of these contacts."""
     table = tables.contact_history
     db.execute(
         table.delete().where(table.c.connection_id == connection_id, table.c.contact_id.in_(contact_ids))
@@ -59,7 +60,7 @@ def forget_contacts(db: sa.Connection, connection_id: int, contact_ids: sa.Selec
 
 
 def history_of(db: sa.Connection, connection_id: int, contact_id: int, limit: int = 200) -> list[Event]:
-    """What happened to a contact, the newest first."""
+    """The history of a contact, newest first."""
     table = tables.contact_history
     rows = db.execute(
         sa.select(table.c.at, table.c.run_id, table.c.action, table.c.person_id, table.c.variables)

@@ -1,4 +1,5 @@
-"""What each connection shows Pipedrive: an API token or what OAuth gave, encrypted; and whether access was lost."""
+"""How each connection authenticates to Pipedrive: with an API token or OAuth tokens, encrypted; and whether access was
+lost."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ _table = tables.credentials
 
 @dataclass(frozen=True)
 class OAuthTokens:
-    """`encrypted`: a JSON object {access_token, refresh_token}; `expires_at`: of the access token, UTC; `scopes`: those
-    that were granted, with commas between."""
+    """`encrypted`: a JSON object {access_token, refresh_token}; `expires_at`: when the access token expires (UTC);
+    `scopes`: the granted scopes, comma-separated."""
 
     encrypted: str = field(repr=False)
     expires_at: datetime | None
@@ -24,8 +25,8 @@ class OAuthTokens:
 
 @dataclass(frozen=True)
 class StoredCredentials:
-    """One row of `sync_credentials`. `oauth_user_id`: who granted OAuth's tokens, None for an API token; it stays when
-    they go. `access_lost`: revoked or uninstalled, None where nothing is known to be wrong."""
+    """One row of `sync_credentials`. `oauth_user_id`: who granted the OAuth tokens, None for an API token; it stays
+    when the tokens are removed. `access_lost`: revoked or uninstalled, or None if no problem is known."""
 
     encrypted_api_token: str = field(default="", repr=False)
     encrypted_oauth_tokens: str | None = field(default=None, repr=False)
@@ -45,39 +46,39 @@ class StoredCredentials:
 
     @property
     def access(self) -> str:
-        """What it shows Pipedrive: oauth, or api token."""
+        """How the connection authenticates: "oauth" or "api token"."""
         return "api token" if self.oauth_user_id is None else "oauth"
 
     @property
     def scopes(self) -> frozenset[str] | None:
-        """What a person has allowed; None where that is not known."""
+        """The scopes that the user granted; None if unknown."""
         return granted_scopes(self.oauth_scopes)
 
     def allows(self, scope: str) -> bool:
-        """Whether it is worth asking for what needs this scope."""
+        """Whether a request that needs this scope is worth trying."""
         return self.scopes is None or scope in self.scopes
 
 
 def granted_scopes(stored: str | None) -> frozenset[str] | None:
-    """As a column keeps them, with commas between."""
+    """The scopes of a column, which are stored comma-separated."""
     return None if stored is None else frozenset(filter(None, stored.split(",")))
 
 
 def add(db: sa.Connection, connection_id: int, credentials: StoredCredentials) -> None:
-    """Those of a new connection."""
+    """Stores the credentials of a new connection."""
     db.execute(_table.insert().values(connection_id=connection_id, **asdict(credentials)))
 
 
 def replace(db: sa.Connection, connection_id: int, credentials: StoredCredentials) -> None:
-    """A person has given others."""
+    """Stores credentials newly provided by a user."""
     db.execute(_of(connection_id).values(**asdict(credentials)))
 
 
 def renew(
     db: sa.Connection, connection_id: int, tokens: OAuthTokens, *, encrypted_before: str | None = None
 ) -> bool:
-    """The same user's tokens, new ones. `encrypted_before`: only in place of these. Returns whether they were stored;
-    then access is not lost any more."""
+    """Stores renewed tokens of the same user and clears `access_lost`. `encrypted_before`: replace only these tokens.
+    Returns whether the new ones were stored."""
     statement = _of(connection_id).values(
         encrypted_oauth_tokens=tokens.encrypted,
         oauth_expires_at=tokens.expires_at,
@@ -90,13 +91,14 @@ def renew(
 
 
 def lose_access(db: sa.Connection, connection_id: int, why: str, *, encrypted: str) -> None:
-    """Pipedrive has refused these tokens for good; nothing happens where others are stored by now."""
+    """Records that Pipedrive has rejected these tokens for good. Does nothing if others are stored by now."""
     refused = _table.c.encrypted_oauth_tokens == encrypted
     db.execute(_of(connection_id).where(refused).values(access_lost=why))
 
 
 def forget(db: sa.Connection, connection_id: int, *, access_lost: str | None = None) -> None:
-    """All but whose they were. `access_lost`: why, if no person of ours ended the connection."""
+    """Removes the credentials except `oauth_user_id`. `access_lost`: why, if the connection was not ended by a user
+    here."""
     db.execute(
         _of(connection_id).values(
             encrypted_api_token="",

@@ -18,18 +18,18 @@ from . import errors
 from .errors import StoreError
 
 if TYPE_CHECKING:
-    # Where it is needed to run, it is imported there: most of what only looks at SQLite is done before it is loaded.
+    # Imported at run time only where it is needed: most reads of SQLite take less time than loading it.
     import psycopg
 
-# How long a writer waits for another one on SQLite, which knows a single writer at a time, unless it says otherwise.
+# How long a writer on SQLite waits for another one by default: SQLite allows one writer at a time.
 _SQLITE_WAIT_SECONDS = 120
 
-# How long PostgreSQL's host may take to answer, unless the URL says otherwise.
+# How long PostgreSQL's host may take to answer, unless the URL sets a limit.
 _CONNECT_SECONDS = "10"
 
-# A machine that loses its power or its network says no goodbye. After 30 seconds of silence the other end asks, and
-# takes it for dead after 60; by itself the system would wait for two hours, and a dead worker's locks with it. For the
-# client, where the URL does not say otherwise, and for the server's end of each session.
+# A machine that loses power or network closes no connection. The other end sends a keepalive after 30 seconds of
+# silence and gives up after 60; the system's default is two hours, during which a dead worker would keep its locks. Set
+# for the client, unless the URL says otherwise, and for the server's end of each session.
 _KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 _KEEP_ALIVE = "SELECT " + ", ".join(
     f"set_config('tcp_{name}', '{value}', false)" for name, value in _KEEPALIVES.items()
@@ -37,15 +37,15 @@ _KEEP_ALIVE = "SELECT " + ", ".join(
 
 
 class DatabaseUnavailable(StoreError):
-    """The database can't be opened; the message says why, without credentials."""
+    """The database can't be opened. The message says why, without credentials."""
 
 
 def open_database(url: str, sqlite_wait_seconds: float | None = None) -> Engine:
-    """An engine for a SQLAlchemy URL, checked by connecting once. Its errors tell no values.
+    """An engine for a SQLAlchemy URL, tested by connecting once. Its errors contain no values.
 
-    `sqlite_wait_seconds`: how long a writer waits for another one on SQLite, if not two minutes.
-    Raises DatabaseUnavailable if the URL can't be read, names another database than SQLite or PostgreSQL, or
-    if nothing answers there.
+    `sqlite_wait_seconds`: how long a writer on SQLite waits for another one (default: two minutes).
+    Raises DatabaseUnavailable if the URL can't be parsed, names a database other than SQLite or PostgreSQL, or if
+    nothing answers there.
     """
     parsed = _parse(url.strip())
     try:
@@ -87,7 +87,8 @@ def _parse(url: str) -> URL:
     if backend not in ("sqlite", "postgresql"):
         raise DatabaseUnavailable(f"WOOXY_PIPEDRIVE_DATABASE_URL names {backend}; use sqlite or postgresql.")
     if backend == "postgresql":
-        # Where a password may also be, it would be shown with the rest.
+        # A password in the query would be shown with the rest of the URL, so it moves to the place that SQLAlchemy
+        # masks.
         password = parsed.password or parsed.normalized_query.get("password", [None])[-1]
         query = {"connect_timeout": _CONNECT_SECONDS, **_KEEPALIVES, **parsed.query}
         query.pop("password", None)
@@ -101,7 +102,8 @@ def _parse(url: str) -> URL:
 
 
 def _check_punctuation(url: str) -> None:
-    """A bare @, / or : in a password makes its rest a part of the host or the database, which messages show."""
+    """A bare @, / or : in a password would make the rest of it part of the host or the database name, which messages
+    show."""
     credentials, at, place = url.partition("://")[2].partition("@")
     user = credentials.partition(":")[0]
     if at and ("@" in place or "/" in user or "?" in user):
@@ -118,7 +120,7 @@ def _postgresql(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: psycopg.Connection[Any], _record: Any) -> None:
-        # Outside of a transaction, whose end could take the settings back.
+        # Outside a transaction: a rollback would undo the settings.
         connection.autocommit = True
         connection.execute(_KEEP_ALIVE)
         connection.autocommit = False
@@ -129,7 +131,7 @@ def _postgresql(url: URL) -> Engine:
         if isinstance(error, psycopg.Error):
             hide_values(error)
             if context.connection is not None and not context.is_disconnect:
-                # For the statement that a sentence tells to run.
+                # The role, for the SQL statement that a message tells the user to run.
                 driver = context.connection.connection.driver_connection
                 error.role = driver.info.user  # type: ignore[attr-defined,union-attr]
             if wrapped is not None:
@@ -139,7 +141,8 @@ def _postgresql(url: URL) -> Engine:
 
 
 def hide_values(error: psycopg.Error) -> None:
-    """Makes the error say what was refused without the rows that PostgreSQL quotes: these are people's data."""
+    """Removes the rows that PostgreSQL quotes from the error, which still says what was rejected: rows are personal
+    data."""
     import psycopg
 
     told = error.diag
@@ -154,7 +157,7 @@ def hide_values(error: psycopg.Error) -> None:
 def _sqlite(url: URL, wait_seconds: float | None) -> Engine:
     database = Path(str(url.database))
     if not database.exists():
-        # These are people's data: the file, and those that SQLite lays beside it, are the owner's alone.
+        # The data is personal, so only the owner may read the file and the files that SQLite puts beside it.
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database.touch(mode=0o600)
     wait_seconds = _SQLITE_WAIT_SECONDS if wait_seconds is None else wait_seconds
@@ -170,15 +173,15 @@ def _sqlite(url: URL, wait_seconds: float | None) -> Engine:
 
     @event.listens_for(engine, "invalidate")
     def roll_back(connection: sqlite3.Connection, _record: Any, _error: BaseException | None) -> None:
-        # A signal that breaks off a statement has the connection closed, which leaves its transaction open, and every
-        # writer waiting, for as long as a traceback knows the cursor.
+        # If a signal interrupts a statement, SQLAlchemy closes the connection. Its transaction, and every waiting
+        # writer, would then hang for as long as a traceback refers to the cursor.
         with suppress(sqlite3.Error):
             connection.rollback()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A reader that turns writer halfway can't wait for another writer, it fails at once: so writers say
-        # so first.
+        # A reader that becomes a writer halfway can't wait for another writer, it fails at once. So writers announce
+        # themselves at the start.
         immediate = connection.get_execution_options().get("read_only") is not True
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
@@ -186,7 +189,8 @@ def _sqlite(url: URL, wait_seconds: float | None) -> Engine:
 
 
 def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
-    """Of programs that open a new file at once, one makes it a WAL file; SQLite refuses the others without waiting."""
+    """If several programs open a new file at once, one switches it to WAL; SQLite rejects the others without waiting,
+    so they try again."""
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -199,8 +203,8 @@ def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
 
 @contextmanager
 def writing_soon(engine: Engine, seconds: float) -> Iterator[Connection]:
-    """A write transaction for what had better fail than wait: on SQLite it waits so long for another writer, and then
-    raises as any writer does that waits in vain."""
+    """A write transaction for work that should fail rather than wait. On SQLite it waits at most `seconds` for another
+    writer, then raises the same error as any writer whose wait times out."""
     with engine.connect() as connection:
         driver = connection.connection.dbapi_connection
         if isinstance(driver, sqlite3.Connection):
@@ -215,5 +219,5 @@ def writing_soon(engine: Engine, seconds: float) -> Iterator[Connection]:
 
 
 def reading(engine: Engine) -> Connection:
-    """A connection that only reads: on SQLite it waits for no writer. For use in `with`."""
+    """A read-only connection: on SQLite it never waits for a writer. Use in `with`."""
     return engine.connect().execution_options(read_only=True)

@@ -1,4 +1,4 @@
-"""What can go wrong with our own state; each message is one sentence for a person."""
+"""What can go wrong with the program's own state. Each message is one sentence for the user."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sqlalchemy.exc import DBAPIError
 
 
 class StoreError(Exception):
-    """The state can't be read or written as asked."""
+    """The state can't be read or written as requested."""
 
 
-# What the drivers raise when the database itself is the trouble; `sentences` says what to tell of it.
+# What the drivers raise when the database itself is the problem; `sentences` turns these errors into messages.
 DATABASE_ERRORS: tuple[type[Exception], ...]
 
 
 def __getattr__(name: str) -> Any:
-    """DATABASE_ERRORS, made when it is asked for: loading PostgreSQL's driver takes half as long as SQLAlchemy, and
-    what only looks at SQLite needs it for nothing else."""
+    """Creates DATABASE_ERRORS on first use: loading PostgreSQL's driver takes half as long as loading SQLAlchemy, and
+    code that only reads SQLite does not need it."""
     if name != "DATABASE_ERRORS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import psycopg

@@ -1,4 +1,4 @@
-"""Where things are on this machine, all from the environment: home folder, database, Dagster's storage."""
+"""Where the program keeps its files: the home folder, the database, and Dagster's storage, all from the environment."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from .errors import StoreError
 
 
 class HomeUnusable(StoreError):
-    """A folder that the program keeps its files in can't be made."""
+    """A folder for the program's files can't be created."""
 
 
 def home() -> Path:
-    """The folder of the embedded database, the key file and Dagster's storage; made if it is not there.
+    """The folder of the embedded database, the key file and Dagster's storage; created if missing.
 
-    `WOOXY_PIPEDRIVE_HOME`, else `.wooxy-pipedrive` in the user's own folder. It is, or becomes, its owner's alone.
+    `WOOXY_PIPEDRIVE_HOME`, else `.wooxy-pipedrive` in the user's home folder. Its permissions are restricted to its
+    owner.
     Raises HomeUnusable.
     """
     return _folder(HOME_VARIABLE, Settings.current().home, Path.home() / ".wooxy-pipedrive")
@@ -39,7 +40,7 @@ def _folder(variable: str, given: str, default: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
         if status.st_mode & 0o077 and status.st_uid == os.geteuid():
-            # People's data is in it, whoever made it: under the usual umask others may look into it.
+            # It holds personal data, and the usual umask lets others read a folder, whoever created it.
             folder.chmod(status.st_mode & 0o700)
     except OSError as error:
         raise HomeUnusable(

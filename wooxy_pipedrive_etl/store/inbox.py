@@ -1,8 +1,8 @@
-"""The inbox: which persons webhooks named, until a run has looked after them.
+"""The inbox: persons reported by webhooks, kept as pending changes until a run has processed them.
 
-Its tables, and that of `progress.py`, which stands here too, are no part of `tables.metadata`: on SQLite they lie in a
-file of their own, beside the database, because SQLite knows a single writer, and a run may be that for many seconds
-while a webhook wants its answer at once.
+Its tables, and the table of `progress.py`, which is defined here too, are not part of `tables.metadata`. On SQLite they
+are in a separate file beside the database: SQLite allows one writer at a time, a run may write for many seconds, and a
+webhook needs its answer at once.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from .clock import utc_now
 from .database import open_database, reading
 from .upserts import insert
 
-# More persons than this are not noted for a connection, whatever comes in: a full run is cheaper by then.
+# The most persons recorded for a connection. With more pending changes, a full run is cheaper.
 LIMIT = 100_000
 
-# Pipedrive takes an event for lost after 10 seconds, and comes again: better a quick no than a long wait.
+# Pipedrive gives up on an event after 10 seconds and sends it again: a quick refusal is better than a long wait.
 _SQLITE_WAIT_SECONDS = 3
-# Two programs that start at once must not both make the tables; the number is this module's alone.
+# Two programs that start at once must not both create the tables.
 _CREATION_LOCK = 7_036_871_205
 
 metadata = sa.MetaData()
 
-# One row a person, however many events named it.
+# One row per person, however many events reported it.
 events = sa.Table(
     "sync_inbox",
     metadata,
     sa.Column("connection_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("person_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("number", sa.BigInteger, nullable=False),  # of the newest event that named the person
-    sa.Column("deleted", sa.Boolean, nullable=False),  # any event said so
+    sa.Column("number", sa.BigInteger, nullable=False),  # of the newest event for the person
+    sa.Column("deleted", sa.Boolean, nullable=False),  # whether any event reported a deletion
 )
 
-# What came in for a connection since it was connected.
+# What arrived for a connection since it was connected.
 counters = sa.Table(
     "sync_inbox_counters",
     metadata,
     sa.Column("connection_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("newest", sa.BigInteger, nullable=False),  # the number of the newest event
-    sa.Column("waiting", sa.Integer, nullable=False),  # how many rows of `events` there are
+    sa.Column("waiting", sa.Integer, nullable=False),  # the number of rows in `events`
     sa.Column("accepted", sa.BigInteger, nullable=False),
     sa.Column("overflowed", sa.BigInteger, nullable=False),
     sa.Column("malformed", sa.BigInteger, nullable=False),
-    sa.Column("last_event_at", sa.DateTime),  # UTC; of those that were well-formed
+    sa.Column("last_event_at", sa.DateTime),  # UTC; of the last well-formed event
 )
 
-# How far the run under way is: one row a connection. A row that a killed run has left is not that of the run under way.
+# How far the current run is: one row per connection. A row left by a killed run does not match the current run.
 progress = sa.Table(
     "sync_progress",
     metadata,
@@ -61,7 +61,7 @@ progress = sa.Table(
     sa.Column("done", sa.BigInteger, nullable=False),
     sa.Column("total", sa.BigInteger),
     sa.Column("began_with", sa.BigInteger, nullable=False),  # `done` when the step began
-    sa.Column("began_at", sa.DateTime, nullable=False),  # the step did; UTC
+    sa.Column("began_at", sa.DateTime, nullable=False),  # when the step began; UTC
     sa.Column("noted_at", sa.DateTime, nullable=False),  # UTC
 )
 
@@ -70,8 +70,8 @@ _COUNTS = ("newest", "waiting", "accepted", "overflowed", "malformed")
 
 @dataclass(frozen=True)
 class Hints:
-    """`changed`: ids of all persons that events named, ascending; `deleted`: those of them of which any event said
-    that they were deleted or merged away; `up_to`: the number of the newest event (0 if there is none)."""
+    """Pending changes. `changed`: ids of all persons that events reported, ascending; `deleted`: those that any event
+    reported as deleted or merged; `up_to`: the number of the newest event (0 if there is none)."""
 
     changed: list[int]
     deleted: frozenset[int]
@@ -80,8 +80,8 @@ class Hints:
 
 @dataclass(frozen=True)
 class Received:
-    """How many calls came in for a connection: `accepted` ones, those that were `overflowed` (well-formed, but the
-    inbox was full) and `malformed` ones; and when the last well-formed one did (UTC)."""
+    """How many calls arrived for a connection: `accepted`; `overflowed` (well-formed, but the inbox was full);
+    `malformed`. And when the last well-formed one arrived (UTC)."""
 
     accepted: int = 0
     overflowed: int = 0
@@ -90,14 +90,14 @@ class Received:
 
 
 def open_inbox(engine: sa.Engine) -> sa.Engine:
-    """The engine of the inbox that belongs to the state's database, its tables made if they are missing.
+    """The engine of the inbox that belongs to the state's database. Creates its tables if they are missing.
 
     On PostgreSQL it is `engine` itself. Raises DatabaseUnavailable.
     """
     inbox = engine
     if engine.dialect.name == "sqlite":
         database = Path(str(engine.url.database))
-        # Named like the files that SQLite itself lays beside it.
+        # Named like the files that SQLite itself puts beside the database.
         beside = engine.url.set(database=str(database.with_name(f"{database.name}-inbox")))
         inbox = open_database(str(beside), _SQLITE_WAIT_SECONDS)
     with reading(inbox) as db:
@@ -111,12 +111,12 @@ def open_inbox(engine: sa.Engine) -> sa.Engine:
 
 
 def add_event(engine: sa.Engine, connection_id: int, person_id: int, *, deleted: bool) -> None:
-    """Notes that an event named the person; once deleted, it stays so until it is settled. A new person is counted
-    but not noted where LIMIT persons wait already: the next run finds it by itself."""
+    """Records an event for the person. A reported deletion is kept until the pending change is settled. If LIMIT
+    persons are already waiting, a new person is counted but not recorded: the next run finds it without the event."""
     mine = (events.c.connection_id == connection_id, events.c.person_id == person_id)
     with engine.begin() as db:
-        # The first statement locks the connection's counters, so that events are committed in the order of their
-        # numbers: a reader that has seen one has seen all before it.
+        # The first statement locks the connection's counters, so events are committed in the order of their numbers: a
+        # reader that sees one event has seen all events before it.
         number, waiting = _count(db, connection_id, newest=1, last_event_at=utc_now())
         noted = db.execute(
             events.update().where(*mine).values(number=number, deleted=events.c.deleted | sa.literal(deleted))
@@ -135,13 +135,13 @@ def add_event(engine: sa.Engine, connection_id: int, person_id: int, *, deleted:
 
 
 def count_malformed(engine: sa.Engine, connection_id: int) -> None:
-    """Counts a call that came with the right credentials but was no event of a person."""
+    """Counts a call with the right credentials that was not a valid person event."""
     with engine.begin() as db:
         _count(db, connection_id, malformed=1)
 
 
 def pending_hints(engine: sa.Engine, connection_id: int) -> Hints:
-    """What waits to be looked after; it goes on waiting until `settle_hints`."""
+    """The pending changes. They stay pending until `settle_hints`."""
     wanted = (
         sa.select(events.c.person_id, events.c.deleted, events.c.number)
         .where(events.c.connection_id == connection_id)
@@ -157,11 +157,11 @@ def pending_hints(engine: sa.Engine, connection_id: int) -> Hints:
 
 
 def settle_hints(engine: sa.Engine, connection_id: int, hints: Hints) -> None:
-    """Forgets the persons of `hints`, but for those that events named again since the hints were read."""
+    """Removes the persons of `hints`, except those reported again since the hints were read."""
     if not hints.changed:
         return
     with engine.begin() as db:
-        # In the order in which `add_event` locks.
+        # Lock in the same order as `add_event`.
         _count(db, connection_id)
         settled = db.execute(
             events.delete().where(
@@ -174,7 +174,7 @@ def settle_hints(engine: sa.Engine, connection_id: int, hints: Hints) -> None:
 
 
 def count_hints(engine: sa.Engine, connection_id: int) -> int:
-    """How many persons wait to be looked after."""
+    """How many persons have pending changes."""
     wanted = sa.select(sa.func.count()).where(events.c.connection_id == connection_id)
     with reading(engine) as db:
         return db.execute(wanted).scalar_one()
@@ -190,7 +190,7 @@ def received(engine: sa.Engine, connection_id: int) -> Received:
 
 
 def forget_connection(engine: sa.Engine, connection_id: int) -> None:
-    """Removes all that is known of the connection."""
+    """Removes everything stored for the connection."""
     with engine.begin() as db:
         for table in metadata.sorted_tables:
             db.execute(table.delete().where(table.c.connection_id == connection_id))
@@ -199,11 +199,11 @@ def forget_connection(engine: sa.Engine, connection_id: int) -> None:
 def _count(
     db: sa.Connection, connection_id: int, *, last_event_at: datetime | None = None, **more: int
 ) -> tuple[int, int]:
-    """Adds to the connection's counters, which stay locked until the transaction ends; returns newest and waiting."""
+    """Adds to the connection's counters, which stay locked until the transaction ends. Returns newest and waiting."""
     first = {name: more.get(name, 0) for name in _COUNTS}
     statement = insert(db, counters).values(connection_id=connection_id, last_event_at=last_event_at, **first)
     changed: dict[str, object] = {name: counters.c[name] + count for name, count in more.items()}
-    # An upsert that changes nothing would lock nothing.
+    # Always set a column: an upsert that changes nothing would lock nothing.
     changed["last_event_at"] = sa.func.coalesce(statement.excluded.last_event_at, counters.c.last_event_at)
     counted = statement.on_conflict_do_update(index_elements=["connection_id"], set_=changed)
     newest, waiting = db.execute(counted.returning(counters.c.newest, counters.c.waiting)).one()

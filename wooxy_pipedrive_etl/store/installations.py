@@ -1,4 +1,4 @@
-"""Installations: Pipedrive accounts that have let us in, and whose Wooxy domain is not chosen yet."""
+"""Installations: Pipedrive accounts that have granted access, but whose Wooxy domain is not chosen yet."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .connections import connections_of_user
 from .credentials import OAuthTokens, granted_scopes
 from .errors import StoreError
 
-# Whoever has not chosen a domain by then begins again.
+# A user who has not chosen a domain by then starts again.
 LIVES = timedelta(days=1)
 _ID_BITS = 53
 
 
 class UnknownInstallation(StoreError):
-    """No installation has that number."""
+    """No installation has this number."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """One row of `sync_installations`. `connected_to`: the connections of the same user that OAuth lets in."""
+    """One row of `sync_installations`. `connected_to`: the same user's connections that use OAuth."""
 
     id: int
     api_url: str
@@ -43,20 +43,20 @@ class Installation:
 
     @property
     def access(self) -> str:
-        """oauth, or api token."""
+        """How it authenticates: "oauth" or "api token"."""
         return "api token" if self.tokens is None else "oauth"
 
     @property
     def scopes(self) -> frozenset[str] | None:
-        """What a person has allowed; None where that is not known."""
+        """The scopes that the user granted; None if unknown."""
         return None if self.tokens is None else granted_scopes(self.tokens.scopes)
 
 
 def add_installation(
     db: sa.Connection, *, encrypted_api_token: str = "", tokens: OAuthTokens | None = None, **values: Any
 ) -> Installation:
-    """Stores a new one (`values`: the other columns but id and created_at). Those that have waited for longer than a
-    day go, and so do earlier ones of the same user and kind of access."""
+    """Stores a new installation (`values`: the columns other than id and created_at). Removes those older than a day,
+    and earlier ones of the same user and kind of access."""
     table, now = tables.installations, utc_now()
     oauth = table.c.encrypted_oauth_tokens.is_not(None)
     same = sa.and_(
@@ -65,8 +65,8 @@ def add_installation(
         sa.not_(oauth) if tokens is None else oauth,
     )
     db.execute(table.delete().where(sa.or_(same, table.c.created_at < now - LIVES)))
-    # SQLite would give the number of one that is gone to the next, and a page that is still open would take the next
-    # one for it.
+    # A random number: SQLite would reuse the number of a removed installation, and a page still open would mistake the
+    # new one for the old one.
     number = secrets.randbits(_ID_BITS)
     given = {} if tokens is None else _columns(tokens)
     values |= {"encrypted_api_token": encrypted_api_token, **given}
@@ -86,7 +86,7 @@ def get_installation(db: sa.Connection, installation_id: int) -> Installation:
 
 
 def list_installations(db: sa.Connection) -> list[Installation]:
-    """All, the newest first."""
+    """All installations, newest first."""
     table = tables.installations
     rows = db.execute(sa.select(table).order_by(table.c.created_at.desc(), table.c.id.desc()))
     return [_read(db, row) for row in rows.mappings().all()]
@@ -98,7 +98,7 @@ def remove_installation(db: sa.Connection, installation_id: int) -> None:
 
 
 def remove_installations_of_user(db: sa.Connection, company_id: int, user_id: int) -> None:
-    """Those that hold OAuth tokens of this user of Pipedrive."""
+    """Removes the installations that hold OAuth tokens of this Pipedrive user."""
     table = tables.installations
     db.execute(
         table.delete().where(

@@ -1,4 +1,4 @@
-"""What runs could not write of a connection's persons, and why."""
+"""What runs could not write for a connection's persons, and why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .bulk import among, copy_into
 from .clock import utc_now
 
 if TYPE_CHECKING:
-    # Imported where dataframes are made: what only looks need not wait for it.
+    # Imported only where dataframes are made, so that callers that only read need not wait for it.
     import pandas as pd
 
 _KINDS_OF_COUNTS = {
@@ -27,14 +27,14 @@ _STORED_COLUMNS = [*ISSUE_COLUMNS, "owner_id"]
 
 
 def drop_pending_issues(db: sa.Connection, connection_id: int) -> None:
-    """Forgets what a run found that was never applied."""
+    """Removes the issues of a run that was never applied."""
     table = tables.issues
     db.execute(table.delete().where(table.c.connection_id == connection_id, table.c.pending))
 
 
 def add_pending_issues(db: sa.Connection, connection_id: int, issues: pd.DataFrame) -> None:
-    """`issues`: person_id (Int64, may be NA), kind, reason, variable (str or None), message (str), and owner_id (Int64,
-    may be NA), which may be left out."""
+    """`issues`: person_id (Int64, may be NA), kind, reason, variable (str or None), message (str), and optionally
+    owner_id (Int64, may be NA)."""
     if issues.empty:
         return
     rows = issues.reindex(columns=_STORED_COLUMNS).astype(object)
@@ -46,7 +46,7 @@ def add_pending_issues(db: sa.Connection, connection_id: int, issues: pd.DataFra
 
 
 def repeat_issues(db: sa.Connection, connection_id: int, kind: str, reason: str) -> None:
-    """Takes what stands of one kind and reason into the run at hand, as if it had found it again."""
+    """Copies the current issues of one kind and reason into this run, as if it had found them again."""
     table = tables.issues
     names = ["connection_id", *_STORED_COLUMNS, "found_at"]
     standing = sa.select(*(table.c[name] for name in names), sa.true()).where(
@@ -59,7 +59,7 @@ def repeat_issues(db: sa.Connection, connection_id: int, kind: str, reason: str)
 
 
 def forget_pending_of(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> None:
-    """Forgets what the run at hand has of these persons so far."""
+    """Removes the issues that this run has found for these persons so far."""
     table = tables.issues
     for start in range(0, len(person_ids), 1_000):
         db.execute(
@@ -72,7 +72,7 @@ def forget_pending_of(db: sa.Connection, connection_id: int, person_ids: Sequenc
 
 
 def add_missing_issues(db: sa.Connection, connection_id: int, issues: pd.DataFrame) -> None:
-    """Adds those of the issues that the run at hand does not have yet; two alike count as two."""
+    """Adds the issues that this run does not have yet. Two equal issues count as two."""
     import pandas as pd
 
     pending = Counter(
@@ -87,7 +87,7 @@ def add_missing_issues(db: sa.Connection, connection_id: int, issues: pd.DataFra
 
 
 def add_mapping_issues(db: sa.Connection, connection_id: int) -> None:
-    """Takes what was dropped when the persons of the stage were mapped into the run at hand."""
+    """Adds to this run the values dropped when the staged persons were mapped."""
     table, mapped = tables.issues, tables.mapping_issues
     found = sa.select(
         mapped.c.connection_id,
@@ -100,14 +100,14 @@ def add_mapping_issues(db: sa.Connection, connection_id: int) -> None:
 
 
 def settle_issues(db: sa.Connection, connection_id: int) -> None:
-    """What the run found replaces what an earlier one had."""
+    """Replaces the issues of earlier runs with those of this run."""
     table = tables.issues
     db.execute(table.delete().where(table.c.connection_id == connection_id, ~table.c.pending))
     db.execute(table.update().where(table.c.connection_id == connection_id).values(pending=False))
 
 
 def settle_issues_of(db: sa.Connection, connection_id: int, kind: str, reason: str) -> None:
-    """What the run found of one kind and reason replaces what an earlier one had of it."""
+    """Replaces the issues of one kind and reason with those of this run."""
     table = tables.issues
     mine = sa.and_(table.c.connection_id == connection_id, table.c.kind == kind, table.c.reason == reason)
     db.execute(table.delete().where(mine, ~table.c.pending))
@@ -124,9 +124,9 @@ def read_issues(
     limit: int | None = None,
     offset: int = 0,
 ) -> list[dict[str, Any]]:
-    """By person, then in the order in which they were found: person_id, kind, reason, variable, message.
+    """Ordered by person, then by the order in which they were found: person_id, kind, reason, variable, message.
 
-    `pending`: those of a run that is not applied instead of those that stand. `kind`, `reason`: of these only.
+    `pending`: the issues of a run that is not applied yet, instead of the current ones. `kind`, `reason`: only these.
     """
     table = tables.issues
     query = sa.select(*(table.c[name] for name in ISSUE_COLUMNS)).where(
@@ -144,7 +144,7 @@ def read_issues(
 def issues_by_reason(
     db: sa.Connection, connection_id: int, *, pending: bool = False
 ) -> dict[tuple[str, str], int]:
-    """How many issues there are of each (kind, reason)."""
+    """How many issues there are per (kind, reason)."""
     table = tables.issues
     rows = db.execute(
         sa.select(table.c.kind, table.c.reason, sa.func.count())
@@ -156,7 +156,7 @@ def issues_by_reason(
 
 
 def standing_counts(db: sa.Connection, connection_id: int) -> dict[str, int]:
-    """What is not in the list as of now, whichever run found it: rejected, duplicates, conflicts (persons) and
+    """What is missing from the list now, whichever run found it: rejected, duplicates, conflicts (persons) and
     dropped_values."""
     by_kind: Counter[str] = Counter()
     for (kind, _), count in issues_by_reason(db, connection_id).items():

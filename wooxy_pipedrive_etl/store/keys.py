@@ -1,8 +1,9 @@
-"""Which key the remembered opt-outs belong to. With another one no opted-out number would be found, and whoever opted
-out would be subscribed again: so a key that is new beside them is refused until a person has said what that means.
+"""Which key the stored opt-outs belong to. Another key would find none of the opted-out numbers, and people who opted
+out would be subscribed again. So while there are opt-outs, a new key is refused until a user confirms it (`check` has
+the one exception).
 
-A key that may be used has a row in `sync_keys`, and each hash names the row of its key. Hashes of another key stay:
-they can't be read, but as long as a domain has any, numbers that are new to its list count as opted out.
+Each accepted key has a row in `sync_keys`, and each hash refers to the row of its key. Hashes of another key are kept:
+they can't be read, but while a domain has any, numbers that are new to its list count as opted out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .secrets import KeyUnusable, SecretBox
 
 _keys, _opt_outs = tables.keys, tables.opt_outs
 
-# Two programs that start at once must not both record their key; the number is this program's alone.
+# Two programs that start at once must not both record their key.
 _LOCK = 7_036_871_205
 
 WAYS_ON = (
@@ -40,20 +41,20 @@ MISSING_KEY = (
 
 
 class OtherKey(KeyUnusable):
-    """The database has opt-outs, and nothing says that this key may be used with them."""
+    """The database has opt-outs, and nothing shows that this key may be used with them."""
 
 
 @dataclass(frozen=True)
 class HashKey:
-    """What phone numbers are hashed with; `id`: of its row in `sync_keys`."""
+    """The key that phone numbers are hashed with. `id`: its row in `sync_keys`."""
 
     id: int
     hash_phone: Callable[[str], str]
 
 
 def check(engine: sa.Engine, secrets: SecretBox) -> None:
-    """Raises OtherKey. Records a key that is new to the database if that can do no harm: there are no opt-outs, or an
-    earlier version stored them without a word about the key, and all credentials there can be read."""
+    """Raises OtherKey. Records a key that is new to the database if that is safe: there are no opt-outs; or an earlier
+    version stored them without a key, and this key decrypts all credentials."""
     with reading(engine) as db:
         if key_id(db, secrets) is not None:
             return
@@ -70,11 +71,11 @@ def check(engine: sa.Engine, secrets: SecretBox) -> None:
 
 
 def accept(engine: sa.Engine, secrets: SecretBox, *, forget_opt_outs: bool) -> int:
-    """A person's word that this key may be used from now on, and what becomes of the opt-outs that it can't read.
+    """Accepts this key from now on, confirmed by a user, and keeps or forgets the opt-outs that it can't read.
 
-    Returns how many opt-outs it can't read, or could not before they were forgotten.
+    Returns how many opt-outs it can't read, or could not read before they were forgotten.
     """
-    # What shows by itself that its key is this one must not be taken for another one's.
+    # Record the key normally if the credentials prove it: its own opt-outs must not count as another key's.
     with suppress(OtherKey):
         check(engine, secrets)
     with engine.begin() as db:
@@ -91,7 +92,7 @@ def accept(engine: sa.Engine, secrets: SecretBox, *, forget_opt_outs: bool) -> i
 
 
 def key_id(db: sa.Connection, secrets: SecretBox) -> int | None:
-    """The row of this key, or None if it is not to be used here."""
+    """The row of this key, or None if the key is not accepted here."""
     return db.scalar(sa.select(_keys.c.id).where(_keys.c.fingerprint == secrets.fingerprint))
 
 
@@ -104,25 +105,25 @@ def hash_key(db: sa.Connection, secrets: SecretBox) -> HashKey:
 
 
 def domains_with_unreadable(db: sa.Connection, key_id: int | None) -> frozenset[int]:
-    """The ids of the domains that have opt-outs of another key: numbers that are new to them count as opted out."""
+    """The ids of the domains with opt-outs of another key: numbers that are new to these domains count as opted out."""
     query = sa.select(_opt_outs.c.domain_id).where(_opt_outs.c.key_id.is_distinct_from(key_id)).distinct()
     return frozenset(db.scalars(query))
 
 
 def is_needed(engine: sa.Engine) -> bool:
-    """Whether the database has opt-outs or credentials that a new key could not read."""
+    """Whether the database has opt-outs or credentials, which a new key could not read."""
     with reading(engine) as db:
         return _has_any(db, _opt_outs) or next(_credentials(db), None) is not None
 
 
 def reads_all_credentials(engine: sa.Engine, secrets: SecretBox) -> bool:
-    """Whether no stored credentials are of another key."""
+    """Whether this key decrypts all stored credentials; true if there are none."""
     with reading(engine) as db:
         return all(_reads(secrets, each) for each in _credentials(db))
 
 
 def _reads_all_credentials(db: sa.Connection, secrets: SecretBox) -> bool:
-    """Whether there are credentials, and this key reads them all."""
+    """Whether there are credentials, and this key decrypts them all."""
     read = [_reads(secrets, each) for each in _credentials(db)]
     return bool(read) and all(read)
 
@@ -136,7 +137,7 @@ def _reads(secrets: SecretBox, encrypted: str) -> bool:
 
 
 def _credentials(db: sa.Connection) -> Iterator[str]:
-    """All that is stored encrypted."""
+    """Everything that is stored encrypted."""
     for table in (tables.credentials, tables.webhooks, tables.installations):
         for column in table.c:
             if column.name.startswith("encrypted_"):
@@ -144,7 +145,7 @@ def _credentials(db: sa.Connection) -> Iterator[str]:
 
 
 def _record(db: sa.Connection, secrets: SecretBox) -> int:
-    """Of other keys only those stay that have opt-outs: without any, a key proves nothing."""
+    """Records this key and drops those without opt-outs: a key without opt-outs proves nothing."""
     _drop_unused_keys(db, None)
     row = _keys.insert().values(fingerprint=secrets.fingerprint).returning(_keys.c.id)
     recorded: int = db.execute(row).scalar_one()
@@ -161,6 +162,6 @@ def _has_any(db: sa.Connection, table: sa.Table) -> bool:
 
 
 def _take_turns(db: sa.Connection) -> None:
-    # SQLite has one writer at a time anyway.
+    # SQLite has only one writer at a time anyway.
     if db.dialect.name == "postgresql":
         db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))

@@ -1,5 +1,5 @@
-"""Locks that the system itself lets go when their holder dies, however it dies: one writer a connection, one who renews
-its tokens, and one editor of its matching."""
+"""Locks that the system releases when their holder dies, however it dies: one writer per connection, one renewer of its
+tokens, and one editor of its matching."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from .connections import ConnectionRecord
 from .errors import StoreError
 
 if TYPE_CHECKING:
-    # Loading it takes time, asyncio's included, and only who holds or looks for a lock on SQLite needs it.
+    # Loading it takes time, asyncio's included, and only locks on SQLite need it.
     from filelock import FileLock
 
-# The first halves of the keys of PostgreSQL's advisory locks; the second is the connection's id.
+# The first halves of the keys of PostgreSQL's advisory locks. The second half is the connection's id.
 _WRITER_SPACE = 1_870_034
 _RENEWAL_SPACE = 1_870_035
 _MATCHING_SPACE = 1_870_036
-# Somebody who only looks whether a connection is held has SQLite's lock for less than this.
+# A mere check whether a connection is held keeps SQLite's lock for less than this.
 _LOOK_SECONDS = 0.2
 
 
 class ConnectionBusy(StoreError):
-    """Another run is at work on the connection."""
+    """Another run holds the connection."""
 
 
 @contextmanager
 def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
-    """Holds the connection for one run. Raises ConnectionBusy if another run has it, without waiting for it."""
+    """Holds the connection for one run. Raises ConnectionBusy at once if another run holds it."""
     try:
         with _held(engine, _WRITER_SPACE, "connection", record.id, wait=False):
             yield
@@ -44,20 +44,20 @@ def sole_writer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
 
 @contextmanager
 def sole_renewer(engine: sa.Engine, record: ConnectionRecord) -> Iterator[None]:
-    """Holds the renewal of the connection's tokens, after whoever is at it. Its holder may be a run's thread, or have
-    nothing to do with the run that holds the connection; nobody holds it for longer than some requests take."""
+    """Holds the renewal of the connection's tokens; waits for the current holder. The holder may be a thread of a run
+    or independent of the run that holds the connection, and holds the lock only for a few requests."""
     with _held(engine, _RENEWAL_SPACE, "tokens", record.id, wait=True):
         yield
 
 
 class _Taken(Exception):
-    """Somebody else has the lock."""
+    """Someone else holds the lock."""
 
 
 @contextmanager
 def _held(engine: sa.Engine, space: int, what: str, connection_id: int, *, wait: bool) -> Iterator[None]:
-    """`wait`: until the lock is free, else raises _Taken. On SQLite it is a file beside the database, so that it asks
-    for no place among SQLite's writers."""
+    """`wait`: wait until the lock is free; otherwise raises _Taken. On SQLite the lock is a file beside the database,
+    so it does not compete with SQLite's writers."""
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             key = (sa.cast(space, sa.Integer), sa.cast(connection_id, sa.Integer))
@@ -68,7 +68,8 @@ def _held(engine: sa.Engine, space: int, what: str, connection_id: int, *, wait:
             try:
                 yield
             finally:
-                # If the server ended this session, the lock went with it, and the holder has its own end to tell of.
+                # If the server ended this session, the lock is already released, and the holder gets an error of its
+                # own.
                 with suppress(DBAPIError):
                     db.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
     else:
@@ -86,7 +87,7 @@ def _held(engine: sa.Engine, space: int, what: str, connection_id: int, *, wait:
 
 
 def is_held(db: sa.Connection, connection_id: int) -> bool:
-    """Whether a run holds the connection at this moment. To ask often, as pages do, keeps no run from beginning."""
+    """Whether a run holds the connection now. Frequent checks, as by pages, don't keep a run from starting."""
     if db.dialect.name == "postgresql":
         held = sa.text(
             "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
@@ -106,12 +107,13 @@ def is_held(db: sa.Connection, connection_id: int) -> bool:
 
 
 def sole_editor(db: sa.Connection, record: ConnectionRecord) -> None:
-    """Until the transaction ends nobody else changes the connection's matching; waits for who does. For use in a
-    transaction that writes.
+    """Keeps others from changing the connection's matching until the transaction ends; waits for the current editor.
+    Use in a transaction that writes.
 
-    Not the connection's row: a run that writes the list wants that at the end, and an Import must wait for that run.
+    Does not lock the connection's row: a run that writes the list needs that row at the end, and an Import must wait
+    for that run.
     """
-    # Writers on SQLite take turns anyway.
+    # SQLite has only one writer at a time anyway.
     if db.dialect.name == "postgresql":
         key = (sa.cast(_MATCHING_SPACE, sa.Integer), sa.cast(record.id, sa.Integer))
         db.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))
@@ -121,5 +123,5 @@ def _file_lock(engine: sa.Engine, what: str, connection_id: int) -> FileLock:
     from filelock import FileLock
 
     database = Path(str(engine.url.database))
-    # Whoever may open it may hold it.
+    # Anyone who can open the file can hold the lock.
     return FileLock(database.with_name(f"{database.name}.{what}-{connection_id}.lock"), mode=0o600)

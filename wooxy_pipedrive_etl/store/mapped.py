@@ -1,6 +1,7 @@
-"""What is known of the persons of the stage beside their values: whose names they show, and what was dropped of them.
+"""What is stored about the staged persons besides their values: which names they refer to, and which values were
+dropped.
 
-A run that maps a few persons anew replaces what is known of these; of all others it stays.
+A run that maps a few persons again replaces this for those persons only.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _TABLES = (tables.references, tables.mapping_issues)
 def save_references(
     db: sa.Connection, connection_id: int, person_ids: Sequence[int], references: pd.DataFrame
 ) -> None:
-    """Adds what persons refer to: person_id, entity_id (int64), kind (org, user or person). `person_ids`: of whom
-    what was known goes."""
-    # In the order of the index, which then grows at its end.
+    """Adds the references of persons: person_id, entity_id (int64), kind (org, user or person). `person_ids`: the
+    persons whose earlier references are replaced."""
+    # Sorted like the index, so that it grows at its end.
     rows = references.sort_values("person_id")[["person_id", "kind", "entity_id"]]
     _replace(db, connection_id, tables.references, person_ids, rows, ["int8", "text", "int8"])
 
@@ -33,8 +34,8 @@ def save_references(
 def save_mapping_issues(
     db: sa.Connection, connection_id: int, person_ids: Sequence[int], issues: pd.DataFrame
 ) -> None:
-    """Adds what was dropped of persons: person_id (int64), kind, reason, variable (str or None), message.
-    `person_ids`: of whom what was known goes."""
+    """Adds the values dropped from persons: person_id (int64), kind, reason, variable (str or None), message.
+    `person_ids`: the persons whose earlier issues are replaced."""
     rows = issues[["person_id", "kind", "reason", "variable", "message"]].astype({"person_id": "int64"})
     _replace(db, connection_id, tables.mapping_issues, person_ids, rows, ["int8", *["text"] * 4])
 
@@ -47,11 +48,11 @@ def referenced_entities(db: sa.Connection, connection_id: int) -> dict[str, set[
 def entities_referenced_by(
     db: sa.Connection, connection_id: int, person_ids: Sequence[int]
 ) -> dict[str, set[int]]:
-    """Those that these persons refer to."""
+    """The same, for these persons only."""
     rows: list[Any] = []
     for start in range(0, len(person_ids), _BATCH):
         some = among(db, tables.references.c.person_id, person_ids[start : start + _BATCH])
-        # Not distinct ones: for the sake of their order SQLite would go through the references of all persons.
+        # No DISTINCT: to get its order, SQLite would scan the references of all persons.
         rows += db.execute(_entities(connection_id).where(some))
     return _by_kind(rows)
 
@@ -71,7 +72,7 @@ def _by_kind(rows: Iterable[Any]) -> dict[str, set[int]]:
 def referring_persons(
     db: sa.Connection, connection_id: int, kind: str, entity_ids: Collection[int]
 ) -> sa.Select[Any]:
-    """The persons that refer to any of these, as a query for their ids."""
+    """The persons that refer to any of these entities, as a query for their ids."""
     table = tables.references
     return sa.select(table.c.person_id).where(
         table.c.connection_id == connection_id,
@@ -86,7 +87,7 @@ def count_mapping_issues(db: sa.Connection, connection_id: int) -> int:
 
 
 def forget_departed(db: sa.Connection, connection_id: int) -> None:
-    """Forgets persons that the snapshot does not have, or no longer as live ones."""
+    """Removes what is stored about persons that the snapshot no longer has, or has marked deleted."""
     snapshot = tables.snapshot
     for table in _TABLES:
         live = sa.select(1).where(

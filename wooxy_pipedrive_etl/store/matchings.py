@@ -1,4 +1,4 @@
-"""Matchings: every change is a new revision; the newest confirmed one is in force, a newer one is a draft."""
+"""Matchings: every change is a new revision. The newest confirmed revision is in force; a newer one is a draft."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def save_matching(
     rows: Iterable[Row],
     confirmed: bool,
 ) -> StoredMatching:
-    """Stores a new revision in place of a draft that there may be: a draft's number is used again."""
+    """Stores a new revision, replacing the draft if there is one: the draft's number is used again."""
     drop_draft(db, connection_id)
     table = tables.matchings
     last = db.execute(
@@ -57,18 +57,18 @@ def save_matching(
 
 
 def drop_draft(db: sa.Connection, connection_id: int) -> None:
-    """Forgets the draft, if there is one: the newest confirmed revision is the latest again."""
+    """Deletes the draft, if there is one. The newest confirmed revision is then the latest again."""
     table = tables.matchings
     db.execute(table.delete().where(table.c.connection_id == connection_id, table.c.confirmed_at.is_(None)))
 
 
 def latest_matching(db: sa.Connection, connection_id: int) -> StoredMatching | None:
-    """The newest revision, confirmed or not: what a person sees and edits."""
+    """The newest revision, confirmed or not: the one that users see and edit."""
     return _read(db, connection_id, tables.matchings.c.revision.is_not(None))
 
 
 def confirmed_matching(db: sa.Connection, connection_id: int) -> StoredMatching | None:
-    """The newest confirmed revision: what the list is mapped with."""
+    """The newest confirmed revision: the one that the list is mapped with."""
     return _read(db, connection_id, tables.matchings.c.confirmed_at.is_not(None))
 
 
@@ -85,7 +85,7 @@ def _read(db: sa.Connection, connection_id: int, condition: sa.ColumnElement[boo
     return StoredMatching(
         revision=row.revision,
         ignore_empty_values=row.ignore_empty_values,
-        # Rows stored before they had a field_type lack it.
+        # Rows stored before the field_type was added lack it.
         rows=tuple(Row(**each) for each in json.loads(row.variables)),
         confirmed_at=row.confirmed_at,
     )

@@ -1,6 +1,6 @@
-"""Which contacts a run would have deleted or switched off: what a refused run or a dry run shows, and a person allows.
+"""Which contacts a run would have deleted or deactivated: shown for a refused or dry run, for a user to allow.
 
-Ids alone: who they are, is looked up in the list when somebody looks.
+Only ids are stored; the contacts are looked up in the list when someone views them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _table = tables.planned_deletions
 def replace(
     db: sa.Connection, connection_id: int, run_id: str, contacts: sa.Select[tuple[int]], keep: str | None
 ) -> None:
-    """Stores what this run would delete. `contacts`: their ids. Those of other runs go, but for the run `keep`, which a
-    person may be about to allow."""
+    """Stores what this run would delete, and removes the planned deletions of other runs, except `keep`: a run whose
+    deletions a user may be about to allow. `contacts`: their ids."""
     others = [_table.c.run_id != keep] if keep is not None else []
     db.execute(_table.delete().where(_table.c.connection_id == connection_id, *others))
     ids = contacts.subquery("going")
@@ -27,7 +27,7 @@ def replace(
 
 
 def forget(db: sa.Connection, connection_id: int) -> None:
-    """Forgets all of them: the list has been written since."""
+    """Removes all of them, because the list has been written since."""
     db.execute(_table.delete().where(_table.c.connection_id == connection_id))
 
 
@@ -52,7 +52,7 @@ def count_others(db: sa.Connection, connection_id: int, run_id: str, contacts: s
 def contact_ids(
     db: sa.Connection, connection_id: int, run_id: str, *, limit: int | None = None, offset: int = 0
 ) -> Sequence[int]:
-    """In ascending order."""
+    """The ids, ascending."""
     query = (
         sa.select(_table.c.contact_id)
         .where(_table.c.connection_id == connection_id, _table.c.run_id == run_id)

@@ -1,4 +1,4 @@
-"""When Pipedrive was last asked whether anything has changed."""
+"""When Pipedrive was last checked for changes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Polls:
 
 
 def add(db: sa.Connection, connection_id: int) -> None:
-    """Those of a new connection: none."""
+    """Adds the row of a new connection, with no polls yet."""
     db.execute(_table.insert().values(connection_id=connection_id))
 
 
 def note(db: sa.Connection, connection_id: int, polled: Polled, moment: datetime) -> None:
-    """`moment`: UTC, without a zone."""
+    """Records a poll. `moment`: UTC, without a zone."""
     db.execute(
         _table.update().where(_table.c.connection_id == connection_id).values({f"{polled}_at": moment})
     )

@@ -1,4 +1,4 @@
-"""How far the runs that are under way are."""
+"""How far the current runs are."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .inbox import progress as table
 
 @dataclass(frozen=True)
 class Progress:
-    """`what` the run is at, and with how many it is done, of how many in all (None: not known); `began_at`: when the
-    step did, `noted_at`: when this was so (UTC, without a zone). `rate`: how many a second (None: too early to say);
-    `seconds_left`: of this step, as of `noted_at` (None: not known)."""
+    """`what`: the current step. `done`: how many items of the step are done; `total`: of how many (None: unknown).
+    `began_at`: when the step began; `noted_at`: when this was recorded (both UTC, without a zone). `rate`: items per
+    second (None: too early to say). `seconds_left`: for this step, as of `noted_at` (None: unknown)."""
 
     run_id: str
     what: str
@@ -33,7 +33,7 @@ class Progress:
 def note_progress(
     inbox: sa.Engine, connection_id: int, run_id: str, what: str, done: int, total: int | None
 ) -> None:
-    """The first note of a step, which has another `what` than the one before, is taken for its beginning."""
+    """Records the progress of a step. A new `what` begins a new step."""
     now = utc_now()
     values = {"done": done, "total": total, "noted_at": now}
     mine = table.c.connection_id == connection_id
@@ -53,7 +53,7 @@ def forget_progress(inbox: sa.Engine, connection_id: int, run_id: str) -> None:
 
 
 def read_progress(store: Store, record: ConnectionRecord) -> Progress | None:
-    """How far the run under way is; None if there is none, or if it has not said anything yet."""
+    """How far the current run is; None if no run is in progress or it has not recorded anything yet."""
     with reading(store.engine) as db:
         run = runs.current_run(db, record.id)
     if run is None:

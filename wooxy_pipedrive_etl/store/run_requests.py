@@ -1,4 +1,4 @@
-"""Runs that people have asked for and that have not begun, one for each connection at most, as JSON."""
+"""Runs that users have requested and that have not begun: at most one per connection, as JSON."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _table = tables.run_requests
 
 
 def ask(db: sa.Connection, connection_id: int, request: str) -> None:
-    """In place of one that waits already."""
+    """Stores a request, replacing one that is still waiting."""
     put(db, _table, {"connection_id": connection_id}, {"request": request})
 
 
 def withdraw(db: sa.Connection, connection_id: int) -> None:
-    """It has begun, or will not."""
+    """Removes the request: its run has begun or will not happen."""
     db.execute(_table.delete().where(_table.c.connection_id == connection_id))

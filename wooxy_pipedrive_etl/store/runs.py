@@ -1,4 +1,4 @@
-"""What the runs of a connection did and cost."""
+"""What the runs of a connection did, and what they cost."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ COUNTS = ("fetched", *PLANNED_COUNTS, "tokens_used", "requests")
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run did and cost, as `sync_runs` has it; moments in UTC, without a zone.
+    """What a run did and cost, as stored in `sync_runs`. Times are UTC, without a zone.
 
     `state`: started, success, partial (the list was left out), dry_run or failed. `selected`: the products that it was
-    to make. Of a failed run, `failure` is what it has in common with runs that fail alike, and `refused_by` the guard
-    that refused it. `matching_version`: which matching and settings a dry run looked at.
+    to make. For a failed run, `failure` is a code shared by runs that fail alike, and `refused_by` the guard that
+    refused it. `matching_version`: which matching and settings a dry run used.
     """
 
     run_id: str
@@ -84,8 +84,8 @@ def begin_run(
     selected: Sequence[str] = (),
     automatic: bool = False,
 ) -> None:
-    """Opens the report of a run and, for the sake of privacy, forgets what is older than the setting allows. `kind`:
-    changes, full or re-map. `selected`: the products that it is to make. `automatic`: no person started it."""
+    """Opens the report of a run and, for privacy, removes data older than the setting allows. `kind`: changes, full or
+    re-map. `selected`: the products that it is to make. `automatic`: no user started it."""
     for statement in _forget_old():
         db.execute(statement)
     db.execute(
@@ -125,8 +125,8 @@ def finish_run(
     failure: str | None = None,
     refused_by: str | None = None,
 ) -> None:
-    """`state`: success, partial (the list was left out), dry_run or failed. Of a failed one, `failure`: a code that
-    runs which fail alike have in common, and `refused_by`: the guard that refused it."""
+    """Closes the report. `state`: success, partial (the list was left out), dry_run or failed. For a failed run,
+    `failure`: a code shared by runs that fail alike; `refused_by`: the guard that refused it."""
     update_run(
         db,
         connection_id,
@@ -141,8 +141,8 @@ def finish_run(
 
 
 def close_unfinished(db: sa.Connection, connection_id: int, message: str) -> None:
-    """Closes, as failed, the reports of runs that ended without doing so. For whoever holds the connection: no other
-    run can be at work."""
+    """Closes the reports of runs that ended without closing them, as failed. Only for the holder of the connection:
+    then no other run can be in progress."""
     table = tables.runs
     db.execute(
         table.update()
@@ -157,22 +157,22 @@ def last_run(db: sa.Connection, connection_id: int) -> RunReport | None:
 
 
 def last_dry_run(db: sa.Connection, connection_id: int) -> RunReport | None:
-    """The newest dry run that came to its end."""
+    """The newest finished dry run."""
     return _newest(db, connection_id, tables.runs.c.state == "dry_run")
 
 
 def newest_run(db: sa.Connection, connection_id: int) -> RunReport | None:
-    """The run that began last, dry ones included."""
+    """The run that began last, dry runs included."""
     return _newest(db, connection_id)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a connection stands by its runs; moments in UTC, without a zone.
+    """A connection's state according to its runs. Times are UTC, without a zone.
 
-    `succeeded`: when the last run that succeeded was begun. `failures`: how many of those that started by themselves
-    have failed since, or were begun and never ended; the last of them was `failed_begun` then and `failed_ended` then.
-    `looked`: when the last run ended that made the Match variables table.
+    `succeeded`: when the last successful run began. `failures`: how many automatic runs since then have failed, or
+    began and never ended. `failed_begun` and `failed_ended`: when the last of these began and ended. `looked`: when the
+    last run that made the Match variables table ended.
     """
 
     succeeded: datetime | None
@@ -207,10 +207,10 @@ def standing(db: sa.Connection, connection_id: int) -> Standing:
 
 @dataclass(frozen=True)
 class Health:
-    """Whether the list is kept in step; moments in UTC, without a zone.
+    """Whether the list is up to date. Times are UTC, without a zone.
 
-    `last_good`: when the last run ended that wrote the list, or found it right. `failing_since`: when the first run
-    began that was to write the list and failed, with no good one since; None while all is well.
+    `last_good`: when the last run ended that wrote the list or found it correct. `failing_since`: when the first run
+    began that was to write the list and failed, counting only runs since the last good one; None if all is well.
     """
 
     last_good: datetime | None
@@ -218,7 +218,7 @@ class Health:
 
 
 def health(db: sa.Connection, connection_id: int, under_way: str | None) -> Health:
-    """`under_way`: the id of the run that is at work, which has not failed yet."""
+    """`under_way`: the id of the current run, which has not failed yet."""
     table = tables.runs
     mine = table.c.connection_id == connection_id
     good = db.execute(
@@ -240,7 +240,8 @@ def health(db: sa.Connection, connection_id: int, under_way: str | None) -> Heal
 
 
 def tokens_used_since(db: sa.Connection, company_id: int, kind: str, since: datetime) -> int:
-    """By runs of one kind on all connections with the company, whose budget they share. `since`: without a zone."""
+    """Tokens used by runs of one kind, on all connections of the company, since they share its budget. `since`: without
+    a zone."""
     table = tables.runs
     used: int = db.execute(
         sa.select(sa.func.coalesce(sa.func.sum(table.c.tokens_used), 0))
@@ -249,13 +250,13 @@ def tokens_used_since(db: sa.Connection, company_id: int, kind: str, since: date
             tables.connections.c.company_id == company_id, table.c.kind == kind, table.c.started_at >= since
         )
     ).scalar_one()
-    # PostgreSQL sums to a Decimal.
+    # PostgreSQL returns the sum as a Decimal.
     return int(used)
 
 
 def failure_before(db: sa.Connection, connection_id: int, run_id: str) -> str | None:
-    """How the run before this one failed (see `finish_run`), those apart that left the list out; None if it did not,
-    or nobody knows how."""
+    """How the previous run failed (see `finish_run`), ignoring runs that left the list out; None if it did not fail, or
+    how is unknown."""
     table = tables.runs
     began = sa.select(table.c.started_at).where(
         table.c.connection_id == connection_id, table.c.run_id == run_id
@@ -274,7 +275,7 @@ def failure_before(db: sa.Connection, connection_id: int, run_id: str) -> str | 
 
 
 def newest_run_id(db: sa.Connection, connection_id: int) -> str | None:
-    """The run that was begun last, whatever became of it."""
+    """The run that began last, whatever its outcome."""
     table = tables.runs
     return db.execute(
         sa.select(table.c.run_id)
@@ -289,8 +290,8 @@ def get_run(db: sa.Connection, connection_id: int, run_id: str) -> RunReport | N
 
 
 def current_run(db: sa.Connection, connection_id: int) -> RunReport | None:
-    """The run that is under way. One that was killed is none, though nobody closed its report: from before its report
-    is opened until after it is closed, a run holds its connection."""
+    """The run in progress. A killed run is not one, even though its report was never closed: a run holds its connection
+    from before its report is opened until after it is closed."""
     newest = newest_run(db, connection_id)
     under_way = newest is not None and newest.state == "started" and is_held(db, connection_id)
     return newest if under_way else None
@@ -299,8 +300,8 @@ def current_run(db: sa.Connection, connection_id: int) -> RunReport | None:
 def runs_of(
     db: sa.Connection, connection_id: int, limit: int, before: datetime | None = None
 ) -> list[RunReport]:
-    """The newest runs, dry and unfinished ones too, the newest first. `before`: those that began earlier than then
-    (UTC, without a zone)."""
+    """The newest runs, newest first, including dry and unfinished ones. `before`: only runs that began earlier (UTC,
+    without a zone)."""
     wanted = sa.true() if before is None else tables.runs.c.started_at < before
     return _reports(db, connection_id, limit, wanted)
 
@@ -323,7 +324,7 @@ def _reports(
 
 
 def _forget_old() -> Iterator[sa.Delete]:
-    """Of every connection: one that nobody runs any more must not keep its reports for ever."""
+    """For every connection: one that no longer runs must not keep its reports for ever."""
     oldest = utc_now() - timedelta(days=Settings.current().days_kept)
     for table, column in (
         (tables.runs, tables.runs.c.started_at),

@@ -1,4 +1,4 @@
-"""The key that protects credentials at rest and makes hashes of opted-out phone numbers unguessable."""
+"""The key that protects stored credentials and makes the hashes of opted-out phone numbers unguessable."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _KEY_BYTES = 32
 
 
 class KeyUnusable(StoreError):
-    """The key is missing, malformed, readable by others, or not the one that the credentials were stored with."""
+    """The key is missing, malformed, readable by others, or not the one that the credentials were encrypted with."""
 
 
 class SecretBox:
-    """Encrypts credentials (Fernet) and hashes phone numbers (HMAC-SHA-256), each with a key of its own
-    derived from one master key of 32 bytes."""
+    """Encrypts credentials (Fernet) and hashes phone numbers (HMAC-SHA-256). Both keys are derived from one master key
+    of 32 bytes."""
 
     def __init__(self, key: str) -> None:
         """`key`: 32 bytes in URL-safe base64. Raises KeyUnusable for anything else."""
@@ -43,7 +43,7 @@ class SecretBox:
             )
         self._master = master
 
-    # Made when they are used: most of what opens the database has no secret to read, and need not load the library.
+    # Created on first use: most commands that open the database read no secret and need not load the library.
     @cached_property
     def _fernet(self) -> Fernet:
         from cryptography.fernet import Fernet
@@ -73,13 +73,13 @@ class SecretBox:
             ) from None
 
     def derived_key(self, purpose: str) -> bytes:
-        """32 bytes for one more purpose, of no use for any other."""
+        """32 bytes for one other purpose; they reveal nothing about the other keys."""
         return _derive(self._master, b"other: " + purpose.encode())
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells this key from others, and is of no other use. Made without the library, since every command compares
-        it."""
+        """Distinguishes this key from others, and is useless for anything else. Computed without the library, since
+        every command compares it."""
         return hmac.new(self._master, b"wooxy_pipedrive_etl fingerprint", hashlib.sha256).hexdigest()
 
     def hash_phone(self, phone_number: str) -> str:
@@ -89,9 +89,10 @@ class SecretBox:
 def open_secret_box(
     home: Callable[[], Path], why_not_new: Callable[[], str | None] | None = None
 ) -> SecretBox:
-    """The box with the key from `WOOXY_PIPEDRIVE_KEY`, else from the file `key` in the home folder, made if need be.
+    """The box with the key from `WOOXY_PIPEDRIVE_KEY`, else from the file `key` in the home folder, created if
+    necessary.
 
-    `why_not_new`: asked before a key is made; a sentence for why that must not be, or None.
+    `why_not_new`: called before a key is created; returns a sentence why no new key is allowed, or None.
     Raises KeyUnusable.
     """
     from_environment = Settings.current().key
@@ -114,8 +115,8 @@ def open_secret_box(
 
 
 def _write_new_key(path: Path) -> None:
-    # Written aside and linked in: of two programs that start at once, both end up with the one complete key.
-    # `mkstemp` makes a file that only its owner can read.
+    # Written to a temporary file and linked into place: if two programs start at once, both end up with the same
+    # complete key. `mkstemp` creates a file that only its owner can read.
     descriptor, aside = tempfile.mkstemp(prefix="key.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:

@@ -1,7 +1,7 @@
-"""What people are told when a database refuses: what happened, to which database, and what to do about it.
+"""Messages for users about database errors: what happened, to which database, and what to do about it.
 
-The cause is read from the SQLSTATE (PostgreSQL) or the error code (SQLite), not from a driver's words. These may quote
-people's values, so they only lend the names of tables, columns, constraints and roles.
+The cause is read from the SQLSTATE (PostgreSQL) or the error code (SQLite), not from the driver's message. That message
+may quote personal data, so only the names of tables, columns, constraints and roles are taken from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DRIVERS = (DBAPIError, psycopg.Error, sqlite3.Error)
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
-# By code, or by its class: the first two characters of a SQLSTATE, the first two words of a SQLite code.
+# By code, or by class: the first two characters of a SQLSTATE, the first two words of a SQLite code.
 _SENTENCES = {
     "08": "{database} can't be reached or ended the connection ({code}); "
     "check that the server is running and accepts your login, then try again.",
@@ -62,7 +62,7 @@ _SENTENCES = {
 _SENTENCES |= {
     code: _SENTENCES[like]
     for code, like in {
-        "34000": "26000",  # the cursor is another session's
+        "34000": "26000",  # the cursor belongs to another session
         "42P05": "26000",
         "55006": "55P03",
         "SQLITE_AUTH": "SQLITE_READONLY",
@@ -88,7 +88,7 @@ _SQLITE_COLUMN = re.compile(r"constraint failed: (\w+)\.([^,]+)$")
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A driver's error. `statement`: the SQL without its values, if that is known. `lost`: there was no answer."""
+    """A driver's error. `statement`: the SQL without its values, if known. `lost`: the database gave no answer."""
 
     original: BaseException
     code: str
@@ -103,7 +103,7 @@ class _Refusal:
         original = (wrapped and wrapped.orig) or raised
         codes = [getattr(original, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname")]
         code = next(filter(None, codes), "")
-        # libpq gives no SQLSTATE if a connection can't be made or breaks.
+        # libpq gives no SQLSTATE if a connection fails or breaks.
         lost = not code and isinstance(raised, OperationalError | psycopg.OperationalError)
         statement = (wrapped and wrapped.statement) or ""
         return cls(original, code, statement, lost, _raised_by_dagster(raised))
@@ -119,12 +119,12 @@ class _Refusal:
 
     @property
     def kind(self) -> str:
-        """For a report of a defect."""
+        """For the report of a defect."""
         return f"{type(self.original).__name__} {self.code}".strip()
 
     @property
     def message(self) -> str:
-        """The first line of the database's own words, or of the driver's if there was no answer."""
+        """The first line of the database's own message, or of the driver's if there was no answer."""
         line = (self.told("message_primary") or str(self.original)).strip().partition("\n")[0]
         return line.rpartition("FATAL:")[2].strip()
 
@@ -133,23 +133,23 @@ class _Refusal:
         return _quoted(getattr(self.original, "role", None) or "your_role")
 
     def told(self, field: str) -> str | None:
-        """A field of PostgreSQL's message."""
+        """A field of PostgreSQL's error message."""
         return getattr(getattr(self.original, "diag", None), field, None)
 
     def in_schema(self, name: str) -> str:
-        """A table or sequence as SQL names it, with the schema that it has in the refused statement."""
+        """A table or sequence as SQL writes it, with the schema it has in the rejected statement."""
         schema = re.search(rf'(\w+)"?\."?{re.escape(name)}\b', self.statement)
         return f"{_quoted(schema[1])}.{_quoted(name)}" if schema else _quoted(name)
 
 
 def database_code(error: BaseException) -> str:
-    """The SQLSTATE or SQLite code of the refusal, or the name of the error."""
+    """The SQLSTATE or SQLite code of the error, or else the name of its class."""
     return _Refusal.of(error).codes[0]
 
 
 def database_sentence(error: BaseException) -> str:
-    """What to tell of a DATABASE_ERRORS, or of an error that was raised from one. It is complete: it says what to do,
-    too."""
+    """The message for an error of DATABASE_ERRORS, or for an error raised from one. It is complete: it also says what
+    to do."""
     refusal = _Refusal.of(error)
     for code in refusal.codes:
         if code in _SPECIAL and not refusal.by_dagster:
@@ -232,7 +232,7 @@ def _taken(refusal: _Refusal) -> str | None:
 
 
 def _constraint(refusal: _Refusal) -> str | None:
-    """Of a table of our own it is a defect, and None."""
+    """None for one of our own tables: that is a defect."""
     table, column = refusal.told("table_name"), refusal.told("column_name")
     if in_sqlite := _SQLITE_COLUMN.search(refusal.message):
         table, column = in_sqlite.groups()
@@ -267,7 +267,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _raised_by_dagster(error: BaseException) -> bool:
-    """Whether Dagster had called the driver, and not we: its own storage is a database, too."""
+    """Whether Dagster, not this program, called the driver: Dagster's own storage is a database too."""
     callers = [
         package
         for frame, _ in traceback.walk_tb(error.__traceback__)

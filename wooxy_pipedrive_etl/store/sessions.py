@@ -1,4 +1,5 @@
-"""Who is signed in to the pages: a row for each browser, so that it can be signed out wherever its cookie went."""
+"""Who is signed in to the pages: one row per browser session, so that it can be ended wherever its cookie was copied
+to."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ _sessions = tables.sessions
 
 
 def begin(db: sa.Connection, mark: str, lifetime: timedelta) -> str:
-    """Begins a session and gives the token that the browser is to show; what is over goes. `mark`: of the password that
-    it was begun with."""
+    """Begins a session and returns the token for the browser. Removes expired sessions. `mark`: identifies the password
+    that the session begins with."""
     now = utc_now()
     db.execute(_sessions.delete().where(_sessions.c.expires_at <= now))
     token = secrets.token_urlsafe(32)
@@ -25,7 +26,7 @@ def begin(db: sa.Connection, mark: str, lifetime: timedelta) -> str:
 
 
 def is_open(db: sa.Connection, token: str, mark: str) -> bool:
-    """Whether the session of this token is under way, and was begun with the password of this mark."""
+    """Whether this token's session is open and began with the password of this mark."""
     return (
         db.execute(
             sa.select(sa.literal(1)).where(
@@ -43,5 +44,5 @@ def end(db: sa.Connection, token: str) -> None:
 
 
 def _hash(token: str) -> str:
-    # Whoever reads the database is not signed in by that.
+    # Only a hash is stored: reading the database does not let anyone sign in.
     return hashlib.sha256(token.encode()).hexdigest()

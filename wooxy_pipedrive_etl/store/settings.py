@@ -14,7 +14,8 @@ def get(db: sa.Connection, name: str) -> str | None:
 
 
 def put_if_missing(db: sa.Connection, name: str, value: str) -> bool:
-    """Whether it was missing; of two who put it at once, one is told so."""
+    """Stores the value if the setting is missing; returns whether it was. If two callers try at once, only one gets
+    True."""
     statement = insert(db, tables.settings).values(name=name, value=value).on_conflict_do_nothing()
     inserted: bool = db.execute(statement).rowcount == 1
     return inserted

@@ -1,4 +1,4 @@
-"""The snapshot: the last known state of every live person, raw, as Pipedrive gave it."""
+"""The snapshot: the last known state of every live person, raw, as Pipedrive sent it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .bulk import among, copy_into, rows_with_bytes
 from .clock import utc_now
 
 if TYPE_CHECKING:
-    # Where dataframes are made, pandas is imported there: counting persons need not wait for it.
+    # Imported only where dataframes are made: counting persons need not wait for it.
     import numpy as np
     import pandas as pd
 
@@ -22,10 +22,10 @@ _HASHED_AT_ONCE = 2_047
 
 
 def land_persons(db: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
-    """Takes a page of persons (person_id int64, version int64, raw str) into the snapshot; returns how many differed.
+    """Stores a page of persons (person_id int64, version int64, raw str) in the snapshot; returns how many differed.
 
-    The newest version on the page wins, and the page over what was known; a row that says the same as before is
-    not touched.
+    The newest version on the page wins, and the page wins over the snapshot. A row that is already the same is not
+    touched.
     """
     import pandas as pd
 
@@ -36,13 +36,13 @@ def land_persons(db: sa.Connection, connection_id: int, persons: pd.DataFrame) -
     for person_id, version, raw in zip(*(persons[name].tolist() for name in _LANDED), strict=True):
         if person_id not in newest or newest[person_id][0] <= version:
             newest[person_id] = (version, raw)
-    # Fingerprints are compared here, so that an unchanged person's text need not travel to the database.
+    # Compare fingerprints here, so that an unchanged person's text need not be sent to the database.
     known = {
         row.person_id: None if row.gone else row.fingerprint
         for row in db.execute(
             sa.select(table.c.person_id, table.c.fingerprint, table.c.gone).where(
                 table.c.connection_id == connection_id,
-                # A page of a walk by id lies close together, which makes this a short stretch of the index.
+                # The ids on a page of a walk by id are close together, so this is a short range of the index.
                 table.c.person_id.between(min(newest), max(newest)),
                 among(db, table.c.person_id, list(newest)),
             )
@@ -63,8 +63,8 @@ def land_persons(db: sa.Connection, connection_id: int, persons: pd.DataFrame) -
 
 
 def _fingerprint(raw: str) -> str:
-    # In pieces for which hashlib keeps the interpreter's lock: to get it back from the thread that reads the next
-    # page takes several times as long as hashing does.
+    # In chunks small enough for hashlib to keep the GIL: getting it back from the thread that reads the next page takes
+    # several times as long as hashing.
     digest = blake2b(digest_size=16)
     text = raw.encode()
     for start in range(0, len(text), _HASHED_AT_ONCE):
@@ -75,8 +75,8 @@ def _fingerprint(raw: str) -> str:
 def read_persons(
     db: sa.Connection, connection_id: int, person_ids: np.ndarray, batch_size: int
 ) -> Iterator[pd.DataFrame]:
-    """Those of the given persons (int64 ids, ascending) that the snapshot has, in batches by person_id: person_id
-    int64, version int64, fingerprint (str), raw (bytes: the text in UTF-8)."""
+    """The given persons (int64 ids, ascending) that the snapshot has, in batches by person_id: person_id int64, version
+    int64, fingerprint (str), raw (bytes, UTF-8)."""
     table = tables.snapshot
     for start in range(0, len(person_ids), batch_size):
         ids = person_ids[start : start + batch_size]
@@ -84,7 +84,7 @@ def read_persons(
             sa.select(table.c.person_id, table.c.version, table.c.fingerprint)
             .where(
                 table.c.connection_id == connection_id,
-                # Neighbours lie close together, which makes this a short stretch of the index.
+                # Neighbouring ids are close together, so this is a short range of the index.
                 table.c.person_id.between(int(ids[0]), int(ids[-1])),
                 among(db, table.c.person_id, ids),
             )
@@ -108,7 +108,7 @@ def _frame(rows: Sequence[Any]) -> pd.DataFrame:
 
 
 def persons_of(db: sa.Connection, connection_id: int, ids: Sequence[int]) -> pd.DataFrame:
-    """Those of the given persons that the snapshot has, gone or not; columns as `read_persons`."""
+    """The given persons that the snapshot has, including those marked deleted; columns as in `read_persons`."""
     import numpy as np
     import pandas as pd
 
@@ -131,7 +131,7 @@ def sample_persons(db: sa.Connection, connection_id: int, size: int) -> pd.DataF
     at_random = sa.select(table.c.person_id).where(own).order_by(sa.func.random())
     count = 2 * size
     while True:
-        # Out of the index alone: whether a person is gone is written behind the raw text, and there are many texts.
+        # From the index alone: the `gone` column is stored behind the raw text, and there are many texts.
         picked = db.scalars(at_random.limit(count)).all()
         among_them = among(db, table.c.person_id, picked)
         live = set(db.scalars(sa.select(table.c.person_id).where(own, among_them, ~table.c.gone)))
@@ -141,14 +141,14 @@ def sample_persons(db: sa.Connection, connection_id: int, size: int) -> pd.DataF
 
 
 def missing_persons(db: sa.Connection, connection_id: int, seen: np.ndarray) -> list[int]:
-    """The persons of the snapshot that are not among `seen` (int64 ids), those marked gone before included."""
+    """The persons of the snapshot that are not among `seen` (int64 ids), including those already marked deleted."""
     import numpy as np
 
     table = tables.snapshot
     known = np.fromiter(
         db.scalars(
             sa.select(table.c.person_id).where(table.c.connection_id == connection_id),
-            # For this statement alone: a connection keeps its options.
+            # For this statement only: a connection keeps its options.
             execution_options={"yield_per": 10_000},
         ),
         dtype=np.int64,
@@ -170,7 +170,7 @@ def update_times(db: sa.Connection, connection_id: int) -> np.ndarray:
 
 
 def highest_person_id(db: sa.Connection, connection_id: int) -> int:
-    """The greatest id that was ever seen; 0 before any."""
+    """The highest id ever seen; 0 if there is none."""
     found = [
         db.scalar(sa.select(sa.func.max(table.c.person_id)).where(table.c.connection_id == connection_id))
         for table in (tables.snapshot, tables.tombstones)
@@ -179,8 +179,8 @@ def highest_person_id(db: sa.Connection, connection_id: int) -> int:
 
 
 def newest_version(db: sa.Connection, connection_id: int, not_after: int) -> int | None:
-    """The greatest version (epoch microseconds) of a person that is not later than that: an absurd time far in the
-    future is no time up to which anything is known."""
+    """The greatest version (epoch microseconds) of a person, up to `not_after`: an absurd time in the far future says
+    nothing about what has been read."""
     table = tables.snapshot
     newest: int | None = db.scalar(
         sa.select(sa.func.max(table.c.version)).where(
@@ -191,9 +191,9 @@ def newest_version(db: sa.Connection, connection_id: int, not_after: int) -> int
 
 
 def mark_gone(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> int:
-    """Marks persons that Pipedrive no longer has; `forget_gone_persons` lets them go with their contacts.
+    """Marks persons that Pipedrive no longer has. `forget_gone_persons` removes them along with their contacts.
 
-    Returns how many of them were known and not marked yet.
+    Returns how many were known and not yet marked.
     """
     table = tables.snapshot
     marked = 0
@@ -211,7 +211,7 @@ def mark_gone(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) 
 
 
 def departed_persons(db: sa.Connection, connection_id: int, person_ids: Sequence[int]) -> list[int]:
-    """Those of the persons that are marked gone, or were once and have not come back."""
+    """The given persons that are marked deleted, or were deleted earlier and have not come back."""
     snapshot, tombstones = tables.snapshot, tables.tombstones
     departed: set[int] = set()
     for start in range(0, len(person_ids), 1_000):
@@ -235,7 +235,7 @@ def departed_persons(db: sa.Connection, connection_id: int, person_ids: Sequence
 
 
 def forget_gone_persons(db: sa.Connection, connection_id: int) -> None:
-    """Takes the persons marked gone out of the snapshot; only their ids and the time stay."""
+    """Removes the persons marked deleted from the snapshot; only their ids and the time stay, as tombstones."""
     table = tables.snapshot
     person_ids = db.scalars(
         sa.select(table.c.person_id).where(table.c.connection_id == connection_id, table.c.gone)
@@ -254,7 +254,7 @@ def forget_gone_persons(db: sa.Connection, connection_id: int) -> None:
 
 
 def differing_persons(db: sa.Connection, connection_id: int, persons: pd.DataFrame) -> int:
-    """How many of the persons (columns as of `land_persons`) landing would change; lands none."""
+    """How many of these persons (columns as in `land_persons`) would change the snapshot; stores none."""
     table = tables.snapshot
     known: set[tuple[int, str]] = set()
     ids = persons["person_id"].tolist()

@@ -1,4 +1,4 @@
-"""How far each connection is synced: what was read, what the list was made with, what walks have shown."""
+"""How far each connection is synced: what was read, what the list was made from, and what walks have shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _table = tables.states
 
 @dataclass(frozen=True)
 class SyncState:
-    """One row of `sync_states`; the table says what each column means."""
+    """One row of `sync_states`; `tables.py` explains each column."""
 
     watermark: int | None
     names_watermark: int | None
@@ -28,12 +28,12 @@ class SyncState:
 
     @property
     def left_out(self) -> list[str]:
-        """The optional fields that Pipedrive refused in the last walk."""
+        """The optional fields that Pipedrive rejected in the last walk."""
         return [name for name in (self.left_out_fields or "").split(",") if name]
 
 
 class Changes(TypedDict, total=False):
-    """What a step of a run changes of it."""
+    """The columns that a step of a run changes."""
 
     watermark: int | None
     names_watermark: int | None
@@ -47,7 +47,7 @@ class Changes(TypedDict, total=False):
 
 
 def add(db: sa.Connection, connection_id: int) -> None:
-    """That of a new connection: nothing was read."""
+    """Adds the state of a new connection: nothing read yet."""
     db.execute(_table.insert().values(connection_id=connection_id))
 
 
@@ -56,5 +56,5 @@ def advance(db: sa.Connection, connection_id: int, **changes: Unpack[Changes]) -
 
 
 def fall_behind(db: sa.Connection, connection_id: int) -> None:
-    """Something was stored that the list does not have yet, so that a run is due."""
+    """Records that something was stored that is not in the list yet, so a run is due."""
     advance(db, connection_id, unapplied=True)

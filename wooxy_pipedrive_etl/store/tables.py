@@ -1,7 +1,7 @@
-"""The tables of our own state, in one place. Migrations create them; a test holds that both say the same.
+"""All tables of the program's own state. Migrations create them; a test checks that both agree.
 
-All names begin with `sync_`, because the database may hold other things as well. The Default Contact Lists
-are not here: their columns are the user's, and `contact_list` looks after them.
+All names begin with `sync_`, because the database may contain other tables. The Default Contact Lists are not here:
+their columns belong to the user, and `contact_list` handles them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ metadata = MetaData(
     }
 )
 
-# SQLite numbers rows by itself only for a column of exactly this type.
+# SQLite numbers rows automatically only for a column of exactly this type.
 _serial = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -46,10 +46,10 @@ def _connection_key() -> Column[int]:
     )
 
 
-# What persons refer to, and what is shown by its name.
+# What persons refer to by id and pages show by name.
 NAMED_KINDS = ("org", "user", "person")
 
-# A Wooxy domain and where its Default Contact List lies. It outlives the connection, as the list does.
+# A Wooxy domain, and where its Default Contact List is. It outlives the connection, as the list does.
 domains = Table(
     "sync_domains",
     metadata,
@@ -59,7 +59,7 @@ domains = Table(
     Column("list_table", Text, nullable=False),
 )
 
-# The custom variables that the sync created in a list: only these may be renamed by it.
+# The custom variables that the sync created in a list: it may rename only these.
 created_variables = Table(
     "sync_created_variables",
     metadata,
@@ -72,12 +72,10 @@ connections = Table(
     metadata,
     Column("id", _serial, primary_key=True, autoincrement=True),
     Column("name", Text, nullable=False, unique=True),
-    # One connection a domain: two would see each other's contacts.
+    # One connection per domain: two would see each other's contacts.
     Column("domain_id", _serial, ForeignKey("sync_domains.id"), nullable=False, unique=True),
     Column("state", Text, nullable=False),  # draft, active, disconnected
-    Column(
-        "paused", Boolean, nullable=False, server_default=false()
-    ),  # a person wants no run to start by itself
+    Column("paused", Boolean, nullable=False, server_default=false()),  # a user paused automatic runs
     Column("api_url", Text, nullable=False),
     Column("company_id", BigInteger, nullable=False),
     Column("default_region", Text),  # ISO 3166-1 alpha-2, or null
@@ -86,24 +84,24 @@ connections = Table(
     Column("created_at", DateTime, nullable=False),
 )
 
-# What a connection shows Pipedrive; one row a connection.
+# How a connection authenticates to Pipedrive; one row per connection.
 credentials = Table(
     "sync_credentials",
     metadata,
     _connection_key(),
-    Column("encrypted_api_token", Text, nullable=False),  # empty where OAuth is used
-    # What OAuth gave: a JSON object {access_token, refresh_token}, encrypted; until when the access token lives (UTC);
-    # the scopes that were granted, with commas between; and who granted them. Null: an API token is used.
+    Column("encrypted_api_token", Text, nullable=False),  # empty if OAuth is used
+    # From OAuth: a JSON object {access_token, refresh_token}, encrypted; when the access token expires (UTC); the
+    # granted scopes, comma-separated; and who granted them. All null if an API token is used.
     Column("encrypted_oauth_tokens", Text),
     Column("oauth_expires_at", DateTime),
     Column("oauth_scopes", Text),
     Column("oauth_user_id", BigInteger),
-    # Why access was lost, until a person reconnects: revoked, uninstalled.
+    # Why access was lost, until a user reconnects: revoked, uninstalled.
     Column("access_lost", Text),
 )
 
-# The webhook that is registered in Pipedrive: its id there, where it sends to, and its Basic password; one row a
-# connection. A URL without an id is asked for again by the next full run.
+# The webhook registered in Pipedrive: its id there, the URL it sends to, and its Basic password; one row per
+# connection. If a URL has no id, the next full run registers it again.
 webhooks = Table(
     "sync_webhooks",
     metadata,
@@ -113,31 +111,31 @@ webhooks = Table(
     Column("encrypted_password", Text),
 )
 
-# How far a connection is synced; one row a connection. Moments by Pipedrive's clock are epoch microseconds.
+# How far a connection is synced; one row per connection. Times by Pipedrive's clock are epoch microseconds.
 states = Table(
     "sync_states",
     metadata,
     _connection_key(),
     # The newest update_time that a committed run has seen.
     Column("watermark", BigInteger),
-    # Up to when the names of organisations are known.
+    # The time up to which the names of organisations are known.
     Column("names_watermark", BigInteger),
-    # Optional fields that Pipedrive refused in the last walk, with commas between: the snapshot says nothing of them.
+    # Optional fields that Pipedrive rejected in the last walk, comma-separated: the snapshot does not have them.
     Column("left_out_fields", Text),
-    # Whether the last complete walk had persons without an update_time, which `updated_since` may pass over.
+    # Whether the last complete walk found persons without an update_time, which `updated_since` may miss.
     Column("null_update_times", Boolean),
-    # The matching that the list was last mapped with; another confirmed one means a re-map is due.
+    # The matching that the list was last mapped with. If another revision is confirmed, a re-map is due.
     Column("applied_revision", Integer),
-    # What the stage was mapped with (a hash): a stage that was mapped with anything else is made anew.
+    # What the stage was mapped with (a hash). A stage that was mapped with anything else is rebuilt.
     Column("mapped_with", Text),
-    # The snapshot may be ahead of the list: something was landed that no run has applied yet.
+    # The snapshot may be ahead of the list: something was stored that no run has applied yet.
     Column("unapplied", Boolean, nullable=False, server_default=false()),
-    # When the last complete walk began that went page after page, and when one could not be read in windows.
+    # When the last complete sequential walk began, and when a windowed walk last proved impossible.
     Column("plain_walk_began", BigInteger),
     Column("windows_refused_at", BigInteger),
 )
 
-# When the sensors last asked for persons and for fields (UTC); one row a connection.
+# When the sensors last polled persons and fields (UTC); one row per connection.
 polls = Table(
     "sync_polls",
     metadata,
@@ -146,7 +144,7 @@ polls = Table(
     Column("fields_at", DateTime),
 )
 
-# A run that a person has asked for and that has not begun: a JSON object.
+# A run that a user requested and that has not begun: a JSON object.
 run_requests = Table(
     "sync_run_requests",
     metadata,
@@ -154,7 +152,7 @@ run_requests = Table(
     Column("request", Text, nullable=False),
 )
 
-# The daily token budget of a Pipedrive company, as its headers gave it last.
+# The daily token budget of a Pipedrive company, as last reported by response headers.
 budgets = Table(
     "sync_budgets",
     metadata,
@@ -164,7 +162,7 @@ budgets = Table(
     Column("noted_at", DateTime),  # UTC
 )
 
-# Accounts that have let us in and whose domain is not chosen yet; the credentials as in `sync_credentials`.
+# Accounts that have granted access but whose domain is not chosen yet; credentials as in `sync_credentials`.
 installations = Table(
     "sync_installations",
     metadata,
@@ -176,7 +174,7 @@ installations = Table(
     Column("user_id", BigInteger, nullable=False),
     Column("user_name", Text, nullable=False),
     Column("is_admin", Boolean, nullable=False),
-    Column("encrypted_api_token", Text, nullable=False),  # empty where OAuth is used
+    Column("encrypted_api_token", Text, nullable=False),  # empty if OAuth is used
     Column("encrypted_oauth_tokens", Text),
     Column("oauth_expires_at", DateTime),
     Column("oauth_scopes", Text),
@@ -200,7 +198,7 @@ sessions = Table(
     Column("expires_at", DateTime, nullable=False),  # UTC
 )
 
-# Each change of a matching is a new revision; the newest confirmed one is in force, a newer one is a draft.
+# Each change of a matching is a new revision. The newest confirmed one is in force; a newer one is a draft.
 matchings = Table(
     "sync_matchings",
     metadata,
@@ -211,7 +209,7 @@ matchings = Table(
     Column("confirmed_at", DateTime),
 )
 
-# The field catalogue as last read, with what has gone from it: labels are still needed for old values.
+# The field catalogue as last read, including removed fields: their labels are still needed for old values.
 fields = Table(
     "sync_fields",
     metadata,
@@ -226,7 +224,7 @@ fields = Table(
     Column("gone", Boolean, nullable=False),
 )
 
-# What changed in the catalogue from one run to the next.
+# What changed in the catalogue between two reads.
 schema_changes = Table(
     "sync_schema_changes",
     metadata,
@@ -244,7 +242,7 @@ schema_changes = Table(
     Column("message", Text, nullable=False),
 )
 
-# The last known state of every live person, raw, as Pipedrive gave it.
+# The last known state of every live person, raw, as Pipedrive sent it.
 snapshot = Table(
     "sync_snapshot",
     metadata,
@@ -252,13 +250,14 @@ snapshot = Table(
     Column("person_id", BigInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),  # epoch microseconds of update_time, else add_time, else 0
     Column("raw", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),  # of raw: equal ones mean equal texts
-    # Found gone by a complete walk and a second look; leaves with the contact, when the plan is applied.
+    Column("fingerprint", Text, nullable=False),  # hash of `raw`: equal ones mean equal texts
+    # Deleted: a complete walk and a second lookup did not find the person. Removed with the contact when the plan is
+    # applied.
     Column("gone", Boolean, nullable=False, server_default=false()),
 )
 
-# A full walk that is under way, or was broken off: when it began by Pipedrive's clock (epoch microseconds), and the
-# optional fields that it asks for, with commas between.
+# A full walk that is in progress or was interrupted: when it began by Pipedrive's clock (epoch microseconds), and the
+# optional fields that it requests, comma-separated.
 walks = Table(
     "sync_walks",
     metadata,
@@ -267,22 +266,22 @@ walks = Table(
     Column("fields", Text, nullable=False),
 )
 
-# Its pages so far: the next run continues after the last one.
+# The pages read so far: the next run resumes after the last one.
 walk_pages = Table(
     "sync_walk_pages",
     metadata,
     _connection_key(),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("next_cursor", Text),  # null: that was the last page, or the walk is one in windows
+    Column("next_cursor", Text),  # null: that was the last page, or this is a windowed walk
     Column("person_ids", LargeBinary, nullable=False),  # int64, little-endian
-    # Of a walk in windows: the spans of update_time that are still to be read, a JSON list of [start, end] in epoch
-    # seconds, null for no bound.
+    # For a windowed walk: the spans of update_time still to be read, as a JSON list of [start, end] in epoch seconds;
+    # null for an open bound.
     Column("unread", Text),
 )
 
-# Whose names the persons of the stage show, and which of their values were dropped when they were mapped: what a run
-# that maps a few persons must know of all others. Without a foreign key, which would be checked row by row, and on
-# PostgreSQL unlogged, as the stage is.
+# Which names the staged persons refer to, and which of their values were dropped in mapping: what a run that maps a few
+# persons needs to know about all others. No foreign key, since it would be checked row by row; unlogged on PostgreSQL,
+# like the stage.
 references = Table(
     "sync_references",
     metadata,
@@ -313,8 +312,8 @@ names = Table(
     Column("name", Text, nullable=False),
 )
 
-# Which contact a person owns. `adopted`: the contact was in the list before. `phone_filled`: its channels had
-# their one moment of automatic subscription. `deactivated`: `on_delete` switched it off, a return switches it on.
+# Which contact a person owns. `adopted`: the contact was in the list before. `phone_filled`: its channels have had
+# their one automatic subscription. `deactivated`: `on_delete` deactivated it; it is reactivated if the person returns.
 links = Table(
     "sync_links",
     metadata,
@@ -327,7 +326,7 @@ links = Table(
     UniqueConstraint("connection_id", "contact_id"),
 )
 
-# The keys that may be used here, by what tells them apart; see `keys.py`.
+# The keys accepted here, by their fingerprints; see `keys.py`.
 keys = Table(
     "sync_keys",
     metadata,
@@ -335,18 +334,18 @@ keys = Table(
     Column("fingerprint", Text, nullable=False, unique=True),
 )
 
-# Opted-out channels of a domain, by a keyed hash of the phone number. They outlive the connection, as the list does.
+# Opted-out channels of a domain, by keyed hash of the phone number. They outlive the connection, as the list does.
 opt_outs = Table(
     "sync_opt_outs",
     metadata,
     Column("domain_id", _serial, ForeignKey("sync_domains.id"), primary_key=True, autoincrement=False),
     Column("phone_hash", Text, primary_key=True),
     Column("channel", Text, primary_key=True),
-    # The key of the hash; null where an earlier version made it and nothing has shown yet with which key.
+    # The key of the hash; null if an earlier version created it and its key is still unproven.
     Column("key_id", _serial, ForeignKey("sync_keys.id")),
 )
 
-# All that stays of a deleted person.
+# All that remains of a deleted person.
 tombstones = Table(
     "sync_tombstones",
     metadata,
@@ -366,7 +365,7 @@ issues = Table(
     Column("reason", Text, nullable=False),
     Column("variable", Text),
     Column("message", Text, nullable=False),
-    # Of a duplicate: the person that owns the contact.
+    # For a duplicate: the person that owns the contact.
     Column("owner_id", BigInteger),
     # Found by a run that is not applied yet.
     Column("pending", Boolean, nullable=False),
@@ -374,7 +373,7 @@ issues = Table(
     Index("ix_sync_issues_connection_id_person_id", "connection_id", "person_id"),
 )
 
-# One row a run: what it was, what it did, what it cost.
+# One row per run: what it was, what it did, what it cost.
 runs = Table(
     "sync_runs",
     metadata,
@@ -382,7 +381,7 @@ runs = Table(
     Column("run_id", Text, primary_key=True),
     Column("kind", Text, nullable=False),  # changes, full, re-map
     Column("state", Text, nullable=False),  # started, success, partial, dry_run, failed
-    # What it was to make (see `sync.selection`), with spaces between, and whether no person started it.
+    # The products that it was to make (see `sync.selection`), space-separated, and whether it started automatically.
     Column("selected", Text, nullable=False, server_default=text("''")),
     Column("automatic", Boolean, nullable=False, server_default=false()),
     Column("started_at", DateTime, nullable=False),
@@ -402,15 +401,15 @@ runs = Table(
     # What the run was expected to cost, and what was left of the day's budget when it ended.
     Column("estimated_tokens", BigInteger),
     Column("tokens_left", BigInteger),
-    # Of a dry run: which matching and settings it looked at (see `matching.view.dry_run_version`).
+    # For a dry run: which matching and settings it used (see `matching.view.dry_run_version`).
     Column("matching_version", Text),
-    # Of a failed one: what kind of failure it was (see `failures.failure_code`), and which guard refused it.
+    # For a failed run: the kind of failure (see `failures.failure_code`), and which guard refused it.
     Column("failure", Text),
     Column("refused_by", Text),  # mass_delete, lost_fields, reserve
 )
 
-# Which contacts the last run that was refused for its deletions, or that was a dry one, would have deleted or switched
-# off; and those of an earlier one that a person is about to allow.
+# The contacts that the last refused or dry run would have deleted or deactivated, and those of an earlier run whose
+# deletions a user may be about to allow.
 planned_deletions = Table(
     "sync_planned_deletions",
     metadata,
@@ -419,7 +418,7 @@ planned_deletions = Table(
     Column("contact_id", BigInteger, primary_key=True, autoincrement=False),
 )
 
-# What runs did to a contact; no value of it. Without a foreign key, which would be checked row by row.
+# What runs did to a contact, without its values. No foreign key, since it would be checked row by row.
 contact_history = Table(
     "sync_contact_history",
     metadata,
@@ -430,8 +429,8 @@ contact_history = Table(
     Column("run_id", Text, nullable=False),
     Column("action", Text, nullable=False),  # see `store.contact_history`
     Column("person_id", BigInteger),
-    Column("variables", Text),  # names of those that changed, with commas between
+    Column("variables", Text),  # names of the changed variables, comma-separated
     Index("ix_sync_contact_history_connection_id_contact_id", "connection_id", "contact_id"),
-    # Old ones go whenever a run begins, which must not read all others.
+    # Every run begins by deleting old rows, which must not require reading all others.
     Index("ix_sync_contact_history_at", "at"),
 )

@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT, which SQLAlchemy has for each kind of database apart."""
+"""INSERT … ON CONFLICT, for which SQLAlchemy has a separate construct per database."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 
 def insert(db: sa.Connection, table: sa.Table) -> Any:
-    """An insert of this database's own kind."""
-    # Only those who write here need PostgreSQL's dialect, which SQLite's users would wait for.
+    """An insert for the database in use."""
+    # Imported here: only writers need PostgreSQL's dialect, and SQLite's users should not wait for it.
     from sqlalchemy.dialects import postgresql, sqlite
 
     return (postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert)(table)
 
 
 def put(db: sa.Connection, table: sa.Table, key: Mapping[str, object], values: Mapping[str, object]) -> None:
-    """The row with this primary key has these values from now on, whoever else writes it at once."""
+    """Sets the values of the row with this primary key, or inserts it; safe with concurrent writers."""
     statement = insert(db, table).values(**key, **values)
     db.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))

@@ -1,4 +1,4 @@
-"""A full walk that is under way or was broken off: where it is and whom it has seen, so that it can go on."""
+"""A full walk that is in progress or was interrupted: its position and the persons seen, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _IDS = np.dtype("<i8")
 
 @dataclass(frozen=True)
 class UnfinishedWalk:
-    """`began`: by the server's clock, in epoch microseconds; `fields`: the optional fields that it asks for; `seen`:
-    the ids (int64) of each page that was read. Where it goes on: at `next_cursor`, None before its first page; or, if
-    it is a walk in windows, with the spans of update_time (epoch seconds) that are `unread`."""
+    """`began`: by the server's clock, in epoch microseconds; `fields`: the optional fields that it requests; `seen`:
+    the ids (int64) of each page read. A sequential walk resumes at `next_cursor` (None before its first page), a
+    windowed walk with the `unread` spans of update_time (epoch seconds)."""
 
     began: int
     fields: list[str]
@@ -28,7 +28,7 @@ class UnfinishedWalk:
 
 
 def begin_walk(db: sa.Connection, connection_id: int, began: int, fields: Sequence[str]) -> UnfinishedWalk:
-    """A new walk in place of any older one."""
+    """Begins a new walk, replacing any older one."""
     forget_walk(db, connection_id)
     db.execute(
         tables.walks.insert().values(connection_id=connection_id, began=began, fields=",".join(fields))
@@ -37,7 +37,7 @@ def begin_walk(db: sa.Connection, connection_id: int, began: int, fields: Sequen
 
 
 def unfinished_walk(db: sa.Connection, connection_id: int) -> UnfinishedWalk | None:
-    """The walk that was begun last, if it was not forgotten, and if there is more to read."""
+    """The last walk that began, unless it was forgotten or has nothing left to read."""
     walks, pages = tables.walks, tables.walk_pages
     walk = db.execute(
         sa.select(walks.c.began, walks.c.fields).where(walks.c.connection_id == connection_id)
@@ -69,7 +69,7 @@ def add_page(
     next_cursor: str | None = None,
     unread: Sequence[tuple[int | None, int | None]] | None = None,
 ) -> None:
-    """Notes a page that was read, behind those that are noted, and where the walk goes on; nothing, if the walk was
+    """Records a page that was read, after the pages already recorded, and where to resume. Does nothing if the walk was
     forgotten."""
     walks, pages = tables.walks, tables.walk_pages
     if db.scalar(sa.select(walks.c.began).where(walks.c.connection_id == connection_id)) is not None:
@@ -86,6 +86,6 @@ def add_page(
 
 
 def forget_walk(db: sa.Connection, connection_id: int) -> None:
-    """It is complete, or can't be gone on with."""
+    """Removes the walk: it is complete or can't be resumed."""
     for table in (tables.walk_pages, tables.walks):
         db.execute(table.delete().where(table.c.connection_id == connection_id))

@@ -1,4 +1,4 @@
-"""The webhook of each connection, as it was registered in Pipedrive."""
+"""The webhook of each connection, as registered in Pipedrive."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _table = tables.webhooks
 
 @dataclass(frozen=True)
 class StoredWebhook:
-    """One row of `sync_webhooks`. `webhook_id`: Pipedrive's; `url`: where it sends to, None where no webhook is wanted;
-    a URL without an id is one that the next full run registers."""
+    """One row of `sync_webhooks`. `webhook_id`: Pipedrive's id; `url`: where it sends to, None if no webhook is wanted.
+    If a URL has no id, the next full run registers it."""
 
     webhook_id: int | None = None
     url: str | None = None
@@ -25,10 +25,10 @@ NO_WEBHOOK = StoredWebhook()
 
 
 def add(db: sa.Connection, connection_id: int) -> None:
-    """A new connection has none."""
+    """Adds the row of a new connection, which has no webhook."""
     db.execute(_table.insert().values(connection_id=connection_id))
 
 
 def remember(db: sa.Connection, connection_id: int, webhook: StoredWebhook) -> None:
-    """In place of what was known. `NO_WEBHOOK` forgets it."""
+    """Replaces what was stored. `NO_WEBHOOK` forgets it."""
     db.execute(_table.update().where(_table.c.connection_id == connection_id).values(**asdict(webhook)))

@@ -1,4 +1,7 @@
-"""A Pipedrive account on this machine, served over HTTP as strictly and as oddly as the real one."""
+"""A Pipedrive account on this machine, served over HTTP as strictly and as oddly as the real one.
+
+Not here: the client that talks to it (the program's own package `pipedrive`), from which nothing is imported.
+"""
 
 from .account import Account, Organization, User
 from .behaviours import Behaviours, Limits

@@ -1,4 +1,4 @@
-"""Brings the state's tables to the present shape, step by step (Alembic)."""
+"""Migrates the state's tables to the current schema, step by step (Alembic)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FOLDER = Path(__file__).parent
 
 
 class NewerDatabase(StoreError):
-    """A newer version of this program has changed the tables."""
+    """A newer version of this program has migrated the tables."""
 
 
 def upgrade(engine: sa.Engine) -> None:
-    """Creates the state's tables, or brings them up to date. What is up to date is not touched, and waits for no
-    writer. Raises NewerDatabase."""
+    """Creates the state's tables, or migrates them. If they are up to date, changes nothing and waits for no writer.
+    Raises NewerDatabase."""
     if _is_current(engine):
         return
     # Almost always there is nothing to do, so that nobody need load Alembic for it.
@@ -48,12 +48,12 @@ def upgrade(engine: sa.Engine) -> None:
 
 
 def newest_revision() -> str:
-    """The revision that the tables have when they are up to date: files of steps are named after their revisions."""
+    """The newest revision. The files of the steps are named after their revisions."""
     return max(step.name for step in (_FOLDER / "versions").glob("[0-9]*.py")).partition("_")[0]
 
 
 def _is_current(engine: sa.Engine) -> bool:
-    """A cheap look; whatever it can't tell is left to Alembic."""
+    """A quick check; Alembic handles every case that it can't decide."""
     version = sa.table(VERSION_TABLE, sa.column("version_num"))
     try:
         with reading(engine) as db:

@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates over the connection that `upgrade` hands in."""
+"""Alembic's entry point: migrates over the connection that `upgrade` passes in."""
 
 from __future__ import annotations
 

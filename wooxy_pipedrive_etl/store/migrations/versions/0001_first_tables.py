@@ -1,4 +1,4 @@
-"""The first tables of the state."""
+"""Creates the first tables of the state."""
 
 from __future__ import annotations
 

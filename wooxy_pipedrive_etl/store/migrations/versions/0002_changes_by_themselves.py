@@ -1,4 +1,4 @@
-"""What runs that start by themselves need to know: how far a walk is, what the stage holds, budget and webhook."""
+"""Adds what automatic runs need: how far a walk is, what the stage holds, the token budget, and the webhook."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What the pages need: OAuth tokens, installations without a domain yet, pauses, runs that a person asked for, the
-history of contacts, and the program's own settings."""
+"""Adds what the pages need: OAuth tokens, installations without a domain, pauses, requested runs, the history of
+contacts, and the program's own settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a walk in windows of update_time still has to read, and when a connection was last walked page after page."""
+"""Adds what a windowed walk still has to read, and when a connection last had a sequential walk."""
 
 from __future__ import annotations
 

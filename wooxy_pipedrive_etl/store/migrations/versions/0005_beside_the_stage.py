@@ -1,4 +1,4 @@
-"""What is known of the stage's persons beside their values costs less to write, and goes with the stage in a crash."""
+"""Makes the references and mapping issues of staged persons cheaper to write; a crash empties them with the stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was to make, and whether it started by itself: what nobody knows of older runs."""
+"""Adds which products a run was to make, and whether it started automatically. Neither is known for older runs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which guard refused a run, how it failed, whose duplicate somebody is, and who would have been deleted: columns and
-rows instead of sentences that had to be searched."""
+"""Adds which guard refused a run, how it failed, whose duplicate a person is, and which contacts would be deleted:
+columns and rows instead of text that had to be searched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which key a remembered opt-out was hashed with; and the memory belongs to the domain, as its list does."""
+"""Adds the key that each opt-out was hashed with, and moves the opt-outs to the domain, which also has the list."""
 
 from __future__ import annotations
 

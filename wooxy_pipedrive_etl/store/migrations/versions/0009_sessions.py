@@ -1,4 +1,4 @@
-"""Who is signed in to the pages."""
+"""Adds the sessions of users who are signed in to the pages."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What had a life of its own leaves `sync_connections`: credentials, webhook, state of the sync, walk, polls and
-requested run; and the token budget belongs to the company."""
+"""Splits `sync_connections`: credentials, webhook, sync state, walk, polls and requested run get their own tables, and
+the token budget moves to the company."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ def _take_over(table: str, columns: list[tuple[sa.Column[Any], str]], *, all_of_
 
 
 def _kept(old: sa.ColumnElement[Any], column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """No text is empty where there must be one."""
+    """The old value; an empty text instead of null where the new column does not allow null."""
     return sa.func.coalesce(old, "") if isinstance(column.type, sa.Text) and not column.nullable else old
 
 
 def _take_over_budgets() -> None:
-    """Of a company's connections, the one that was told last."""
+    """Takes each company's budget from the connection that reported it last."""
     op.create_table(
         "sync_budgets",
         sa.Column("company_id", sa.BigInteger(), autoincrement=False, nullable=False),
