@@ -23,7 +23,7 @@ from .secrets import KeyUnusable, SecretBox
 _keys, _opt_outs = tables.keys, tables.opt_outs
 
 # Two programs that start at once must not both record their key.
-_LOCK = 7_036_871_205
+_LOCK = 7_036_871_206
 
 WAYS_ON = (
     "It is best to put the old key back from your backup: the key file, or the value of "
