@@ -1,1 +1,1 @@
-"""Accounts on this machine, each as strict and as odd as the real one. Nothing of ours is imported here."""
+"""Accounts on this machine, each as strict and as odd as the real one. Imports nothing else from this package."""

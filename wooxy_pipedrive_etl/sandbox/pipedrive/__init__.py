@@ -1,4 +1,4 @@
-"""A Pipedrive account on this machine, served over HTTP as strictly and as oddly as the real one."""
+"""A Pipedrive account on this machine, served over HTTP, as strict and as odd as the real one."""
 
 from .account import Account, Organization, User
 from .behaviours import Behaviours, Limits
