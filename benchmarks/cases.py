@@ -1,5 +1,5 @@
-"""The cases: what each of them is, and who is measured in it. In a round they come in this order, against one account
-and one database."""
+"""The cases: what each one is, and which contestants it measures. A round runs them in this order, with one account and
+one database."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import httpx
 from benchmarks import peers, product
 from benchmarks.measuring import Figures, World, in_own_process
 
-# What the walk is measured at: a network, and the plan of a middling account.
+# Conditions for the walk: the latency of a network, and the burst limit of a mid-range plan.
 WALK_LATENCY_MS = 250
 BURST_PER_2S = 40
 
 
 @dataclass(frozen=True)
 class Case:
-    """`measure` yields the figures of all contestants in a world where `bench` has had its first run."""
+    """`measure` yields the figures of all contestants, in a world where `bench` has had its first run."""
 
     what: str
     measure: Callable[[World], Iterator[Figures]]
 
 
 def set_latency(world: World, milliseconds: int) -> None:
-    """With latency the account has the burst limit of a plan too; without, none, and shows what the machine can do."""
+    """With latency, the account has a plan's burst limit too; without, it has none, to show what the machine can do."""
     limits = {
         "latency_seconds": milliseconds / 1000,
         "burst_per_2s": BURST_PER_2S if milliseconds else 1_000_000,
@@ -44,7 +44,7 @@ def _second_run(world: World) -> Iterator[Figures]:
 
 
 def _readers(world: World, case: str) -> Iterator[Figures]:
-    """Those that only read, into the same PostgreSQL."""
+    """The contestants that only copy persons into the same PostgreSQL."""
     if world.database == "postgresql":
         yield from in_own_process(peers.floor, world, case)
         if peers.installed("dlt"):

@@ -1,10 +1,11 @@
-"""How long it takes until what happens in Pipedrive is in the list by itself, in a demo that is up:
+"""Measures how long changes in Pipedrive take to reach the list automatically, in a running demo:
 
 wooxy-pipedrive demo                                          in one terminal
 python -m benchmarks.demo_times --sandbox http://127.0.0.1:PORT    in another, with the sandbox's address
 
-Each act is done through the sandbox's controls, and then the list is looked at ten times a second. For the runs that
-came of it: when the webhook's hint was in the inbox, when Dagster made the run, when its process had begun, its end.
+It makes each change through the sandbox's controls, then checks the list ten times a second. For the run that follows,
+it prints when the webhook's pending change was in the inbox, when Dagster created the run, when its process began and
+when it ended.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
-"""Many accounts on several workers, one of which is killed on the way: python -m benchmarks.distributed
+"""Syncs many accounts on several workers, one of which is killed: python -m benchmarks.distributed
 [--connections 20] [--persons 5000] [--workers 2] [--runs-a-worker 2] [--no-kill] [--restart] [--seed 1]
 
-On this machine alone, as if on several: PostgreSQL for the lists and for Dagster's storage, Redis as the queue, one
-Dagster daemon, Celery workers with home folders of their own, and a sandbox for each account. Every connection is new
-and its matching imported, so that the daemon's sensor asks for a full run of each by itself, as after an Import.
+This machine simulates several: PostgreSQL for the lists and for Dagster's storage, Redis as the queue, one Dagster
+daemon, Celery workers with their own home folders, and a sandbox for each account. Every connection is new and has its
+matching imported, so the daemon's sensor automatically requests a full run of each, as after an Import.
 
-That is done anew up to three times: by one worker alone, by all of them, and by all of them while the last one is
-killed (SIGKILL, with all its processes) in the middle of its runs. It is not started again, or at once with --restart.
-What its runs left is noticed some five minutes after they began. In the end every list is compared with that of the
-worker that was alone, and everything is looked through: doubled identifiers, counts, runs, locks, sessions.
+There are up to three passes: with one worker alone, with all workers, and with all workers while the last one is killed
+(SIGKILL, with all its processes) in the middle of its runs. With --restart, the killed worker starts again at once,
+otherwise not at all. Dagster notices its dead runs about five minutes after they began. After each pass, every list is
+compared with that of the pass with one worker, and everything is checked: duplicate identifiers, counts, runs, locks,
+sessions.
 
-Needs the extra `test` and the program redis-server (Debian: apt-get install redis-server). Ends whatever it started,
-also on Ctrl+C. The exit code is 1 if anything was wrong.
+Needs the extra `test` and the program redis-server (Debian: apt-get install redis-server). Stops everything it started,
+even on Ctrl+C. The exit code is 1 if anything was wrong.
 """
 
 from __future__ import annotations
@@ -41,17 +42,17 @@ from wooxy_pipedrive_etl.matching import view
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 
-# For all runs of one pass, those included that are noticed to be dead and run again.
+# For all runs of one pass, including those found dead and retried.
 _LONGEST_PASS = 1800.0
-# Between two looks of the sensors lie 5 seconds: what they would start wrongly after the last run is there by then.
+# Sensors tick every 5 seconds, so by then any run that they wrongly start after the last one has appeared.
 _STILL_SECONDS = 15.0
 _PAUSE = 0.1
 
 
 @dataclass(frozen=True)
 class Killed:
-    """A run that the worker took with it: in which step; how many seconds later Dagster took it for failed, and the run
-    that it started instead had ended."""
+    """A run that died with the worker: its step, and how many seconds after the kill Dagster marked it as failed and
+    its retry ended."""
 
     connection: str
     run_id: str
@@ -62,8 +63,8 @@ class Killed:
 
 @dataclass(frozen=True)
 class Cut:
-    """What the kill hit. `runs`: the connections by the ids of their runs; `moment`: when, by the clock; `freed`: after
-    how many seconds PostgreSQL had let go of what they held."""
+    """What the kill hit. `runs`: the connections by the ids of their runs; `moment`: the clock time of the kill;
+    `freed`: how many seconds later PostgreSQL had released their locks."""
 
     runs: dict[str, str] = field(default_factory=dict)
     moment: float = 0.0
@@ -72,8 +73,8 @@ class Cut:
 
 @dataclass
 class Outcome:
-    """What came of one pass. `seconds`: from the first run's being asked for to the last one's end; `taken`: how many
-    runs each worker took; `freed`: as in `Cut`."""
+    """The result of one pass. `seconds`: from the request for the first run to the end of the last one; `taken`: how
+    many runs each worker took; `freed`: as in `Cut`."""
 
     name: str
     seconds: float
@@ -113,10 +114,10 @@ class Place:
 
 def main() -> None:
     chosen = _parser().parse_args()
-    # Who ends it early must not be left with servers and workers.
+    # Servers and workers must not outlive an interrupted benchmark.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: sys.exit("Stopped before the end."))
-    # One key for all machines.
+    # All machines share one key.
     os.environ["WOOXY_PIPEDRIVE_KEY"] = Fernet.generate_key().decode()
     with (
         tempfile.TemporaryDirectory(prefix="distributed-") as folder,
@@ -173,8 +174,8 @@ def _pass(
     *,
     restart: bool = False,
 ) -> Outcome:
-    """All connections from their Import to their lists, in databases of its own. `kill`: draws the moment at which the
-    last worker is killed, unless None."""
+    """Takes all connections from their Import to their lists, in new databases. `kill` draws the moment at which the
+    last worker is killed; with None, no worker is."""
     with ExitStack() as started:
         folder = Path(started.enter_context(tempfile.TemporaryDirectory(dir=place.folder)))
         shared = _environment(place, folder.name)
@@ -221,7 +222,7 @@ def _pass(
 
 
 def _environment(place: Place, name: str) -> dict[str, str]:
-    """What every machine is told: the two databases, made here, and the queue, emptied."""
+    """Creates two databases; returns the environment that all machines share, with these and the queue."""
     urls = {}
     with psycopg.connect(place.postgres, autocommit=True) as connection:
         for purpose in ("list", "dagster"):
@@ -230,7 +231,7 @@ def _environment(place: Place, name: str) -> dict[str, str]:
             urls[purpose] = place.postgres.replace("/postgres?", f"/{made}?")
     return {
         "WOOXY_PIPEDRIVE_DATABASE_URL": urls["list"],
-        # What dagster-postgres says to PostgreSQL is in the words of this driver, which SQLAlchemy 2.1 must be told.
+        # dagster-postgres needs this driver, which is not the default of SQLAlchemy 2.1.
         "DAGSTER_POSTGRES_URL": urls["dagster"].replace("postgresql://", "postgresql+psycopg2://"),
         "CELERY_BROKER_URL": f"{place.queue}/0",
         "CELERY_RESULT_BACKEND": f"{place.queue}/1",
@@ -238,7 +239,7 @@ def _environment(place: Place, name: str) -> dict[str, str]:
 
 
 def _connect(store: Store, made: Sequence[tuple[str, str]]) -> None:
-    """A connection to each account, everything matched and imported."""
+    """Creates a connection to each account, with all suggestions imported."""
     for number, (url, token) in enumerate(made, start=1):
         name = f"account-{number:02}"
         accounts.connect(store, name=name, domain=f"{name}.example.com", api_url=url, api_token=token)
@@ -248,7 +249,7 @@ def _connect(store: Store, made: Sequence[tuple[str, str]]) -> None:
 
 @contextmanager
 def _instance(host: Host) -> Iterator[dg.DagsterInstance]:
-    """Dagster's storage, as the machine's settings name it."""
+    """Dagster's storage, from the machine's settings."""
     os.environ |= host.environment
     with dg.DagsterInstance.get() as instance:
         yield instance
@@ -257,7 +258,7 @@ def _instance(host: Host) -> Iterator[dg.DagsterInstance]:
 def _kill(
     store: Store, instance: dg.DagsterInstance, victim: Process, at_once: int, moments: random.Random
 ) -> Cut:
-    """Kills the worker when a quarter of the runs have ended and it is in the middle of as many as it takes at once."""
+    """Kills the worker once a quarter of the runs have ended and it is busy with as many runs as it takes at once."""
     connections_count = len(_names(store))
 
     def is_in_the_middle() -> bool:
@@ -277,7 +278,7 @@ def _kill(
 
 
 def _wait_for_all(store: Store, instance: dg.DagsterInstance) -> None:
-    """Until every connection had a good run, and for some time nothing else has been started."""
+    """Waits until every connection has had a good run, and nothing else has started for some time."""
     names = _names(store)
     still_since = time.monotonic()
 

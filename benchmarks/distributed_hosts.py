@@ -1,5 +1,5 @@
-"""The machines of `benchmarks.distributed`, each a folder, an environment and processes of its own: the queue, the one
-daemon, the workers. Whatever is started here ends with its `with`."""
+"""The machines of `benchmarks.distributed`, each with its own folder, environment and processes: the queue, the single
+daemon, the workers. Everything started here ends with its `with` block."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from pathlib import Path
 import redis
 
 _ROOT = Path(__file__).parents[1]
-# For a process to start, or to end when it is asked to.
+# For a process to start, or to end after a request to do so.
 _PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
 class Host:
-    """A machine: a home folder with a `dagster.yaml` of its own, and what its environment says beside that."""
+    """A machine: a home folder with its own `dagster.yaml`, and environment variables."""
 
     name: str
     folder: Path
@@ -34,7 +34,7 @@ class Host:
 
     @classmethod
     def new(cls, name: str, parent: Path, shared: Mapping[str, str]) -> Host:
-        """`shared`: what all machines have in their environments."""
+        """`shared`: environment variables of all machines."""
         folder = parent / name
         dagster_home = folder / "dagster"
         dagster_home.mkdir(parents=True)
@@ -43,7 +43,7 @@ class Host:
         own = {
             "WOOXY_PIPEDRIVE_HOME": str(folder),
             "DAGSTER_HOME": str(dagster_home),
-            # So that PostgreSQL can say which machine a session is of.
+            # Shows in PostgreSQL which machine a session belongs to.
             "PGAPPNAME": name,
         }
         return cls(name, folder, {**shared, **own})
@@ -54,13 +54,13 @@ class Host:
 
 
 class Process:
-    """A program on a host, with all that it starts."""
+    """A program on a host, with all its child processes."""
 
     def __init__(self, host: Host, *command: str) -> None:
         self.host = host
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         with host.log.open("ab") as log:
-            # A session of its own, so that it can be killed with all that it started, and learns of no Ctrl+C.
+            # Its own session, so that it can be killed with all its child processes, and Ctrl+C does not reach it.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=host.folder,
@@ -76,7 +76,7 @@ class Process:
         return self._process.poll() is not None
 
     def wait_for_log(self, text: str) -> None:
-        """Until the process says so. Raises RuntimeError."""
+        """Waits until the log contains this text. Raises RuntimeError."""
         wait_until(
             lambda: self.has_ended or text in self.host.log.read_text("utf-8", "replace"),
             f"{self.host.name} does not say “{text}”",
@@ -85,13 +85,13 @@ class Process:
             raise RuntimeError(f"{self.host.name} ended by itself; see {self.host.log}.")
 
     def kill(self) -> None:
-        """As when the machine loses its power."""
+        """Kills everything at once, like a power failure."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def end(self) -> None:
-        """In order, if it does so in time."""
+        """Asks it to end, and kills whatever is left after some time."""
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE)
@@ -107,12 +107,12 @@ def running(process: Process) -> Iterator[Process]:
 
 
 def daemon(host: Host) -> Process:
-    """Schedules, sensors, the run queue, monitoring and retries; it starts the code server by itself."""
+    """Runs schedules, sensors, the run queue, monitoring and retries; it starts the code server itself."""
     return Process(host, "dagster._daemon", "run", "-m", "wooxy_pipedrive_etl.definitions")
 
 
 def worker(host: Host, runs: int) -> Process:
-    """`runs`: how many it takes at once."""
+    """`runs`: how many runs it takes at once."""
     return Process(
         host,
         *("celery", "-A", "dagster_celery.app", "worker", "--hostname", f"{host.name}@%h", "-Q", "dagster"),
@@ -130,7 +130,7 @@ def queue(folder: Path) -> Iterator[str]:
     password = secrets.token_hex(16)
     settings = f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\nappendonly yes\n"
     with (folder / "log").open("wb") as log:
-        # The password comes by the pipe: a command line is seen by everybody.
+        # The password goes through the pipe, because everybody can see command lines.
         server = subprocess.Popen(
             ["redis-server", "-"], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         )
@@ -157,7 +157,7 @@ def _answers(client: redis.Redis) -> bool:
 def wait_until(
     is_so: Callable[[], bool], otherwise: str, seconds: float = _PATIENCE, pause: float = 0.2
 ) -> None:
-    """Looks again and again. Raises RuntimeError with `otherwise` when the time is over."""
+    """Checks repeatedly. Raises RuntimeError with `otherwise` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:

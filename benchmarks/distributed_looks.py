@@ -1,5 +1,5 @@
-"""What `benchmarks.distributed` looks at from outside: runs as Dagster has them, locks and sessions as PostgreSQL has
-them, and in the end the lists."""
+"""What `benchmarks.distributed` checks from outside: runs in Dagster, locks and sessions in PostgreSQL, and the final
+lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wooxy_pipedrive_etl.store import Store, connections, tables
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.store.runs import runs_of
 
-# Numbers and moments of two databases are never the same; what else is in the list must be.
+# Ids and times differ between two databases; the rest of the list must be equal.
 _OWN = ("contact_id", "createdAt", "updatedAt")
 _IDENTIFIERS = ("userId", "email", "phoneNumber")
 _TASK_TAG = "dagster-celery/task_id"
@@ -29,7 +29,7 @@ _WRITTEN = ("created", "updated", "unchanged", "rejected", "duplicates", "confli
 
 @dataclass(frozen=True)
 class Contents:
-    """One connection's list: how many contacts, and the same digest for the same contents."""
+    """One connection's list: its number of contacts, and a digest of its contents."""
 
     contacts: int
     digest: str
@@ -40,20 +40,20 @@ def runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
 
 
 def seconds_of(records: list[dg.RunRecord]) -> float:
-    """From when the first run was asked for until the last one had ended."""
+    """From the request for the first run to the end of the last one."""
     return max(each.end_time or 0.0 for each in records) - min(
         each.create_timestamp.timestamp() for each in records
     )
 
 
 def taken_by(records: list[dg.RunRecord], workers: list[Host]) -> dict[str, int]:
-    """How many of the runs each worker took from the queue, by its own log."""
+    """How many of the runs each worker took from the queue, according to its log."""
     tasks = {record.dagster_run.tags.get(_TASK_TAG) for record in records}
     return {host.name: len(tasks & _tasks_of(host)) for host in workers}
 
 
 def under_way_on(instance: dg.DagsterInstance, host: Host) -> dict[str, str]:
-    """The connections, by their runs' ids, of what Dagster takes for alive on this machine."""
+    """The connections, by run id, of the runs that Dagster considers alive on this machine."""
     tasks = _tasks_of(host)
     alive = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     return {
@@ -68,7 +68,7 @@ def _tasks_of(host: Host) -> set[str]:
 
 
 def held_by(store: Store, host: Host) -> set[int]:
-    """The ids of the connections that runs on this machine hold at this moment."""
+    """The ids of the connections whose locks are currently held by runs on this machine."""
     held = sa.text(
         "SELECT objid::bigint FROM pg_locks JOIN pg_stat_activity USING (pid) "
         "WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND datname = current_database() "
@@ -79,7 +79,7 @@ def held_by(store: Store, host: Host) -> set[int]:
 
 
 def last_step(instance: dg.DagsterInstance, run_id: str) -> str:
-    """The step that the run had begun last."""
+    """The last step that the run began."""
     begun = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_START)
     return str(begun[-1].step_key) if begun else "before its first step"
 
@@ -92,7 +92,7 @@ def ended_at(instance: dg.DagsterInstance, run_id: str) -> float:
 
 
 def contents(store: Store) -> dict[str, Contents]:
-    """Of every connection's list."""
+    """The contents of every connection's list, by name."""
     found = {}
     for record in _connections(store):
         with reading(store.engine) as db:
@@ -106,7 +106,7 @@ def contents(store: Store) -> dict[str, Contents]:
 
 
 def faults(store: Store, instance: dg.DagsterInstance, killed: set[str]) -> Iterator[str]:
-    """What is not as it must be, in a sentence each; `killed`: the ids of the runs that a worker took with it."""
+    """Everything that is wrong, one sentence each; `killed`: the ids of the runs that died with a worker."""
     yield from _faults_of_runs(instance, killed)
     for record in _connections(store):
         with reading(store.engine) as db:
@@ -145,7 +145,7 @@ def _faults_of_runs(instance: dg.DagsterInstance, killed: set[str]) -> Iterator[
 
 
 def left_behind(store: Store, workers: list[Host]) -> Iterator[str]:
-    """Locks and sessions of nobody who lives, when the workers have ended."""
+    """Locks and sessions that remain after the workers have ended."""
     left = sa.text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = :name"
     )

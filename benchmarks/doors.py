@@ -1,11 +1,12 @@
-"""Who keeps others out of the pages: silent connections, bodies that never come, and guesses from many addresses.
+"""Tests whether attackers can lock others out of the pages: silent connections, bodies that never arrive, and password
+guesses from many addresses.
 
 python -m benchmarks.doors [--seconds 60]
 
-Starts `wooxy-pipedrive serve` on this machine, holds 205 connections that say nothing and 199 forms whose body never
-comes, opening new ones in place of those that are closed, and asks for a page and a webhook all the while. Then come
-300 wrong passwords from 300 addresses (made up, by X-Forwarded-For), and the right one from a browser that has signed
-in before and from one that has not. Everything stays on this machine, and stops by itself.
+Starts `wooxy-pipedrive serve` on this machine. Holds 205 connections that send nothing and 199 forms whose body never
+arrives, replaces those that are closed, and requests a page and a webhook all the while. Then sends 300 wrong passwords
+from 300 addresses (faked with X-Forwarded-For), and the right one from a browser that has signed in before and from one
+that has not. Everything stays on this machine and ends automatically.
 """
 
 from __future__ import annotations

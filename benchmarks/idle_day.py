@@ -1,6 +1,6 @@
-"""Says what the sensors' polls cost on a day on which nothing changes: python -m benchmarks.idle_day [--tokens 30000]
+"""Measures what the sensors' polls cost on a day without changes: python -m benchmarks.idle_day [--tokens 30000]
 
-A day of ticks in seconds: the clock is set on from one to the next, and each poll is a real one, over HTTP, of a
+A day of ticks takes seconds, because the clock jumps from one to the next. Each poll is a real one, over HTTP, of a
 sandbox that counts the tokens.
 """
 

@@ -1,9 +1,9 @@
-"""Kills syncs with SIGKILL at random moments, on both databases, and checks that the next one ends in the same list as
-if nothing had happened: python -m benchmarks.kill_runs [--kills 30] [--seed 1]
+"""Kills syncs with SIGKILL at random moments, on both databases, and checks that the next sync produces the same list
+as an undisturbed one: python -m benchmarks.kill_runs [--kills 30] [--seed 1]
 
 First runs, re-maps, and then full runs and runs of changes of a changed account take turns, through Dagster's job, as
-the command line and the schedule run it. It brings its own sandbox and its own PostgreSQL, and ends only processes that
-it started.
+started by the command line and the schedule. It uses its own sandbox and PostgreSQL, and ends only processes that it
+started.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--persons", type=int, default=60, help="size of the account (default 60)")
     chosen = parser.parse_args()
-    # The same number for each situation on each database, rounded up.
+    # Every situation gets the same number on each database, rounded up.
     each = -(-chosen.kills // (2 * len(SITUATIONS)))
     rng = random.Random(chosen.seed)
     began = time.monotonic()
@@ -69,7 +69,7 @@ def _postgres(folder: Path) -> Iterator[Databases]:
 
 
 def _kills(situation: Situation, count: int, rng: random.Random) -> list[Kill]:
-    """Every other one while the list is written, the rest at any moment; a sync that was quicker does not count."""
+    """Every other kill is while the list is written, the rest at any moment; a sync that ended first does not count."""
     kills: list[Kill] = []
     while len(kills) < count:
         moments = situation.moments

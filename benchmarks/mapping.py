@@ -1,8 +1,7 @@
-"""Times the mapping alone, without a database's or the network's part: python -m benchmarks.mapping [--persons 10000]
-[--rounds 5]
+"""Times the mapping alone, without database and network: python -m benchmarks.mapping [--persons 10000] [--rounds 5]
 
-The account is that of `benchmarks.run`: 30 custom fields, everything matched. Told are CPU milliseconds for 1,000
-persons, the least of all rounds: of each step of a run, and of each kind of variable.
+The account is that of `benchmarks.run`: 30 custom fields, everything matched. Prints CPU milliseconds for 1,000
+persons, the minimum of all rounds, for each step of a run and each kind of variable.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def main() -> None:
 
 
 def _account(size: int, folder: Path) -> tuple[pd.DataFrame, FeedPlan, Names]:
-    """The persons of the account, as `read_batch` takes them, and what a run maps them with."""
+    """The account's persons, as `read_batch` takes them, and the plan and names for mapping them."""
     account = large_account(size, token=TOKEN)
     limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
     with connected(f"sqlite:///{folder / 'bench.db'}", account, limits=limits) as acme:
@@ -77,7 +76,7 @@ def _account(size: int, folder: Path) -> tuple[pd.DataFrame, FeedPlan, Names]:
 
 
 class _Times:
-    """CPU seconds by what they went to."""
+    """CPU seconds by what they were spent on."""
 
     def __init__(self) -> None:
         self.taken: defaultdict[str, float] = defaultdict(float)

@@ -1,9 +1,9 @@
 """Times the Match variables page, Contacts and Issues over HTTP: python -m benchmarks.match_page [--fields 300]
 [--persons 500] [--database sqlite|postgresql] [--rounds 9]
 
-The account has so many custom fields of all types, everything is matched, imported and synced. Reported are medians in
-milliseconds, by the clock and of this process's CPU, which on a busy machine says more: of the first look at Match
-variables, which has to look at the persons, of the next ones, and of the check of one row.
+The account has this many custom fields of all types; everything is matched, imported and synced. Prints medians in
+milliseconds, by the clock and of this process's CPU, which is more reliable on a busy machine: for the first view of
+Match variables, which has to examine the persons, for later views, and for checking one row.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
         with database(chosen.database, Path(folder)) as (url, _), connected(url, account) as acme:
             acme.import_all()
             acme.sync()
-            # The sandbox shares the process, and its objects are none that the page's server would have.
+            # The sandbox shares this process, but a real server would not have its objects.
             gc.freeze()
             _time_pages(acme, chosen.rounds)
 

@@ -1,15 +1,16 @@
-"""Every way in which a user of Dagster's UI can start the assets, through a real webserver, daemon and launcher:
+"""Tries every way to start the assets from Dagster's UI, through a real webserver, daemon and launcher:
 
 python -m benchmarks.materialize [--postgres] [--executor in_process|multiprocess|both] [--key-prefix crm]
     [--only PATTERN] [--no-crowd]
 
-Three connections to accounts on this machine, imported and synced by themselves. Then every asset alone, every pair
-with `default_contact_list`, all, backfills, runs again and from failure, terminated runs, connections that are unknown,
-paused, in draft, disconnected or forgotten, configuration that makes no sense, and a downstream asset in another code
-location. After each, the list, the run's report, `status` and Dagster must agree, and an edit in Pipedrive must arrive
-by itself. At the end every list is compared with that of a fresh full sync, in a database of its own.
+Three connections to accounts on this machine are imported and synced automatically. Then it tries every asset alone,
+every pair with `default_contact_list`, all assets, backfills, re-executions, also from failure, terminated runs,
+connections that are unknown, paused, in draft, disconnected or forgotten, invalid configuration, and a downstream asset
+in another code location. After each case, the list, the run's report, `status` and Dagster must agree, and an edit in
+Pipedrive must arrive automatically. At the end, every list is compared with that of a fresh full sync in a separate
+database.
 
-It prints a line a case and ends with exit code 1 if anything disagreed. It ends whatever it started.
+It prints one line per case; the exit code is 1 if anything disagreed. It stops everything it started.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ from wooxy_pipedrive_etl_tests.materialize.hosts import PRODUCT, write_audience,
 from wooxy_pipedrive_etl_tests.materialize.world import NAMES, PRODUCTS, ROWS, World, running_world
 from wooxy_pipedrive_etl_tests.scenario import connected, isolate
 
-# Columns that say when and where, not what.
+# Columns that legitimately differ between two lists.
 _OF_THE_ROW = {"contact_id", "createdAt", "updatedAt"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """`name`: as it is printed. `follows`: the connection in whose account somebody edits afterwards."""
+    """`name`: as printed. `follows`: the connection whose account is edited afterwards."""
 
     name: str
     try_it: Callable[[World], Outcome]
@@ -52,7 +53,7 @@ class Case:
 
 def main() -> None:
     chosen = _parser().parse_args()
-    # Who ends it early must not be left with services.
+    # Services must not outlive an interrupted benchmark.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: sys.exit("Stopped before the end."))
     executors = ["in_process", "multiprocess"] if chosen.executor == "both" else [chosen.executor]
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def _world(executor: str, chosen: argparse.Namespace) -> Iterator[tuple[World, str]]:
-    """A world on the wanted executor and databases, and the code location of the downstream asset."""
+    """A world with the chosen executor and databases, and the code location of the downstream asset."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="materialize-")))
         isolate(stack.enter_context(pytest.MonkeyPatch.context()), folder)
@@ -148,7 +149,7 @@ def _selections() -> Iterator[Sequence[Product]]:
 
 
 def _try(world: World, case: Case) -> int:
-    """Prints what came out, and returns how much was wrong."""
+    """Prints the result, and returns the number of problems."""
     began = time.monotonic()
     try:
         outcome = case.try_it(world)
@@ -166,7 +167,7 @@ def _try(world: World, case: Case) -> int:
 
 
 def _compare(world: World) -> int:
-    """Prints which lists are other than those of a fresh full sync, and returns how many."""
+    """Prints which lists differ from those of a fresh full sync, and returns how many."""
     wrong = 0
     for name, each in world.connections.items():
         with (

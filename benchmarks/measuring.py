@@ -1,4 +1,4 @@
-"""How a case is measured: in a process of its own, so that CPU seconds and peak memory are those of the case alone."""
+"""Measures a case in its own process, so that CPU seconds and peak memory belong to that case alone."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class World:
-    """Where a case is measured. `sandbox_pid`, `database_pid`: whose CPU is told beside the client's; `folder`: for
-    files that the case needs."""
+    """Where a case is measured. `sandbox_pid`, `database_pid`: processes whose CPU is reported besides the client's;
+    `folder`: for files that the case needs."""
 
     url: str
     sandbox_pid: int
@@ -34,11 +34,11 @@ class World:
 
 @dataclass
 class Figures:
-    """What one contestant of a case took, once.
+    """One measurement of one contestant in a case.
 
-    `cpu_seconds`: of the client process, all its threads; `peak_mb`: its largest resident size until then. `written`:
-    rows of the list that were touched, where that is known. `steps`: of each step the seconds, the client's CPU seconds
-    and the requests.
+    `cpu_seconds`: of the client process, with all its threads; `peak_mb`: its largest resident size so far. `written`:
+    the number of rows written to the list, if known. `steps`: the seconds, the client's CPU seconds and the requests of
+    each step.
     """
 
     case: str
@@ -59,7 +59,7 @@ class Figures:
 
 @contextmanager
 def watched(world: World, case: str, contestant: str) -> Iterator[Figures]:
-    """Fills in what the block took."""
+    """Fills in the figures of the block."""
     figures = Figures(case, contestant, world.database, world.persons, world.latency_ms)
     before = _sandbox_counts(world)
     sandbox_cpu, database_cpu = _cpu(world.sandbox_pid), _cpu(world.database_pid)
@@ -68,7 +68,7 @@ def watched(world: World, case: str, contestant: str) -> Iterator[Figures]:
     figures.seconds, figures.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     figures.sandbox_cpu_seconds = _cpu(world.sandbox_pid) - sandbox_cpu
     figures.database_cpu_seconds = _cpu(world.database_pid) - database_cpu
-    # Linux tells it in KiB.
+    # In KiB on Linux.
     figures.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     figures.requests, figures.tokens = (
         now - then for now, then in zip(_sandbox_counts(world), before, strict=True)
@@ -76,7 +76,7 @@ def watched(world: World, case: str, contestant: str) -> Iterator[Figures]:
 
 
 def in_own_process(act: Callable[P, list[Figures]], *arguments: P.args, **named: P.kwargs) -> list[Figures]:
-    """What `act`, a function of a module, returns in a fresh process."""
+    """Calls `act`, a function at module level, in a new process, and returns its result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(act, *arguments, **named).result()
 

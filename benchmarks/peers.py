@@ -1,5 +1,5 @@
-"""What the product is measured beside: a bare loop, which no sync can beat, and other people's programs that do a part
-of its work. Those of the extra `bench` are imported where they are used."""
+"""What the product is compared with: a bare loop, which no sync can beat, and other programs that do a part of its
+work. Those in the extra `bench` are imported where they are used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Page(msgspec.Struct):
 
 
 def floor(world: World, case: str) -> list[Figures]:
-    """Fetches page after page, decodes every person, and copies its JSON into a table without an index."""
+    """Fetches the pages sequentially, decodes every person, and copies its JSON into a table without an index."""
     params = _params(world)
     with (
         psycopg.connect(world.database_url) as database,
@@ -55,8 +55,8 @@ def floor(world: World, case: str) -> list[Figures]:
 
 
 def dlt_run(world: World, case: str) -> list[Figures]:
-    """dlt's own REST source and PostgreSQL destination as its documentation sets them up, merging by the id; the next
-    run in the same folder goes on with the same tables."""
+    """dlt's own REST source and PostgreSQL destination, set up as in its documentation and merging by id; the next run
+    in the same folder uses the same tables."""
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     os.environ["RUNTIME__LOG_LEVEL"] = "ERROR"
     import dlt
@@ -95,7 +95,7 @@ def dlt_run(world: World, case: str) -> list[Figures]:
 
 
 def sqlalchemy_upserts(world: World) -> list[Figures]:
-    """`INSERT … ON CONFLICT DO UPDATE` of all columns by SQLAlchemy Core with a list of rows, in one transaction."""
+    """`INSERT … ON CONFLICT DO UPDATE` of all columns with SQLAlchemy Core and a list of rows, in one transaction."""
     os.environ["WOOXY_PIPEDRIVE_HOME"] = world.folder
     rows = staged_rows(world)
     engine = sa.create_engine(world.database_url.replace("postgresql://", "postgresql+psycopg://"))
@@ -123,7 +123,7 @@ def sqlalchemy_upserts(world: World) -> list[Figures]:
 
 
 def sqlite_utils_upserts(world: World) -> list[Figures]:
-    """`upsert_all` into a file of its own."""
+    """`upsert_all` into a separate file."""
     import sqlite_utils
 
     os.environ["WOOXY_PIPEDRIVE_HOME"] = world.folder
@@ -139,23 +139,23 @@ def sqlite_utils_upserts(world: World) -> list[Figures]:
 
 
 def _params(world: World) -> dict[str, str]:
-    """Everybody asks for the same persons with the same optional fields."""
+    """All contestants request the same persons with the same optional fields."""
     with PipedriveClient(world.url, ApiToken(TOKEN)) as client:
         optional = optional_fields(client.person_fields().fields)
     return {"limit": "500", "sort_by": "id", "sort_direction": "asc", "include_fields": ",".join(optional)}
 
 
 def _as_text(row: dict[str, Any]) -> dict[str, Any]:
-    """All columns of the peer's table are text."""
+    """The row as text, which is the type of all columns in the peer's table."""
     return {
         name: value if value is None or name == "person_id" else str(value) for name, value in row.items()
     }
 
 
 def _credentials(url: str) -> dict[str, Any]:
-    """In the form that dlt takes, of libpq's URL of a socket, `postgresql://user:@/name?host=folder`."""
+    """dlt's form of libpq's URL for a socket, `postgresql://user:@/name?host=folder`."""
     parts = sa.make_url(url)
-    # A server that trusts whoever may open its socket asks for no password, but dlt wants one.
+    # The server trusts everyone who can open its socket and needs no password, but dlt requires one.
     return {
         "host": quote(str(parts.query["host"]), safe=""),
         "username": parts.username,

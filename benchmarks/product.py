@@ -1,4 +1,4 @@
-"""The product's part in the cases: runs step by step, the walk, and the write path."""
+"""The product's part of the cases: runs step by step, the walk, and the write path."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
 
 def run(world: World, case: str, kind: Kind) -> list[Figures]:
-    """A run of the connection `bench`, which is made, everything matched, if it is not there yet."""
+    """A run of the connection `bench`, which is created with everything matched if it does not exist yet."""
     store = _opened(world, "bench")
     with (
         watched(world, case, "product") as figures,
@@ -50,8 +50,8 @@ def run(world: World, case: str, kind: Kind) -> list[Figures]:
 
 
 def walk(world: World, contestant: str) -> list[Figures]:
-    """Every person into the snapshot of a connection of its own: as "product" in windows, whatever their number, and
-    page after page as "sequential"."""
+    """Reads every person into the snapshot of a separate connection: as "product" with the windowed walk, however few
+    persons there are, and as "sequential" with the sequential walk."""
     os.environ[WINDOWS_FROM_VARIABLE] = "1" if contestant == "product" else str(world.persons * 10)
     name = f"walk-{contestant}"
     store = _opened(world, name)
@@ -64,8 +64,8 @@ def walk(world: World, contestant: str) -> list[Figures]:
 
 
 def write(world: World) -> list[Figures]:
-    """The contacts of `bench` into the list of a connection of its own: all of them new, and then again with one in a
-    hundred changed."""
+    """Writes the contacts of `bench` to the list of a separate connection: first all of them new, then again with one
+    in a hundred changed."""
     os.environ["WOOXY_PIPEDRIVE_HOME"] = world.folder
     rows = staged_rows(world)
     store = _opened(world, "write")
@@ -77,7 +77,7 @@ def write(world: World) -> list[Figures]:
         ]
         with watched(world, case, "product") as figures:
             figures.written = _write(store, batches, case)
-        # As a run does that has created so many.
+        # As a run does after creating this many.
         tell_of_new_rows(store.engine, tables.links)
         taken.append(figures)
     store.close()
@@ -102,7 +102,7 @@ def _write(store: Store, batches: list[pd.DataFrame], run_id: str) -> int:
 
 
 def _opened(world: World, name: str) -> Store:
-    """The store with this connection, everything matched and confirmed."""
+    """The store with this connection, with everything matched and confirmed."""
     os.environ["WOOXY_PIPEDRIVE_HOME"] = world.folder
     store = Store.open(world.database_url)
     with reading(store.engine) as db:
@@ -116,7 +116,7 @@ def _opened(world: World, name: str) -> Store:
 
 
 def _timed(steps: Iterator[flow.Done], under_way: SyncRun) -> tuple[str, tuple[float, float, int]] | None:
-    """The next product, and the seconds, CPU seconds and requests that making it took; None after the last one."""
+    """The next product, and the seconds, CPU seconds and requests that it took; None after the last one."""
     requests, wall, cpu = under_way.client.usage.requests, time.perf_counter(), time.process_time()
     done = next(steps, None)
     if done is None:

@@ -1,4 +1,4 @@
-"""What was measured: medians, what they are beside others, and the goals."""
+"""The results: medians, comparisons with the peers, and the goals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.measuring import Figures
 from wooxy_pipedrive_etl.settings import Settings
 
 PEERS = ("floor", "sequential", "dlt", "SQLAlchemy", "sqlite-utils")
-# The size that most goals are told for.
+# The size that most goals refer to.
 USUAL_PERSONS = 100_000
 
 
@@ -39,8 +39,8 @@ class Results:
         return None
 
     def times(self, figures: Figures, peer: str) -> tuple[float, float] | None:
-        """How many times as fast as the peer: by the clock, and by the CPU of client and database together, which
-        says more on a busy machine."""
+        """How many times as fast as the peer: by the clock, and by the CPU of client and database together, which is
+        more reliable on a busy machine."""
         other = self.find(figures.case, peer, figures.database, figures.persons)
         if other is None:
             return None
@@ -49,7 +49,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One goal: `met` is None where it was not measured."""
+    """One goal: `met` is None if it was not measured."""
 
     goal: str
     measured: str
@@ -57,7 +57,7 @@ class Outcome:
 
 
 def outcomes(results: Results) -> list[Outcome]:
-    """The goals, with what was measured of them at the size that is next to the one they are told for."""
+    """The goals, with the figures at the measured size closest to the one that they refer to."""
     usual = min(results.sizes, key=lambda size: abs(size - USUAL_PERSONS))
     largest, smallest = results.sizes[-1], results.sizes[0]
     find = results.find
@@ -90,7 +90,7 @@ def outcomes(results: Results) -> list[Outcome]:
             f"requests of a full walk of {usual:,}",
             first,
             lambda of: of.steps["pipedrive_persons"][2],
-            # A large one is read in windows.
+            # A large account is read with the windowed walk.
             int(1.03 * (pages + 5)) if usual >= Settings().persons_for_windows else pages + 5,
         ),
         _at_most(
@@ -131,7 +131,7 @@ def table(results: Results) -> Iterator[str]:
 
 
 def steps(results: Results) -> Iterator[str]:
-    """Where the time of the runs goes."""
+    """Where the runs spend their time."""
     yield f"{'case':<19}{'database':<12}{'persons':>9}  {'step':<24}{'seconds':>9}{'CPU':>8}{'requests':>10}"
     for each in results.medians:
         for name, (seconds, cpu, requests) in each.steps.items():
@@ -180,7 +180,7 @@ def _cpu(figures: Figures) -> float:
 
 
 def _median(rounds: list[Figures]) -> Figures:
-    """Of each figure by itself."""
+    """The median of each figure separately."""
     first = rounds[0]
     numbers = ("seconds", "cpu_seconds", "database_cpu_seconds", "sandbox_cpu_seconds", "peak_mb")
     counts = ("requests", "tokens")
@@ -191,7 +191,7 @@ def _median(rounds: list[Figures]) -> Figures:
         first.persons,
         first.latency_ms,
         **{name: statistics.median(getattr(each, name) for each in rounds) for name in numbers},
-        # The worst, since these do not depend on the machine.
+        # The worst value, because these don't depend on the machine.
         **{name: max(getattr(each, name) for each in rounds) for name in counts},
         written=None if first.written is None else max(each.written or 0 for each in rounds),
         steps={

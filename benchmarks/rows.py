@@ -1,5 +1,5 @@
-"""The contacts that the write path is measured with, for the product and its peers alike: those that a run of `bench`
-has mapped."""
+"""The contacts for measuring the write path, the same for the product and its peers: those that a run of `bench` has
+mapped."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from wooxy_pipedrive_etl.contact_list.scratch import existing_stage
 from wooxy_pipedrive_etl.store import Store, connections
 from wooxy_pipedrive_etl.store.database import reading
 
-# So that they fit in memory, in several forms at once.
+# Few enough to fit in memory in several forms at once.
 MOST = 100_000
 
 
 def staged_rows(world: World) -> pd.DataFrame:
-    """As `load_stage` takes them: person_id, version, marketing_status, and then an object column a variable."""
+    """As `load_stage` takes them: person_id, version, marketing_status, then an object column for each variable."""
     store = Store.open(world.database_url)
     with reading(store.engine) as db:
         record = connections.get_connection(db, "bench")
         stored = ContactList.of_domain(db, record.domain).stored(db)
         stage = existing_stage(db, record.id, stored)
         variables = [column for column in stage.c if "_" not in column.name]
-        # Times as text, which is what mapping makes.
+        # Times as text, as the mapping produces them.
         texts = [
             sa.cast(column, sa.Text).label(column.name)
             if isinstance(column.type, sa.Date | sa.DateTime)
@@ -42,14 +42,14 @@ def staged_rows(world: World) -> pd.DataFrame:
 
 
 def changed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same with another name for one in a hundred."""
+    """The same rows, with a different name for one in a hundred."""
     changed = rows.copy()
     changed.loc[::100, "name"] = changed.loc[::100, "name"] + " II"
     return changed
 
 
 def as_dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """For peers, which write the person's id and the variables."""
+    """The rows for the peers, which write the person's id and the variables."""
     return [
         {str(name): value for name, value in row.items()}
         for row in rows.drop(columns=["version", "marketing_status"]).to_dict("records")

@@ -1,8 +1,8 @@
-"""Measures the product beside others: python -m benchmarks.run [CASE …] [--persons 100000 …] [--rounds 3]
+"""Compares the product with others: python -m benchmarks.run [CASE …] [--persons 100000 …] [--rounds 3]
 [--database postgresql sqlite] [--latency-ms 0] [--json FILE] [--list]
 
-Told are medians of rounds in which all contestants take turns, and the goals with what was measured of them. What the
-cases are, and what came out: docs/benchmarks.md.
+Prints the medians of rounds in which all contestants take turns, and the goals with their figures. docs/benchmarks.md
+describes the cases and has results.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
                             flush=True,
                         )
     finally:
-        # Also of what was measured before something failed, or somebody lost patience.
+        # Even if something failed or the user interrupted it.
         if figures:
             _tell(figures, state, chosen.json)
 
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _round(chosen: argparse.Namespace, persons: int, kind: str) -> Iterator[Figures]:
-    """Every chosen case once, against a new account and a new database."""
+    """Every chosen case once, with a new account and a new database."""
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
         sandbox(persons) as (url, sandbox_pid),
@@ -87,7 +87,7 @@ def _round(chosen: argparse.Namespace, persons: int, kind: str) -> Iterator[Figu
         set_latency(world, chosen.latency_ms)
         cases = chosen.cases or list(CASES)
         if "first" not in cases:
-            # All others go on from it.
+            # All other cases need it.
             in_own_process(run_product, world, "first", "full")
         for name, case in CASES.items():
             if name in cases:
@@ -105,7 +105,7 @@ def _tell(figures: list[Figures], state: dict[str, Any], file: Path | None) -> N
 
 
 def _state(rounds: int) -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The conditions of the measurement: commit, machine, versions."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,

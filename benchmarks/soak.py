@@ -2,23 +2,23 @@
 python -m benchmarks.soak [--rounds 60] [--seed 1] [--postgres | --sqlite] [--fault-rate 0.1] [--persons 1200]
 [--output soak.json]
 
-In each round the account is edited, hints of webhooks come in, now and then the matching changes, and a run follows, in
-a process of its own: of its calls to Pipedrive a share goes wrong, it may be killed with SIGKILL, and PostgreSQL may be
-stopped and started under it or before it. It is tried three times at most, and then once undisturbed. The twin, which
-has the same account without faults, makes a run of the same kind. Every tenth round both make undisturbed runs, of
-changes and then full ones, and are compared to the byte after each: lists, links, issues, snapshots. Full runs read in
-windows or page after page, as in large accounts.
+In each round, the account is edited, webhooks report changes, sometimes the matching changes, and a run follows in its
+own process. A share of its calls to Pipedrive go wrong, it may be killed with SIGKILL, and PostgreSQL may be restarted
+during or before it. It gets at most three attempts, and then an undisturbed one. The twin, which has the same account
+without faults, makes a run of the same kind. Every tenth round, both make undisturbed runs, first of changes and then
+full ones, and are compared to the byte after each: lists, links, issues, snapshots. Full runs use the windowed or the
+sequential walk, as in large accounts.
 
-It is an error, too, if a run that did not commit has changed the list, if a run with nothing to do writes anything, if
-a lock, a session or a table is left, and if a run breaks off for another reason than what was done to it.
+It is also an error if a run that did not commit has changed the list, if a run with nothing to do writes anything, if a
+lock, a session or a table is left over, or if a run fails for any other reason than what was done to it.
 
-An HTML 403 stops a credential for an hour, in the process that has met it; the next run is another process.
+An HTML 403 blocks a credential for an hour, but only in the process that received it; the next run is another process.
 
-The same seed brings the same edits and kinds of runs. Faults and moments are drawn by it too, but no two machines are
-equally quick, so that a kill may hit another statement, and another try is needed.
+The same seed produces the same edits and kinds of runs. It also determines faults and moments, but machines differ in
+speed, so a kill may hit another statement and require another attempt.
 
-Brings its own sandbox and PostgreSQL, on this machine alone, and ends only what it started. The exit code is 1 if
-anything was wrong.
+Uses its own sandbox and PostgreSQL, on this machine only, and ends only what it started. The exit code is 1 if anything
+was wrong.
 """
 
 from __future__ import annotations
@@ -66,21 +66,21 @@ from wooxy_pipedrive_etl_tests.scenario import new_token
 Trouble = Literal["nothing", "kill", "immediate", "fast"]
 
 _PAGE = 50
-# A person edited while a run reads is what goes wrong most quietly, a block by Cloudflare what ends a run at once.
+# Extra edits during a run, which cause the least visible errors; a block by Cloudflare ends a run immediately.
 _KINDS = (*MIXED_KINDS, "on_page", "on_page", "on_page")
 _ATTEMPTS = 3
 _ROUNDS_BETWEEN_LOOKS = 10
 _LONGEST_DELAY = 0.02
 _LONGEST_OUTAGE = 1.0
-# Of a run that has not been seen yet.
+# The number of moments assumed for a kind of run that has not succeeded yet.
 _MOMENTS = 300
 _SHOWN_DIFFERENCES = 5
 
 
 @dataclass
 class Report:
-    """What was done and what came of it. `unexpected`: ends of runs that nothing explains; `broken`: runs that broke
-    off, by their error; `given_up`: rounds in which no run came through."""
+    """What was done, and the results. `unexpected`: failures of runs that nothing explains; `broken`: failed runs, by
+    error; `given_up`: rounds in which no attempt succeeded."""
 
     database: str
     seed: int
@@ -135,9 +135,9 @@ def main() -> None:
     which.add_argument("--postgres", action="store_true", help="only there")
     which.add_argument("--sqlite", action="store_true", help="only there")
     chosen = parser.parse_args()
-    # The sandbox goes wrong on purpose.
+    # The sandbox fails on purpose, so warnings are expected.
     logging.disable(logging.WARNING)
-    # Who ends it early must not be left with a PostgreSQL server.
+    # The PostgreSQL server must not outlive an interrupted benchmark.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped before the last round."))
     reports = []
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
@@ -164,7 +164,7 @@ def _soaked(databases: Databases, postgres: RestartedPostgres | None, chosen: ar
     report = Report(databases.name, chosen.seed, chosen.fault_rate)
     rng = random.Random(chosen.seed)
     account = seeded_account(chosen.persons, chosen.seed, token=new_token())
-    # So that there are pages enough for walks in windows.
+    # Small pages, so that there are enough of them for windowed walks.
     account.behaviours = Behaviours(largest_page=_PAGE)
     os.environ[WINDOWS_FROM_VARIABLE] = str(_PAGE)
     limits = Limits(burst_per_2s=100_000, daily_tokens=None)
@@ -187,8 +187,8 @@ def _soaked(databases: Databases, postgres: RestartedPostgres | None, chosen: ar
 
 @dataclass
 class Soak:
-    """One connection through its rounds. `rng`: what happens; `troubles`: what goes wrong, which is another source, so
-    that the same seed brings the same edits however the runs go. `postgres`: None where no server can be restarted."""
+    """One connection through its rounds. `rng` draws what happens, `troubles` what goes wrong: separately, so that a
+    seed produces the same edits however the runs end. `postgres`: None if there is no server to restart."""
 
     soaked: World
     twin: World
@@ -197,7 +197,7 @@ class Soak:
     troubles: random.Random
     postgres: RestartedPostgres | None
     report: Report
-    # What the last good run of a kind told, whose moments the next one's are like.
+    # What the last good run of each kind printed: the next run will have similar moments.
     _moments: dict[Kind, list[str]] = field(default_factory=dict)
 
     def play_round(self) -> None:
@@ -215,13 +215,13 @@ class Soak:
                 world.change_matching(odd=odd)
         if not any(self._try(kind) for _ in range(_ATTEMPTS)):
             self.report.given_up += 1
-            # What it landed must not be all that a later round has seen of this one: a phone that was there in between
-            # may have subscribed somebody.
+            # A completed run must see this round's state before a later round: a phone that exists only in between may
+            # subscribe a contact.
             self.soaked.sync(kind)
         self.twin.sync(kind)
 
     def _try(self, kind: Kind) -> bool:
-        """Whether a disturbed run has committed, whatever became of it then."""
+        """Makes a disturbed run; returns whether it committed, however it ended."""
         report, server, rng = self.report, self.soaked.server, self.troubles
         trouble = self._trouble()
         if self.postgres is not None and rng.random() < 0.1:
@@ -254,7 +254,7 @@ class Soak:
         return trouble
 
     def _run(self, kind: Kind, trouble: Trouble) -> tuple[int, str]:
-        """A run in a process of its own, with the trouble at a random moment; its exit code and its last words."""
+        """A run in its own process, with the trouble at a random moment; returns its exit code and its error."""
         moment = self._moment(kind)
         delay = self.troubles.uniform(0, _LONGEST_DELAY)
         moments: list[str] = []
@@ -272,7 +272,7 @@ class Soak:
         return process.returncode, "".join(last)
 
     def _moment(self, kind: Kind) -> int:
-        """Every other one while the list is written, the rest at any moment."""
+        """Half of the moments are while the list is written, the rest are arbitrary."""
         known = self._moments.get(kind, [""] * _MOMENTS)
         writes = writing(known) if self.troubles.random() < 0.5 else None
         return self.troubles.choice(writes or range(len(known)))
@@ -293,7 +293,7 @@ class Soak:
         self.report.restarts[f"{mode} {when}"] += 1
 
     def look(self) -> None:
-        """Undisturbed runs on both sides must end in the same, and a further one must write nothing."""
+        """Undisturbed runs on both sides must produce the same state, and another one must write nothing."""
         report = self.report
         for world in (self.soaked, self.twin):
             world.sync("changes")
@@ -328,7 +328,7 @@ class Soak:
 
 
 def _is_explained(error: str, trouble: Trouble) -> bool:
-    """Whether a run may end so: because of Pipedrive's answers, or because its database went away."""
+    """Whether a run may fail like this: because of Pipedrive's answers, or because its database went down."""
     kinds: tuple[type[BaseException], ...] = (TransientError, CloudflareBlocked)
     if trouble in ("immediate", "fast"):
         kinds = (*kinds, DatabaseUnavailable, *DATABASE_ERRORS)

@@ -1,4 +1,4 @@
-"""What people do in Pipedrive between two runs of the soak, drawn at random."""
+"""Random edits that people make in Pipedrive between two runs of the soak."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from wooxy_pipedrive_etl.sandbox.pipedrive import Account
 
-# So few that persons meet: as duplicates, as next in line, in conflicts.
+# Few enough that persons share identifiers: as duplicates, as next in line, in conflicts.
 _SHARED = 25
 _PLAIN_TYPES = ("varchar", "text")
 
 
 class Editor:
-    """Edits the account, whose clock goes a minute a second from then on, so that a run takes longer than what it reads
-    again. `deleted`: whom webhooks would tell of as gone, since they were taken."""
+    """Edits the account. Its clock advances a minute per second from now on, so a run takes longer than the overlap
+    that it rereads. `deleted`: the persons that webhooks reported as deleted since the last `take_deleted`."""
 
     def __init__(self, account: Account, rng: random.Random) -> None:
         self._account = account
@@ -31,7 +31,7 @@ class Editor:
         account.clock = _fast_clock(lambda: self._skipped)
 
     def edit(self) -> None:
-        """Some time passes, in which a few things happen."""
+        """Makes a few random edits while some time passes."""
         acts = (
             *(self._rename, self._change_emails, self._change_phones, self._change_field) * 2,
             *(self._swap_emails, self._create, self._create, self._delete, self._restore, self._merge),
@@ -53,7 +53,7 @@ class Editor:
         return f"{what} {self._made}"
 
     def _points(self, value: str) -> list[dict[str, Any]]:
-        """One e-mail address or phone, or none."""
+        """One email address or phone, or none."""
         return [{"value": value, "primary": True, "label": "work"}] if self._rng.random() < 0.8 else []
 
     def _emails(self) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ class Editor:
         self._left(loser)
 
     def _left(self, person_id: int) -> None:
-        # Who is gone for a month can't be restored.
+        # Only the latest: after a month, a deleted person can't be restored.
         self._gone = [*self._gone[-20:], person_id]
         # Some events are lost.
         if self._rng.random() < 0.7:

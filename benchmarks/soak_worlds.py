@@ -1,4 +1,4 @@
-"""The two sides of the soak: one connection that is disturbed, and its undisturbed twin on the same account."""
+"""The two sides of the soak: a disturbed connection, and its undisturbed twin on the same account."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from wooxy_pipedrive_etl_tests.conformance.sync_process import sync
 from wooxy_pipedrive_etl_tests.databases import Databases
 from wooxy_pipedrive_etl_tests.scenario import DOMAIN, NAME, Connected
 
-# Numbers and moments of two databases are never the same; what else is in the list must be, to the byte.
+# Ids and times differ between two databases; the rest of the list must be equal to the byte.
 _OWN = ("contact_id", "createdAt", "updatedAt")
 
 
 @dataclass
 class World:
-    """A connection in a database of its own, to the account that `server` serves."""
+    """A connection, in its own database, to the account that `server` serves."""
 
     databases: Databases
     server: SandboxServer
@@ -39,7 +39,7 @@ class World:
     @classmethod
     def new(cls, databases: Databases, server: SandboxServer) -> World:
         world = cls(databases, server, prepared(databases, server))
-        # A value that an empty one does not overwrite depends on which runs have come through.
+        # Ignoring empty values would make the list depend on which runs succeeded.
         world.change_matching(odd=False)
         return world
 
@@ -52,18 +52,18 @@ class World:
             store.close()
 
     def sync(self, kind: Kind) -> RunReport:
-        """An undisturbed run's report."""
+        """Makes an undisturbed run; returns its report."""
         sync(self.url, NAME, kind, "steps")
         with self.opened() as acme:
             return acme.last_run()
 
     def standing(self) -> tuple[int, list[tuple[Any, ...]]]:
-        """How many runs were good so far, and all rows of the list."""
+        """The number of good runs so far, and all rows of the list."""
         with self.opened() as acme:
             return [row["state"] for row in acme.rows(tables.runs)].count("success"), acme.dump()
 
     def hint(self, deleted: Sequence[int], changed: Sequence[int]) -> None:
-        """What webhooks tell."""
+        """Adds pending changes, as webhooks do."""
         with self.opened() as acme:
             for person_id in (*deleted, *changed):
                 inbox.add_event(
@@ -71,7 +71,7 @@ class World:
                 )
 
     def change_matching(self, *, odd: bool) -> None:
-        """Two rows feed each other's variable, and a variable of the owner has another name, or not."""
+        """If `odd`, two rows swap their variables, and the owner's variable gets another name; otherwise neither."""
         with self.opened() as acme:
             content = yaml.safe_load(view.export_matching(acme.store, NAME))
             content["ignore_empty_values"] = False
@@ -90,7 +90,7 @@ class World:
             return sorted(each["email"] for each in acme.contacts() if each["email"] is not None)
 
     def left_behind(self) -> list[str]:
-        """Locks and sessions that nobody uses any more, in a sentence each. Waits some seconds for the latter."""
+        """Locks and sessions that nobody uses, one sentence each. Waits a few seconds for sessions to end."""
         left = []
         try:
             self.databases.wait_until_left(self.url)
@@ -102,7 +102,7 @@ class World:
         return left
 
     def state(self) -> dict[str, list[str]]:
-        """The export, and what is kept beside the list, as sorted lines that are the same in two databases."""
+        """The export and the sync's own tables, as sorted lines that are equal in two databases."""
         end = look(self.url, self.server)
 
         def line(contact: dict[str, Any]) -> str:
@@ -129,7 +129,7 @@ class World:
 
 
 class RestartedPostgres:
-    """A PostgreSQL server that can be stopped and started again at the same place."""
+    """A PostgreSQL server that can be stopped, and restarted at the same address."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
@@ -140,7 +140,7 @@ class RestartedPostgres:
         return uri
 
     def stop(self, mode: str) -> None:
-        """`mode`: immediate, as after a crash, or fast, which ends all sessions in order."""
+        """`mode`: immediate, like a crash, or fast, which ends all sessions cleanly."""
         pgexec(
             "pg_ctl",
             ("-w", "-D", str(self._server.pgdata), "-m", mode, "stop"),

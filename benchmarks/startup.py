@@ -1,9 +1,9 @@
-"""How long `wooxy-pipedrive` takes to start, beside what it takes to load its three largest libraries:
+"""Measures how long `wooxy-pipedrive` takes to start, compared with loading its three largest libraries:
 
 python -m benchmarks.startup [--rounds 11]
 
-The commands take turns, so that a machine whose speed drifts slows all of them; told are the medians of the rounds'
-ratios of CPU seconds, and the goals. The status is that of a folder with one imported connection, on SQLite.
+The commands take turns, so that changes in the machine's speed affect all of them. Prints the medians of the rounds'
+ratios of CPU seconds, and the goals. `status` runs in a folder with one imported connection, on SQLite.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import Limits, SandboxServer, seeded_
 
 PROGRAM = str(Path(sys.executable).with_name("wooxy-pipedrive"))
 FLOOR = [sys.executable, "-c", "import typer, rich, sqlalchemy"]
-# The command, and how many times the floor's CPU it may take.
+# The commands, and how many times the floor's CPU each may take.
 GOALS: dict[str, float] = {"--help": 1.2, "--version": 1.2, "status": 2.0}
 PERSONS = 300
 
@@ -35,7 +35,7 @@ def main() -> None:
         _prepare(environment)
         taken: dict[str, list[float]] = {command: [] for command in GOALS}
         floors: list[float] = []
-        # The first round finds cold caches, and does not count.
+        # The first round has cold caches and does not count.
         for number in range(rounds + 1):
             floor = _cpu_seconds(FLOOR, environment)
             ratios = {each: _cpu_seconds([PROGRAM, each], environment) / floor for each in GOALS}
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _prepare(environment: dict[str, str]) -> None:
-    """A connection with all suggestions imported."""
+    """Creates a connection with all suggestions imported."""
     account = seeded_account(PERSONS)
     environment = environment | {"TOKEN": account.token}
     with SandboxServer(account, limits=Limits(burst_per_2s=1_000)) as server:

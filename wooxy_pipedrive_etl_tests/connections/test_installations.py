@@ -375,7 +375,9 @@ def test_disconnecting_after_access_was_lost(acme: ByOAuth) -> None:
 
 def test_only_webhooks_need_the_admin_scope(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with connected_by_oauth(sqlite_url, small_account(), monkeypatch, scopes=SMALL) as acme:
-        says = r"without the scope admin \(Administer account\).*> acme > Reconnect\), or go on by polling"
+        says = (
+            r"without the scope admin \(Administer account\).*> acme > Reconnect\), or continue with polling"
+        )
         with pytest.raises(MissingScope, match=says):
             webhooks.register(acme.store, acme.name, acme.server.url)
         assert acme.server.requests == []

@@ -244,7 +244,7 @@ def test_the_limit_of_webhooks(acme: Connected, receiver: str) -> None:
     state = look_after(acme)
     assert state.state == "unavailable"
     assert "webhooks limit reached" in state.message
-    assert "remove webhooks that nobody needs" in state.message
+    assert "remove unused webhooks" in state.message
     assert acme.status().webhook == Webhook(f"{receiver}/webhooks/pipedrive/acme", registered=False)
     assert acme.record().webhook.encrypted_password is None
     # It stays wished for, and the next look gets it.

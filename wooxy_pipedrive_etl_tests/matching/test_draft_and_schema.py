@@ -132,7 +132,7 @@ def test_a_deleted_field_is_red_and_keeps_values(database_url: str, ignore_empty
         assert acme.dump() == before
         row = _row(acme, "city")
         assert (row["status"], row["wooxy"]) == ("red", "town")
-        assert "gone" in row["reason"]
+        assert "no longer in Pipedrive" in row["reason"]
         assert _changes(acme) == [("gone_field", "city")]
 
 

@@ -225,7 +225,9 @@ def test_a_deleted_identifier_stops_runs_that_could_delete(database_url: str) ->
         before = acme.dump()
         account.delete_field("member")
         for kind in KINDS:
-            with pytest.raises(SyncError, match=r"\(member\): The field is gone.*It feeds userId"):
+            with pytest.raises(
+                SyncError, match=r"\(member\): The field is no longer in Pipedrive.*It feeds userId"
+            ):
                 acme.sync(kind)
         assert acme.dump() == before
         # A person who imports a matching without it has decided.

@@ -1,4 +1,4 @@
-"""One Pipedrive account in memory: its persons, fields, organisations, users and labels, and every change to them."""
+"""One Pipedrive account in memory: its persons, fields, organisations, users and labels, and all changes to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAYS_KEPT_AFTER_DELETION = 30
 
 
 class PersonSource(Protocol):
-    """Persons that exist without being stored one by one; an edited one is taken over by the account."""
+    """Persons generated on demand instead of stored; the account stores a person once it is edited."""
 
     def __contains__(self, person_id: object) -> bool: ...
     def ids(self) -> Iterable[int]: ...
@@ -56,9 +56,9 @@ class User:
 
 @dataclass(frozen=True)
 class PersonChange:
-    """What happened to a person; `before` is a copy, `after` the person itself, to be read at once.
+    """A change of a person. `before` is a copy; `after` is the live person, so read it immediately.
 
-    `merged` says `merged_to_id` or `merged_from_id` when a merge did it.
+    `merged` has `merged_to_id` or `merged_from_id` if a merge caused the change.
     """
 
     action: Literal["create", "change", "delete"]
@@ -70,9 +70,9 @@ class PersonChange:
 class Account:
     """A Pipedrive account. Safe to change from any thread while a server serves it.
 
-    A new one has the system fields and one user, an admin, who owns the token.
-    `clock` gives the present moment as an aware datetime and may be replaced; stored times are whole seconds.
-    `observers` are told of every change of a person, right after it and under the account's lock.
+    A new account has the system fields and one user, an admin, who owns the token.
+    `clock` returns the current time as an aware datetime and may be replaced; stored times are whole seconds.
+    `observers` are called after every change of a person, while the account's lock is held.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Account:
 
     @property
     def marketing(self) -> bool:
-        """Whether the Campaigns app is there: marketing_status and doi_status."""
+        """Whether the account has the Campaigns app, and persons its marketing_status and doi_status."""
         return self._marketing
 
     @marketing.setter
@@ -143,10 +143,10 @@ class Account:
     # Persons
 
     def create_person(self, *, validate: bool = True, **values: Any) -> int:
-        """Values are those of a v2 person's JSON; numbers may be Decimal or RawJson to keep their digits.
+        """Takes the values of a v2 person's JSON; numbers may be Decimal or RawJson to keep their digits.
 
         `add_time` and `update_time` may be given as aware datetimes (`update_time=None` for null).
-        Raises InvalidValueError; `validate=False` takes anything.
+        Raises InvalidValueError; `validate=False` accepts anything.
         """
         with self.lock:
             add_time = _moment(values.pop("add_time", None)) or self.now()
@@ -169,7 +169,7 @@ class Account:
             return person.id
 
     def edit_person(self, person_id: int, *, validate: bool = True, **values: Any) -> None:
-        """Set the given values and nothing else; advances update_time, or sets the given one."""
+        """Sets only the given values; advances update_time, or sets the given one."""
         with self.lock:
             person = self._existing(person_id)
             if person.deleted_at is not None:
@@ -184,7 +184,7 @@ class Account:
             self._announce("change", before, person)
 
     def delete_person(self, person_id: int) -> None:
-        """Soft deletion: the person leaves the lists at once, and is gone for good after 30 days."""
+        """Soft deletion: the person disappears from lists immediately, and for good after 30 days."""
         with self.lock:
             person = self._existing(person_id)
             if person.deleted_at is not None:
@@ -194,7 +194,7 @@ class Account:
             self._announce("delete", before, person)
 
     def restore_person(self, person_id: int) -> None:
-        """Undo a deletion within 30 days; advances update_time."""
+        """Undoes a deletion of the last 30 days; advances update_time."""
         with self.lock:
             person = self._existing(person_id)
             if person.deleted_at is None or self.is_purged(person):
@@ -208,7 +208,7 @@ class Account:
                 self._announce(self._behaviours.restored_person_event, before, person)
 
     def merge_persons(self, winner_id: int, loser_id: int) -> None:
-        """The loser is deleted; the winner gains its e-mails, phones and the values that it had not, and is touched."""
+        """Deletes the loser; the winner gets its emails, phones and any values it lacked, and a new update_time."""
         with self.lock:
             winner, loser = self._existing(winner_id), self._existing(loser_id)
             if winner_id == loser_id or winner.deleted_at is not None or loser.deleted_at is not None:
@@ -229,21 +229,21 @@ class Account:
             self._announce("change", before, winner, {"merged_from_id": loser_id})
 
     def hide_person(self, person_id: int) -> None:
-        """The token's owner loses sight of the person; the person itself does not change."""
+        """Hides the person from the token's owner; the person itself does not change."""
         with self.lock:
             person = self._existing(person_id)
             self._unlist(person)
             person.hidden = True
 
     def show_person(self, person_id: int) -> None:
-        """Undo `hide_person`."""
+        """Undoes `hide_person`."""
         with self.lock:
             person = self._existing(person_id)
             person.hidden = False
             self._list(person)
 
     def put_raw_person(self, person_id: int, json_text_of_person: str) -> None:
-        """Serve this text, whatever it is, as the person of that id; creates the person if it is new."""
+        """Serves any text as the person with this id; creates the person if it is new."""
         with self.lock:
             raw = json_text.encode_text(json_text_of_person)
             is_new = not self.has_person(person_id)
@@ -259,7 +259,7 @@ class Account:
                 self._announce("create" if is_new else "change", before, person)
 
     def person_state(self, person_id: int) -> dict[str, Any]:
-        """Everything about one person, deleted and hidden ones too, for people and tests to look at."""
+        """Everything about one person, even a deleted or hidden one, for people and tests."""
         with self.lock:
             person = self._look_up(person_id)
             text = person_json(person, self.layout(), View())
@@ -272,7 +272,7 @@ class Account:
             }
 
     def visible_person_ids(self) -> list[int]:
-        """Ids that a complete walk must show."""
+        """The ids that a complete walk must return."""
         with self.lock:
             return list(self._person_index)
 
@@ -281,7 +281,7 @@ class Account:
     def add_field(
         self, name: str, field_type: str, options: Iterable[str] = (), *, code: str | None = None
     ) -> str:
-        """A new custom field; its code is a random-looking 40-hex text unless given."""
+        """Adds a custom field and returns its code: 40 random-looking hex digits unless given."""
         with self.lock:
             if field_type not in CUSTOM_FIELD_TYPES:
                 raise InvalidValueError(f"Custom person fields can't be of type {field_type!r}.")
@@ -301,7 +301,7 @@ class Account:
             self._changed_layout()
 
     def delete_field(self, code: str) -> None:
-        """The field leaves the catalogue and the persons' custom_fields; no person's update_time moves."""
+        """Removes the field from the catalogue and from custom_fields; no person's update_time changes."""
         with self.lock:
             self.custom_field(code)
             del self.custom_fields[code]
@@ -323,13 +323,13 @@ class Account:
             self._changed_layout()
 
     def delete_option(self, code: str, option_id: int) -> None:
-        """The option leaves the catalogue; persons that hold it keep its id."""
+        """Removes the option from the catalogue; persons that have it keep its id."""
         with self.lock:
             self.custom_field(code).options.remove(self._option(code, option_id))
             self._changed_layout()
 
     def add_label(self, name: str, color: str = "green") -> int:
-        """A label of persons, for `label_ids`."""
+        """Adds a label for persons' `label_ids`."""
         with self.lock:
             label = Option(self._take("label"), name, color)
             self.labels.append(label)
@@ -342,7 +342,7 @@ class Account:
             self._changed_layout()
 
     def delete_label(self, label_id: int) -> None:
-        """The label leaves the catalogue; persons that hold it keep its id."""
+        """Removes the label from the catalogue; persons that have it keep its id."""
         with self.lock:
             self.labels.remove(self._label(label_id))
             self._changed_layout()
@@ -414,10 +414,10 @@ class Account:
                 raise UnknownRecordError(f"The account has no user {user_id}.")
             self.users[user_id].name = name
 
-    # What the API asks
+    # For the API
 
     def now(self) -> int:
-        """The clock's moment in epoch seconds."""
+        """The clock's time in epoch seconds."""
         return json_text.epoch(self.clock())
 
     def layout(self) -> Layout:
@@ -434,7 +434,7 @@ class Account:
         return self._layout
 
     def catalogue(self) -> list[tuple[int, dict[str, Any]]]:
-        """Rows of `personFields`, each with the number that its cursor goes by."""
+        """The rows of `personFields`, each with the number that its cursor uses."""
         return catalogue_rows(
             list(self.custom_fields.values()),
             self.labels,
@@ -446,7 +446,7 @@ class Account:
     def persons_page(
         self, window: Window, view: View, *, owner_id: int | None = None, org_id: int | None = None
     ) -> tuple[list[bytes], Position | None]:
-        """Persons of one page as JSON, and the position of the one after it."""
+        """One page of persons as JSON, and the position of the next person."""
         wanted = {
             key: value for key, value in (("owner_id", owner_id), ("org_id", org_id)) if value is not None
         }
@@ -472,7 +472,7 @@ class Account:
     def organizations_page(
         self, window: Window, *, owner_id: int | None = None
     ) -> tuple[list[Organization], Position | None]:
-        """Organisations of one page, and the position of the one after it."""
+        """One page of organisations, and the position of the next one."""
 
         def accept(organization_id: int) -> bool:
             return self.organizations[organization_id].owner_id == owner_id
@@ -484,11 +484,11 @@ class Account:
             return [self.organizations[each] for each in ids], following
 
     def has_person(self, person_id: int) -> bool:
-        """Whether the id was ever given out."""
+        """Whether the id was ever assigned."""
         return person_id in self._persons or (self._source is not None and person_id in self._source)
 
     def find_person(self, person_id: int) -> Person | None:
-        """The person in whatever state, None when the id was never given out."""
+        """The person in any state; None if the id was never assigned."""
         return self._look_up(person_id) if self.has_person(person_id) else None
 
     def is_purged(self, record: Person | Organization) -> bool:
@@ -497,13 +497,13 @@ class Account:
         return deleted is not None and self.now() - deleted > DAYS_KEPT_AFTER_DELETION * 86_400
 
     def adopt_source(self, source: PersonSource) -> None:
-        """Take over persons that are made up on demand; for an account that has none yet."""
+        """Adds persons that are generated on demand; for an account that has none yet."""
         with self.lock:
             self._source = source
             self._person_index.load((person_id, source.times(person_id)) for person_id in source.ids())
             self._next["person"] = max(source.ids(), default=0) + 1
 
-    # Inside
+    # Internals
 
     def _take(self, kind: str) -> int:
         number = self._next[kind]
@@ -518,12 +518,12 @@ class Account:
         return read_person_values(values, self.custom_fields.get, validate=validate)
 
     def _existing(self, person_id: int) -> Person:
-        """For changing: a made-up person is taken over."""
+        """The person to change; a generated person is stored from now on."""
         person = self._persons[person_id] = self._look_up(person_id)
         return person
 
     def _look_up(self, person_id: int) -> Person:
-        """For reading only: a made-up person is not kept, so that a walk over a large account stays small."""
+        """The person to read; a generated person is not stored, so a walk over a large account needs little memory."""
         person = self._persons.get(person_id)
         if person is None:
             if self._source is None or person_id not in self._source:
@@ -532,7 +532,7 @@ class Account:
         return person
 
     def _kept(self, person: Person) -> Person | None:
-        """The person as it is before a change, if anyone wants to know."""
+        """A copy of the person before a change; None if there are no observers."""
         if not self.observers:
             return None
         return replace(person, members={**person.members}, custom={**person.custom}, rendered={})
@@ -613,7 +613,7 @@ def _moment(moment: datetime | None) -> int | None:
 
 
 def _joined(mine: bytes, other: bytes) -> bytes:
-    """E-mails or phones of both, the winner's first and its primary one kept."""
+    """The emails or phones of both persons; the winner's come first, and its primary one stays primary."""
     joined = list(json_text.decode(mine) or [])
     values = [each.get("value") for each in joined]
     for each in json_text.decode(other) or []:

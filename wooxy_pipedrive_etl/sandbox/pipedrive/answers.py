@@ -1,4 +1,4 @@
-"""Answers of the API: the envelopes of success and every form of error body that Pipedrive is known to send."""
+"""The API's answers: the envelopes of successful ones, and every form of error body that Pipedrive is known to send."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def json_answer(status: int, body: Any, headers: Mapping[str, str] | None = None
 
 
 def success(data: bytes, additional: bytes = NULL) -> Answer:
-    """The v1 and v2 envelope around data that is JSON already; without `additional_data` when that is null."""
+    """The v1 and v2 envelope for data that is already JSON; leaves out `additional_data` if it is null."""
     return Answer(200, b'{"success":true,"data":' + data + _envelope_end(additional))
 
 
 def success_list(rows: list[bytes], additional: bytes) -> Answer:
-    """The same around an array of rows. A page is a megabyte, so it is put together in one copy."""
+    """The same for a list of rows. A page can be a megabyte, so it is assembled with a single copy."""
     if not rows:
         return success(b"[]", additional)
     rows = [*rows]
@@ -61,7 +61,7 @@ def _envelope_end(additional: bytes) -> bytes:
 
 
 def application_error(status: int, error: str) -> ApiError:
-    """Not found, forbidden: errors of the application behind the gateway."""
+    """An error of the application behind the gateway, such as not found or forbidden."""
     body = {
         "success": False,
         "error": error,
@@ -71,13 +71,13 @@ def application_error(status: int, error: str) -> ApiError:
 
 
 def invalid_parameter(message: str) -> ApiError:
-    """What the validation of v2 says."""
+    """A validation error of v2."""
     body = {"success": False, "error": message, "code": "ERR_SCHEMA_VALIDATION_FAILED"}
     return ApiError(json_answer(400, {**body, "data": None, "additional_data": None}))
 
 
 def webhooks_error(status: int, errors: Mapping[str, list[str]]) -> ApiError:
-    """What the webhooks API says, by the member of the body that is wrong."""
+    """An error of the webhooks API; `errors` has messages for each invalid member of the body."""
     return ApiError(json_answer(status, {"status": "error", "success": False, "errors": errors}))
 
 
@@ -87,7 +87,7 @@ def gateway_error(status: int, error: str, headers: Mapping[str, str] | None = N
 
 
 def oauth_error(status: int, error: str, message: str) -> ApiError:
-    """What the token endpoints say, `error` in the words of RFC 6749."""
+    """An error of the token endpoints; `error` is a code from RFC 6749."""
     return ApiError(json_answer(status, {"success": False, "message": message, "error": error}))
 
 

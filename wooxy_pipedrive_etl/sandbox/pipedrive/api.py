@@ -1,4 +1,4 @@
-"""The endpoints of the API: what each costs, which parameters it takes, and what it answers."""
+"""The API's endpoints: what each one costs, which parameters it takes, and what it answers."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ _ORGANIZATION_OPTIONAL: Final = (
 
 @dataclass(frozen=True)
 class Call:
-    """One admitted call. `port` is the one that it came in at.
+    """One admitted call. `port` is the port it arrived at.
 
-    `duplicate_rows` is a fault: the first row of a page comes twice.
+    `duplicate_rows` is a fault: the page contains its first row twice.
     """
 
     account: Account
@@ -73,9 +73,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One method of one path; `cost` is Pipedrive's `x-token-cost`, `scope` what an app must have been granted.
+    """One method of one path. `cost` is Pipedrive's `x-token-cost`; `scope` is the scope that an app needs.
 
-    `check` runs before `handle` and without the account's lock, for what has to be waited for.
+    `check` runs before `handle` and without the account's lock, for anything that has to wait.
     """
 
     path: str
@@ -377,7 +377,7 @@ ENDPOINTS: Final = (
         )
     ),
 )
-"""All that is served. v1 exists under both prefixes, v2 under `/api/v2` alone."""
+"""Everything that is served. v1 has two prefixes; v2 has only `/api/v2`."""
 
 REMOVED_PREFIXES: Final = ("/v2/", "/api/v1/persons", "/v1/persons")
-"""Paths that are gone or never were, which old clients still call."""
+"""Paths that were removed or never existed, but that old clients still call."""

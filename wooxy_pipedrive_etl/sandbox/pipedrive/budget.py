@@ -1,4 +1,4 @@
-"""The two rate limits: a token's requests in a rolling window of two seconds, and the account's API tokens in a day."""
+"""The two rate limits: each caller's requests in a rolling two-second window, and the account's API tokens in a day."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OAUTH_BURST_FACTOR = 4
 
 
 class Budget:
-    """Counts what was spent: the day's tokens by all together, the burst by the API token and by each OAuth grant.
+    """Counts usage: the day's tokens for all callers together, the burst for the API token and each OAuth grant.
 
-    The day is that of `now` (epoch seconds) in UTC; the window runs on `monotonic`.
+    Days follow `now` (epoch seconds) in UTC; the window follows `monotonic`.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Budget:
         self._banned_until = 0.0
 
     def reset(self) -> None:
-        """Forget everything that was spent, and any ban."""
+        """Forgets all usage, and any ban."""
         self.tokens_used = self._refused = 0
         self._banned_until = 0.0
         self._recent.clear()
@@ -42,10 +42,10 @@ class Budget:
     def admit(
         self, cost: int, behaviours: Behaviours, grant_id: int | None = None
     ) -> Literal["ok", "over_limit", "banned"]:
-        """Spend a call's tokens, or say what it gets instead; refused calls cost nothing. No grant: the API token.
+        """Spends a call's tokens, or says how to refuse it; refused calls cost nothing. Without a grant: the API token.
 
-        An API token that goes on after `html_403_after` refusals in a row is locked out for a minute, as by
-        Cloudflare; OAuth traffic never is.
+        An API token that keeps calling after `html_403_after` refusals in a row is locked out for a minute, as
+        Cloudflare does; OAuth grants never are.
         """
         moment = self._monotonic()
         recent = self._rolled(moment, grant_id)
@@ -65,13 +65,13 @@ class Budget:
         return "ok"
 
     def tokens_left(self) -> int | None:
-        """None without a budget."""
+        """None if there is no budget."""
         return (
             None if self.limits.daily_tokens is None else max(0, self.limits.daily_tokens - self.tokens_used)
         )
 
     def headers(self, behaviours: Behaviours, grant_id: int | None = None) -> dict[str, str]:
-        """The rate headers of an answer; reset is in seconds from now."""
+        """The rate headers of an answer; the reset is in seconds from now."""
         moment = self._monotonic()
         recent, burst = self._rolled(moment, grant_id), self._burst(grant_id)
         wait = recent[0] + WINDOW_SECONDS - moment if recent else WINDOW_SECONDS
@@ -93,12 +93,12 @@ class Budget:
         left = self.tokens_left()
         if left is None or left >= cost:
             return False
-        # The last tokens can't be spent any more, and a caller tells this limit from the other by a 0.
+        # The remaining tokens are lost: callers recognise this limit by a 0 in the header.
         self.tokens_used += left
         return True
 
     def _rolled(self, moment: float, grant_id: int | None) -> deque[float]:
-        """The window's calls, and a new day if it is one."""
+        """The calls in the current window; also starts a new day if it is time."""
         recent = self._recent[grant_id]
         while recent and moment - recent[0] >= WINDOW_SECONDS:
             recent.popleft()

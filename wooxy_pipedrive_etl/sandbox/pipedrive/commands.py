@@ -1,4 +1,4 @@
-"""What the control surface can do to an account and to the sandbox that serves it."""
+"""The commands of the control surface, which change an account and the sandbox that serves it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class Command:
-    """One command: `run` gets the gateway, the path's parameters and the JSON body, and gives the JSON answer."""
+    """One command: `run` takes the gateway, the path's parameters and the JSON body, and returns the JSON answer."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class Command:
 
 
 def _values(body: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the account's methods: as they came, but times as datetimes."""
+    """Arguments for the account's methods: as received, except that times become datetimes."""
     values = dict(body)
     for key in ("add_time", "update_time"):
         if isinstance(values.get(key), str):
@@ -92,7 +92,7 @@ def _limits(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dic
 
 
 def _add_fault(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    # `on_page` runs Python code, which does not come over HTTP.
+    # `on_page` is a Python function, so it can't be set over HTTP.
     gateway.faults.add(_read(Fault, body))
     return {}
 
@@ -142,9 +142,9 @@ def _put_raw(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> di
 
 
 def _on_account(method: str) -> Callable[[Gateway, dict[str, Any], dict[str, Any]], Any]:
-    """A method of the account that takes the path's parameters and the body's members by name.
+    """Runs a method of the account with the path's parameters and the body's members as arguments.
 
-    Answers `{"id": …}` or `{"code": …}` when it makes something, else `{}`.
+    Answers `{"id": …}` or `{"code": …}` if it creates something, otherwise `{}`.
     """
 
     def run(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> Any:
@@ -157,7 +157,7 @@ def _on_account(method: str) -> Callable[[Gateway, dict[str, Any], dict[str, Any
 
 
 def _on_webhooks(method: str) -> Callable[[Gateway, dict[str, Any], dict[str, Any]], Any]:
-    """A method of the webhooks that takes the body's members by name; answers their state."""
+    """Runs a method of the webhooks with the body's members as arguments; answers their state."""
 
     def run(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         getattr(gateway.webhooks, method)(**body)
@@ -179,7 +179,7 @@ def _uninstall(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> 
 
 
 def _on_oauth(method: str) -> Callable[[Gateway, dict[str, Any], dict[str, Any]], Any]:
-    """A method of the grants that takes nothing; answers their state."""
+    """Runs a method of OAuth without arguments; answers the state of the app and its grants."""
 
     def run(gateway: Gateway, path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         getattr(gateway.oauth, method)()
@@ -212,25 +212,28 @@ COMMANDS: Final = (
     Command(
         "GET",
         "/sandbox/state",
-        "The account in short, its fields, and what was spent",
+        "A summary of the account, its fields, and what was spent",
         lambda g, p, b: _state(g),
     ),
     Command(
         "POST",
         "/sandbox/persons",
-        "Create a person: v2 values, such as name, emails, custom_fields",
+        "Create a person from v2 values: name, emails, custom_fields, …",
         _on_account("create_person"),
     ),
     Command(
-        "GET", _PERSON, "One person, deleted and hidden ones too", lambda g, p, b: g.account.person_state(**p)
+        "GET",
+        _PERSON,
+        "One person, even a deleted or hidden one",
+        lambda g, p, b: g.account.person_state(**p),
     ),
-    Command("PATCH", _PERSON, "Edit: v2 values; what is left out stays", _on_account("edit_person")),
-    Command("DELETE", _PERSON, "Delete (soft)", _on_account("delete_person")),
+    Command("PATCH", _PERSON, "Edit a person with v2 values; others stay", _on_account("edit_person")),
+    Command("DELETE", _PERSON, "Delete a person (soft)", _on_account("delete_person")),
     Command("POST", _PERSON + "/restore", "Restore a deleted person", _on_account("restore_person")),
     Command("POST", _PERSON + "/merge", "Merge another person into this one: loser_id", _merge),
-    Command("POST", _PERSON + "/hide", "Hide from the token's owner", _on_account("hide_person")),
-    Command("POST", _PERSON + "/show", "Show again", _on_account("show_person")),
-    Command("PUT", _PERSON + "/raw", "Serve this text, whatever it is, as the person: json", _put_raw),
+    Command("POST", _PERSON + "/hide", "Hide a person from the token's owner", _on_account("hide_person")),
+    Command("POST", _PERSON + "/show", "Show a hidden person again", _on_account("show_person")),
+    Command("PUT", _PERSON + "/raw", "Serve any text as this person: json", _put_raw),
     Command(
         "POST",
         "/sandbox/fields",
@@ -242,115 +245,142 @@ COMMANDS: Final = (
     Command("POST", _FIELD + "/options", "Add an option: label", _on_account("add_option")),
     Command("PATCH", _OPTION, "Rename an option: label", _on_account("rename_option")),
     Command("DELETE", _OPTION, "Delete an option", _on_account("delete_option")),
-    Command("POST", "/sandbox/labels", "Add a label of persons: name, color", _on_account("add_label")),
+    Command("POST", "/sandbox/labels", "Add a label for persons: name, color", _on_account("add_label")),
     Command("PATCH", "/sandbox/labels/{label_id:int}", "Rename a label: name", _on_account("rename_label")),
     Command("DELETE", "/sandbox/labels/{label_id:int}", "Delete a label", _on_account("delete_label")),
     Command("POST", "/sandbox/organizations", "Add an organisation: name", _on_account("add_organization")),
     Command("PATCH", _ORGANIZATION, "Rename an organisation: name", _on_account("rename_organization")),
     Command("DELETE", _ORGANIZATION, "Delete an organisation (soft)", _on_account("delete_organization")),
-    Command("POST", _ORGANIZATION + "/hide", "Hide from the token's owner", _on_account("hide_organization")),
-    Command("POST", _ORGANIZATION + "/show", "Show again", _on_account("show_organization")),
+    Command(
+        "POST",
+        _ORGANIZATION + "/hide",
+        "Hide an organisation from the token's owner",
+        _on_account("hide_organization"),
+    ),
+    Command(
+        "POST", _ORGANIZATION + "/show", "Show a hidden organisation again", _on_account("show_organization")
+    ),
     Command("POST", "/sandbox/users", "Add a user: name, admin, active", _on_account("add_user")),
     Command("PATCH", "/sandbox/users/{user_id:int}", "Rename a user: name", _on_account("rename_user")),
-    Command("PATCH", "/sandbox/settings", "Switch contact_sync, marketing", _settings),
+    Command("PATCH", "/sandbox/settings", "Switch contact_sync or marketing", _settings),
     Command(
-        "PATCH", "/sandbox/behaviours", "Switch undocumented behaviours; see state for names", _behaviours
+        "PATCH",
+        "/sandbox/behaviours",
+        "Switch undocumented behaviours; /sandbox/state lists them",
+        _behaviours,
     ),
     Command(
         "PATCH",
         "/sandbox/limits",
-        "daily_tokens, burst_per_2s, latency_seconds, webhook_clock_speed, webhook_timeout_seconds",
+        "Set limits: daily_tokens, burst_per_2s, latency_seconds, webhook_clock_speed, webhook_timeout_seconds",
         _limits,
     ),
     Command(
         "GET",
         "/sandbox/webhooks",
-        "Webhooks: bans, what waits, the last status; and what is ordered for the next events",
+        "Webhooks with their bans, waiting deliveries and last status, and the faults ordered for the next events",
         lambda g, p, b: g.webhooks.state(),
     ),
-    Command("DELETE", "/sandbox/webhooks", "Drop all webhooks without a word", _on_webhooks("drop_all")),
+    Command(
+        "DELETE",
+        "/sandbox/webhooks",
+        "Delete all webhooks without telling their receivers",
+        _on_webhooks("drop_all"),
+    ),
     Command(
         "GET",
         "/sandbox/webhooks/deliveries",
-        "The attempts so far",
+        "The delivery attempts so far",
         lambda g, p, b: [dataclasses.asdict(each) for each in g.webhooks.deliveries()],
     ),
-    Command("POST", "/sandbox/webhooks/lose", "Lose the next events: events", _on_webhooks("lose")),
-    Command("POST", "/sandbox/webhooks/double", "Double the next events: events", _on_webhooks("double")),
+    Command(
+        "POST", "/sandbox/webhooks/lose", "Lose the next events: events (how many)", _on_webhooks("lose")
+    ),
+    Command(
+        "POST",
+        "/sandbox/webhooks/double",
+        "Send the next events twice: events (how many)",
+        _on_webhooks("double"),
+    ),
     Command(
         "POST",
         "/sandbox/webhooks/reverse",
-        "Hold the next events until all are there, then the last one first: events",
+        "Hold the next events, then send them in reverse order: events (how many)",
         _on_webhooks("reverse"),
     ),
     Command(
         "POST",
         "/sandbox/webhooks/replay",
-        "Send an old event again: event_id, else the oldest",
+        "Send an event again: event_id, by default the oldest",
         _on_webhooks("replay"),
     ),
     Command(
         "POST",
         "/sandbox/webhooks/pass-time",
-        "Let time pass for retries, bans and the end of webhooks: seconds",
+        "Advance the clock of webhook retries, bans and deletions: seconds",
         _on_webhooks("pass_time"),
     ),
     Command(
         "DELETE",
         "/sandbox/webhooks/faults",
-        "Cancel what is ordered for the next events; held ones come",
+        "Cancel the faults ordered for the next events, and send held events",
         _on_webhooks("cancel_faults"),
     ),
     Command(
         "GET",
         "/sandbox/oauth",
-        "The registered app and what was granted to it, without secrets",
+        "The registered app and its grants, without secrets",
         lambda g, p, b: g.oauth.state(),
     ),
     Command(
         "PATCH",
         "/sandbox/oauth/app",
-        "Register the app, or change it: client_id, client_secret, redirect_uri, name, scopes",
+        "Register or change the app: client_id, client_secret, redirect_uri, name, scopes",
         _set_app,
     ),
     Command(
         "POST",
         "/sandbox/oauth/uninstall",
-        "Uninstall the app and tell it so: user_id, else the token's owner",
+        "Uninstall the app and notify it: user_id, by default the token's owner",
         _uninstall,
     ),
-    Command("POST", "/sandbox/oauth/revoke", "Revoke all tokens without a word", _on_oauth("revoke_all")),
+    Command(
+        "POST",
+        "/sandbox/oauth/revoke",
+        "Revoke all tokens without notifying the app",
+        _on_oauth("revoke_all"),
+    ),
     Command(
         "POST",
         "/sandbox/oauth/expire",
-        "Let all access tokens expire now; refresh tokens stay",
+        "Expire all access tokens now; refresh tokens stay valid",
         _on_oauth("expire_access_tokens"),
     ),
     Command(
         "GET",
         "/sandbox/requests",
-        "The calls of the API so far",
+        "The API calls so far",
         lambda g, p, b: [dataclasses.asdict(each) for each in g.log.records()],
     ),
-    Command("DELETE", "/sandbox/requests", "Forget them", _clear_log),
+    Command("DELETE", "/sandbox/requests", "Clear the log of API calls", _clear_log),
     Command("GET", "/sandbox/faults", "Faults that can still strike", lambda g, p, b: _pending_faults(g)),
     Command(
         "POST", "/sandbox/faults", "Order a fault: kind, path_prefix, times, after, status, …", _add_fault
     ),
-    Command("DELETE", "/sandbox/faults", "Cancel all faults that are ordered", _clear_faults),
+    Command("DELETE", "/sandbox/faults", "Cancel all ordered faults", _clear_faults),
     Command(
         "GET",
         "/sandbox/fault-mix",
-        "The faults that come at a rate, and how many have struck by kind",
+        "The random faults, and how many of each kind have struck",
         lambda g, p, b: _fault_mix(g),
     ),
-    Command("PUT", "/sandbox/fault-mix", "Let faults come at a rate: rate, kinds, seed", _set_fault_mix),
-    Command("DELETE", "/sandbox/fault-mix", "End that", _end_fault_mix),
+    Command("PUT", "/sandbox/fault-mix", "Make calls fail at random: rate, kinds, seed", _set_fault_mix),
+    Command("DELETE", "/sandbox/fault-mix", "Stop the random faults", _end_fault_mix),
     Command(
         "POST",
         "/sandbox/reset",
-        "Forget faults, requests, deliveries and spent tokens; the account and its app stay",
+        "Clear faults, requests, deliveries and spent tokens; the account and its app stay",
         _reset,
     ),
 )
-"""Everything that the control surface can do."""
+"""All commands of the control surface."""

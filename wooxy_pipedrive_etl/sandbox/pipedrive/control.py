@@ -1,7 +1,6 @@
-"""The control surface under `/sandbox`: JSON over HTTP, for another process or a person playing with the demo.
+"""The control surface under `/sandbox`: JSON over HTTP, for another process or a person trying out the demo.
 
-It stands beside the API, not behind its gateway: no authentication, no limits, no faults, nothing in the log. What it
-can do is in commands.py.
+It bypasses the API's gateway: no authentication, no limits, no faults, no log. Its commands are in commands.py.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from .json_text import encode
 
 
 def control_routes(gateway: Gateway) -> list[BaseRoute]:
-    """The index at `/sandbox`, and a route for each path below it."""
+    """The index at `/sandbox`, and a route for each command below it."""
 
     async def index(request: Request) -> Response:
         return _index(request)
@@ -42,7 +41,7 @@ def control_routes(gateway: Gateway) -> list[BaseRoute]:
     ]
 
 
-# Of commands that need no body, nothing may be said.
+# The empty one is for commands without a body.
 _KINDS = ("application/json", "")
 
 
@@ -51,12 +50,12 @@ def _endpoint(gateway: Gateway, command: Command) -> Callable[[Request], Awaitab
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return _json({"error": "Another site may not change the account."}, 403)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        # A browser sends other kinds for any site without asking first.
+        # A browser sends some other types for any site without a preflight request.
         if request.method != "GET" and kind not in _KINDS:
             return _json({"error": "Send JSON, with the header Content-Type: application/json."}, 415)
         try:
             body = _body(await request.body())
-            # In a thread of its own: what the app answers to its end may need this very server.
+            # In a thread of its own: an app that is notified of its uninstallation may call this same server.
             return _json(await run_in_threadpool(command.run, gateway, dict(request.path_params), body))
         except UnknownRecordError as error:
             return _json({"error": str(error)}, 404)
@@ -90,7 +89,7 @@ def _index(request: Request) -> Response:
     page = (
         "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>Pipedrive sandbox</title>"
         "<style>body{font:16px/1.5 sans-serif;margin:2em}td{padding:.2em 1em .2em 0;vertical-align:top}</style>"
-        "<h1>Pipedrive sandbox</h1><p>Commands take and give JSON. The API itself is under /api/v2 and /api/v1."
+        "<h1>Pipedrive sandbox</h1><p>Commands take and return JSON. The API itself is under /api/v2 and /api/v1."
         f"<table>{table}</table>"
     )
     return Response(page, media_type="text/html")

@@ -1,4 +1,4 @@
-"""Cursors of the v2 lists: a keyset marker of the next page's first row, in unpadded base64url."""
+"""Cursors of the v2 lists: a keyset marker for the first row of the next page, in unpadded base64url."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_cursor(position: Position, sort_by: SortField, descending: bool) -> st
 
 
 def read_cursor(text: str, sort_by: SortField, descending: bool) -> Position:
-    """Raises ApiError (400) unless it is a cursor of a call with the same order."""
+    """Raises ApiError (400) unless the cursor comes from a call with the same sort order."""
     try:
         marker: Any = json.loads(
             base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

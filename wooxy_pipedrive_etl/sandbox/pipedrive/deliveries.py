@@ -1,6 +1,6 @@
-"""The deliveries of one webhook: what waits, what is tried again and when, what a ban loses, and the request itself.
+"""One webhook's deliveries: the queue, when a failed one is retried, what a ban loses, and the request itself.
 
-Which events there are, and when a webhook's turn comes, is decided in webhooks.py.
+webhooks.py decides which events there are and when it is a webhook's turn.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Outcome = Literal["delivered", "failed", "lost_in_ban"]
 
 @dataclass(frozen=True)
 class DeliveryRecord:
-    """One attempt. `status` is None when no answer came, or when the event was lost without an attempt."""
+    """One attempt. `status` is None if there was no answer, or if the event was lost without an attempt."""
 
     webhook_id: int
     event_id: str
@@ -52,9 +52,9 @@ class Delivery:
 
 @dataclass
 class Webhook:
-    """A webhook and how its deliveries go; `failed_events` counts up to the ban. Moments are those of WebhookClock.
+    """A webhook and the state of its deliveries; `failed_events` counts up to the ban. Times are those of WebhookClock.
 
-    `owner_id` is the user that it was made as, `by_app` whether that was with tokens of the app.
+    `owner_id` is the user who created it; `by_app` says whether that was with the app's tokens.
     """
 
     id: int
@@ -76,11 +76,11 @@ class Webhook:
         return asked.event_object in ("person", "*") and asked.event_action in (event.action, "*")
 
     def put(self, due: float, delivery: Delivery) -> None:
-        """Deliveries that are due at the same moment go in the order in which they came."""
+        """Deliveries that are due at the same moment keep their order."""
         heapq.heappush(self.waiting, (due, next(self._numbers), delivery))
 
     def failed(self, delivery: Delivery, now: float) -> list[Delivery]:
-        """Lets the delivery wait for its next attempt, if there is one; returns what is lost by a ban that begins."""
+        """Queues the next attempt, if there is one. If a ban begins, returns the deliveries that it loses."""
         if delivery.attempt <= len(RETRY_AFTER_SECONDS):
             wait = RETRY_AFTER_SECONDS[delivery.attempt - 1]
             self.put(now + wait, Delivery(delivery.event, delivery.attempt + 1))
@@ -97,7 +97,7 @@ class Webhook:
 
 
 class WebhookClock:
-    """Seconds that run `webhook_clock_speed` times as fast as real ones and can be pushed on."""
+    """A clock that runs `webhook_clock_speed` times as fast as real time and can be advanced."""
 
     def __init__(self, limits: Callable[[], Limits]) -> None:
         self._limits = limits
@@ -108,7 +108,7 @@ class WebhookClock:
     def now(self) -> float:
         read_at = time.monotonic()
         self._now += (read_at - self._read_at) * self._speed
-        # A new speed holds from here on; until here it was the old one.
+        # A new speed applies from now on; the time until now passed at the old one.
         self._read_at, self._speed = read_at, self._limits().webhook_clock_speed
         return self._now
 
@@ -116,7 +116,7 @@ class WebhookClock:
         self._now = self.now() + seconds
 
     def real_seconds_until(self, moment: float) -> float:
-        """Infinite while the clock stands still."""
+        """Infinite while the clock is stopped."""
         left = max(0.0, moment - self.now())
         if left == 0.0:
             return 0.0
@@ -126,7 +126,7 @@ class WebhookClock:
 async def attempt(
     client: httpx.AsyncClient, webhook: Webhook, delivery: Delivery, timeout: float
 ) -> int | None:
-    """The answer's status, None when none came in time."""
+    """The answer's status; None if none came in time."""
     asked = webhook.asked
     headers = {"content-type": "application/json", "user-agent": "Pipedrive Webhooks"}
     if asked.http_auth_user is not None or asked.http_auth_password is not None:

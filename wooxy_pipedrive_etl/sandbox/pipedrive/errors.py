@@ -1,19 +1,19 @@
-"""What the sandbox raises at the people who use it: one sentence, ready to be printed."""
+"""The sandbox's errors; the text of each is one sentence, ready to print."""
 
 from __future__ import annotations
 
 
 class SandboxError(Exception):
-    """Anything that the sandbox refuses; the text is one clear sentence."""
+    """The sandbox refuses to do something."""
 
 
 class PortTakenError(SandboxError):
-    """The wanted port of 127.0.0.1 is in use, or may not be used."""
+    """The port of 127.0.0.1 is in use, or not permitted."""
 
 
 class UnknownRecordError(SandboxError):
-    """No such person, field, option, organisation, user or label in the account."""
+    """The account has no such person, field, option, organisation, user, label, webhook or event."""
 
 
 class InvalidValueError(SandboxError):
-    """A value that Pipedrive would not accept; `validate=False` stores it all the same."""
+    """Pipedrive would not accept this value; `validate=False` stores it anyway."""

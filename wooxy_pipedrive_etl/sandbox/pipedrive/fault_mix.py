@@ -1,4 +1,4 @@
-"""Faults at a rate: at each call of the API it is drawn anew, by a seed, whether something goes wrong, and what."""
+"""Random faults: for each call of the API, a seeded generator draws whether something goes wrong, and what."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ MIXED_KINDS: Final[tuple[FaultKind, ...]] = (
     "duplicated_rows",
     "on_page",
 )
-"""What goes wrong by itself with any account, sooner or later; the other kinds need a person to mend something."""
+"""What eventually goes wrong with any account; the other kinds last until a person fixes something."""
 
 _PATHS: Final = "/api/"
 _PATHS_OF_PAGES: Final = "/api/v2/"
 _KINDS_OF_PAGES: Final = ("duplicated_rows", "on_page")
 _STATUSES: Final = (500, 502, 503, 504, 524)
-# A client that waits longer gets the 504 that follows.
+# A client that waits longer gets a 504.
 _TIMEOUT_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
 class FaultMix:
-    """A share `rate` (0 to 1) of the calls goes wrong, in one of `kinds`, all of them equally often.
+    """A share `rate` (0 to 1) of the calls goes wrong; all `kinds` are equally likely.
 
-    The same calls one after the other get the same faults from the same `seed`. Those of pages come at v2 alone;
-    on_page edits the name of any person. Raises InvalidValueError.
+    With the same `seed`, the same sequence of calls gets the same faults. Faults of pages strike only v2; on_page
+    edits the name of a random person. Raises InvalidValueError.
     """
 
     rate: float
@@ -54,7 +54,7 @@ class FaultMix:
 
 
 class MixedFaults:
-    """The mix in force, if any, and what has struck since it was set."""
+    """The current mix, if any, and the faults since it was set."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Faults to order: what should go wrong, at which call, and how often."""
+"""Ordered faults: what goes wrong, at which call, and how often."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ FAULT_KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
 
 @dataclass
 class Fault:
-    """Something that goes wrong at calls whose path starts with `path_prefix`.
+    """Something that goes wrong with calls whose path starts with `path_prefix`.
 
-    It lets `after` such calls pass and then strikes `times` of them (None: all that follow).
+    It lets `after` such calls pass and then strikes the next `times` (None: all of them).
 
-    * status: an error page of the edge with that `status` (500, 502, 503, 504, 524, …), in JSON for 500 only
-    * timeout: no answer for `seconds`, then a 504; ends early when the client goes or the server stops
+    * status: an error page of the edge with that `status` (500, 502, 503, 504, 524, …); only 500 is JSON
+    * timeout: no answer for `seconds`, then a 504; ends early if the client disconnects or the server stops
     * reset: the connection is cut after the answer's headers
     * truncated_json: a complete HTTP answer whose JSON ends in the middle
     * rate_429, daily_429: with the rate headers unless `headers` is False, with Retry-After if `retry_after` is set
     * redirect_302: to `location`
-    * duplicated_rows: the page's first row is there twice
-    * on_page: nothing goes wrong, but `on_page` is called with the account before the answer is made, for edits
+    * duplicated_rows: the page contains its first row twice
+    * on_page: nothing goes wrong, but `on_page` is called with the account before the answer is built, to edit
       between two pages
     """
 
@@ -76,7 +76,7 @@ class Fault:
 
 @dataclass
 class _Ordered:
-    """A fault and how many calls it has watched, those that another fault struck first left out."""
+    """A fault and how many calls it has seen, not counting calls on which it waited for another fault."""
 
     fault: Fault
     seen: int = 0
@@ -87,7 +87,7 @@ class _Ordered:
 
 
 class Faults:
-    """The faults that are ordered, in order; at each call the first that fits strikes."""
+    """The ordered faults; at each call, the first one that is due strikes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -111,7 +111,7 @@ class Faults:
             ]
 
     def take(self, path: str) -> Fault | None:
-        """The fault that strikes this call; a second one that is due waits for the next call."""
+        """The fault that strikes this call; if a second one is due, it waits for the next call."""
         with self._lock:
             striking: Fault | None = None
             for each in self._ordered:
@@ -126,7 +126,7 @@ class Faults:
 
 
 def fault_answer(fault: Fault) -> Answer | None:
-    """The whole answer of a fault that replaces the call, None for the kinds that do something else."""
+    """The complete answer of a fault that replaces the call's; None for other kinds."""
     if fault.kind == "status":
         if fault.status == 500:
             return json_answer(500, {"success": False, "error": "Internal Server Error", "errorCode": 500})

@@ -1,4 +1,4 @@
-"""The field catalogue of persons: system, contact-sync, optional and custom fields as `personFields` shows them."""
+"""The field catalogue of persons: system, contact sync, optional and custom fields as `personFields` shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CUSTOM_FIELD_TYPES: Final = (
     "varchar", "varchar_auto", "text", "double", "monetary", "date", "set", "enum",
     "user", "org", "people", "phone", "time", "timerange", "daterange", "address",
 )  # fmt: skip
-"""The 16 types that an account can create custom person fields of."""
+"""The 16 types of custom person fields."""
 
 OPTIONAL_FIELDS: Final[dict[str, tuple[str, str]]] = {
     "next_activity_id": ("Next activity", "activity"),
@@ -39,7 +39,7 @@ OPTIONAL_FIELDS: Final[dict[str, tuple[str, str]]] = {
     "doi_status": ("Double opt-in status", "varchar_options"),
     "smart_bcc_email": ("Smart Bcc email", "varchar"),
 }
-"""`include_fields` of the persons list: code, then name and type in the catalogue."""
+"""`include_fields` of the persons list, by code: name and type in the catalogue."""
 
 MARKETING_FIELDS: Final = ("marketing_status", "doi_status")
 CONTACT_SYNC_FIELDS: Final = ("postal_address", "notes", "im", "birthday", "job_title")
@@ -91,7 +91,7 @@ ADDRESS_PARTS: Final = (
 
 @dataclass
 class Option:
-    """One choice of an enum, a set, or the labels."""
+    """One option of an enum, a set, or the labels."""
 
     id: int
     label: str
@@ -100,7 +100,7 @@ class Option:
 
 @dataclass
 class CustomField:
-    """A custom field; `number` is its place in the catalogue and never changes."""
+    """A custom field; `number` is its position in the catalogue and never changes."""
 
     number: int
     code: str
@@ -120,7 +120,7 @@ def catalogue_rows(
     contact_sync: bool,
     marketing: bool,
 ) -> list[tuple[int, dict[str, Any]]]:
-    """All rows of `personFields`, each with the number that its cursor goes by."""
+    """All rows of `personFields`, each with the number that its cursor uses."""
     builtin: list[dict[str, Any]] = []
     system = {**_SYSTEM_FIELDS, **(_CONTACT_SYNC if contact_sync else {})}
     for code, (name, field_type, writable) in system.items():
@@ -132,7 +132,7 @@ def catalogue_rows(
             builtin.append(
                 _builtin_row(code, name, field_type, labels, behaviours, writable=False, optional=True)
             )
-    # Custom fields start above every number that a built-in row can have, so that a cursor survives a switch.
+    # Custom fields have higher numbers than any built-in row, so cursors stay valid when a setting is switched.
     return [*enumerate(builtin, 1), *((1000 + each.number, _custom_row(each)) for each in custom_fields)]
 
 
@@ -188,7 +188,7 @@ def _custom_row(custom: CustomField) -> dict[str, Any]:
 
 
 def subfields(name: str, field_type: str) -> list[dict[str, str]] | None:
-    """The parts that the catalogue names: of amounts and addresses only."""
+    """The parts that the catalogue lists, for amounts and addresses only."""
     if field_type == "monetary":
         return [
             {"field_code": "value", "field_name": f"Monetary value of {name}", "field_type": "double"},
@@ -215,4 +215,4 @@ FIELD_NAMESPACES: Final[dict[str, dict[str, Any]]] = {
     "important_fields": {"enabled": False, "stage_ids": []},
     "required_fields": {"enabled": False},
 }
-"""`include_fields` of `personFields`, with what each adds to a row."""
+"""`include_fields` of `personFields`, and what each adds to a row."""

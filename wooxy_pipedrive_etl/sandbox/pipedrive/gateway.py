@@ -1,4 +1,4 @@
-"""What stands before the endpoints: faults, authentication, scopes, rate limits, rate headers and the request log."""
+"""What every call passes before its endpoint: faults, authentication, scopes, rate limits, rate headers, the log."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One call as the sandbox saw it. `status` 0: never answered whole. `tokens`: what it cost.
+    """One call as the sandbox saw it. `status` 0: never completely answered. `tokens`: what it cost.
 
-    The query of `/oauth/` is left out, since it carries codes and states.
+    Queries of `/oauth/` are left out, because they contain codes and states.
     """
 
     method: str
@@ -56,7 +56,7 @@ class RequestRecord:
 
 
 class RequestLog:
-    """The last calls of the API in order; the control surface is not in it."""
+    """The latest API calls in order, without those of the control surface."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,10 +76,10 @@ class RequestLog:
 
 
 class CutResponse(Response):
-    """Promises a body and cuts the connection instead."""
+    """Promises a body, then cuts the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The server closes a connection whose application stops before the promised length.
+        # The server closes the connection if the application stops before the promised length.
         headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -98,7 +98,7 @@ class Gateway:
         self.stopping: asyncio.Event | None = None
 
     def path(self, methods: Mapping[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
-        """A path's endpoints by method, behind the gateway, for a route of Starlette."""
+        """The handler of a Starlette route for a path's endpoints (by method), behind the gateway."""
 
         async def serve(request: Request) -> Response:
             return await self._serve(
@@ -108,7 +108,7 @@ class Gateway:
         return serve
 
     def oauth_path(self, methods: Mapping[str, OAuthHandler]) -> Callable[[Request], Awaitable[Response]]:
-        """The same for a path of OAuth: faults and the log, but no token, no cost and no limits."""
+        """The same for a path of OAuth, with faults and the log, but without a token, costs and limits."""
 
         async def serve(request: Request) -> Response:
             return await self._serve(request, lambda duplicate: self._oauth_answer(request, methods))
@@ -116,7 +116,7 @@ class Gateway:
         return serve
 
     def reset(self) -> None:
-        """Forget faults, spent tokens, requests and deliveries; the account, its webhooks and its app stay."""
+        """Clears faults, spent tokens, requests and deliveries; the account, its webhooks and its app stay."""
         self.faults.clear()
         self.mixed_faults.mix = None
         self.webhooks.reset()
@@ -124,19 +124,19 @@ class Gateway:
         self.log.clear()
 
     async def unknown(self, request: Request) -> Response:
-        """Every path that is not an endpoint."""
+        """Answers any path that is not an endpoint."""
         return await self._serve(request, lambda duplicate: self._answer(request, None, duplicate=duplicate))
 
     async def _serve(
         self, request: Request, answering: Callable[[bool], Awaitable[tuple[Answer, int]]]
     ) -> Response:
-        """`answering` gets whether a page's first row is to come twice, and gives the answer and what it cost."""
+        """`answering` takes whether to duplicate a page's first row, and returns the answer and its cost."""
         if self.budget.limits.latency_seconds:
             await asyncio.sleep(self.budget.limits.latency_seconds)
-        # What was ordered comes first.
+        # Ordered faults take precedence.
         fault = self.faults.take(request.url.path) or self.mixed_faults.take(request.url.path)
         if fault is not None and fault.kind == "timeout":
-            # In the log from the start: the client is gone before the end.
+            # Logged at the start: the client disconnects before the end.
             self._record(request, 0, 0)
             await self._hang(request, fault.seconds)
             return Response(status_code=504, headers=self._date())
@@ -161,7 +161,7 @@ class Gateway:
     async def _answer(
         self, request: Request, methods: Mapping[str, Endpoint] | None, *, duplicate: bool
     ) -> tuple[Answer, int]:
-        """The API's answer with the rate headers, and what it cost."""
+        """The API's answer with the rate headers, and its cost."""
         tokens = 0
         try:
             caller, endpoint = self._admitted(request, methods)
@@ -190,7 +190,7 @@ class Gateway:
             return error.answer, 0
 
     def _admitted(self, request: Request, methods: Mapping[str, Endpoint] | None) -> tuple[Caller, Endpoint]:
-        """Who calls what, once its tokens are spent. Raises ApiError, which costs nothing."""
+        """Spends the call's tokens; returns the caller and the endpoint. Raises ApiError, which costs nothing."""
         behaviours = self.account.behaviours
         if methods is None:
             if request.url.path.startswith(REMOVED_PREFIXES) and behaviours.removed_endpoints == "410":
@@ -211,7 +211,7 @@ class Gateway:
         return caller, endpoint
 
     def _caller(self, request: Request) -> Caller | None:
-        """By the API token or by an access token; None for neither, for both, and for one in the other's place."""
+        """The caller, by API token or access token; None if there is neither, both, or one in the other's header."""
         api_token, authorization = request.headers.get("x-api-token"), request.headers.get("authorization")
         if api_token is not None and authorization is None:
             is_right = hmac.compare_digest(api_token.encode(), self.account.token.encode())
@@ -222,7 +222,7 @@ class Gateway:
         return None
 
     def _headers(self, request: Request) -> dict[str, str]:
-        """The rate headers, of the caller's own window if the call has one."""
+        """The rate headers for the caller's own window, if the caller is known."""
         caller = self._caller(request)
         return self.budget.headers(self.account.behaviours, None if caller is None else caller.grant_id)
 
@@ -232,7 +232,7 @@ class Gateway:
         return Response(answer.body, answer.status, headers, answer.content_type)
 
     def _date(self) -> dict[str, str]:
-        """The account's time, not the machine's: clients may only trust one clock."""
+        """The account's time, not the machine's: clients must be able to rely on a single clock."""
         if not self.account.behaviours.date_header:
             return {}
         return {"date": email.utils.format_datetime(self.account.clock().astimezone(UTC), usegmt=True)}
@@ -243,7 +243,7 @@ class Gateway:
         self.log.add(RequestRecord(request.method, path, query, status, tokens))
 
     async def _hang(self, request: Request, seconds: float) -> None:
-        """Until the client gives up, the server stops, or the time is over."""
+        """Waits until the client gives up, the server stops, or the time has passed."""
         await request.body()
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(request.receive())]
         if self.stopping is not None:

@@ -1,8 +1,8 @@
-"""Persons made up when they are asked for, so that an account of any size starts in seconds and stays small.
+"""Persons generated on demand, so that an account of any size starts in seconds and needs little memory.
 
-A person is a head of its own (names, addresses, times, relations) and custom fields out of a few hundred prepared
-variants each of three groups of fields. The numbers of variants have no common factor, so that the
-combinations of two persons differ in any account of a realistic size.
+A person has its own head (names, addresses, times, relations), and custom fields in three groups, each with a few
+hundred prepared variants. The numbers of variants have no common factor, so no two persons in an account of
+realistic size have the same combination.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _FIELDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
 def large_account(
     persons: int = 100_000, custom_fields: int = 30, seed: int = 1, *, token: str | None = None
 ) -> Account:
-    """An account with fields, users, organisations, labels and that many persons, ids 1 to `persons`."""
+    """An account with fields, users, organisations, labels, and persons with the ids 1 to `persons`."""
     rng = random.Random(seed)
     account = Account(token=token)
     account.marketing = True
@@ -87,7 +87,7 @@ def large_account(
 
 
 class GeneratedPersons:
-    """The persons 1 to `count` of an account, all values fixed by the random generator's seed."""
+    """The persons 1 to `count` of an account; the random generator's seed determines all values."""
 
     def __init__(self, account: Account, count: int, rng: random.Random) -> None:
         self._count = count
@@ -126,10 +126,10 @@ class GeneratedPersons:
         return self._owner(mixed) if key == "owner_id" else self._organization(mixed)
 
     def person(self, person_id: int, layout: Layout) -> Person:
-        """The person as one of its own, ready to be edited."""
+        """The person as an object that can be edited."""
         members = json_text.decode(self.plain_json(person_id, layout, ()))
         custom = members.pop("custom_fields") or {}
-        # The account adds these itself, in the form that is current then.
+        # The account adds these itself when it renders the person.
         for key in ("id", "add_time", "update_time", "is_deleted", *CONTACT_SYNC_FIELDS, "ims"):
             members.pop(key, None)
         return Person(
@@ -141,7 +141,7 @@ class GeneratedPersons:
         )
 
     def plain_json(self, person_id: int, layout: Layout, optional: tuple[str, ...]) -> bytes:
-        """What `person_json` would make of `person`, for a fraction of the time."""
+        """The same as `person_json` of `person`, in a fraction of the time."""
         prepared = self._prepared
         if prepared is None or prepared.layout is not layout:
             prepared = self._prepared = self._prepare(layout)
@@ -203,7 +203,7 @@ class GeneratedPersons:
         )
 
     def _mixed(self, person_id: int) -> int:
-        # Knuth's multiplicative hash: neighbours get unlike names and relations.
+        # Knuth's multiplicative hash gives neighbouring ids different names and relations.
         return (person_id * 2_654_435_761 + self._salt) & 0xFFFFFFFF
 
     def _owner(self, mixed: int) -> int:
@@ -235,7 +235,7 @@ class GeneratedPersons:
             for group in self._groups
         ]
         later = b"".join(b',"%b":null' % code.encode() for code in codes if code not in self._known)
-        # The first custom field has no comma before it, whichever piece it is in.
+        # The first custom field must not follow a comma, whichever piece it is in.
         opening += b',"custom_fields":{'
         if number:
             number = number[1:]
@@ -249,7 +249,7 @@ class GeneratedPersons:
 
 @dataclass
 class _Prepared:
-    """The pieces of a person that only the account's layout and the person's variants decide."""
+    """The pieces of a person that depend only on the account's layout and the person's variants."""
 
     layout: Layout
     opening: bytes
@@ -292,7 +292,7 @@ _SECONDS: Final = [b"%02d:%02d:%02d" % (at // 3600, at // 60 % 60, at % 60) for 
 
 
 def _times(count: int, rng: random.Random) -> tuple[array[int], array[int]]:
-    """Ids and add_times rise together; three persons of four were edited later."""
+    """The add_times, which rise with the ids, and the update_times; three of four persons were edited later."""
     step = (_LAST_DAY - _FIRST_DAY) / max(count, 1)
     added = array("q", (_FIRST_DAY + int(at // _SAME_SECOND * _SAME_SECOND * step) for at in range(count)))
     draws = array("d", (rng.random() for _ in range(count)))
@@ -312,7 +312,7 @@ def _variant(group: Sequence[CustomField], related: Related, rng: random.Random)
 
 
 def _optional(rng: random.Random) -> dict[str, bytes]:
-    """Optional fields of one variant; those that are left out have their default."""
+    """The optional fields of one variant; any others have their defaults."""
     incoming = json_text.timestamp(rng.randrange(_FIRST_DAY, _LAST_DAY))
     return {
         "marketing_status": encode(rng.choices(("no_consent", "subscribed", "unsubscribed"), (6, 3, 1))[0]),

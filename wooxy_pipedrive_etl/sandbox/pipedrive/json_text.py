@@ -1,4 +1,4 @@
-"""JSON as Pipedrive writes it: compact, UTF-8, and every number with the digits that were given."""
+"""JSON as Pipedrive writes it: compact, in UTF-8, and with the original digits of every number."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NULL = b"null"
 
 @dataclass(frozen=True)
 class RawJson:
-    """JSON text that is served as it stands, such as ``RawJson("1.50")`` or ``RawJson("1e400")``."""
+    """JSON text that is served unchanged, such as ``RawJson("1.50")`` or ``RawJson("1e400")``."""
 
     text: str
 
 
 def encode(value: Any) -> bytes:
-    """JSON bytes of a value; Decimal and RawJson keep their digits, lone surrogates are escaped."""
+    """The value as JSON; Decimal and RawJson keep their digits, lone surrogates are escaped."""
     if value is None:
         return NULL
     if isinstance(value, RawJson):
@@ -42,12 +42,12 @@ def encode(value: Any) -> bytes:
 
 
 def encode_text(text: str) -> bytes:
-    """Bytes of a text that already is JSON; what UTF-8 can't hold is kept as bytes that it can't hold."""
+    """The bytes of a text that is already JSON; a lone surrogate becomes invalid UTF-8."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def encode_object(members: Mapping[str, bytes]) -> bytes:
-    """A JSON object of members that are JSON already, in their order."""
+    """A JSON object; the members are already JSON and keep their order."""
     return b"{" + b",".join([encode(key) + b":" + item for key, item in members.items()]) + b"}"
 
 
@@ -62,6 +62,6 @@ def epoch(moment: datetime) -> int:
 
 
 def timestamp(seconds: int, milliseconds: bool = False) -> str:
-    """RFC 3339 in UTC; the API writes whole seconds, its documentation also shows ``.000Z``."""
+    """RFC 3339 in UTC; the API writes whole seconds, but its documentation also shows ``.000Z``."""
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return text + (".000Z" if milliseconds else "Z")

@@ -1,4 +1,4 @@
-"""Sorted indexes over the rows that a list shows, so that a page costs what it holds, not what the account holds."""
+"""Sorted indexes of a list's rows, so that the cost of a page depends on its own size, not the account's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Undated = Literal["first", "last", "by_add_time"]
 
 _ID_BITS = 40
 _ID_MASK = (1 << _ID_BITS) - 1
-# Behind every time in epoch seconds.
+# Later than any time in epoch seconds.
 _LAST = 1 << 40
 
 
@@ -24,7 +24,7 @@ class RowTimes(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A place in an order: the sorted field's value (None sorts first) and the id."""
+    """A place in a sorted list: the value of the sort field (None sorts first) and the id."""
 
     value: int | None
     id: int
@@ -32,7 +32,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """One list call: filters, order, and where to go on."""
+    """One call of a list: filters, order, and where the page starts."""
 
     sort_by: SortField = "id"
     descending: bool = False
@@ -50,13 +50,13 @@ def _key(value: int | None, row_id: int) -> int:
 
 
 class KeysetIndex:
-    """The visible rows of one table in the three orders of the API."""
+    """The visible rows of one table in the API's three orders."""
 
     def __init__(self) -> None:
         self._keys: dict[SortField, list[int]] = {"id": [], "add_time": [], "update_time": []}
 
     def load(self, rows: Iterable[tuple[int, RowTimes]]) -> None:
-        """Replace everything, faster than one by one."""
+        """Replaces all rows at once, which is faster than adding them one by one."""
         ids, added, updated = [], [], []
         for row_id, times in rows:
             ids.append(_key(row_id, row_id))
@@ -89,7 +89,7 @@ class KeysetIndex:
     def page(
         self, window: Window, times: Callable[[int], RowTimes], accept: Callable[[int], bool] | None
     ) -> tuple[list[int], Position | None]:
-        """Ids of one page, and the position of the row after it (None at the end)."""
+        """The ids of one page, and the position of the next row (None at the end)."""
         keys = self._keys[window.sort_by]
         if window.ids is not None or self._moves_undated(window):
             chosen = self if window.ids is None else (row_id for row_id in window.ids if row_id in self)
@@ -143,7 +143,7 @@ class KeysetIndex:
 
     @staticmethod
     def _moves_undated(window: Window) -> bool:
-        """Whether rows without an update_time stand elsewhere than the index has them."""
+        """Whether rows without an update_time belong somewhere other than where the index has them."""
         return window.sort_by == "update_time" and window.undated != "first"
 
     @staticmethod

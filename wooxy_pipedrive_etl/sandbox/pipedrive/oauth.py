@@ -1,6 +1,6 @@
-"""OAuth 2.0 of the account: the registered app, the codes of consents, and the tokens that they were exchanged for.
+"""The account's OAuth 2.0 state: the registered app, authorization codes, and the tokens issued for them.
 
-State on the account's clock; what is said of it over HTTP is in `oauth_pages`.
+Times follow the account's clock; `oauth_pages` has the HTTP side.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ SCOPES: Final = {
     "users:read": "Read the users of your company",
     "admin": "Administer your account, webhooks included",
 }
-"""Every scope, and what it is called on the consent page."""
+"""All scopes, with the texts of the consent page."""
 
 CODE_SECONDS: Final = 5 * 60
 ACCESS_SECONDS: Final = 3600
 REFRESH_SECONDS: Final = 60 * 86_400
-# Enough for the 768 characters that clients are told to make room for, and then some.
+# Makes tokens somewhat longer than the 768 characters that clients are told to make room for.
 _ACCESS_BYTES: Final = 600
 
 
 @dataclass(frozen=True)
 class OAuthApp:
-    """An app as it is registered with Pipedrive; `base` is granted whether it is among the scopes or not.
+    """An app as registered with Pipedrive; `base` is always granted, even if the scopes don't include it.
 
     Raises InvalidValueError for an unknown scope, or a `redirect_uri` that is neither https nor on this machine.
     """
@@ -55,13 +55,13 @@ class OAuthApp:
             )
 
     def granted_scopes(self) -> tuple[str, ...]:
-        """What a consent grants."""
+        """The scopes that a consent grants."""
         return tuple(each for each in SCOPES if each == "base" or each in self.scopes)
 
 
 @dataclass
 class Grant:
-    """What the code of one consent was exchanged for. Moments are epoch seconds, the first at which it is over."""
+    """What a consent's code was exchanged for. Times are epoch seconds; a token is invalid from its expiry on."""
 
     id: int
     client_id: str
@@ -71,12 +71,12 @@ class Grant:
     refresh_until: int
     refresh_token: str = field(repr=False)
     access_tokens: dict[str, int] = field(default_factory=dict, repr=False)
-    """Until when each of them lives."""
+    """The expiry time of each token."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whom a call of the API is made as; without a grant it is by the API token, which may whatever its user may."""
+    """The user who makes a call. Without a grant it is made with the API token, which may do all that its user may."""
 
     user_id: int
     grant: Grant | None = None
@@ -96,11 +96,11 @@ class _Code:
     scopes: tuple[str, ...]
     until: int
     grant: Grant | None = None
-    """What it gave already."""
+    """The grant, once the code has been exchanged."""
 
 
 class OAuth:
-    """The app of one served account and everything granted to it. Safe to use from any thread."""
+    """The app of one served account, and its grants. Safe to use from any thread."""
 
     def __init__(self, account: Account, webhooks: Webhooks) -> None:
         self.account = account
@@ -110,10 +110,10 @@ class OAuth:
         self._grants: dict[int, Grant] = {}
         self._ids = count(1)
 
-    # The way of an app to its tokens
+    # How an app gets its tokens
 
     def allow(self, app: OAuthApp) -> str:
-        """The user allows the app; gives the code."""
+        """The user allows the app; returns the code."""
         with self.account.lock:
             code = secrets.token_hex(20)
             user_id, until = self.account.token_owner_id, self.account.now() + CODE_SECONDS
@@ -121,7 +121,7 @@ class OAuth:
             return code
 
     def exchange(self, app: OAuthApp, code: str) -> dict[str, Any]:
-        """The first tokens of a grant. Raises ApiError (400); a code that was used revokes what it gave, too."""
+        """The first tokens of a grant. Raises ApiError (400); a code used twice also has its grant revoked."""
         with self.account.lock:
             kept, now = self._codes.get(code), self.account.now()
             if kept is not None and kept.grant is not None:
@@ -132,7 +132,7 @@ class OAuth:
             raise oauth_error(400, "invalid_grant", "Invalid grant: authorization code is invalid")
 
     def refresh(self, app: OAuthApp, refresh_token: str) -> dict[str, Any]:
-        """A new access token beside the older ones; the refresh token stays. Raises ApiError (400)."""
+        """Issues another access token; older ones and the refresh token stay valid. Raises ApiError (400)."""
         with self.account.lock:
             grant, now = self._by_refresh_token(refresh_token), self.account.now()
             if grant is None or grant.client_id != app.client_id or now >= grant.refresh_until:
@@ -140,7 +140,7 @@ class OAuth:
             return self._issued(grant)
 
     def revoke(self, app: OAuthApp, token: str) -> None:
-        """An access token dies alone; with a refresh token the app is uninstalled for its user."""
+        """Revokes a single access token; for a refresh token, uninstalls the app for its user."""
         with self.account.lock:
             grant = self._by_refresh_token(token)
             if grant is not None and grant.client_id == app.client_id:
@@ -150,7 +150,7 @@ class OAuth:
                     each.access_tokens.pop(token, None)
 
     def caller(self, access_token: str) -> Caller | None:
-        """None when the token is unknown, expired or revoked."""
+        """None if the token is unknown, expired or revoked."""
         with self.account.lock:
             now = self.account.now()
             for grant in self._grants.values():
@@ -158,10 +158,10 @@ class OAuth:
                     return Caller(grant.user_id, grant)
             return None
 
-    # What may happen to it meanwhile, for tests and the control surface
+    # What can happen to grants, for tests and the control surface
 
     def uninstall(self, user_id: int) -> None:
-        """The app's grants by the user are revoked, and the webhooks made with them are gone; nobody is told.
+        """Revokes the user's grants and deletes the webhooks created with them; notifies nobody.
 
         Raises UnknownRecordError.
         """
@@ -173,18 +173,18 @@ class OAuth:
             self._webhooks.drop_of_app(user_id)
 
     def revoke_all(self) -> None:
-        """No token works any more; nobody is told, and the webhooks stay."""
+        """Revokes all tokens; notifies nobody, and the webhooks stay."""
         with self.account.lock:
             self._grants.clear()
 
     def expire_access_tokens(self) -> None:
-        """The hour of every access token is over; the refresh tokens stay."""
+        """Expires all access tokens; refresh tokens stay valid."""
         with self.account.lock:
             for grant in self._grants.values():
                 grant.access_tokens.clear()
 
     def state(self) -> dict[str, Any]:
-        """The app and its grants, with how many access tokens live; no secrets."""
+        """The app and its grants, with the number of valid access tokens; no secrets."""
         with self.account.lock:
             app, now = self.app, self.account.now()
             shown = None
@@ -209,7 +209,7 @@ class OAuth:
             ]
             return {"app": shown, "grants": grants}
 
-    # Inside
+    # Internals
 
     def _new_grant(self, code: _Code) -> Grant:
         token = f"{self.account.company_id}:{code.user_id}:{secrets.token_hex(20)}"
@@ -219,7 +219,7 @@ class OAuth:
         return grant
 
     def _issued(self, grant: Grant) -> dict[str, Any]:
-        """A new access token, as the token endpoint tells it; whoever asks keeps the refresh token alive."""
+        """A new access token, as the token endpoint answers it; each one extends the refresh token's life."""
         now = self.account.now()
         token = f"v1u:{secrets.token_urlsafe(_ACCESS_BYTES)}"
         grant.access_tokens[token] = now + ACCESS_SECONDS

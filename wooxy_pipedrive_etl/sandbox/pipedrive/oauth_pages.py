@@ -1,4 +1,4 @@
-"""OAuth 2.0 over HTTP: the consent page, the token endpoints, and what the app is told when it is uninstalled."""
+"""OAuth 2.0 over HTTP: the consent page, the token endpoints, and the notification that an app was uninstalled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STYLE: Final = (
 
 
 async def show_consent(oauth: OAuth, request: Request) -> Answer:
-    """What the app asks for, and whether it may. Raises ApiError with an error page, never a redirection."""
+    """Shows what the app requests, to allow or deny. Raises ApiError with an error page, never a redirect."""
     given = _once(request.query_params.multi_items())
     app = _asking_app(oauth, given)
     account = oauth.account
@@ -57,7 +57,7 @@ async def show_consent(oauth: OAuth, request: Request) -> Answer:
 
 
 async def decide(oauth: OAuth, request: Request) -> Answer:
-    """Sends the person back to the app with a code, or with the word that it was denied."""
+    """Sends the user back to the app with a code, or with the error user_denied."""
     given = await _form(request)
     app = _asking_app(oauth, given)
     decision = given.get("decision")
@@ -72,7 +72,7 @@ async def decide(oauth: OAuth, request: Request) -> Answer:
 
 
 def _asking_app(oauth: OAuth, given: Mapping[str, str]) -> OAuthApp:
-    """Nobody is sent anywhere on the word of a link that is wrong."""
+    """The app that requests access. Raises ApiError with an error page: a wrong link must not redirect anybody."""
     app = oauth.app
     if app is None or given.get("client_id") != app.client_id:
         raise _error_page("No app is registered with this client_id (invalid_client).")
@@ -81,7 +81,7 @@ def _asking_app(oauth: OAuth, given: Mapping[str, str]) -> OAuthApp:
     if given.get("response_type", "code") != "code":
         raise _error_page("The response_type must be code.")
     if given.get("scope") == "":
-        # Scopes are the app's settings. A scope that is named is passed over, an empty one is not.
+        # The app's registration decides its scopes. A scope given here is ignored, but an empty one is an error.
         raise _error_page("The scope must not be empty (invalid_scope).")
     return app
 
@@ -124,13 +124,13 @@ async def give_tokens(oauth: OAuth, request: Request) -> Answer:
 async def revoke_token(oauth: OAuth, request: Request) -> Answer:
     app = _authenticated_app(oauth, request)
     given = await _form(request)
-    # The hint is of no use: a token tells itself what it is.
+    # token_type_hint is not needed: every token is recognisable.
     oauth.revoke(app, _needed(given, "token"))
     return json_answer(200, {"success": True}, _NOT_STORED)
 
 
 def _authenticated_app(oauth: OAuth, request: Request) -> OAuthApp:
-    """By Basic credentials and nothing else. Raises ApiError (401)."""
+    """Accepts only Basic credentials. Raises ApiError (401)."""
     app = oauth.app
     given = request.headers.get("authorization", "").encode()
     if app is None or not hmac.compare_digest(given, _basic(app).encode()):
@@ -144,7 +144,7 @@ def _basic(app: OAuthApp) -> str:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Raises ApiError (400) for anything but a form that names each thing once."""
+    """Raises ApiError (400) unless the body is a form that has each parameter once."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise oauth_error(400, "invalid_request", f"Invalid request: content must be {_FORM}")
     return _once(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
@@ -169,23 +169,23 @@ OAUTH_PATHS: Final[Mapping[str, Mapping[str, OAuthHandler]]] = {
     "/oauth/token": {"POST": give_tokens},
     "/oauth/revoke": {"POST": revoke_token},
 }
-"""What oauth.pipedrive.com serves, by path and method."""
+"""The handlers of oauth.pipedrive.com, by path and method."""
 
 
 # Uninstallation
 
 
 def uninstall_app(oauth: OAuth, timeout: float, user_id: int | None = None) -> None:
-    """A user, by default the token's owner, uninstalls the app in Pipedrive, and the app is told at its callback.
+    """Uninstalls the app for a user, by default the token's owner, and notifies the app at its callback.
 
-    Waits for its answer, `timeout` seconds at most, and takes any. Raises SandboxError without an app,
-    UnknownRecordError without the user.
+    Waits at most `timeout` seconds for an answer, and accepts any. Raises SandboxError if there is no app,
+    UnknownRecordError if there is no such user.
     """
     app, account = oauth.app, oauth.account
     if app is None:
         raise SandboxError("No app is registered, so none can be uninstalled.")
     user_id = account.token_owner_id if user_id is None else user_id
-    # First of all the tokens die: an app that is told of it may rely on that.
+    # The tokens are revoked first: a notified app may rely on that.
     oauth.uninstall(user_id)
     about = {
         "client_id": app.client_id,

@@ -1,4 +1,4 @@
-"""Persons of a wrong shape: what a list should never hold, and a program must survive."""
+"""Malformed persons: records that a list should never contain, but that a program must survive."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ ODD_PERSONS: Final[dict[str, str]] = {
     "a key twice": '{"id":%(id)s,"name":"First","name":"Second","emails":[]}',
     "deep nesting": '{"id":%(id)s,"name":"Deep","notes":' + "[" * 60 + "]" * 60 + "}",
 }
-"""JSON of each by what is wrong with it; ``%(id)s`` stands for the person's id."""
+"""The JSON of each, by what is wrong with it; ``%(id)s`` stands for the person's id."""
 
 
 def add_odd_persons(account: Account) -> dict[str, int]:
-    """Put all of them into the account; gives the id of each by what is wrong with it."""
+    """Adds all of them to the account; returns the id of each, by what is wrong with it."""
     ids = {}
     for what, text in ODD_PERSONS.items():
         person_id = account.create_person(name=what)

@@ -1,4 +1,4 @@
-"""Query parameters: which a call allows, and what their values may look like; anything else is a 400."""
+"""Query parameters: which ones a call allows, and which values; anything else is a 400."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
 def read_parameters(given: Iterable[tuple[str, str]], allowed: Mapping[str, Parser]) -> dict[str, Any]:
-    """Values by name. Raises ApiError (400) for an unknown name, a name given twice, or a bad value."""
+    """The values by name. Raises ApiError (400) for an unknown name, a repeated name, or an invalid value."""
     read: dict[str, Any] = {}
     for name, text in given:
         if name not in allowed:
@@ -48,7 +48,7 @@ def boolean(name: str, text: str) -> bool:
 
 
 def moment(name: str, text: str) -> int:
-    """Epoch seconds of exactly ``YYYY-MM-DDTHH:MM:SSZ``."""
+    """Epoch seconds; accepts only ``YYYY-MM-DDTHH:MM:SSZ``."""
     try:
         if not _WHOLE_SECONDS.fullmatch(text):
             raise ValueError
@@ -64,7 +64,7 @@ def text(name: str, text: str) -> str:
 
 
 def words(name: str, text: str) -> tuple[str, ...]:
-    """A comma-separated list, each word once."""
+    """The words of a comma-separated list, without duplicates."""
     found = tuple(dict.fromkeys(text.split(",")))
     if "" in found:
         raise invalid_parameter(f"Validation failed: {name}: must be a comma separated list")

@@ -1,4 +1,4 @@
-"""Names, places and numbers of many countries, for accounts that look like real ones. Nobody here exists."""
+"""Names, places and phone numbers from many countries, for realistic accounts. None of these people exist."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Locale:
-    """A country: names with their ASCII spelling for e-mail addresses, a mobile number's prefix and free digits."""
+    """A country: names with ASCII spellings for email addresses; the prefix and free digits of mobile numbers."""
 
     country: str
     city: str

@@ -1,4 +1,4 @@
-"""Persons as JSON: what one person holds, and how it looks under the parameters of a call."""
+"""Persons as JSON: a person's data, and its representation for the parameters of a call."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ OPTIONAL_DEFAULTS: Final[dict[str, bytes]] = {
     "last_incoming_mail_time": NULL,
     "last_outgoing_mail_time": NULL,
 }
-"""Values of optional fields that nobody set; those missing here are counts, and 0."""
+"""The values of optional fields that nobody set; fields missing here are counts, which default to 0."""
 
 
 @dataclass(frozen=True)
 class View:
-    """The parameters that change how a person looks. `custom_fields` None means all."""
+    """The parameters that affect how a person is rendered. `custom_fields` None means all."""
 
     optional: tuple[str, ...] = ()
     custom_fields: frozenset[str] | None = None
@@ -33,16 +33,16 @@ class View:
 
     @property
     def is_plain(self) -> bool:
-        """Nothing but optional fields differs from a call without parameters."""
+        """Whether only optional fields differ from a call without parameters."""
         return self.custom_fields is None and not self.option_labels and not self.labels
 
 
 @dataclass
 class Person:
-    """One person; every value is JSON bytes, so that what was given is what is served.
+    """One person; every value is JSON, so that it is served exactly as given.
 
-    `members` are the fields at the root of the record, `custom` those by field code, `optional` those that only
-    `include_fields` shows. Times are epoch seconds. `raw` replaces the whole person.
+    `members` are the fields at the root of the record, `custom` the custom fields by code, `optional` the fields
+    that only `include_fields` shows. Times are epoch seconds. `raw` replaces the entire person.
     """
 
     id: int
@@ -58,14 +58,14 @@ class Person:
     rendered: dict[View, tuple[int, bytes]] = field(default_factory=dict, repr=False)
 
     def related_id(self, key: str) -> int | None:
-        """The owner's or organisation's id, None when it has none or an odd one."""
+        """The id of the owner or organisation; None if there is none or it is malformed."""
         text = self.members.get(key, NULL)
         return int(text) if text.isdigit() else None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """All that the look of a person depends on besides the person; a change of it has a new `revision`."""
+    """Everything besides the person that affects how it is rendered; every change gets a new `revision`."""
 
     revision: int
     custom_fields: Sequence[CustomField]
@@ -77,7 +77,7 @@ class Layout:
 
     @property
     def no_custom_fields(self) -> bytes:
-        """`custom_fields` of an account without any."""
+        """The `custom_fields` of persons in an account without custom fields."""
         return NULL if self.behaviours.custom_fields_when_none == "null" else b"{}"
 
     def timestamp(self, seconds: int | None) -> bytes:
@@ -86,7 +86,7 @@ class Layout:
         return b'"' + json_text.timestamp(seconds, self.behaviours.milliseconds).encode() + b'"'
 
     def optional_members(self, values: dict[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
-        """The asked-for optional fields that this account has."""
+        """The requested optional fields that this account has."""
         shown = {}
         for name in names:
             if name in MARKETING_FIELDS and not self.marketing:
@@ -99,7 +99,7 @@ class Layout:
 
 
 def person_json(person: Person, layout: Layout, view: View) -> bytes:
-    """The person as list element or as `data` of a single answer; kept until the person or the layout changes."""
+    """The person as an element of a list or the `data` of a single answer; cached until it or the layout changes."""
     if person.raw is not None:
         return person.raw
     kept = person.rendered.get(view)

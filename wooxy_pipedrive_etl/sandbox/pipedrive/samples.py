@@ -1,4 +1,4 @@
-"""Plausible values of every field type, drawn from a seeded random generator."""
+"""Plausible values for every field type, drawn from a seeded random generator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TIMEZONES = (
 
 @dataclass(frozen=True)
 class Related:
-    """Ids that values of the types user, org and people may name."""
+    """Ids for values of the types user, org and people."""
 
     users: Sequence[int]
     organizations: Sequence[int]
@@ -34,7 +34,7 @@ class Related:
 
 
 def sample_value(custom: CustomField, locale: Locale, related: Related, rng: random.Random) -> Any:
-    """A v2 value of the field; never null, unless the field has nothing to name."""
+    """A v2 value for the field; null only if there is nothing to refer to."""
     kind = custom.field_type
     if kind in ("varchar", "varchar_auto"):
         return f"{rng.choice(_WORDS)} {rng.randrange(1000)}"
@@ -84,12 +84,12 @@ def sample_date(rng: random.Random) -> str:
 
 
 def sample_phone(locale: Locale, number: int) -> str:
-    """An E.164 number; different for different numbers below 10 ** phone_digits."""
+    """An E.164 number; distinct for every `number` below 10 ** phone_digits."""
     return f"{locale.phone_prefix}{number % 10**locale.phone_digits:0{locale.phone_digits}d}"
 
 
 def sample_address(locale: Locale, rng: random.Random) -> dict[str, Any]:
-    """A postal address: custom address fields add `formatted_address`."""
+    """A postal address; custom address fields also have `formatted_address`."""
     number = str(rng.randint(1, 200))
     return {
         "value": f"{locale.street} {number}, {locale.city}",

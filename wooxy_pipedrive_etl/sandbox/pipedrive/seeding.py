@@ -1,4 +1,4 @@
-"""The realistic small account: people of many countries, every field type, and what makes real data awkward."""
+"""A small, realistic account: people from many countries, every field type, and the awkward values of real data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIELDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("Примітка", "text", ()),
     ("Discount %", "double", ()),
     ("Budget", "monetary", ()),
-    # A field of its own with the very label that a part of the one above gets.
+    # A separate field with the same label as a part of the one above.
     ("Budget/Currency", "varchar", ()),
     ("Contract date", "date", ()),
     ("Interests", "set", ("Fishing", "Skiing", "Opera, ballet", "Кіно", "料理", "Chess")),
@@ -43,7 +43,7 @@ _FIELDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("Visiting hours", "timerange", ()),
     ("Season", "daterange", ()),
     ("Delivery address", "address", ()),
-    # Names that collide with variables of the list, or that can't be made a name as they stand.
+    # Names that collide with the list's variables, or that can't be used as variable names unchanged.
     ("Email", "varchar", ()),
     ("Contact language", "enum", ("English", "Suomi", "Українська", "日本語")),
     ("2nd visit", "date", ()),
@@ -55,7 +55,7 @@ _FIELDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
 
 
 def seeded_account(persons: int = 300, seed: int = 1, *, token: str | None = None) -> Account:
-    """`persons` persons that the token sees, and a few deleted, merged and hidden ones besides."""
+    """An account with `persons` persons visible to the token, plus a few deleted, merged and hidden ones."""
     rng = random.Random(seed)
     account = Account(token=token)
     account.contact_sync = account.marketing = True
@@ -82,24 +82,24 @@ def _fill(account: Account, persons: int, rng: random.Random, moments: _Moments)
     for at in range(persons):
         locale = LOCALES[at % len(LOCALES)]
         values = _person_values(account, at, locale, related, labels, rng)
-        # From the fourth on, every other person is an awkward one until there are no more.
+        # From the fourth on, every other person is awkward, until all awkward ones are used.
         if at >= 3 and at % 2 and at // 2 <= len(awkward):
             values = _overlaid(values, awkward[at // 2 - 1])
         moments.next()
         people.append(account.create_person(validate=False, **values))
     _edit_some(account, people, rng, moments)
     _remove_some(account, rng, moments)
-    # Options and an organisation that persons still name.
+    # Persons still refer to this option and organisation.
     account.delete_option(codes[8], account.custom_fields[codes[8]].options[2].id)
     account.delete_organization(organizations[-1])
 
 
 class _Moments:
-    """A clock that `next` moves on; now and then two persons share a second, as after an import."""
+    """A clock that `next` advances; sometimes two persons share a second, as after an import."""
 
     def __init__(self, rng: random.Random, steps: int) -> None:
         self._rng = rng
-        # Persons, a third as many edits, and steps of half this length on average.
+        # There are a third as many edits as persons, and the average step is half this long.
         self._step = _SPAN_SECONDS / steps * 1.5
         self._now = _FIRST
 
@@ -114,7 +114,7 @@ class _Moments:
 def _organization_name(rng: random.Random, at: int) -> str:
     locale = LOCALES[at % len(LOCALES)]
     name = rng.choice(locale.last_names)[0]
-    # Organisations of one name are common, and so are names that need quoting.
+    # Duplicate names are common, and so are names that need quoting.
     return rng.choice((f"{name} Oy", f"{name} & Sons", f'"{name}", Ltd.', name, "Example"))
 
 
@@ -170,7 +170,7 @@ def _overlaid(values: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]
 
 
 def _awkward_persons(account: Account, codes: list[str]) -> list[dict[str, Any]]:
-    """What replaces an ordinary person's values. All of it is legal in Pipedrive, or was seen in real accounts."""
+    """Values that replace an ordinary person's. All are legal in Pipedrive or were seen in real accounts."""
     by_name = {account.custom_fields[code].name: code for code in codes}
     number, department, note = by_name["Customer number"], by_name["Department"], by_name["Примітка"]
     discount, budget, contract = by_name["Discount %"], by_name["Budget"], by_name["Contract date"]

@@ -29,7 +29,7 @@ from .webhooks import Webhooks
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
-# For the start and the end of a server, which come at once unless the machine has very much else to do.
+# For the server to start and to stop, which is immediate unless the machine is very busy.
 _PATIENCE_SECONDS = 120
 _LAST_SECONDS = 30
 _SECONDS_BETWEEN_LOOKS = 0.001
@@ -38,7 +38,7 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 def build_app(gateway: Gateway) -> Starlette:
     """The API, OAuth under `/oauth`, and the control surface under `/sandbox`."""
-    # Every method reaches the gateway, which answers 405 itself, in Pipedrive's form.
+    # Routes accept every method, because the gateway itself answers 405, in Pipedrive's form.
     paths: dict[str, dict[str, Endpoint]] = {}
     for each in ENDPOINTS:
         paths.setdefault(each.path, {})[each.method] = each
@@ -49,16 +49,16 @@ def build_app(gateway: Gateway) -> Starlette:
     rest = Route("/{path:path}", gateway.unknown, methods=_METHODS)
     return Starlette(
         routes=[*control_routes(gateway), *api, *oauth, rest],
-        # Another site's name that was made to lead here (DNS rebinding) is not ours.
+        # Refuses other host names that resolve to this machine (DNS rebinding).
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
     )
 
 
 class SandboxServer:
-    """An account served over HTTP from a thread of its own.
+    """An account served over HTTP from its own thread.
 
-    Use it as a context manager, or `start` and `stop` it. `port` 0 takes any free one. Raises PortTakenError when it
-    starts on a port that is in use.
+    Use it as a context manager, or call `start` and `stop`. `port` 0 picks a free one. Starting it raises
+    PortTakenError if the port is in use.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SandboxServer:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """The calls of the API so far, in order."""
+        """The API calls so far, in order."""
         return self.gateway.log.records()
 
     def clear_requests(self) -> None:
@@ -95,7 +95,7 @@ class SandboxServer:
 
     @property
     def fault_mix(self) -> FaultMix | None:
-        """The faults that come at a rate, beside those that are ordered; they begin anew when it is set."""
+        """The random faults, in addition to ordered ones; setting a mix restarts its random sequence."""
         return self.gateway.mixed_faults.mix
 
     @fault_mix.setter
@@ -104,22 +104,22 @@ class SandboxServer:
 
     @property
     def mixed_faults_struck(self) -> dict[str, int]:
-        """How many faults of the present mix have struck, by kind."""
+        """How many faults of the current mix have struck, by kind."""
         return self.gateway.mixed_faults.struck()
 
     @property
     def webhooks(self) -> Webhooks:
-        """Who is told of changes, and ways to disturb that."""
+        """The account's webhooks, and ways to disturb their deliveries."""
         return self.gateway.webhooks
 
     @property
     def oauth(self) -> OAuth:
-        """What was granted to the app, and ways to take it back."""
+        """The app's grants, and ways to revoke them."""
         return self.gateway.oauth
 
     @property
     def oauth_app(self) -> OAuthApp | None:
-        """The app that is registered with Pipedrive; one with other scopes takes the place of the former."""
+        """The app registered with Pipedrive; to change it, for example its scopes, set another one."""
         return self.gateway.oauth.app
 
     @oauth_app.setter
@@ -127,9 +127,9 @@ class SandboxServer:
         self.gateway.oauth.app = app
 
     def uninstall_app(self, user_id: int | None = None) -> None:
-        """A user, by default the token's owner, uninstalls the app; returns when the app was told at its callback.
+        """Uninstalls the app for a user, by default the token's owner; returns once the app's callback was notified.
 
-        Raises SandboxError when there is no app, UnknownRecordError when there is no such user.
+        Raises SandboxError if there is no app, UnknownRecordError if there is no such user.
         """
         uninstall_app(self.oauth, self.limits.webhook_timeout_seconds, user_id)
 
@@ -143,15 +143,15 @@ class SandboxServer:
 
     @property
     def tokens_used(self) -> int:
-        """API tokens spent today."""
+        """The API tokens spent today."""
         return self.gateway.budget.tokens_used
 
     def reset(self) -> None:
-        """Forget faults, spent tokens, requests and deliveries; the account, its webhooks and its app stay."""
+        """Clears faults, spent tokens, requests and deliveries; the account, its webhooks and its app stay."""
         self.gateway.reset()
 
     def start(self) -> SandboxServer:
-        """Returns when the server answers."""
+        """Returns once the server answers."""
         listener = _listen(self.port)
         self.port = listener.getsockname()[1]
         self._server = server = _Server(self.gateway)
@@ -190,7 +190,7 @@ def run_sandbox(
     fault_mix: FaultMix | None = None,
     announce: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve in the foreground until Ctrl+C or SIGTERM. `announce` gets the URL once the port is ours.
+    """Serves in the foreground until Ctrl+C or SIGTERM. `announce` is called with the URL once the port is bound.
 
     Raises PortTakenError.
     """
@@ -201,13 +201,13 @@ def run_sandbox(
     listener = _listen(port)
     if announce is not None:
         announce(f"http://{HOST}:{listener.getsockname()[1]}")
-    # uvicorn raises the signal again once it has shut down; for a server that is the ordinary end.
+    # uvicorn raises the signal again after shutting down; for a server that is a normal end.
     with contextlib.suppress(KeyboardInterrupt):
         _Server(gateway).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but it starts and stops at once where the original polls ten times a second."""
+    """uvicorn, except that it starts and stops immediately, where the original polls ten times a second."""
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(
@@ -227,7 +227,7 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self) -> None:
-        """From another thread."""
+        """Called from another thread."""
         self.should_exit = True
         loop, stopping = self._loop, self._gateway.stopping
         if loop is not None and stopping is not None:
@@ -239,7 +239,7 @@ class _Server(uvicorn.Server):
         self._gateway.webhooks.start()
         self.answers.set()
         while not await self.on_tick(0):
-            # A signal only sets a flag, so look at it now and then; `stop` wakes this at once.
+            # A signal only sets a flag, so check it regularly; `stop` wakes this immediately.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), timeout=0.5)
         stopping.set()
@@ -252,7 +252,7 @@ class _Server(uvicorn.Server):
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        # Nothing may be left when the loop is closed, however busy the machine is.
+        # Everything must have ended before the loop closes, however busy the machine is.
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _LAST_SECONDS
         while (self.server_state.tasks or self.server_state.connections) and loop.time() < deadline:

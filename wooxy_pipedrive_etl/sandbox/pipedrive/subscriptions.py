@@ -1,4 +1,4 @@
-"""What a webhook is created with: reads the body as strictly as Pipedrive, and looks whether its URL can be used."""
+"""The request that creates a webhook: reads it as strictly as Pipedrive, and checks whether its URL is usable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BAD_URL: Final = "invalid or non-reachable URL"
 
 @dataclass(frozen=True)
 class Subscription:
-    """A webhook as it was asked for."""
+    """A webhook as requested."""
 
     subscription_url: str
     event_action: str
@@ -40,7 +40,7 @@ class Subscription:
 
 
 def read_subscription(body: bytes, *, token_owner_id: int, user_ids: Collection[int]) -> Subscription:
-    """Raises ApiError (400) that names every member that is missing, unknown or wrong."""
+    """Raises ApiError (400), which lists all missing, unknown and invalid members."""
     try:
         given = json.loads(body)
     except ValueError:
@@ -61,10 +61,10 @@ def read_subscription(body: bytes, *, token_owner_id: int, user_ids: Collection[
 
 
 def _checks(user_ids: Collection[int]) -> dict[str, tuple[bool, Callable[[Any], bool], str]]:
-    """For each member whether it is required, whether a value fits, and what is said when it does not."""
+    """For each member: whether it is required, a check for its values, and the message if they fail."""
 
     def optional_text(value: Any) -> bool:
-        # Half of a surrogate pair is JSON, but no header can carry it.
+        # JSON may contain a lone surrogate, but a header can't.
         return value is None or (isinstance(value, str) and value.isprintable())
 
     return {
@@ -96,7 +96,7 @@ def _checks(user_ids: Collection[int]) -> dict[str, tuple[bool, Callable[[Any], 
 
 
 def is_receiver_url(value: Any) -> bool:
-    """Whether Pipedrive would call it: https, or http to this machine, and not Pipedrive itself."""
+    """Whether Pipedrive would call this URL: https, or http to this machine, and not Pipedrive itself."""
     url = _parsed(value)
     if url is None or not url.host or url.userinfo or url.port == 0:
         return False
@@ -120,7 +120,7 @@ def _is_loopback(host: str) -> bool:
 
 
 async def check_reachable(subscription_url: str, own_port: int, behaviours: Behaviours) -> None:
-    """Raises ApiError (400) when nothing listens there, when it redirects, or when it is this very API."""
+    """Raises ApiError (400) if nothing listens there, it redirects, or it is this same API."""
     url = httpx.URL(subscription_url)
     port = url.port or (443 if url.scheme == "https" else 80)
     if _is_loopback(url.host) and port == own_port:

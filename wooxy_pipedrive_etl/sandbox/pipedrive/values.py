@@ -1,4 +1,4 @@
-"""Reads the values that a person is created or edited with, as strictly as Pipedrive, into JSON bytes."""
+"""Reads the values for creating or editing a person, as strictly as Pipedrive, and encodes them as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ID_TYPES: Final = frozenset({"user", "org", "people"})
 
 @dataclass
 class PersonValues:
-    """JSON bytes of the given values, by where they are kept."""
+    """The given values as JSON, grouped by where a person stores them."""
 
     members: dict[str, bytes] = field(default_factory=dict)
     custom: dict[str, bytes] = field(default_factory=dict)
@@ -31,9 +31,9 @@ class PersonValues:
 def read_person_values(
     values: Mapping[str, Any], custom_field: Callable[[str], CustomField | None], *, validate: bool
 ) -> PersonValues:
-    """Values of a v2 person as its JSON has them; e-mails and phones may be plain strings, the first is primary.
+    """Takes values as in a v2 person's JSON; emails and phones may be plain strings, of which the first is primary.
 
-    With `validate=False` anything goes: unknown members are stored at the root, every value as it stands.
+    With `validate=False` anything is allowed: unknown members are stored at the root, all values unchanged.
     Raises InvalidValueError.
     """
     read = PersonValues()
@@ -60,7 +60,7 @@ def _contact_point(value: Any, first: bool) -> Any:
 
 
 def _with_derived_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Pipedrive derives the name from its parts, and the parts from the name."""
+    """As in Pipedrive, the name is derived from its parts, or the parts from the name."""
     derived = dict(values)
     name = values.get("name")
     if "first_name" in values or "last_name" in values:

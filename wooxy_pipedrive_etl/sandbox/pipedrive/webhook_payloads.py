@@ -1,4 +1,4 @@
-"""What webhooks of version 2 send about a person: not the API's shape, and a type at every custom field."""
+"""What webhooks v2 send about a person. The shape differs from the API's: every custom field has a type."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PARTS: Final[dict[str, dict[str, str]]] = {
     "timerange": {"from": "value", "until": "until", "timezone_id": "timezone_id"},
     "address": {part: part for part in ("value", *ADDRESS_PARTS)},
 }
-"""Values that are objects: the webhook's key of each part, and the API's."""
+"""For values that are objects, the webhook's key of each part, and the API's."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One change of a person, ready for any number of webhooks; `meta` lacks what differs between deliveries."""
+    """One change of a person, ready for any number of webhooks; `meta` omits what differs between deliveries."""
 
     id: str
     action: Action
@@ -39,7 +39,7 @@ class Event:
     previous: bytes
 
     def body(self, webhook_id: int, owner_id: int, attempt: int) -> bytes:
-        """The JSON to deliver."""
+        """The JSON of one delivery."""
         whole = {
             **self.meta,
             "webhook_id": str(webhook_id),
@@ -51,7 +51,7 @@ class Event:
 
 @dataclass(frozen=True)
 class PersonState:
-    """A person at one moment as webhooks show it; `custom` is what `custom_fields` among the members is made of."""
+    """A person at one moment as webhooks show it; `custom` has the parts of the member `custom_fields`."""
 
     members: Mapping[str, bytes]
     custom: Mapping[str, bytes]
@@ -62,7 +62,7 @@ class PersonState:
 
 
 def person_state(person: Person, layout: Layout) -> PersonState:
-    """An extract of the person's fields; custom fields without a value are left out."""
+    """A selection of the person's fields; custom fields without a value are left out."""
     if person.raw is not None:
         return PersonState({}, {}, person.raw)
     given = person.members
@@ -92,12 +92,12 @@ def person_state(person: Person, layout: Layout) -> PersonState:
 
 
 def custom_value(custom: CustomField, text: bytes) -> bytes:
-    """A custom field's value, which is not null, with its type; a value of a wrong shape stands as it is."""
+    """A custom field's value, which must not be null, with its type; a malformed value stays as it is."""
     kind = custom.field_type
     tag = {"type": encode(kind)}
     if kind in _ID_TYPES:
         return encode_object({**tag, "id": text})
-    # What was stored unchecked need not even be JSON.
+    # A value stored without validation may not even be JSON.
     with contextlib.suppress(ValueError):
         if kind == "set" and text.startswith(b"["):
             return encode_object({**tag, "values": encode([{"id": each} for each in decode(text)])})
@@ -109,7 +109,7 @@ def custom_value(custom: CustomField, text: bytes) -> bytes:
 
 
 def previous_json(before: PersonState, after: PersonState) -> bytes:
-    """The former values of what a change changed; all of them where either state is raw."""
+    """The previous values of the fields that changed; those of all fields if either state is raw."""
     if before.raw is not None or after.raw is not None:
         return before.json()
     changed = {
@@ -140,7 +140,7 @@ def meta(
     correlation_id: str,
     merged: Mapping[str, int],
 ) -> dict[str, Any]:
-    """What an event says about itself, every id as text; `merged` is `merged_to_id` or `merged_from_id` of a merge."""
+    """An event's metadata, with all ids as text; for a merge, `merged` has `merged_to_id` or `merged_from_id`."""
     return {
         "action": action,
         "entity": "person",
@@ -161,7 +161,7 @@ def meta(
 
 
 def timestamp(moment: datetime) -> str:
-    """With milliseconds, as everything about webhooks."""
+    """With milliseconds, like all times of webhooks."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

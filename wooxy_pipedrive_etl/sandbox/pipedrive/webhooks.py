@@ -1,4 +1,4 @@
-"""The webhooks of an account: their registration, the events for them, and what a test may order to go wrong."""
+"""An account's webhooks: their registration, their events, and the faults that a test can order."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _LOOK_SECONDS: Final = 0.5
 
 
 class Webhooks:
-    """The webhooks of one served account. Events are made and delivered only while the server runs.
+    """The webhooks of one served account. Events are created and delivered only while the server runs.
 
-    First attempts are made in the order of the changes, one at a time for each webhook; a retry comes when its time
-    has come, after newer events that got through.
+    First attempts follow the order of the changes, one at a time for each webhook; a retry happens when it is due,
+    so newer events may arrive before it.
     """
 
     def __init__(self, account: Account, limits: Callable[[], Limits]) -> None:
         self._account = account
         self._limits = limits
-        # The account's own lock: changes are announced under it, and a second one could only be taken in a wrong order.
+        # Uses the account's own lock: changes are announced while it is held, so a second lock could deadlock.
         self._changed = threading.Condition(account.lock)
         self._clock = WebhookClock(limits)
         self._webhooks: dict[int, Webhook] = {}
@@ -66,7 +66,7 @@ class Webhooks:
     def add(
         self, asked: Subscription, *, owner_id: int | None = None, by_app: bool = False
     ) -> dict[str, Any]:
-        """The new webhook as the API shows it, the token owner's unless told. Raises ApiError (422) at the limit."""
+        """Adds a webhook, by default the token owner's; returns the API's view of it. Raises ApiError (422)."""
         with self._changed:
             mine = sum(each.asked.user_id == asked.user_id for each in self._webhooks.values())
             if mine >= MAX_WEBHOOKS_PER_USER:
@@ -92,13 +92,13 @@ class Webhooks:
             self._changed.notify_all()
 
     def drop_all(self) -> None:
-        """Every webhook is gone, without a word, as Pipedrive does it."""
+        """Deletes all webhooks and notifies nobody, as Pipedrive does."""
         with self._changed:
             for webhook_id in list(self._webhooks):
                 self.remove(webhook_id)
 
     def drop_of_app(self, owner_id: int) -> None:
-        """What the app made for the user goes with the app."""
+        """Deletes the webhooks that the app created for this user."""
         with self._changed:
             for webhook in list(self._webhooks.values()):
                 if webhook.by_app and webhook.owner_id == owner_id:
@@ -133,7 +133,7 @@ class Webhooks:
             "name": asked.name,
         }
 
-    # Orders and looks, for tests and the control surface
+    # Ordered faults and inspection, for tests and the control surface
 
     def lose(self, events: int = 1) -> None:
         """The next events reach no webhook."""
@@ -146,15 +146,15 @@ class Webhooks:
             self._double += _positive(events)
 
     def reverse(self, events: int = 2) -> None:
-        """The next events are held until there are so many, and then come the last one first.
+        """Holds the next events until there are this many, then sends them last one first.
 
-        What is held is not waited for; `cancel_faults` lets it go.
+        `wait_until_delivered` and `wait_until_attempted` ignore held events; `cancel_faults` releases them.
         """
         with self._changed:
             self._reverse += _positive(events)
 
     def replay(self, event_id: str | None = None) -> None:
-        """Send an event again, with a new first attempt: the oldest one that is remembered, unless told which.
+        """Sends an event again, as a new first attempt; by default the oldest one still remembered.
 
         Raises UnknownRecordError.
         """
@@ -168,13 +168,13 @@ class Webhooks:
             )
 
     def cancel_faults(self) -> None:
-        """No event is lost, doubled or held any more; the held ones come now."""
+        """Stops losing, doubling and holding events; sends held ones now."""
         with self._changed:
             self._lose = self._double = self._reverse = 0
             self._release()
 
     def pass_time(self, seconds: float) -> None:
-        """Push the clock on that retries, bans and the deletion after three days go by."""
+        """Advances the clock of retries, bans and the deletion after three days."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise InvalidValueError("Time passes by a number of seconds that is not negative.")
         with self._changed:
@@ -182,14 +182,14 @@ class Webhooks:
             self._call_wake()
 
     def wait_until_delivered(self, timeout: float = 120.0) -> None:
-        """Return when nothing is queued, nothing waits for a retry and nothing is in flight.
+        """Returns when nothing is queued, waiting for a retry or in flight.
 
         Raises SandboxError after `timeout` real seconds.
         """
         self._wait(timeout, lambda webhook, now: bool(webhook.waiting))
 
     def wait_until_attempted(self, timeout: float = 120.0) -> None:
-        """Return when only retries are left whose time has not come. Raises SandboxError."""
+        """Returns when only retries that are not due yet are left. Raises SandboxError."""
 
         def is_busy(webhook: Webhook, now: float) -> bool:
             return bool(webhook.waiting) and webhook.waiting[0][0] <= now
@@ -197,12 +197,12 @@ class Webhooks:
         self._wait(timeout, is_busy)
 
     def deliveries(self) -> list[DeliveryRecord]:
-        """The last attempts in order."""
+        """The latest attempts in order."""
         with self._changed:
             return list(self._deliveries)
 
     def state(self) -> dict[str, Any]:
-        """Webhooks with their state, what is queued, and the orders; no secrets."""
+        """The webhooks with their state, what is queued, and the ordered faults; no secrets."""
         with self._changed:
             now = self._clock.now()
             rows = [
@@ -227,7 +227,7 @@ class Webhooks:
             return {"webhooks": rows, **orders, "held": len(self._held)}
 
     def reset(self) -> None:
-        """Forget orders and past deliveries; the webhooks stay."""
+        """Clears ordered faults and past deliveries; the webhooks stay."""
         with self._changed:
             self.cancel_faults()
             self._deliveries.clear()
@@ -247,7 +247,7 @@ class Webhooks:
     # Events
 
     def _watch(self) -> None:
-        """Ask the account for its changes only while someone wants them: an account without webhooks pays nothing."""
+        """Observes the account only while there is a webhook, so that an account without webhooks pays nothing."""
         wanted = self._running is not None and bool(self._webhooks)
         observers = self._account.observers
         if wanted and self._on_change not in observers:
@@ -256,7 +256,7 @@ class Webhooks:
             observers.remove(self._on_change)
 
     def _on_change(self, change: PersonChange) -> None:
-        """Under the account's lock, right after the change."""
+        """Called right after the change, while the account's lock is held."""
         if change.after.hidden:
             return
         account, layout = self._account, self._account.layout()
@@ -331,7 +331,7 @@ class Webhooks:
     # Delivery, on the server's event loop
 
     def start(self) -> None:
-        """From the running loop of the server: take events from now on, and deliver them."""
+        """Creates and delivers events from now on; called from the server's running loop."""
         loop, wake = asyncio.get_running_loop(), asyncio.Event()
         with self._changed:
             self._wake = lambda: loop.call_soon_threadsafe(wake.set)
@@ -339,7 +339,7 @@ class Webhooks:
             self._watch()
 
     async def stop(self) -> None:
-        """Cut what is in flight, forget what is queued and ordered; the webhooks themselves stay."""
+        """Aborts deliveries in flight; forgets queued ones and ordered faults; the webhooks themselves stay."""
         with self._changed:
             running, self._running, self._wake = self._running, None, None
             self._watch()
@@ -364,8 +364,8 @@ class Webhooks:
                     wake.clear()
                     due, seconds = self._take_due()
                     if due and client is None:
-                        # Made late, since it reads the machine's certificates.
-                        # No connection is kept: one that the receiver closes just then would look like a failure.
+                        # Created late, because it reads the machine's certificates. It keeps no connections: one
+                        # that the receiver closes at that moment would look like a failure.
                         client = httpx.AsyncClient(
                             trust_env=False, timeout=None, limits=httpx.Limits(max_keepalive_connections=0)
                         )
@@ -379,7 +379,7 @@ class Webhooks:
                 await client.aclose()
 
     def _take_due(self) -> tuple[list[tuple[Webhook, Delivery]], float | None]:
-        """What is to be sent now, and the real seconds until the next look, None when nothing waits."""
+        """The deliveries due now, and the real seconds until the next check; None if nothing waits."""
         taken: list[tuple[Webhook, Delivery]] = []
         moments = []
         with self._changed:
@@ -395,7 +395,7 @@ class Webhooks:
                     moments.append(webhook.waiting[0][0])
             if not moments:
                 return taken, None
-            # The clock's speed may be changed at any time without a word.
+            # The clock's speed may change at any time without notice.
             return taken, min(_LOOK_SECONDS, self._clock.real_seconds_until(min(moments)))
 
     async def _deliver(
