@@ -197,9 +197,9 @@ class Connected:
             for key, target in rows.items()
         ]
         record = self.record()
-        with self.store.engine.begin() as connection:
+        with self.store.engine.begin() as db:
             save_matching(
-                connection,
+                db,
                 record.id,
                 ignore_empty_values=ignore_empty,
                 rows=matched,
@@ -280,30 +280,30 @@ class Connected:
     # What is in the database and on the wire
 
     def record(self) -> ConnectionRecord:
-        with reading(self.store.engine) as connection:
-            return get_connection(connection, self.name)
+        with reading(self.store.engine) as db:
+            return get_connection(db, self.name)
 
     def list_table(self) -> str:
         """The list's table, quoted for SQL."""
-        with reading(self.store.engine) as connection:
-            contact_list = ContactList.of_domain(connection, self.domain)
+        with reading(self.store.engine) as db:
+            contact_list = ContactList.of_domain(db, self.domain)
             table = contact_list.table({"contact_id": "integer"})
-            return connection.dialect.identifier_preparer.format_table(table)
+            return db.dialect.identifier_preparer.format_table(table)
 
     def dump(self) -> list[tuple[Any, ...]]:
         """Every row and column of the list's table, as the database has it."""
-        with reading(self.store.engine) as connection:
-            rows = connection.exec_driver_sql(f"SELECT * FROM {self.list_table()} ORDER BY contact_id")  # noqa: S608
+        with reading(self.store.engine) as db:
+            rows = db.exec_driver_sql(f"SELECT * FROM {self.list_table()} ORDER BY contact_id")  # noqa: S608
             return [tuple(row) for row in rows]
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
         """The rows of the connection, or of its domain, in a table of the state."""
         record = self.record()
-        with reading(self.store.engine) as connection:
+        with reading(self.store.engine) as db:
             of_domain = "domain_id" in table.c
             mine = table.c.domain_id == record.domain_id if of_domain else table.c.connection_id == record.id
             wanted = sa.select(table).where(mine)
-            return [dict(row) for row in connection.execute(wanted).mappings()]
+            return [dict(row) for row in db.execute(wanted).mappings()]
 
     def snapshot_ids(self) -> list[int]:
         return sorted(row["person_id"] for row in self.rows(tables.snapshot))
@@ -311,8 +311,8 @@ class Connected:
     def execute(self, sql: str) -> None:
         """What somebody else does to the database; `{list}` stands for the list's table."""
         sql = sql.replace("{list}", self.list_table())
-        with self.store.engine.begin() as connection:
-            connection.exec_driver_sql(sql)
+        with self.store.engine.begin() as db:
+            db.exec_driver_sql(sql)
 
     def forbid_touching(self) -> None:
         """From now on, touching any row of the list is an error."""
@@ -383,8 +383,8 @@ def closing_databases() -> Iterator[None]:
         yield
     finally:
         sa.event.remove(sa.Engine, "engine_connect", note)
-        for connection in opened:
-            connection.engine.dispose()
+        for db in opened:
+            db.engine.dispose()
 
 
 def everything(store: Store) -> str:
@@ -393,9 +393,9 @@ def everything(store: Store) -> str:
     quote = engine.dialect.identifier_preparer.quote_identifier
     inspector = sa.inspect(engine)
     rows = []
-    with engine.connect() as connection:
+    with engine.connect() as db:
         for schema in set(inspector.get_schema_names()) - {"information_schema"}:
             for table in inspector.get_table_names(schema):
                 query = f"SELECT * FROM {quote(schema)}.{quote(table)}"  # noqa: S608
-                rows += [f"{table} {tuple(row)}" for row in connection.exec_driver_sql(query)]
+                rows += [f"{table} {tuple(row)}" for row in db.exec_driver_sql(query)]
     return "\n".join(rows)

@@ -201,14 +201,14 @@ def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
 def writing_soon(engine: Engine, seconds: float) -> Iterator[Connection]:
     """A write transaction for what had better fail than wait: on SQLite it waits so long for another writer, and then
     raises as any writer does that waits in vain."""
-    with engine.connect() as connection:
-        driver = connection.connection.dbapi_connection
+    with engine.connect() as db:
+        driver = db.connection.dbapi_connection
         if isinstance(driver, sqlite3.Connection):
             (usual,) = driver.execute("PRAGMA busy_timeout").fetchone()
             driver.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
         try:
-            with connection.begin():
-                yield connection
+            with db.begin():
+                yield db
         finally:
             if isinstance(driver, sqlite3.Connection):
                 driver.execute(f"PRAGMA busy_timeout = {usual}")

@@ -45,8 +45,8 @@ from wooxy_pipedrive_etl.store.connections import get_connection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.connections.credentials import pipedrive_client
 store = Store.open(sys.argv[1])
-with reading(store.engine) as connection:
-    record = get_connection(connection, "acme")
+with reading(store.engine) as db:
+    record = get_connection(db, "acme")
 with pipedrive_client(store, record) as client:
     print("ready", flush=True)
     input()
@@ -175,9 +175,9 @@ def test_a_renewal_does_not_wait_for_sqlites_writer(acme: ByOAuth, monkeypatch: 
     # The writer may be a run in another program, or the very thread that asks.
     with (
         pipedrive_client(acme.store, acme.record()) as client,
-        acme.store.engine.begin() as writer,
+        acme.store.engine.begin() as db,
     ):
-        change_stored(writer, acme.record().id, watermark=1)
+        change_stored(db, acme.record().id, watermark=1)
         assert client.account().company_id == 777
         assert client.account().company_id == 777
     assert acme.token_requests() == 1

@@ -186,8 +186,8 @@ def test_an_invalid_matching_names_rows_and_changes_nothing(database_url: str) -
 
 def test_the_version_depends_only_on_the_users_choices(sqlite_url: str) -> None:
     def version(connection: Connected) -> str:
-        with reading(connection.store.engine) as database:
-            stored = latest_matching(database, connection.record().id)
+        with reading(connection.store.engine) as db:
+            stored = latest_matching(db, connection.record().id)
         assert stored is not None
         return version_of(Matching(stored.ignore_empty_values, stored.rows))
 

@@ -44,8 +44,8 @@ def test_programs_starting_together_create_one_storage(tmp_path: Path) -> None:
     assert (folder / "dagster.yaml").read_text() == Path("dagster.yaml").read_text()
     databases = [folder / "schedules" / "schedules.db", folder / "history" / "runs.db"]
     for path in databases:
-        with closing(sqlite3.connect(path)) as database:
-            assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,), path
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,), path
 
 
 def test_prepare_keeps_existing_files(tmp_path: Path) -> None:

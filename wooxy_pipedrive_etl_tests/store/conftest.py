@@ -93,7 +93,7 @@ def url_of(engine: sa.Engine) -> str:
 
 @pytest.fixture
 def record(db: sa.Connection) -> ConnectionRecord:
-    """The connection `acme` of the domain shop.example.com, in the same transaction as `connection`."""
+    """The connection `acme` of the domain shop.example.com, in the same transaction as `db`."""
     return new_connection(db, "acme", "shop.example.com")
 
 

@@ -200,8 +200,8 @@ def test_programs_starting_together_create_the_tables_once(database_url: str) ->
 
 def test_sqlite_accepts_events_while_another_program_writes(tmp_path: Path, sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
-    with store.engine.begin() as writer:
-        writer.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
+    with store.engine.begin() as db:
+        db.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
         add_event(store.inbox, ACME, 1, deleted=False)
         settle_hints(store.inbox, ACME, pending_hints(store.inbox, ACME))
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("list.db*")}

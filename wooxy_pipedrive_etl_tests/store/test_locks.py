@@ -22,8 +22,8 @@ from wooxy_pipedrive_etl.store.connections import get_connection
 from wooxy_pipedrive_etl.store.database import open_database, reading
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
 engine = open_database(sys.argv[1])
-with reading(engine) as connection:
-    record = get_connection(connection, "acme")
+with reading(engine) as db:
+    record = get_connection(db, "acme")
 try:
     with sole_writer(engine, record):
         print("holds", flush=True)

@@ -34,9 +34,9 @@ def _sentence(act: Callable[[], object]) -> str:
 
 
 def _execute(engine: sa.Engine, *statements: str) -> None:
-    with engine.begin() as connection:
+    with engine.begin() as db:
         for statement in statements:
-            connection.exec_driver_sql(statement)
+            db.exec_driver_sql(statement)
 
 
 # What PostgreSQL can be made to say without breaking it: it raises the code itself.
@@ -150,8 +150,8 @@ def test_each_missing_privilege_names_the_needed_grant(
 
     def connect() -> None:
         upgrade(restricted)
-        with restricted.begin() as connection:
-            ContactList.of_domain(connection, "shop.example.com")
+        with restricted.begin() as db:
+            ContactList.of_domain(db, "shop.example.com")
 
     database = owner.url.database
     told = []
@@ -239,8 +239,8 @@ def test_another_roles_table_is_named(owner: sa.Engine, restricted: sa.Engine, r
     upgrade(restricted)
 
     def connect() -> None:
-        with restricted.begin() as connection:
-            ContactList.of_domain(connection, "shop.example.com")
+        with restricted.begin() as db:
+            ContactList.of_domain(db, "shop.example.com")
 
     statement = f'ALTER TABLE shop_example_com.default_contact_list OWNER TO "{role}"'
     assert statement in _sentence(connect)
@@ -303,10 +303,10 @@ def test_a_foreign_trigger_is_named_as_the_cause(sqlite_url: str) -> None:
 
 def test_a_lost_connection_is_explained(postgres_url: str) -> None:
     engine = open_database(postgres_url)
-    with engine.connect() as connection, engine.connect() as other:
-        victim = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+    with engine.connect() as db, engine.connect() as other:
+        victim = db.scalar(sa.text("SELECT pg_backend_pid()"))
         other.execute(sa.text("SELECT pg_terminate_backend(:victim)"), {"victim": victim})
-        sentence = _sentence(lambda: connection.execute(sa.text("SELECT 1")))
+        sentence = _sentence(lambda: db.execute(sa.text("SELECT 1")))
         assert "is shutting down, starting or restarting (57P01)" in sentence
     engine.dispose()
 
@@ -324,8 +324,8 @@ def test_a_refused_connection_gives_the_servers_reason(
 def test_a_lock_is_explained(postgres_url: str) -> None:
     engine = open_database(postgres_url)
     _execute(engine, "CREATE TABLE t (a int)")
-    with engine.begin() as connection:
-        connection.exec_driver_sql("LOCK TABLE t")
+    with engine.begin() as db:
+        db.exec_driver_sql("LOCK TABLE t")
         sentence = _sentence(lambda: _execute(engine, "SET lock_timeout = 1", "SELECT * FROM t"))
     assert "locked by another program (55P03)" in sentence
     engine.dispose()
@@ -334,19 +334,19 @@ def test_a_lock_is_explained(postgres_url: str) -> None:
 def test_foreign_prepared_statements_are_blamed_on_the_pooler(postgres_url: str) -> None:
     """As behind a pooler that gives a client now this session and now that."""
     engine = open_database(postgres_url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PREPARE _pg3_0 AS SELECT 1")
-        sentence = _sentence(lambda: [connection.execute(sa.text("SELECT 2")) for _ in range(10)])
+    with engine.connect() as db:
+        db.exec_driver_sql("PREPARE _pg3_0 AS SELECT 1")
+        sentence = _sentence(lambda: [db.execute(sa.text("SELECT 2")) for _ in range(10)])
     assert "behind a pooler in transaction mode (42P05)" in sentence
     engine.dispose()
 
 
 def test_a_full_sqlite_disk_is_explained(sqlite_url: str) -> None:
     engine = open_database(sqlite_url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE t (a text)")
-        connection.exec_driver_sql("PRAGMA max_page_count = 2")
-        sentence = _sentence(lambda: connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))"))
+    with engine.connect() as db:
+        db.exec_driver_sql("CREATE TABLE t (a text)")
+        db.exec_driver_sql("PRAGMA max_page_count = 2")
+        sentence = _sentence(lambda: db.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))"))
     assert sentence == (
         "The list's database has no space left on its disk (SQLITE_FULL); make room, then try again."
     )
@@ -373,11 +373,9 @@ def test_read_only_sqlite_is_explained(sqlite_url: str) -> None:
 def test_damaged_and_missing_files_are_explained(tmp_path: Path) -> None:
     letter = tmp_path / "letter.db"
     letter.write_text("Dear all, " * 1_000)
-    connection = sqlite3.connect(letter)
-    assert "its file is not a database (SQLITE_NOTADB)" in _sentence(
-        lambda: connection.execute("SELECT * FROM t")
-    )
-    connection.close()
+    db = sqlite3.connect(letter)
+    assert "its file is not a database (SQLITE_NOTADB)" in _sentence(lambda: db.execute("SELECT * FROM t"))
+    db.close()
     nowhere = tmp_path / "nowhere" / "list.db"
     assert "can't be opened (SQLITE_CANTOPEN)" in _sentence(lambda: sqlite3.connect(nowhere))
 
@@ -428,8 +426,8 @@ def test_list_errors_within_dagster_runs_name_the_list(postgres_state: sa.Engine
 
     @dg.op
     def step() -> None:
-        with postgres_state.begin() as connection:
-            ContactList(1, "nowhere", None, "nowhere").count(connection)
+        with postgres_state.begin() as db:
+            ContactList(1, "nowhere", None, "nowhere").count(db)
 
     @dg.job
     def job() -> None:

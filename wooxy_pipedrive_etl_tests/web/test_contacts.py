@@ -76,8 +76,8 @@ def test_a_contact_says_where_its_values_came_from(acme: Connected, visitor: Vis
     assert "Person 5 (person 5)" in shown
     # The sandbox has no pages of its persons, and Pipedrive has.
     assert "/person/5" not in answer.text
-    with acme.store.engine.begin() as database:
-        change_stored(database, acme.record().id, api_url="https://acme.pipedrive.com")
+    with acme.store.engine.begin() as db:
+        change_stored(db, acme.record().id, api_url="https://acme.pipedrive.com")
     answer = visitor.get(f"/integrations/acme/contacts/{owner}")
     assert 'href="https://acme.pipedrive.com/person/5"' in answer.text
     assert "Duplicates Person 2 (person 2)" in shown
@@ -102,8 +102,8 @@ def test_issues_are_shown_with_names(acme: Connected, visitor: Visitor) -> None:
     rejected = visitor.get("/integrations/acme/issues?kind=rejected&reason=no_identifier")
     assert "Person 2" not in text_of(rejected)
     assert "/person/4" not in rejected.text
-    with acme.store.engine.begin() as database:
-        change_stored(database, acme.record().id, api_url="https://acme.pipedrive.com")
+    with acme.store.engine.begin() as db:
+        change_stored(db, acme.record().id, api_url="https://acme.pipedrive.com")
     rejected = visitor.get("/integrations/acme/issues?kind=rejected&reason=no_identifier")
     assert 'href="https://acme.pipedrive.com/person/4"' in rejected.text
     assert "There is nothing of this kind." in text_of(visitor.get("/integrations/acme/issues?kind=conflict"))
