@@ -56,7 +56,7 @@ _CHANNELS = [name for name in _FLAGS if name != "active"]
 _PAGE = 5
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _WRITTEN_OR_LISTED = ("created", "updated", "unchanged", "rejected", "duplicates", "conflicts")
-# Permissions are not what histories test.
+# Histories do not test permissions, so they allow everything.
 _ALLOWED = Permissions(deletions=1_000_000, lost_fields=True)
 _UNTOUCHED = "2001-01-01 00:00:00"
 # The one field that is never matched, and what its values have in common.
