@@ -1,4 +1,4 @@
-"""Dagster's folder, made by whoever comes first."""
+"""Dagster's folder, made by whichever process comes first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
-# Loads everything first, so that all of them come to a folder that is not there at the same moment.
+# Imports everything first, so that all processes find the folder missing at the same moment.
 _AT_ONCE = """
 import os, sys
 from wooxy_pipedrive_etl.orchestration.dagster_home import open_dagster
