@@ -1,4 +1,4 @@
-"""Which changes of an account give an event, and what the event looks like."""
+"""Which changes of an account cause an event, and what the event looks like."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Told = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def told(serve: Serve, account: Account, receiver: Receiver) -> Told:
-    """Serves the account with a webhook; gives the events since the last look, of which there may be none."""
+    """Serves the account with a webhook; gives the events since the last call, possibly none."""
     served = serve(account)
     served.subscribe(receiver.url)
 
