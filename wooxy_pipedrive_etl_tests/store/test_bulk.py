@@ -14,7 +14,7 @@ from wooxy_pipedrive_etl.store.bulk import among, copy_into, rows_with_bytes, st
 from wooxy_pipedrive_etl.store.database import open_database
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-# What COPY's text format and CSV would trip over, far more often than chance would bring it.
+# Text that COPY's text format and CSV trip over, far more often than chance would produce it.
 AWKWARD = st.text(st.sampled_from("\\N\n\r\t.\"',;{}%:?\b\v\f\x7f\u2028🎈é́"))
 ROWS = st.lists(
     st.tuples(
@@ -111,7 +111,7 @@ def test_rows_with_bytes_return_text_and_its_bytes(db: sa.Connection, texts: lis
     query: Any = sa.select(number, text).select_from(sa.table('Odd "Table')).order_by(number)
     found = rows_with_bytes(db, query, text)
     assert [tuple(row) for row in found] == [(i, each, each.encode()) for i, each in enumerate(texts)]
-    # The connection gives text as text again.
+    # The same connection returns text as text again.
     assert db.scalars(sa.select(text).select_from(sa.table('Odd "Table')).order_by(number)).all() == texts
 
 

@@ -126,8 +126,8 @@ def test_lock_of_a_killed_program_is_free(engine: sa.Engine) -> None:
 
 
 def _wait_for_postgresql_to_notice(engine: sa.Engine) -> None:
-    """The server of a killed client learns of it from the closed socket, a moment later; waiting for the same lock
-    returns then."""
+    """The server learns of a killed client from the closed socket, a moment later; waiting for the same lock returns
+    then."""
     if engine.dialect.name != "postgresql":
         return
     with engine.connect() as db:

@@ -1,4 +1,4 @@
-"""What people are told when a database refuses: the right party, the cause, and what to do. Provoked for real."""
+"""What users are told when a database refuses: who is responsible, the cause, and what to do. All errors are real."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERSON = "Aino Virtanen"
 
 
 def _sentence(act: Callable[[], object]) -> str:
-    """What is told of the error of `act`: one line that shows no value."""
+    """The sentence for the error that `act` raises: one line that shows no value."""
     with pytest.raises(DATABASE_ERRORS) as refused:
         act()
     sentence = database_sentence(refused.value)
@@ -39,7 +39,7 @@ def _execute(engine: sa.Engine, *statements: str) -> None:
             db.exec_driver_sql(statement)
 
 
-# What PostgreSQL can be made to say without breaking it: it raises the code itself.
+# What PostgreSQL can be made to say without breaking it: the test raises the code itself.
 POSTGRES = {
     "08006": ["can't be reached or ended the connection", "try again"],
     "25006": ["is read-only", "name the primary server in WOOXY_PIPEDRIVE_DATABASE_URL"],
@@ -65,7 +65,7 @@ POSTGRES = {
     "P0001": ["has a trigger that refused a change", "try again"],
     "XX001": ["damaged data or an internal error", "the server's log"],
 }
-# What only a statement of ours can be to blame for.
+# Errors that only our own statements can cause.
 DEFECTS = [
     "0A000",
     "22001",
@@ -113,10 +113,10 @@ def test_missing_table_or_column_is_our_defect(engine: sa.Engine) -> None:
 
 @pytest.fixture
 def role(postgres_url: str) -> Iterator[str]:
-    """A role that may connect to the database of `postgres_url`, and nothing else."""
+    """A role that may connect to the database of `postgres_url`, and nothing more."""
     name = f"Role {uuid.uuid4().hex[:8]}"
     owner = open_database(postgres_url)
-    # As a database of PostgreSQL 15 and later is.
+    # The default since PostgreSQL 15.
     _execute(owner, f'CREATE ROLE "{name}" LOGIN', "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     yield name
     _execute(owner, f'DROP OWNED BY "{name}" CASCADE', f'DROP ROLE "{name}"')
@@ -146,7 +146,7 @@ def _grant_told_by(sentence: str) -> str:
 def test_each_missing_privilege_names_the_needed_grant(
     owner: sa.Engine, restricted: sa.Engine, role: str
 ) -> None:
-    """The statements that the sentences give are all that a role needs to get from nothing to a list."""
+    """The statements in the sentences are all that a role needs to get from nothing to a list."""
 
     def connect() -> None:
         upgrade(restricted)
@@ -332,7 +332,7 @@ def test_a_lock_is_explained(postgres_url: str) -> None:
 
 
 def test_foreign_prepared_statements_are_blamed_on_the_pooler(postgres_url: str) -> None:
-    """As behind a pooler that gives a client now this session and now that."""
+    """As behind a pooler that switches a client between sessions."""
     engine = open_database(postgres_url)
     with engine.connect() as db:
         db.exec_driver_sql("PREPARE _pg3_0 AS SELECT 1")
@@ -410,7 +410,7 @@ def test_dagsters_storage_is_named_as_such(tmp_path: Path) -> None:
 
 
 def test_dagsters_storage_with_a_wrong_driver_is_explained(postgres_url: str) -> None:
-    """PostgreSQL's URL without +psycopg2, which SQLAlchemy 2.1 takes for psycopg 3."""
+    """PostgreSQL's URL without +psycopg2, which SQLAlchemy 2.1 takes to mean psycopg 3."""
 
     @dg.job
     def job() -> None: ...
