@@ -1,4 +1,4 @@
-"""A contact as its page shows it, and what was not written, through whole runs."""
+"""A contact as its page shows it, and what was not written, after whole runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The receiver over HTTP: who is let in, what is noted, what is refused, and what a flood does not do."""
+"""The receiver over HTTP: who is accepted, what is recorded, what is refused, and what a flood cannot do."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_events_are_recorded_by_person(receiver: Receiver) -> None:
         event("2", "change"),
         event("2", "change", attempt=3),
         event("3", "delete"),
-        # A merge: the one that is merged away, and the one that stays.
+        # A merge: the person merged away, and the one that stays.
         event("4", "delete", merged_to_id="5"),
         event("5", "change", merged_from_id="4"),
         event(str(LARGEST), is_bulk_edit=True),
@@ -189,7 +189,7 @@ def _raw_call(receiver: Receiver, *headers: str) -> Iterator[socket.socket]:
 
 
 def _answer(connection: socket.socket) -> bytes:
-    """All until the server closes, which resets a connection of which it has not read everything."""
+    """Everything until the server closes, which resets a connection it has not read fully."""
     answer = b""
     with suppress(ConnectionResetError):
         while chunk := connection.recv(65536):
@@ -198,7 +198,7 @@ def _answer(connection: socket.socket) -> bytes:
 
 
 def test_a_body_without_length_cannot_exceed_the_limit(receiver: Receiver) -> None:
-    """The body never ends: the answer shows that nobody waits for it to."""
+    """The body never ends: an answer shows that the server does not wait for the end."""
     chunk = b"x" * 65536
     with _raw_call(receiver, "transfer-encoding: chunked") as connection:
         for _ in range(MAX_BODY_BYTES // len(chunk) + 1):
@@ -270,7 +270,7 @@ def test_it_answers_while_sqlite_is_locked(receiver: Receiver) -> None:
         for person_id in range(1, 21):
             assert receiver.call(event(str(person_id))).status_code == 200
         assert receiver.call(b"").status_code == 400
-        # The lock is held until then: who waited for it would have been refused in the end.
+        # The lock is held until here; a request that waited for it would have been refused.
         assert count_hints(receiver.store.inbox, receiver.connection_id) == 20
         say(writer)
 
@@ -311,7 +311,7 @@ def test_a_database_that_fails_and_recovers(
 
 
 def _looks(store: Store) -> list[str]:
-    """Grows with each look at the connections' passwords."""
+    """Grows each time the connections' passwords are read."""
     looks: list[str] = []
 
     def note(db: Any, cursor: Any, statement: str, *_: Any) -> None:
@@ -349,7 +349,7 @@ def test_wrong_passwords_do_not_flood_the_database(store: Store, caplog: pytest.
         began = time.monotonic()
         with ThreadPoolExecutor(16) as pool:
             assert set(pool.map(call, range(80))) == {401}
-        # On a slow machine the calls take long, and more looks are due.
+        # On a slow machine the calls take long, and more reads are due.
         assert len(looks) <= 1 + (time.monotonic() - began) / LOOK_SECONDS
     assert caplog.text.count("without the webhook's password") == 1
     assert "guess-" not in caplog.text

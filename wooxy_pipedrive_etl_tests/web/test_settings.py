@@ -1,4 +1,4 @@
-"""A connection's settings, and what a person does with it as a whole."""
+"""A connection's settings, and the actions on the connection as a whole."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def store(acme: Connected) -> Store:
 
 
 def act(visitor: Visitor, what: str, fields: dict[str, str] | None = None) -> httpx.Response:
-    """A button of the settings."""
+    """Presses a button of the settings."""
     visitor.get(SETTINGS)
     return visitor.post(f"/integrations/acme/{what}", fields)
 
 
 def told(visitor: Visitor, what: str, fields: dict[str, str] | None = None) -> str:
-    """What the page says after it."""
+    """What the page says afterwards."""
     answer = act(visitor, what, fields)
     assert answer.headers["location"] == SETTINGS
     return text_of(visitor.follow(answer))
@@ -88,7 +88,7 @@ AS_IT_IS = {"default_region": "", "consent": "respect", "on_delete": "delete"}
 
 
 def test_ignore_empty_values_applies_as_shown(acme: Connected, visitor: Visitor) -> None:
-    """Also with a draft over it, whose Import does not undo what was set meanwhile."""
+    """Even with a draft over it, whose Import does not undo the setting."""
     acme.import_rows({"emails": "email", "city": "town"})
     acme.sync()
     acme.draft_rows({"emails": "email", "city": "town", "note": "remark"})
@@ -110,7 +110,7 @@ def test_a_drafts_ignore_empty_values_waits_for_import(acme: Connected, visitor:
     page = visitor.get(SETTINGS)
     assert re.search(r'name="ignore_empty"[^>]*checked', page.text)
     assert "The draft on Match variables switches it off, which waits for Import." in text_of(page)
-    # Saving something else leaves the draft's.
+    # Saving other settings keeps the draft's.
     told(visitor, "settings", {**AS_IT_IS, "ignore_empty": "on", "consent": "require"})
     assert "switches it off" in text_of(visitor.get(SETTINGS))
     assert view.ignores_empty_values(acme.store, acme.name)
@@ -186,7 +186,7 @@ def test_settings_link_to_what_a_guard_refused(acme: Connected, account: Account
         acme.sync()
     for path in ("/", SETTINGS):
         assert 'href="/integrations/acme/progress">See what waits for you' in visitor.get(path).text
-    # A run that is asked for here is allowed nothing, whatever the form says.
+    # A run requested here has no permissions, whatever the form says.
     act(visitor, "sync", {"kind": "full", "allow_mass_delete": "on", "use_reserve": "on"})
     request = requested_run(acme.record())
     assert request is not None
@@ -381,7 +381,7 @@ def test_actions_are_not_repeated_after_signing_in(acme: Connected, visitor: Vis
 
 def test_a_page_soon_reports_a_locked_database(acme: Connected) -> None:
     url = acme.store.engine.url.render_as_string(hide_password=False)
-    # As `serve` opens it, for less patience than a run has.
+    # As `serve` opens it, which waits less long than a run.
     store = Store.open(url, sqlite_wait_seconds=0.2)
     with serving(store) as pages, visiting(pages) as visitor:
         visitor.sign_in().get(SETTINGS)

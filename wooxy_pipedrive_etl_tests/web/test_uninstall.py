@@ -1,4 +1,4 @@
-"""What Pipedrive tells of an uninstalled app: believed with the app's secret, and what becomes of connections then."""
+"""Pipedrive's report of an uninstalled app: trusted with the app's secret, and what happens to connections then."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pipedrive(visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -
 
 
 def tell(pipedrive: Pipedrive, auth: tuple[str, str] | None = APP, **changed: Any) -> httpx.Response:
-    """Pipedrive's call, without anything of a browser."""
+    """Makes Pipedrive's call, without anything of a browser."""
     account = pipedrive.server.account
     body = {
         "client_id": CLIENT_ID,
@@ -75,7 +75,7 @@ def test_callers_without_the_secret_are_refused(
         answer = tell(pipedrive, auth)
         assert answer.status_code == 401
         assert "basic" in answer.headers["www-authenticate"].lower()
-    # The session of a browser is none.
+    # The browser's session does not count.
     assert pipedrive.visitor.client.request("DELETE", CALLBACK_PATH, json={}).status_code == 401
     monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, "")
     assert tell(pipedrive, (CLIENT_ID, "")).status_code == 401
