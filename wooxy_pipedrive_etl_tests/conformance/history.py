@@ -34,7 +34,7 @@ from wooxy_pipedrive_etl.sync.selection import Kind
 
 from ..scenario import Connected, connected, empty_account
 from .oracle import IDENTIFIERS, Key, Link, Oracle, Outcome
-from .sync_process import telling
+from .sync_process import reporting
 
 CANDIDATES = {
     "name": ("name",),
@@ -476,7 +476,7 @@ class History(RuleBasedStateMachine):
                 raise Killed
 
         engine = self.acme.store.engine
-        trouble = telling(engine.url.render_as_string(hide_password=False), die)
+        trouble = reporting(engine.url.render_as_string(hide_password=False), die)
         self.sync(kind, again=False, breaks=Killed, trouble=trouble)
         if then is not None:
             self.sync(then, again=False)
@@ -498,7 +498,7 @@ class History(RuleBasedStateMachine):
         walked = self._walked() if kind == "full" else None
         former, former_hints = copy.deepcopy(self.oracle), dict(self.hints)
         read = self._read(kind)
-        refused = self._identifier_is_gone()
+        refused = self._identifier_is_missing()
         expected = (*((breaks,) if breaks else ()), *((SyncError,) if refused else ()))
         counts = None
         with trouble or nullcontext():
@@ -517,10 +517,10 @@ class History(RuleBasedStateMachine):
             counts = self.acme.last_run().counts
             self.hints = self._waiting()
             assert self.hints.items() <= former_hints.items()
-        if walked is not None and self._walked_anew():
+        if walked is not None and self._walk_restarted():
             walked = None
         if walked is not None:
-            self._know_what_was_walked_before(walked)
+            self._learn_from_interrupted_walk(walked)
         outcome = self.oracle.sync()
         after = self._stored()
         self._know_new_contacts(outcome)
@@ -558,8 +558,8 @@ class History(RuleBasedStateMachine):
             self.hints = {}
         return read
 
-    def _identifier_is_gone(self) -> bool:
-        """In that case a run that would empty the identifier in all contacts is refused."""
+    def _identifier_is_missing(self) -> bool:
+        """Whether an identifier's field is deleted and a run would empty it in all contacts: such a run is refused."""
         gone = [key for key, variable in self.oracle.matching.items() if variable in IDENTIFIERS]
         known = _SYSTEM_KEYS | self.oracle.present_fields
         return not self.oracle.ignore_empty and not set(gone) <= known
@@ -576,9 +576,9 @@ class History(RuleBasedStateMachine):
                 # A person deleted earlier may have come back, and this run may not have reached them.
                 assert person_id not in known or person_id not in visible
                 known.pop(person_id, None)
-            elif person_id not in known or not _tells(row["raw"], known[person_id]):
+            elif person_id not in known or not _describes(row["raw"], known[person_id]):
                 known[person_id] = visible[person_id]
-                assert _tells(row["raw"], visible[person_id])
+                assert _describes(row["raw"], visible[person_id])
         self.oracle.know(list(known.values()), None)
         with reading(self.acme.store.engine) as db:
             fields = read_fields(db, self.acme.record().id)
@@ -592,14 +592,14 @@ class History(RuleBasedStateMachine):
             self.oracle.read_catalogue(self._catalogue())
         self._check_what_is_known()
 
-    def _know_what_was_walked_before(self, walked: UnfinishedWalk) -> None:
+    def _learn_from_interrupted_walk(self, walked: UnfinishedWalk) -> None:
         """A resumed full run does not read again what the interrupted one has read."""
         seen = {int(person_id) for page in walked.seen for person_id in page}
         visible = {person["id"]: person for person in self._visible()}
         known = []
         for row in self.acme.rows(tables.snapshot):
             person = visible.get(row["person_id"])
-            if person is None or not _tells(row["raw"], person):
+            if person is None or not _describes(row["raw"], person):
                 assert row["person_id"] in seen
                 person = json.loads(row["raw"])
             known.append(person)
@@ -610,7 +610,7 @@ class History(RuleBasedStateMachine):
         with reading(self.acme.store.engine) as db:
             return walks.unfinished_walk(db, self.acme.record().id)
 
-    def _walked_anew(self) -> bool:
+    def _walk_restarted(self) -> bool:
         """If windows turn out not to show everyone, or Pipedrive no longer knows the cursor, a resumed full run starts
         the walk again, page by page: then it has read everyone itself."""
         return self.acme.record().sync_state.plain_walk_began == self.clock().timestamp() * 1e6
@@ -846,7 +846,7 @@ class History(RuleBasedStateMachine):
         return stored
 
 
-def _tells(raw: str, person: Mapping[str, Any]) -> bool:
+def _describes(raw: str, person: Mapping[str, Any]) -> bool:
     """Whether this JSON describes the person in the same way."""
     told = json.loads(raw)
     return all(told.get(key) == value for key, value in person.items())

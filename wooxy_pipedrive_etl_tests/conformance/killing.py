@@ -34,7 +34,7 @@ from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
 from ..databases import Databases, copied
 from ..scenario import DOMAIN, NAME, Connected
-from .sync_process import sync, telling, writing
+from .sync_process import reporting, sync, writing
 
 SITUATIONS = ("first run", "re-map", "second run", "changes")
 # The time between a process's report and its death: enough to die in the middle of a statement.
@@ -245,7 +245,7 @@ def _situation(name: str, databases: Databases, server: SandboxServer, url: str,
     moments: list[str] = []
     before = look(url, server)
     with copied(databases, url) as copy:
-        with _environment(copy), telling(copy, moments.append):
+        with _environment(copy), reporting(copy, moments.append):
             sync(copy, NAME, kind, way)
         expected = look(copy, server)
     if name == "changes":

@@ -184,7 +184,7 @@ class Oracle:
         outcome = Outcome()
         mapped = [self._map(person, outcome) for person in self.snapshot]
         before = copy.deepcopy(self.rows)
-        self._bring_memory_in_step(mapped)
+        self._update_memory(mapped)
         self._write(mapped, outcome)
         outcome.touched = {key for key, row in self.rows.items() if before.get(key) != row}
         outcome.deleted += len(before.keys() - self.rows.keys())
@@ -195,7 +195,7 @@ class Oracle:
             self.read_until = None
         return outcome
 
-    def _bring_memory_in_step(self, mapped: list[Mapped]) -> None:
+    def _update_memory(self, mapped: list[Mapped]) -> None:
         """While a contact has a number, its own flags decide; the memory is for numbers that come back. So when the run
         itself removes a number, it checks the number's flags, and a true flag withdraws the opt-out. Changes that users
         make by hand between two runs are seen by no run, so nothing is forgotten."""
@@ -227,7 +227,7 @@ class Oracle:
                 break
         for person_id, link in list(self.links.items()):
             if link.contact not in kept:
-                self._leave(person_id, link, outcome)
+                self._orphan(person_id, link, outcome)
 
     def _pass(self, persons: list[Mapped], outcome: Outcome) -> tuple[dict[int, str], set[Key]]:
         """The result for each person, and the contacts that have an owner."""
@@ -369,7 +369,7 @@ class Oracle:
             if (row["phoneNumber"], channel) in self.opted_out:
                 row[channel] = False
 
-    def _leave(self, person_id: int, link: Link, outcome: Outcome) -> None:
+    def _orphan(self, person_id: int, link: Link, outcome: Outcome) -> None:
         """Handles a contact that lost its person."""
         row = self.rows[link.contact]
         if link.adopted:

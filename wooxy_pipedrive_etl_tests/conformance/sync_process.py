@@ -21,8 +21,8 @@ from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
 
 @contextmanager
-def telling(url: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """`tell` receives each statement and commit in that database before it happens, and all progress.
+def reporting(url: str, report: Callable[[str], None]) -> Iterator[None]:
+    """`report` receives each statement and commit in that database before it happens, and all progress.
 
     Only the first words of a statement, because personal values may follow.
     """
@@ -31,15 +31,15 @@ def telling(url: str, tell: Callable[[str], None]) -> Iterator[None]:
 
     def statement(db: sa.Connection, _cursor: Any, text: str, *_: Any) -> None:
         if db.engine.url.database == database:
-            tell(" ".join(text.split()[:4]))
+            report(" ".join(text.split()[:4]))
 
     def commit(db: sa.Connection) -> None:
         if db.engine.url.database == database:
-            tell("COMMIT")
+            report("COMMIT")
 
     sa.event.listen(sa.Engine, "before_cursor_execute", statement)
     sa.event.listen(sa.Engine, "commit", commit)
-    progress.watch(lambda what, done, _total: tell(f"{what}: {done}"))
+    progress.watch(lambda what, done, _total: report(f"{what}: {done}"))
     try:
         yield
     finally:
@@ -93,6 +93,6 @@ def _say(moment: str) -> None:
 
 
 if __name__ == "__main__":
-    with telling(sys.argv[1], _say):
+    with reporting(sys.argv[1], _say):
         url, name, kind, way = sys.argv[1:]
         sync(url, name, cast(Kind, kind), way)

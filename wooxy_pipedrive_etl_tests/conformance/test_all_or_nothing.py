@@ -13,7 +13,7 @@ import pytest
 from ..databases import Databases
 from ..scenario import Connected, add_person, connected, email, small_account
 from .conftest import NewDatabase
-from .sync_process import telling, writing
+from .sync_process import reporting, writing
 
 Rows = list[tuple[Any, ...]]
 
@@ -62,7 +62,7 @@ def test_a_reader_never_sees_half_a_sync(acme: Connected, another_session: Calla
         seen.append(another_session())
 
     before = another_session()
-    with telling(_url(acme), look):
+    with reporting(_url(acme), look):
         counts = acme.sync()
     after = another_session()
     assert (counts["created"], counts["updated"], counts["deleted"]) == (1, 10, 1)
@@ -87,7 +87,7 @@ def test_a_sync_failing_mid_write_changes_nothing(
             raise Broken
 
     before = another_session()
-    with telling(_url(acme), break_off), pytest.raises(Broken):
+    with reporting(_url(acme), break_off), pytest.raises(Broken):
         acme.sync()
     assert another_session() == before
     assert acme.sync()["updated"] == 10

@@ -85,7 +85,7 @@ def followed_without_a_webhook(world: World, name: str) -> Outcome:
     """An edit whose webhook call is lost; polls find it."""
     world.connections[name].server.webhooks.lose(1)
     began = time.monotonic()
-    world.arrives_by_itself(name)
+    world.syncs_automatically(name)
     return Outcome(f"in the list within {time.monotonic() - began:.0f} s")
 
 

@@ -25,7 +25,7 @@ def test_re_executing_from_failure_repeats_the_whole_run(world: World) -> None:
 def test_a_terminated_run_leaves_nothing_half_done(world: World) -> None:
     """And the next run starts automatically when something changes."""
     _right(cases.terminated(world, "acme"))
-    world.arrives_by_itself("acme")
+    world.syncs_automatically("acme")
 
 
 def test_an_unknown_connection_is_explained_in_a_sentence(world: World) -> None:

@@ -111,7 +111,7 @@ class World:
             lambda: name in self.ui.partitions(self.key("default_contact_list")), f"{name} is no partition"
         )
 
-    def arrives_by_itself(self, name: str) -> None:
+    def syncs_automatically(self, name: str) -> None:
         """An edit in Pipedrive soon reaches the list without a user. Raises AssertionError with the logs."""
         self.edit(name)
         self.services.wait_until(

@@ -389,8 +389,8 @@ def _serving(server: Any) -> Iterator[Any]:
         server.server_close()
 
 
-def _told_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str | None:
-    """What the failure sensor does with a failed run: why it reported nothing, or None if it reported."""
+def _skip_reason(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str | None:
+    """Runs the failure sensor on a failed run; returns why it reported nothing, or None if it reported."""
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
     event = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
@@ -418,7 +418,7 @@ def test_a_repeated_failure_is_reported_once(
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         refused, away = Fault("unauthorized_401", times=None), Fault("status", times=None)
-        assert _told_of(_sync(acme, dagster, refused), dagster) is None
+        assert _skip_reason(_sync(acme, dagster, refused), dagster) is None
         (first,) = receiver.posted
         assert first == {
             "text": "The full run of the connection acme (shop.example.com) failed. "
@@ -428,13 +428,13 @@ def test_a_repeated_failure_is_reported_once(
         for secret in (acme.account.token, "person1@example.com", "Person 1"):
             assert secret not in first["text"]
         # Again: Pipedrive's request id differs, but the failure is the same.
-        assert str(_told_of(_sync(acme, dagster, refused), dagster)).startswith(
+        assert str(_skip_reason(_sync(acme, dagster, refused), dagster)).startswith(
             "The previous run failed in the same"
         )
         assert len(receiver.posted) == 1
-        assert _told_of(_sync(acme, dagster, away), dagster) is None
+        assert _skip_reason(_sync(acme, dagster, away), dagster) is None
         assert _sync(acme, dagster).success
-        assert _told_of(_sync(acme, dagster, away), dagster) is None
+        assert _skip_reason(_sync(acme, dagster, away), dagster) is None
         assert len(receiver.posted) == 3
         assert all("failed 6 times" in told["text"] for told in receiver.posted[1:])
 
@@ -446,8 +446,8 @@ def test_an_early_failure_is_reported_once(
         acme.import_rows(ROWS)
         with acme.store.engine.begin() as db:
             change_stored(db, acme.record().id, encrypted_api_token="unreadable")
-        assert _told_of(_sync(acme, dagster), dagster) is None
-        assert str(_told_of(_sync(acme, dagster), dagster)).startswith(
+        assert _skip_reason(_sync(acme, dagster), dagster) is None
+        assert str(_skip_reason(_sync(acme, dagster), dagster)).startswith(
             "The previous run failed in the same way"
         )
         (told,) = receiver.posted
@@ -461,7 +461,7 @@ def test_no_alert_without_a_configured_receiver(sqlite_url: str, monkeypatch: py
     with dg.instance_for_test() as instance, connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         result = _sync(acme, instance, Fault("unauthorized_401"))
-        assert str(_told_of(result, instance)).startswith("No alert receiver is configured")
+        assert str(_skip_reason(result, instance)).startswith("No alert receiver is configured")
 
 
 @pytest.mark.parametrize("trouble", ["down", "refuses", "plain http", "no url"])

@@ -148,7 +148,7 @@ def test_no_concurrent_event_is_lost_while_settling(store: Store) -> None:
     seen: set[int] = set()
     ended = threading.Event()
 
-    def settle_again_and_again() -> None:
+    def keep_settling() -> None:
         # A run does not settle without pausing: SQLite has one writer at a time, so others would starve.
         while not ended.wait(0.001):
             hints = pending_hints(store.inbox, ACME)
@@ -160,7 +160,7 @@ def test_no_concurrent_event_is_lost_while_settling(store: Store) -> None:
         add_event(store.inbox, ACME, 100 + person_id, deleted=True)
 
     with ThreadPoolExecutor(5) as pool:
-        settling = pool.submit(settle_again_and_again)
+        settling = pool.submit(keep_settling)
         try:
             list(pool.map(add, range(150)))
         finally:

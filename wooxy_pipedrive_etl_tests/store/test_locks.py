@@ -69,11 +69,11 @@ def test_checking_the_lock_never_prevents_taking_it(engine: sa.Engine) -> None:
     assert look() == (False, False)
     over = threading.Event()
 
-    def look_on() -> None:
+    def watch() -> None:
         while not over.is_set():
             look()
 
-    watcher = threading.Thread(target=look_on)
+    watcher = threading.Thread(target=watch)
     watcher.start()
     try:
         for _ in range(50):

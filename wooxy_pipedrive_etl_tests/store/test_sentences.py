@@ -138,7 +138,7 @@ def restricted(postgres_url: str, role: str) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-def _grant_told_by(sentence: str) -> str:
+def _grant_in(sentence: str) -> str:
     _, _, statement = sentence.partition("administrator run: ")
     return statement.partition(";")[0]
 
@@ -159,7 +159,7 @@ def test_each_missing_privilege_names_the_needed_grant(
         sentence = _sentence(connect)
         assert "(42501)" in sentence
         assert sentence.endswith("then try again.")
-        told.append(_grant_told_by(sentence))
+        told.append(_grant_in(sentence))
         _execute(owner, told[-1])
     assert told == [
         f'GRANT USAGE, CREATE ON SCHEMA public TO "{role}"',
@@ -174,7 +174,7 @@ def test_a_role_without_a_schema_gets_instructions(
     _execute(owner, "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
     sentence = _sentence(lambda: upgrade(restricted))
     assert "has no schema for new tables" in sentence
-    statement = _grant_told_by(sentence)
+    statement = _grant_in(sentence)
     assert statement == f'CREATE SCHEMA AUTHORIZATION "{role}"'
     _execute(owner, statement)
     upgrade(restricted)
@@ -211,8 +211,8 @@ def test_the_suggested_statement_is_enough(
     quoted = f'"{role}"'
     _execute(owner, *made.format(role=quoted).split("; "))
     sentence = _sentence(lambda: _execute(restricted, asked))
-    assert _grant_told_by(sentence) == told.format(role=quoted)
-    _execute(owner, _grant_told_by(sentence))
+    assert _grant_in(sentence) == told.format(role=quoted)
+    _execute(owner, _grant_in(sentence))
     _execute(restricted, asked)
 
 

@@ -178,7 +178,7 @@ def test_a_deletion_reported_by_webhook_is_verified(database_url: str, account: 
         _hint(acme, 2, deleted=True)
         _hint(acme, 3, deleted=True)  # wrongly: a replay from before it was restored, say
         _hint(acme, 4)
-        _hint(acme, 77, deleted=True)  # never heard of
+        _hint(acme, 77, deleted=True)  # unknown
         acme.server.clear_requests()
         counts = acme.sync("changes")
         assert (counts["deleted"], counts["fetched"], counts["unchanged"]) == (1, 2, 2)
