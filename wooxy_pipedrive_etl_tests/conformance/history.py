@@ -135,7 +135,7 @@ CONTACT = st.fixed_dictionaries(
 
 
 class Killed(BaseException):
-    """Ends the program before the next statement or commit."""
+    """Raised to end the program before a statement or commit."""
 
 
 class History(RuleBasedStateMachine):

@@ -223,7 +223,7 @@ def _edit(account: Account) -> None:
 
 
 def _hint(url: str, server: SandboxServer) -> None:
-    """Webhook events report some deleted persons, and some that were not deleted."""
+    """Webhook events report some deleted persons, and wrongly report others as deleted."""
     store = Store.open(url)
     acme = Connected(server.account, server, store, NAME, DOMAIN)
     for person_id in acme.snapshot_ids()[10:20]:

@@ -38,7 +38,7 @@ def pipedrive(visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -
 def report_uninstall(
     pipedrive: Pipedrive, auth: tuple[str, str] | None = APP, **changed: Any
 ) -> httpx.Response:
-    """Makes Pipedrive's call, without anything of a browser."""
+    """Makes Pipedrive's call, without any of the browser's cookies."""
     account = pipedrive.server.account
     body = {
         "client_id": CLIENT_ID,
