@@ -75,7 +75,7 @@ def custom(
     datetime: str | None = None,
     options: Any = None,
 ) -> ValueCase:
-    """A case of a custom field. DateTime drops a text that is not a date, so no issue is expected here."""
+    """A case of a custom field. DateTime drops any text that is not a date, so cases need not say so."""
     if options is None and field_type in ("enum", "set"):
         options = COLOURS
     return ValueCase(
