@@ -224,10 +224,10 @@ def _pass(
 def _environment(place: Place, name: str) -> dict[str, str]:
     """Creates two databases; returns the environment that all machines share, with these and the queue."""
     urls = {}
-    with psycopg.connect(place.postgres, autocommit=True) as connection:
+    with psycopg.connect(place.postgres, autocommit=True) as db:
         for purpose in ("list", "dagster"):
             made = f"{purpose}_{name}"
-            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(made)))
+            db.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(made)))
             urls[purpose] = place.postgres.replace("/postgres?", f"/{made}?")
     return {
         "WOOXY_PIPEDRIVE_DATABASE_URL": urls["list"],
@@ -294,8 +294,8 @@ def _wait_for_all(store: Store, instance: dg.DagsterInstance) -> None:
 
 
 def _names(store: Store) -> set[str]:
-    with reading(store.engine) as connection:
-        return {record.name for record in connections.list_connections(connection)}
+    with reading(store.engine) as db:
+        return {record.name for record in connections.list_connections(db)}
 
 
 def _root(record: dg.RunRecord) -> str:

@@ -156,7 +156,7 @@ def _try(world: World, case: Case) -> int:
     except Exception as error:
         outcome = Outcome("not to be judged", [f"{type(error).__name__}: {error}"])
     try:
-        world.arrives_by_itself(case.follows)
+        world.syncs_automatically(case.follows)
     except AssertionError as error:
         outcome.wrong.append(str(error))
     verdict = "right" if not outcome.wrong else "WRONG"

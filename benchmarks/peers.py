@@ -36,21 +36,21 @@ def floor(world: World, case: str) -> list[Figures]:
     """Fetches the pages sequentially, decodes every person, and copies its JSON into a table without an index."""
     params = _params(world)
     with (
-        psycopg.connect(world.database_url) as database,
+        psycopg.connect(world.database_url) as db,
         httpx.Client(base_url=world.url, headers={"x-api-token": TOKEN}, timeout=60) as client,
         watched(world, case, "floor") as figures,
     ):
-        database.execute("DROP TABLE IF EXISTS floor_persons")
-        database.execute("CREATE TABLE floor_persons (id bigint, raw text)")
+        db.execute("DROP TABLE IF EXISTS floor_persons")
+        db.execute("CREATE TABLE floor_persons (id bigint, raw text)")
         cursor: str | None = ""
         while cursor is not None:
             answer = client.get("/api/v2/persons", params={**params, "cursor": cursor} if cursor else params)
             page = msgspec.json.decode(answer.raise_for_status().content, type=_Page)
-            with database.cursor().copy("COPY floor_persons FROM STDIN") as copy:
+            with db.cursor().copy("COPY floor_persons FROM STDIN") as copy:
                 for raw in page.data:
                     copy.write_row((msgspec.json.decode(raw)["id"], bytes(raw).decode()))
             cursor = (page.additional_data or {}).get("next_cursor")
-        database.commit()
+        db.commit()
     return [figures]
 
 

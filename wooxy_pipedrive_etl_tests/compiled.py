@@ -1,5 +1,8 @@
-"""SQLAlchemy compiles each statement once for each engine, and each test has an engine of its own: so that the tests
-don't spend a sixth of their time on it, the engines of one kind of database share what is compiled."""
+"""Lets the engines of one database kind share compiled statements.
+
+SQLAlchemy compiles each statement once per engine, and each test has its own engine; without sharing, compiling takes a
+sixth of the test time.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _ENOUGH = 3_000
 
 
 class _Shared(LRUCache[Any, Any]):
-    """By the kind of dialect in place of the dialect, which is the first part of each key."""
+    """Uses the kind of dialect as the first part of each key, instead of the dialect itself."""
 
     def get(self, key: Any, default: Any = None) -> Any:
         return super().get((type(key[0]), *key[1:]), default)
@@ -25,7 +28,7 @@ class _Shared(LRUCache[Any, Any]):
 
 
 def share_compiled_statements() -> None:
-    """From now on, for every engine that the product opens."""
+    """Applies to every engine the product opens from now on."""
     shared = _Shared(_ENOUGH)
 
     def create_engine(*args: Any, **options: Any) -> sa.Engine:

@@ -1,4 +1,4 @@
-"""Fixtures that several areas use: the two databases that every result must be the same on."""
+"""Fixtures shared by several areas: the two databases, which must always give the same results."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ from .compiled import share_compiled_statements
 from .databases import PostgresDatabases, SqliteDatabases
 from .postgres import started_postgres
 
-# How long an example takes says more about the machine's other work than about the program.
+# An example's duration says more about the machine's load than about the program.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-# A shell that starts the tests in the background has them ignore Ctrl+C, and Dagster takes what SIGINT does over for
-# SIGTERM: whatever a run starts then ignores SIGTERM as well, and the run waits a minute for its end.
+# A shell makes background tests ignore Ctrl+C, and Dagster copies the SIGINT handler to SIGTERM: whatever a run starts
+# would ignore SIGTERM too, and the run would wait a minute for it to end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What is loaded once stays, and to look through it again and again takes a tenth of the tests' time.
+# What is loaded once stays loaded; scanning it again and again takes a tenth of the test time.
 gc.freeze()
 gc.set_threshold(100_000, 50, 100)
 
 share_compiled_statements()
 
-# Where it is set, each of the hundreds of processes that tests start would compile the whole program again.
+# If it is set, each of the hundreds of processes the tests start compiles the whole program again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """One process more than there are cores: those that wait for Dagster's daemon leave theirs idle."""
+    """One process more than there are cores: tests that wait for Dagster's daemon leave theirs idle."""
     if config.option.numprocesses != "logical":
         return None
     return (psutil.cpu_count(logical=True) or 1) + 1
 
 
-# Databases come by the hundred, and live for a second: where the system has a folder in memory with room, a database of
-# PostgreSQL is there in a twentieth of the time that a disk takes for its files.
+# Tests create hundreds of short-lived databases. Where the system has an in-memory folder with room, a PostgreSQL
+# database is created in a twentieth of the time it takes on disk.
 _MEMORY, _ROOM = Path("/dev/shm"), 4 << 30
 if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
     os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
-# What takes longest begins first, so that no core is idle while it ends.
+# The slowest tests start first, so that no core is idle at the end.
 _LONGEST = ("/materialize/", "/test_way_through.py", "/test_kills.py", "/test_histories.py")
 
-# The folder whose tests share what takes long to start.
+# The folder whose tests share what is slow to start.
 _ONE_PROCESS = "/materialize/"
 
-# Where SQL is what is tested. What stands above it runs many tests on each database; each of them takes one of the two.
+# Areas that test SQL itself run every test on both databases; elsewhere each test runs on one of the two.
 _BOTH_DATABASES = ("/conformance/", "/contact_list/", "/store/")
 
 
@@ -89,7 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _on_the_other_database(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Of each test that could run on both, the one of the two that is left out: always the same, by its name."""
+    """For each test that could run on both databases, the one left out: chosen by name, so always the same."""
     pairs: dict[str, dict[str, pytest.Item]] = {}
     for item in items:
         if not any(folder in item.nodeid for folder in _BOTH_DATABASES):
@@ -105,7 +105,7 @@ def _on_the_other_database(items: list[pytest.Item]) -> list[pytest.Item]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n`, the tests of a module of that folder go to one process, and any other test to whoever is free."""
+    """With `-n`, each module of that folder goes to one process, and other tests to whichever process is free."""
     from xdist.scheduler import LoadScopeScheduling
 
     scheduling = LoadScopeScheduling(config, log)
@@ -119,12 +119,12 @@ def _shared_by(test_id: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URI of a real PostgreSQL server that lives as long as the test session."""
-    # Not in pytest's folder: as root, the server runs as another user, whom every further session locks out of it.
+    """The URI of a real PostgreSQL server that lives for the whole test session."""
+    # Not in pytest's folder: as root, the server runs as another user, and every new session locks that user out of it.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     server = started_postgres(folder, "delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as db:
-        # What a power cut would lose does not matter here, and databases come and go faster.
+        # Durability does not matter here, and databases come and go faster without it.
         db.execute("ALTER SYSTEM SET fsync = off")
         db.execute("SELECT pg_reload_conf()")
     yield str(server.get_uri())
@@ -133,7 +133,7 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def prepared_postgres(postgres_server: str) -> str:
-    """The URL of a database with the state's empty tables, to be copied."""
+    """The URL of a database with the state's empty tables, used as a template."""
     url = PostgresDatabases(postgres_server).new()
     _prepare(url)
     return url
@@ -141,14 +141,14 @@ def prepared_postgres(postgres_server: str) -> str:
 
 @pytest.fixture(scope="session")
 def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a database with the state's empty tables, to be copied."""
+    """The URL of a database with the state's empty tables, used as a template."""
     url = f"sqlite:///{tmp_path_factory.mktemp('prepared') / 'list.db'}"
     _prepare(url)
     return url
 
 
 def _prepare(url: str) -> None:
-    """The steps to the present tables take longer than most tests; `store/` tests them."""
+    """Migrating to the current tables takes longer than most tests; `store/` tests the migrations."""
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as environment:
         environment.setenv("WOOXY_PIPEDRIVE_HOME", home)
         environment.delenv("WOOXY_PIPEDRIVE_KEY", raising=False)
@@ -157,7 +157,7 @@ def _prepare(url: str) -> None:
 
 @pytest.fixture
 def postgres_url(postgres_server: str, prepared_postgres: str) -> Iterator[str]:
-    """A SQLAlchemy URL of a PostgreSQL database with the state's empty tables, dropped after the test."""
+    """The SQLAlchemy URL of a PostgreSQL database with the state's empty tables, dropped after the test."""
     databases = PostgresDatabases(postgres_server)
     url = databases.copy(prepared_postgres)
     yield url
@@ -166,12 +166,12 @@ def postgres_url(postgres_server: str, prepared_postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path, prepared_sqlite: str) -> str:
-    """A SQLAlchemy URL of a SQLite file of its own with the state's empty tables."""
+    """The SQLAlchemy URL of a new SQLite file with the state's empty tables."""
     return SqliteDatabases(tmp_path).copy(prepared_sqlite)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Each test that takes this can run on both databases, and with `--both-databases` does."""
+    """Tests that use this can run on both databases, and do with `--both-databases`."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url

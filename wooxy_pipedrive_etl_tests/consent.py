@@ -1,4 +1,4 @@
-"""The app registered in a sandbox, and a person who allows it there: short ways, over HTTP, for several areas."""
+"""Registers the app in a sandbox and has a user allow it: shortcuts over HTTP, shared by several areas."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ CALLBACK = PUBLIC_URL + oauth_app.CALLBACK_PATH
 def register(
     server: sandbox.SandboxServer, *, scopes: Sequence[str] = tuple(sandbox.SCOPES), callback: str = CALLBACK
 ) -> OAuthApp:
-    """Registers the app, or gives it other scopes."""
+    """Registers the app, or changes its scopes."""
     server.oauth_app = sandbox.OAuthApp(CLIENT_ID, CLIENT_SECRET, callback, scopes=tuple(scopes))
     return OAuthApp(CLIENT_ID, CLIENT_SECRET, callback, server.url)
 
 
 def allow(server: sandbox.SandboxServer, app: OAuthApp) -> str:
-    """The button Allow and Install; returns the code that Pipedrive hands to the callback."""
+    """Presses Allow and Install; returns the code that Pipedrive passes to the callback."""
     form = {"client_id": app.client_id, "redirect_uri": app.redirect_uri, "decision": "allow"}
     with http_client() as client:
         answer = client.post(f"{server.url}/oauth/authorize", data=form)
@@ -48,7 +48,7 @@ def allow(server: sandbox.SandboxServer, app: OAuthApp) -> str:
 
 @dataclass
 class ByOAuth(Connected):
-    """A connection that a person has let in by OAuth, and the app that it is known by."""
+    """A connection that a user allowed by OAuth, and its app."""
 
     app: OAuthApp = field(kw_only=True)
 
@@ -56,7 +56,7 @@ class ByOAuth(Connected):
         return self.choose_domain(self.install())
 
     def install(self) -> Installation:
-        """Allow and Install, up to the choice of a domain."""
+        """Allow and Install, up to the choice of domain."""
         return installations.install_with_code(self.store, self.app, self.code())
 
     def choose_domain(self, installation: Installation, **other: Any) -> ConnectionRecord:
@@ -68,11 +68,11 @@ class ByOAuth(Connected):
         return allow(self.server, self.app)
 
     def set_scopes(self, *scopes: str) -> None:
-        """For consents to come."""
+        """Applies to future consents."""
         register(self.server, scopes=scopes)
 
     def grants(self) -> list[dict[str, Any]]:
-        """Those that Pipedrive knows."""
+        """The grants Pipedrive has recorded."""
         found: list[dict[str, Any]] = self.server.oauth.state()["grants"]
         return found
 
@@ -88,7 +88,7 @@ def connected_by_oauth(
     *,
     scopes: Sequence[str] = tuple(sandbox.SCOPES),
 ) -> Iterator[ByOAuth]:
-    """As `connected` does, but a person allows the app, which the environment names."""
+    """Like `connected`, but a user allows the app, which the environment configures."""
     store = Store.open(database_url)
     try:
         limits = sandbox.Limits(burst_per_2s=100_000)

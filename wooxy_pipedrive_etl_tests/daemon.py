@@ -1,5 +1,5 @@
-"""What Dagster's daemon does for the pages, in a thread of the test: looks again and again whether `matching_sensor`
-asks for a run, and carries it out in a real instance. The daemon itself takes seconds to start."""
+"""What Dagster's daemon does for the pages, in a thread of the test: repeatedly checks whether `matching_sensor`
+requests a run, and runs it in a real instance. The daemon itself takes seconds to start."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wooxy_pipedrive_etl.definitions import build_defs, defs
 from wooxy_pipedrive_etl.orchestration.sensors import matching_sensor
 from wooxy_pipedrive_etl_tests.patience import join
 
-# Between two looks; Dagster's own are 5 s apart.
+# Between two checks; Dagster's own are 5 s apart.
 _SECONDS = 0.2
 
 
 @contextmanager
 def running_daemon() -> Iterator[dg.DagsterInstance]:
-    """Until the end of the block. What goes wrong in the thread is raised there."""
+    """Runs until the end of the block. Errors in the thread are raised there."""
     stop = threading.Event()
     failures: list[Exception] = []
     with dg.instance_for_test() as instance:
@@ -39,7 +39,7 @@ def running_daemon() -> Iterator[dg.DagsterInstance]:
         finally:
             stop.set()
             join(thread)
-            # Beside a run that nobody has seen come: this is why.
+            # Explains a run that never appeared.
             if failures:
                 raise failures[0]
 

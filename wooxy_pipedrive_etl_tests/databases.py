@@ -1,4 +1,4 @@
-"""Databases by the dozen, each a copy of one that was made ready: SQLite files, or databases of a PostgreSQL server."""
+"""Many databases, each a copy of a prepared one: SQLite files, or databases of a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 
 
 class Databases(Protocol):
-    """Databases go by SQLAlchemy URLs. Nobody may use one while it is copied."""
+    """Databases are identified by SQLAlchemy URLs. A database must not be in use while it is copied."""
 
     name: str
 
@@ -30,7 +30,7 @@ class Databases(Protocol):
     def drop(self, url: str) -> None: ...
 
     def wait_until_left(self, url: str) -> float:
-        """Returns when no session of a dead program is left, and how many seconds that took."""
+        """Returns once no session of a dead program is left, and how many seconds that took."""
 
 
 class SqliteDatabases:
@@ -44,7 +44,7 @@ class SqliteDatabases:
 
     def copy(self, url: str) -> str:
         copied = self.new()
-        # The inbox lies in a file of its own beside it.
+        # The inbox is a separate file next to it.
         for suffix in ("", "-inbox"):
             original, copy = (_file(each).with_name(_file(each).name + suffix) for each in (url, copied))
             if original.exists():
@@ -60,7 +60,7 @@ class SqliteDatabases:
 
 
 class PostgresDatabases:
-    """`server`: the URI of a database of the server, by which others are made."""
+    """`server`: the URI of a database of the server, used to create the others."""
 
     name = "PostgreSQL"
 
@@ -78,7 +78,7 @@ class PostgresDatabases:
             db.execute(f'DROP DATABASE "{_database(url)}" WITH (FORCE)')
 
     def wait_until_left(self, url: str) -> float:
-        """A session notices that its program is dead when its statement is done."""
+        """A session notices that its program is dead when its statement ends."""
         with psycopg.connect(self._server, autocommit=True) as db:
 
             def left() -> bool:

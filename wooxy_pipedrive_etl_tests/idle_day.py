@@ -1,5 +1,5 @@
-"""A day on which nothing changes, as the sensors' polls see it: a real sandbox over HTTP, and a clock that is set on
-from tick to tick. `benchmarks/idle_day.py` prints what `test_due_and_polls.py` holds."""
+"""A day on which nothing changes, as the sensors' polls see it: a real sandbox over HTTP, and a clock that advances
+with each tick. `benchmarks/idle_day.py` prints what `test_due_and_polls.py` checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wooxy_pipedrive_etl.automation.polls import poll_fields, poll_persons
 
 from .scenario import Connected
 
-# How often the sensors look: see `orchestration/sensors.py`.
+# How often the sensors check: see `orchestration/sensors.py`.
 PERSONS_TICK = timedelta(seconds=30)
 FIELDS_TICK = timedelta(seconds=60)
 

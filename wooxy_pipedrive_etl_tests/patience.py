@@ -1,8 +1,7 @@
-"""How long a test waits for what is bound to come.
+"""How long a test waits for something that must come.
 
-Beside other work everything takes many times longer than alone. Every wait ends as soon as what it waits for is there:
-a long limit costs nothing, unless something is broken. Nothing here is a measure of speed: that is what
-`benchmarks/` is for.
+On a busy machine everything takes many times longer. Every wait ends as soon as the result is there, so a long limit
+costs nothing unless something is broken. Nothing here measures speed; `benchmarks/` does.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 
 import httpx
 
-# Less than pytest gives a test (pyproject.toml), so that it ends with a sentence about what did not come.
+# Less than pytest allows a test (pyproject.toml), so that it fails with a sentence about what is missing.
 PATIENCE_SECONDS = 240.0
 PATIENCE_MILLISECONDS = PATIENCE_SECONDS * 1000
 
@@ -24,7 +23,7 @@ _SECONDS_BETWEEN_LOOKS = 0.01
 
 
 def wait_until(come: Callable[[], object], what: str) -> None:
-    """Looks again and again. `what`: the end of the sentence “There is still …”."""
+    """Checks again and again. `what`: the end of the sentence “There is still …”."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not come():
         if time.monotonic() > deadline:
@@ -33,7 +32,7 @@ def wait_until(come: Callable[[], object], what: str) -> None:
 
 
 def wait_for_end_of_threads(prefix: str) -> None:
-    """Of all threads whose names begin like that."""
+    """Waits for all threads whose names begin like this."""
 
     def left() -> list[str]:
         return [thread.name for thread in threading.enumerate() if thread.name.startswith(prefix)]
@@ -49,13 +48,13 @@ def join(thread: threading.Thread) -> None:
 
 
 def http_client(**options: Any) -> httpx.Client:
-    """httpx itself gives an answer 5 seconds."""
+    """httpx waits 5 seconds for an answer by default."""
     return httpx.Client(**{"trust_env": False, "timeout": PATIENCE_SECONDS, **options})
 
 
 @contextmanager
 def running(command: Sequence[object], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own, which is gone afterwards, whatever happens. `options`: those of `subprocess.Popen`."""
+    """A separate process, ended in any case when the context ends. `options`: those of `subprocess.Popen`."""
     with subprocess.Popen(list(map(str, command)), **{"text": True, **options}) as process:
         try:
             yield process
@@ -64,6 +63,6 @@ def running(command: Sequence[object], **options: Any) -> Iterator[subprocess.Po
 
 
 def wait_for_end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Waits for the end of a process that was told to end: its exit code, output and errors."""
+    """Waits for a process that was told to end; returns its exit code, output and errors."""
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, out, err

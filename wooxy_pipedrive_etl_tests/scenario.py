@@ -1,12 +1,12 @@
-"""A connected account in three lines, for tests that look at the whole: a sandbox served over HTTP, a database, the
-acts of a person on the connection, and the steps of a run without Dagster, which costs seconds a run.
+"""A connected account in three lines, for tests of the whole: a sandbox served over HTTP, a database, a user's actions
+on the connection, and the steps of a run without Dagster, which costs seconds a run.
 
     with connected(database_url, small_account()) as acme:
         acme.import_all()
         counts = acme.sync()
 
 An autouse fixture in the conftest of the folder that uses it calls `isolate`, so that nothing reaches the user's own
-folder and no wait of the client is a real one.
+folder and the client never really waits.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ RESERVE = Permissions(reserve=True)
 _run_numbers = itertools.count(1)
 _token_numbers = itertools.count(1)
 
-# What a row of a matching feeds: a variable as String, a variable and its format, or none.
+# What a row of a matching feeds: a variable as String, a variable with its format, or nothing.
 Target = str | tuple[str, str] | None
 
 
 class FakeClock(Clock):
-    """Time that passes only by waiting, and all of it at once."""
+    """Time that passes only by waiting, and then at once."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -76,9 +76,9 @@ class FakeClock(Clock):
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> FakeClock:
-    """Keeps the key, the default database and Dagster's storage in `folder`, and makes the client's waits take no time.
+    """Keeps the key, the default database and Dagster's storage in `folder`, and makes the client's waits instant.
 
-    Returns the clock, which tells what was waited for.
+    Returns the clock, which records the waits.
     """
     monkeypatch.setenv("WOOXY_PIPEDRIVE_HOME", str(folder / "home"))
     for name in (
@@ -98,7 +98,7 @@ def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> FakeClock:
 
 
 def new_token() -> str:
-    """A token of its own for each account: what the client learns of one credential stays in the process."""
+    """A separate token for each account: what the client learns about a credential stays in the process."""
     return f"{next(_token_numbers):040x}"
 
 
@@ -113,7 +113,7 @@ def seeded_account(persons: int = 40, seed: int = 1) -> Account:
 
 def small_account(persons: int = 3) -> Account:
     """Persons `Person 1`, `Person 2`, …, each with an e-mail (`person1@example.com`), a phone (`+35840100001`) and the
-    custom fields `colour` (enum: Gold, Silver), `city` and `note` (varchar); the fields' codes are their names."""
+    custom fields `colour` (enum: Gold, Silver), `city` and `note` (varchar), whose codes are their names."""
     account = empty_account()
     account.add_field("Colour", "enum", ["Gold", "Silver"], code="colour")
     account.add_field("City", "varchar", code="city")
@@ -124,7 +124,7 @@ def small_account(persons: int = 3) -> Account:
 
 
 def add_person(account: Account, number: int, **values: Any) -> int:
-    """One more person as `small_account` makes them; `values` go before."""
+    """Adds one more person like those of `small_account`; `values` override."""
     gold, silver = (option.id for option in account.custom_field("colour").options)
     custom = {
         "colour": gold if number % 2 else silver,
@@ -145,7 +145,7 @@ def email(address: str) -> dict[str, Any]:
 
 @dataclass
 class Connected:
-    """A connection and what stands at its two ends."""
+    """A connection and both of its ends."""
 
     account: Account
     server: SandboxServer
@@ -154,7 +154,7 @@ class Connected:
     domain: str
     settings: dict[str, Any] = field(default_factory=dict)
 
-    # What a person does
+    # What a user does
 
     def connect(self) -> ConnectionRecord:
         record, _ = accounts.connect(
@@ -168,7 +168,7 @@ class Connected:
         return record
 
     def import_all(self) -> ImportReport:
-        """Every variable of Pipedrive into a variable of the list, by its suggestion."""
+        """Imports every Pipedrive variable as suggested."""
         view.suggest_matching(self.store, self.name)
         return view.import_matching(
             self.store, self.name, view.export_matching(self.store, self.name), allowed_renames=None
@@ -191,15 +191,15 @@ class Connected:
         return view.import_matching(self.store, self.name, text, allowed_renames=None)
 
     def draft_rows(self, rows: Mapping[str, Target], *, ignore_empty: bool = True) -> None:
-        """Saves a draft that feeds what `rows` says, right or wrong, and nothing else."""
+        """Saves a draft that feeds what `rows` says, valid or not, and nothing else."""
         matched = [
             Row(key, key, *(target if isinstance(target, tuple) else (target, "String")), None)
             for key, target in rows.items()
         ]
         record = self.record()
-        with self.store.engine.begin() as connection:
+        with self.store.engine.begin() as db:
             save_matching(
-                connection,
+                db,
                 record.id,
                 ignore_empty_values=ignore_empty,
                 rows=matched,
@@ -215,7 +215,7 @@ class Connected:
         draft: bool = False,
         automatic: bool = False,
     ) -> dict[str, int]:
-        """A run without Dagster; returns the counts. Raises what a run raises, Refused where a check stops it."""
+        """A run without Dagster; returns the counts. Raises what a run raises, and Refused if a check stops it."""
         counts: dict[str, int] = {}
         with begin(
             self.store,
@@ -236,24 +236,24 @@ class Connected:
     def remap(self, *, dry_run: bool = False) -> dict[str, int]:
         return self.sync("re-map", dry_run=dry_run)
 
-    # What a person sees
+    # What a user sees
 
     def contacts(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.export())
         return found
 
     def contact(self, **values: Any) -> dict[str, Any]:
-        """The one contact that has these values."""
+        """The one contact with these values."""
         found = [each for each in self.contacts() if all(each[key] == values[key] for key in values)]
         assert len(found) == 1, f"{len(found)} contacts have {values}"
         return found[0]
 
     def column(self, name: str) -> dict[str | None, Any]:
-        """A column of the list by the contacts' e-mail addresses."""
+        """A column of the list, keyed by the contacts' e-mail addresses."""
         return {contact["email"]: contact[name] for contact in self.contacts()}
 
     def export(self, format: str = "json") -> str:
-        """The text of `wooxy-pipedrive contacts`."""
+        """The output of `wooxy-pipedrive contacts`."""
         text = io.StringIO()
         write_contacts(self.store, self.name, format, text)
         return text.getvalue()
@@ -266,13 +266,13 @@ class Connected:
         return found
 
     def last_run(self) -> RunReport:
-        """The last run that was to write the list; there must be one."""
+        """The last run meant to write the list; there must be one."""
         last = self.status().last_run
         assert last is not None
         return last
 
     def newest_run(self) -> RunReport:
-        """The run that began last, whatever it was to make; there must be one."""
+        """The run that began last, of any kind; there must be one."""
         newest = self.status().newest_run
         assert newest is not None
         return newest
@@ -280,39 +280,39 @@ class Connected:
     # What is in the database and on the wire
 
     def record(self) -> ConnectionRecord:
-        with reading(self.store.engine) as connection:
-            return get_connection(connection, self.name)
+        with reading(self.store.engine) as db:
+            return get_connection(db, self.name)
 
     def list_table(self) -> str:
         """The list's table, quoted for SQL."""
-        with reading(self.store.engine) as connection:
-            contact_list = ContactList.of_domain(connection, self.domain)
+        with reading(self.store.engine) as db:
+            contact_list = ContactList.of_domain(db, self.domain)
             table = contact_list.table({"contact_id": "integer"})
-            return connection.dialect.identifier_preparer.format_table(table)
+            return db.dialect.identifier_preparer.format_table(table)
 
     def dump(self) -> list[tuple[Any, ...]]:
         """Every row and column of the list's table, as the database has it."""
-        with reading(self.store.engine) as connection:
-            rows = connection.exec_driver_sql(f"SELECT * FROM {self.list_table()} ORDER BY contact_id")  # noqa: S608
+        with reading(self.store.engine) as db:
+            rows = db.exec_driver_sql(f"SELECT * FROM {self.list_table()} ORDER BY contact_id")  # noqa: S608
             return [tuple(row) for row in rows]
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
         """The rows of the connection, or of its domain, in a table of the state."""
         record = self.record()
-        with reading(self.store.engine) as connection:
+        with reading(self.store.engine) as db:
             of_domain = "domain_id" in table.c
             mine = table.c.domain_id == record.domain_id if of_domain else table.c.connection_id == record.id
             wanted = sa.select(table).where(mine)
-            return [dict(row) for row in connection.execute(wanted).mappings()]
+            return [dict(row) for row in db.execute(wanted).mappings()]
 
     def snapshot_ids(self) -> list[int]:
         return sorted(row["person_id"] for row in self.rows(tables.snapshot))
 
     def execute(self, sql: str) -> None:
-        """What somebody else does to the database; `{list}` stands for the list's table."""
+        """Changes the database from outside; `{list}` stands for the list's table."""
         sql = sql.replace("{list}", self.list_table())
-        with self.store.engine.begin() as connection:
-            connection.exec_driver_sql(sql)
+        with self.store.engine.begin() as db:
+            db.exec_driver_sql(sql)
 
     def forbid_touching(self) -> None:
         """From now on, touching any row of the list is an error."""
@@ -333,7 +333,7 @@ class Connected:
                 )
 
     def requests(self, prefix: str = "/") -> list[str]:
-        """Paths of the calls since the last `clear_requests`, those that start with `prefix`."""
+        """Paths of the calls since the last `clear_requests` that start with `prefix`."""
         return [each.path for each in self.server.requests if each.path.startswith(prefix)]
 
 
@@ -348,7 +348,7 @@ def connected(
     limits: Limits | None = None,
     **settings: Any,
 ) -> Iterator[Connected]:
-    """Serves the account and connects it; its matching is not imported yet. `settings`: those of `connect`."""
+    """Serves the account and connects it without importing a matching. `settings`: those of `connect`."""
     store = Store.open(database_url)
     limits = limits or Limits(burst_per_2s=100_000)
     try:
@@ -362,7 +362,7 @@ def connected(
 
 @contextmanager
 def refused_deletions(database_url: str, **settings: Any) -> Iterator[Connected]:
-    """A connection whose account has hidden 30 of 40 persons since the first run, so that the second was refused."""
+    """A connection whose account hid 30 of 40 persons after the first run, so that the second was refused."""
     with connected(database_url, small_account(40), **settings) as acme:
         acme.import_rows({"emails": "email", "phones": "phoneNumber", "name": "name"})
         acme.sync()
@@ -375,7 +375,7 @@ def refused_deletions(database_url: str, **settings: Any) -> Iterator[Connected]
 
 @contextmanager
 def closing_databases() -> Iterator[None]:
-    """Closes the databases that were opened meanwhile, as the end of a process does."""
+    """Closes the databases opened meanwhile, as the end of a process does."""
     opened: list[sa.Connection] = []
     note = opened.append
     sa.event.listen(sa.Engine, "engine_connect", note)
@@ -383,8 +383,8 @@ def closing_databases() -> Iterator[None]:
         yield
     finally:
         sa.event.remove(sa.Engine, "engine_connect", note)
-        for connection in opened:
-            connection.engine.dispose()
+        for db in opened:
+            db.engine.dispose()
 
 
 def everything(store: Store) -> str:
@@ -393,9 +393,9 @@ def everything(store: Store) -> str:
     quote = engine.dialect.identifier_preparer.quote_identifier
     inspector = sa.inspect(engine)
     rows = []
-    with engine.connect() as connection:
+    with engine.connect() as db:
         for schema in set(inspector.get_schema_names()) - {"information_schema"}:
             for table in inspector.get_table_names(schema):
                 query = f"SELECT * FROM {quote(schema)}.{quote(table)}"  # noqa: S608
-                rows += [f"{table} {tuple(row)}" for row in connection.exec_driver_sql(query)]
+                rows += [f"{table} {tuple(row)}" for row in db.exec_driver_sql(query)]
     return "\n".join(rows)

@@ -16,7 +16,7 @@ from .scenario import Connected
 
 
 def moment(**later: float) -> datetime:
-    """Now, or so much later."""
+    """Now, or this much later."""
     return datetime.now(UTC) + timedelta(**later)
 
 
@@ -29,7 +29,7 @@ def schema_due(acme: Connected, now: datetime | None = None) -> Due | Waiting | 
 
 
 def poll(acme: Connected, now: datetime | None = None) -> Due | Waiting | None:
-    """At a moment when it is time to: an hour after the last one, if nothing else is said."""
+    """Polls when it is time to: by default an hour after the last poll."""
     return polls.poll_persons(acme.store, acme.record(), now or _later(acme.record().polls.persons_at))
 
 
@@ -38,7 +38,7 @@ def poll_fields(acme: Connected, now: datetime | None = None) -> Due | Waiting |
 
 
 def fail(acme: Connected, times: int = 1, *, automatic: bool = True) -> None:
-    """Has runs fail."""
+    """Makes runs fail."""
     for _ in range(times):
         acme.server.faults.add(Fault("unauthorized_401"))
         with pytest.raises(Exception, match="401"):

@@ -1,4 +1,4 @@
-"""What is stored of a connection, changed behind the program's back, as tests of odd states need it."""
+"""Changes what is stored about a connection without the program, for tests of unusual states."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _OF_A_CONNECTION = (tables.credentials, tables.webhooks, tables.states, tables.p
 
 
 def change_stored(db: sa.Connection, connection_id: int, **values: object) -> None:
-    """Sets columns of `sync_connections`, of the tables with one row a connection, and of its company's budget (all of
-    them, where it has none yet), by their names alone."""
+    """Sets columns of `sync_connections`, of the tables with one row per connection, and of its company's budget (all
+    of them if it has none yet), by column name alone."""
     own = {name: values.pop(name) for name in tuple(values) if name in tables.connections.c}
     if own:
         db.execute(tables.connections.update().where(tables.connections.c.id == connection_id).values(**own))

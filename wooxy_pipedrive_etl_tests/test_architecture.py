@@ -1,4 +1,4 @@
-"""Packages and modules import each other one way only, so that a reader finds each rule in one place."""
+"""Packages and modules import each other in one direction only, so that a reader finds each rule in one place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import wooxy_pipedrive_etl
 PACKAGE = wooxy_pipedrive_etl.__name__
 ROOT = Path(str(wooxy_pipedrive_etl.__file__)).parent
 
-# Each package imports only what stands below it; those in one line don't import each other.
+# Each package imports only from the lines below it; packages on one line do not import each other.
 STACK: list[set[str]] = [
     {"definitions", "cli", "demo"},
     {"web", "orchestration"},
@@ -31,11 +31,11 @@ STACK: list[set[str]] = [
     {"http_api"},
     {"custom_variables", "guards", "late", "list_settings", "matching_row", "person_fields"},
 ]
-# What a part knows nothing of, though it stands below.
+# What a package must not import although it is below.
 APART = {"contact_list": {"mapping", "pipedrive", "http_api"}, "mapping": {"http_api"}, "store": {"http_api"}}
 # These tools are for the entry points, which import each other: the command line starts the demo.
 ENTRY_POINTS = {"definitions", "cli", "demo", "terminal", "loading"}
-# Whoever tries things out serves a sandbox; it imports nothing of ours.
+# A sandbox is served on its own; it imports nothing of ours.
 SANDBOX = "sandbox"
 SURFACES = {"web", "orchestration", *ENTRY_POINTS}
 
@@ -59,7 +59,8 @@ def _part(module: Path) -> str:
 
 
 def _imports(module: Path, source: str) -> Iterator[str]:
-    """The full names of what a module imports, wherever in it, relative ones too; `from a import b` gives `a.b`."""
+    """The full names of everything a module imports, anywhere in it, including relative imports; `from a import b`
+    gives `a.b`."""
     package = [PACKAGE, *module.relative_to(ROOT).parts[:-1]]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -91,8 +92,8 @@ def _name(module: Path) -> str:
 
 
 def _circle(sources: Mapping[Path, str]) -> list[str]:
-    """Modules each of which imports the one before it, the last of which is the first again; empty if there are none.
-    Late imports count, and so do those for types alone."""
+    """Modules of which each imports the one before it, ending with the first again; empty if there is no cycle. Late
+    imports and imports for types alone count."""
     names = {_name(module) for module in sources}
     imported = {
         _name(module): {

@@ -1,4 +1,4 @@
-"""The benchmarks' command knows its cases and tells what was measured; measuring itself is no test's business."""
+"""The benchmarks' command knows its cases and reports the measurements; tests do not measure."""
 
 from __future__ import annotations
 

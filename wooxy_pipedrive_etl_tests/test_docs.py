@@ -1,5 +1,5 @@
-"""The documentation says what is so: its commands and options exist, its links lead somewhere, its examples are valid,
-and each behaviour names tests that are there."""
+"""The documentation is true: its commands and options exist, its links work, its examples are valid, and each behaviour
+names existing tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment variables: documented as they are, read in one place, checked by those who need them."""
+"""The environment variables: documented correctly, read in one place, checked by the code that needs them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _documented() -> dict[str, str]:
 def test_the_documentation_has_each_variable_with_its_default() -> None:
     documented = _documented()
     assert documented.keys() == VARIABLES.keys()
-    # Where a variable has no default of its own, the table says in words what happens.
+    # If a variable has no default of its own, the table describes what happens.
     defaults = {name: each.default for name, each in VARIABLES.items() if each.default}
     assert {name: documented[name].strip("`") for name in defaults} == defaults
     assert all(documented.values())
@@ -73,7 +73,7 @@ def test_only_the_settings_read_the_environment() -> None:
         for file in ROOT.rglob("*.py")
         if re.search(r"\benviron\b|\bgetenv\b", file.read_text(encoding="utf-8"))
     }
-    # `connect` reads the variable that the user names; the demo and Dagster's folder set some for others to read.
+    # `connect` reads the variable that the user names; the demo and Dagster's folder set some that others read.
     assert using == {"settings.py", "cli/connections.py", "demo.py", "orchestration/dagster_home.py"}
 
 

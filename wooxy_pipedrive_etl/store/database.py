@@ -205,14 +205,14 @@ def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
 def writing_soon(engine: Engine, seconds: float) -> Iterator[Connection]:
     """A write transaction for work that should fail rather than wait. On SQLite it waits at most `seconds` for another
     writer, then raises the same error as any writer whose wait times out."""
-    with engine.connect() as connection:
-        driver = connection.connection.dbapi_connection
+    with engine.connect() as db:
+        driver = db.connection.dbapi_connection
         if isinstance(driver, sqlite3.Connection):
             (usual,) = driver.execute("PRAGMA busy_timeout").fetchone()
             driver.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
         try:
-            with connection.begin():
-                yield connection
+            with db.begin():
+                yield db
         finally:
             if isinstance(driver, sqlite3.Connection):
                 driver.execute(f"PRAGMA busy_timeout = {usual}")

@@ -1,4 +1,4 @@
-"""What is due by itself, from the database and from polls of a real sandbox, and what polls may cost."""
+"""What is due, judged from the database and from polls of a real sandbox, and what polls may cost."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_failed_run_changes_the_run_key(sqlite_url: str) -> None:
         assert isinstance(after, Due)
         assert after.key != before.key
         assert sensing.due(acme, later + timedelta(minutes=50)) == after
-        # What died before it had a report is tried again all the same.
+        # A run that died before it wrote a report is retried all the same.
         assert sensing.due(acme, later + timedelta(hours=1)) != after
 
 
@@ -130,7 +130,7 @@ def test_a_run_without_the_list_delays_nothing(database_url: str) -> None:
         with begin(acme.store, acme.name, "partial", only_persons, automatic=True) as run:
             for _ in flow.sync(run):
                 pass
-        # What it has landed is due for the list at once.
+        # What it stored is due for the list at once.
         due = sensing.due(acme)
         assert isinstance(due, Due)
         assert due.kind == "changes"
@@ -160,7 +160,7 @@ def test_an_import_after_a_failure_does_not_wait(sqlite_url: str) -> None:
         sensing.fail(acme, 3)
         assert isinstance(sensing.due(acme), Waiting)
         acme.import_rows(ROWS | {"city": "town"})
-        # An Import is recorded in whole seconds: the one of the second in which a run fails may be the run's own.
+        # Imports are recorded in whole seconds, so an Import in the second a run fails may be the run's own.
         hour_ago = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
         with acme.store.engine.begin() as db:
             db.execute(tables.runs.update().values(started_at=hour_ago))
@@ -254,7 +254,7 @@ def test_a_poll_finds_changes_until_they_are_applied(
 
 
 def test_a_poll_finds_new_persons_without_update_time(sqlite_url: str) -> None:
-    """In accounts that have such persons, which `updated_since` passes over."""
+    """Some accounts have such persons, and `updated_since` misses them."""
     behaviours = Behaviours(update_time_on_create="null")
     account = small_account(0)
     account.behaviours = behaviours
@@ -272,11 +272,11 @@ def test_a_poll_finds_new_persons_without_update_time(sqlite_url: str) -> None:
 
 
 def test_a_field_available_again_marks_nobody_as_changed(sqlite_url: str) -> None:
-    """Or every person would seem changed for ever, in an account that has got a feature of Pipedrive."""
+    """Otherwise, once an account gains a Pipedrive feature, every person would look changed forever."""
     with connected(sqlite_url, seeded_account(20)) as acme:
         acme.import_all()
         acme.sync()
-        # As a walk leaves it that was refused what the catalogue has.
+        # The state after a walk that was refused fields the catalogue has.
         acme.account.marketing = True
         assert sensing.poll_fields(acme) is None
         _change(acme, left_out_fields="marketing_status,doi_status")
@@ -285,7 +285,7 @@ def test_a_field_available_again_marks_nobody_as_changed(sqlite_url: str) -> Non
         found = sensing.poll(acme)
         assert isinstance(found, Due)
         assert found.reason.startswith("1 persons")
-        # The run asks for everything, and gets it.
+        # The run requests all fields and gets them.
         acme.sync("changes")
         assert sensing.poll(acme) is None
 
@@ -336,8 +336,8 @@ def test_a_renamed_option_makes_a_re_map_due(database_url: str) -> None:
 
 
 def test_another_release_does_not_start_re_maps(sqlite_url: str) -> None:
-    """What maps differently is seen by each run; a sensor of an older release beside it would start one after the
-    other."""
+    """Each run detects that its mapping differs; sensors of an older release running alongside would start run after
+    run."""
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -355,7 +355,7 @@ def test_a_new_field_is_shown_but_not_imported(database_url: str) -> None:
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
-        # Runs and changes are told apart by their moments, and changes are recorded in whole seconds.
+        # Runs and changes are compared by time, and changes are recorded in whole seconds.
         long_ago = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
         with acme.store.engine.begin() as db:
             db.execute(tables.runs.update().values(started_at=long_ago, finished_at=long_ago))
@@ -434,7 +434,7 @@ def test_an_idle_day_costs_less_than_a_tenth(sqlite_url: str) -> None:
         acme.sync()
         spent = spend_a_day(acme)
     assert spent["tokens"] <= 3_000
-    # And it does use what it may: a change waits for seven minutes at most, without webhooks.
+    # And it uses its share: without webhooks a change waits seven minutes at most.
     assert spent["polls_of_persons"] >= 24 * 60 / 7
     assert spent["polls_of_fields"] >= 24
 
@@ -442,7 +442,7 @@ def test_an_idle_day_costs_less_than_a_tenth(sqlite_url: str) -> None:
 @pytest.mark.parametrize("limit", [30_000, 60_000, 150_000, 210_000, 21_000_000])
 @pytest.mark.parametrize("by_id", [True, False])
 def test_polls_stay_under_a_tenth_on_every_plan(sqlite_url: str, limit: int, by_id: bool) -> None:
-    """Whatever they cost each, and with an hourly look at what is left."""
+    """Whatever each poll costs, and including an hourly check of the remaining tokens."""
     with connected(sqlite_url, small_account(0)) as acme:
         record = replace(acme.record(), budget=Budget(limit, limit))
     day, now = timedelta(days=1), sensing.moment()
@@ -455,7 +455,7 @@ def test_polls_stay_under_a_tenth_on_every_plan(sqlite_url: str, limit: int, by_
 
 
 def test_an_incomplete_catalogue_delays_the_next_poll(sqlite_url: str) -> None:
-    """It is read twice, which costs more than a poll should."""
+    """The catalogue is read twice, which costs more than a poll should."""
     account = small_account()
     codes = [account.add_field(f"Extra {number}", "varchar") for number in range(25)]
     with connected(sqlite_url, account, limits=SMALLEST) as acme:
@@ -469,7 +469,7 @@ def test_an_incomplete_catalogue_delays_the_next_poll(sqlite_url: str) -> None:
         assert sum(each.tokens for each in acme.server.requests) == 22
         assert sensing.schema_due(acme) is None
         assert acme.status().schema_changes == []
-        # At 12 tokens a poll, 2.5 % of the day are one every 23 minutes.
+        # At 12 tokens a poll, 2.5 % of the day pays for one every 23 minutes.
         waits = timedelta(seconds=12 * 86_400 / (0.025 * 30_000) * 22 / 12)
         acme.server.clear_requests()
         sensing.poll_fields(acme, now + waits - timedelta(seconds=1))
@@ -485,7 +485,7 @@ def test_polls_slow_down_as_the_shared_budget_shrinks(sqlite_url: str) -> None:
         now = sensing.moment()
 
         def seconds(left: int | None, sharers: int = 1) -> int:
-            """After how many the next poll is made."""
+            """How long until the next poll."""
             moment = now.replace(tzinfo=None)
             budget = replace(acme.record().budget, daily_left=left, noted_at=moment)
             record = replace(acme.record(), budget=budget, polls=Polls(persons_at=moment))
@@ -505,15 +505,15 @@ def test_automatic_runs_stop_first_and_resume_at_midnight(database_url: str) -> 
     now = sensing.moment()
     account.clock = lambda: now
     with connected(database_url, account, limits=SMALLEST) as acme:
-        # Its day ends when the test says so, and not whenever the test is run shortly before midnight.
+        # The account's day ends when the test says so, even if the test runs shortly before midnight.
         acme.server.gateway.budget = SandboxBudget(SMALLEST, lambda: 0)
         acme.import_rows(ROWS)
         acme.sync()
-        # The reserve, the night's full run, and a poll less.
+        # The reserve plus the night's full run, less a poll.
         _spend_down_to(acme, 6_000 + 32 + 9)
         _edit(acme)
         inbox.add_event(acme.store.inbox, acme.record().id, 2, deleted=False)
-        # This poll learns of it.
+        # This poll learns of the low budget.
         assert isinstance(sensing.poll(acme, now), Due)
         acme.server.clear_requests()
         stopped = (
@@ -526,15 +526,15 @@ def test_automatic_runs_stop_first_and_resume_at_midnight(database_url: str) -> 
             assert sensing.poll(acme, now) in (None, Waiting(stopped))
             assert sensing.poll_fields(acme, now) in (None, Waiting(stopped))
         assert acme.requests() == []
-        # A person's Import may use what is left beyond the reserve.
+        # A user's Import may use whatever is left beyond the reserve.
         acme.import_rows(ROWS | {"city": "town"})
         assert isinstance(sensing.due(acme, now), Due)
-        # An hour later somebody looks whether there are new tokens, and then not for an hour.
+        # An hour later a poll checks for new tokens, then not again for an hour.
         for _ in range(12):
             now += timedelta(minutes=10)
             assert not isinstance(sensing.poll(acme, now), Due)
         assert acme.requests() == ["/api/v1/users/me"] * 2
-        # Pipedrive's midnight.
+        # Midnight at Pipedrive.
         acme.server.gateway.budget.tokens_used = 0
         now += timedelta(hours=1)
         sensing.poll(acme, now)
@@ -543,7 +543,7 @@ def test_automatic_runs_stop_first_and_resume_at_midnight(database_url: str) -> 
 
 
 def test_a_budget_reading_expires_the_next_day(sqlite_url: str) -> None:
-    """Where Pipedrive has stopped telling, polls go on as if it never had."""
+    """If Pipedrive stops reporting the budget, polls go on as if it never had."""
     with connected(sqlite_url, small_account(), behaviours=Behaviours(daily_headers=False)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -585,7 +585,7 @@ def test_changes_runs_have_a_token_allowance(database_url: str, tokens: int, hou
 
 
 def test_a_poll_ignores_persons_of_other_connections(database_url: str) -> None:
-    """The persons of one connection are nothing to another one."""
+    """A connection's polls ignore the persons of other connections."""
     with (
         connected(database_url, small_account()) as acme,
         connected(database_url, small_account(1), name="other", domain="other.example.com") as other,

@@ -1,4 +1,4 @@
-"""When people are told that the next nightly run is."""
+"""When the next nightly run is announced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wooxy_pipedrive_etl.settings import TIMEZONE_VARIABLE
         ("", "2026-11-25T02:30", "2026-11-26T02:30"),
         ("Europe/Helsinki", "2026-11-25T00:29", "2026-11-25T00:30"),
         ("Europe/Helsinki", "2026-11-25T12:00", "2026-11-26T00:30"),
-        # The clocks go back between the two: the wall says the same, an hour later.
+        # The clocks go back between the two: same wall time, an hour later.
         ("Europe/Helsinki", "2026-10-24T12:00", "2026-10-24T23:30"),
         ("Europe/Helsinki", "2026-10-25T12:00", "2026-10-26T00:30"),
     ],

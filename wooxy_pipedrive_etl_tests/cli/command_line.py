@@ -1,4 +1,4 @@
-"""Runs `wooxy-pipedrive` as a person does: in this process where that is enough, since a new one costs seconds."""
+"""Runs `wooxy-pipedrive` as a user does, in this process where possible, because a new process costs seconds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """The program with an environment of its own: home folder, database, API token."""
+    """The program with its own environment: home folder, database, API token."""
 
     home: Path
     server: SandboxServer
@@ -58,11 +58,11 @@ class CommandLine:
 
     @property
     def full_environment(self) -> dict[str, str]:
-        """For a process of its own."""
+        """The environment for a separate process."""
         return {**os.environ, **self.environment}
 
     def __call__(self, *arguments: str, stdin: bytes = b"") -> Ended:
-        """In this process."""
+        """Runs in this process."""
         out, err = io.StringIO(), io.StringIO()
         argv = ["wooxy-pipedrive", *arguments]
         with (
@@ -81,7 +81,7 @@ class CommandLine:
         return Ended(code, out.getvalue(), err.getvalue())
 
     def process(self, *arguments: str, **variables: str) -> Ended:
-        """In a process of its own."""
+        """Runs in a separate process."""
         ended = subprocess.run(
             [PROGRAM, *arguments],
             env={**self.full_environment, **variables},
@@ -99,7 +99,7 @@ class CommandLine:
         )
 
     def change(self, name: str, **values: Any) -> None:
-        """What a page, or a run, has noted of the connection."""
+        """Changes what a page or a run has recorded of the connection."""
         with (
             patch.dict(os.environ, self.environment),
             closing_databases(),
@@ -108,6 +108,6 @@ class CommandLine:
             change_stored(db, get_connection(db, name).id, **values)
 
     def run_steps(self, name: str = "acme", domain: str = "shop.example.com") -> None:
-        """A full run without Dagster, for a test that is about what comes after it."""
+        """A full run without Dagster, for tests of what comes after it."""
         with patch.dict(os.environ, self.environment), closing_databases():
             Connected(self.server.account, self.server, Store.open(), name, domain).sync()

@@ -1,4 +1,4 @@
-"""The program with a small account to talk to: connected afresh, or synced once for all tests that only look."""
+"""The program with a small account: connected afresh, or synced once for all tests that only read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .command_line import CommandLine
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """No wait of the client is a real one."""
+    """Replaces the client's real waits."""
     clock = FakeClock()
     monkeypatch.setattr(PROCESS_BUDGETS, "clock", clock)
     return clock
@@ -33,7 +33,7 @@ def program(tmp_path: Path) -> Iterator[CommandLine]:
 
 @pytest.fixture(scope="session")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    """The connection acme, imported and synced, with issues of several kinds. Tests only look at it."""
+    """The connection acme, imported and synced, with several kinds of issues. Tests must not change it."""
     account = small_account(4)
     account.edit_person(2, emails=["no address"], phones=["no number"])
     account.create_person(name="Twin", emails=["PERSON1@example.com"])

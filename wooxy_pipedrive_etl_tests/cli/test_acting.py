@@ -1,4 +1,4 @@
-"""The commands that do something, from connecting to letting go."""
+"""The commands that change something, from connecting to disconnecting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _import(program: CommandLine, folder: Path, *rows: tuple[str, str | None], n
 
 
 def test_from_draft_to_list_and_back_again(program: CommandLine, tmp_path: Path, postgres_url: str) -> None:
-    """On the production database; the embedded one is that of most other tests here."""
+    """On the production database; most other tests here use the embedded one."""
     program.variables["WOOXY_PIPEDRIVE_DATABASE_URL"] = postgres_url
     ended = program.connect("acme", "--default-region", "fi", "--consent", "require", "--on-delete", "keep")
     assert (ended.code, ended.err) == (0, "")
@@ -111,7 +111,7 @@ def test_a_failed_run_prints_one_sentence_without_secrets(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No token is anywhere in the home folder or in what was said; no person in what was said and logged."""
+    """No token appears in the home folder or the output, and no person in the output or the logs."""
     program.variables["WOOXY_PIPEDRIVE_PREVIEW"] = "masked"
     caplog.set_level(logging.DEBUG)
     account, faults = program.server.account, program.server.faults
@@ -147,7 +147,7 @@ def test_a_failed_run_prints_one_sentence_without_secrets(
     assert token.encode() not in kept
     for personal in ("Person 2", "person2@example.com", "100002", "odd address", "City 2"):
         assert personal not in told, personal
-    # With masked previews, Dagster's storage knows no person either.
+    # With masked previews, Dagster's storage contains no person either.
     dagster = b"".join(file.read_bytes() for file in (program.home / "dagster").rglob("*") if file.is_file())
     assert b"match_variables" in dagster
     for personal in ("Person 2", "person2@example.com", "100002", "odd address", "City 2"):
@@ -155,7 +155,7 @@ def test_a_failed_run_prints_one_sentence_without_secrets(
 
 
 def test_exit_codes_and_output_of_a_real_process(program: CommandLine, tmp_path: Path) -> None:
-    """As a shell sees it: nothing on stderr when all is well, one sentence and no traceback when not."""
+    """What a shell sees: an empty stderr on success, one sentence and no traceback on failure."""
     program.connect()
     _import(program, tmp_path, ("emails", "email"))
     ended = program.process("sync", "acme")
@@ -171,7 +171,7 @@ def test_the_demo_once(program: CommandLine) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert "Connected it as demo and matched" in ended.out
     assert "Synced 25 persons:" in ended.out
-    # An earlier demo's list is taken up again.
+    # An earlier demo's list is reused.
     assert program("status", "demo", "--json").json[0]["state"] == "active"
 
 
@@ -200,7 +200,7 @@ def test_field_changes_are_shown_until_imported(program: CommandLine, tmp_path: 
         assert "Fresh 0, Fresh 1, Fresh 2, Fresh 3, Fresh 4 and 2 more" in ended
         assert "red, feeds nothing: City. The field is no longer in Pipedrive" in ended
         assert "The field City is gone from Pipedrive." in ended
-    # A draft changes nothing of what waits.
+    # A draft does not change what is waiting.
     assert program("match", "acme", "--suggest").code == 0
     assert program("status", "--json").json[0]["fields_waiting"] == row["fields_waiting"]
     _import(program, tmp_path, ("emails", "email"))
@@ -315,7 +315,7 @@ def test_values_cannot_reverse_the_text_direction(program: CommandLine) -> None:
 
 
 def test_contacts_for_a_spreadsheet(program: CommandLine, tmp_path: Path) -> None:
-    """Names come from strangers' web forms; a spreadsheet runs what looks like a formula."""
+    """Names come from strangers' web forms, and a spreadsheet runs whatever looks like a formula."""
     program.server.account.edit_person(1, name='=HYPERLINK("http://x")', custom_fields={"city": "-2+3"})
     program.connect()
     _import(program, tmp_path, ("phones", "phoneNumber"), ("name", "name"), ("city", "city"))
@@ -327,7 +327,7 @@ def test_contacts_for_a_spreadsheet(program: CommandLine, tmp_path: Path) -> Non
     with file.open(encoding="utf-8", newline="") as opened:
         first, *_ = csv.DictReader(opened)
     assert (first["name"], first["city"]) == ('\'=HYPERLINK("http://x")', "'-2+3")
-    # Digits alone are no formula.
+    # Digits alone are not a formula.
     assert first["phoneNumber"].startswith("+358")
     plain = next(csv.DictReader(program("contacts", "acme", "--format", "csv").out.splitlines()))
     assert plain["city"] == "-2+3"

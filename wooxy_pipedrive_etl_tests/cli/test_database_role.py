@@ -1,4 +1,4 @@
-"""The privileges that docs/production.md names are enough for everything, and without them each command says which."""
+"""The privileges in docs/production.md are enough for everything; if one is missing, the command names it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class _Server:
                 db.execute(statement.strip().encode())
 
     def url(self, database: str) -> str:
-        """For the role."""
+        """The database URL for the role."""
         return self.uri.replace("postgres:@", f"{ROLE}:@").replace("/postgres?", f"/{database}?")
 
 
 @pytest.fixture
 def server(postgres_server: str) -> Iterator[_Server]:
-    """With a database that others use as well."""
+    """A server with a database that others use too."""
     server = _Server(postgres_server)
     server.run(f"CREATE DATABASE {SHARED_DATABASE}")
-    # As it is from PostgreSQL 15 on, and not for everybody to connect to.
+    # The default from PostgreSQL 15 on, and not everyone may connect.
     server.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC", SHARED_DATABASE)
     server.run(f"REVOKE CONNECT ON DATABASE {SHARED_DATABASE} FROM PUBLIC")
     yield server
@@ -47,7 +47,7 @@ def server(postgres_server: str) -> Iterator[_Server]:
 
 @pytest.fixture
 def scripts() -> list[str]:
-    """What the page tells an administrator to run: a database of its own, a shared one, a table to adopt."""
+    """The scripts the page gives an administrator: a database of its own, a shared one, a table to adopt."""
     text = PAGE.read_text("utf-8")
     return [found[1] for found in re.finditer(r"^ *```sql\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)]
 

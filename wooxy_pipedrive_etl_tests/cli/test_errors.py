@@ -1,4 +1,4 @@
-"""What bad input gets: exit code 1, one sentence a problem on stderr, and nothing changed."""
+"""Bad input gets exit code 1 and one sentence per problem on stderr, and changes nothing."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_database_that_cannot_be_opened(program: CommandLine, url: str, words:
 
 
 def test_dagsters_storage_that_cannot_be_read(program: CommandLine) -> None:
-    """It is a database as well, and not the list's."""
+    """It is a database too, but not the list's."""
     program.connect()
     storage = program.home / "dagster" / "history" / "runs.db"
     storage.parent.mkdir(parents=True)

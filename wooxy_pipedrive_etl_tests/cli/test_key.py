@@ -1,4 +1,4 @@
-"""`wooxy-pipedrive key`, and what every other command says of a key that opt-outs were not stored with."""
+"""`wooxy-pipedrive key`, and what other commands say about a key that did not store the existing opt-outs."""
 
 from __future__ import annotations
 

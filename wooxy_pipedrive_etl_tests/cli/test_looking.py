@@ -153,7 +153,7 @@ def test_issues_as_json(synced: CommandLine) -> None:
     assert duplicate["reason"] == "duplicate_of"
     owner = ({1, 5} - {duplicate["person_id"]}).pop()
     assert str(owner) in duplicate["message"]
-    # A message tells no value.
+    # Messages never contain values.
     for issue in issues:
         for value in ("no address", "no number", "example.com", "Twin"):
             assert value not in issue["message"]

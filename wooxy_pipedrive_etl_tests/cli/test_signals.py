@@ -1,4 +1,4 @@
-"""A sync that a signal ends: it says so, in the way that shells and supervisors understand."""
+"""A sync ended by a signal reports it in the way shells and supervisors expect."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_stopped_sync_is_reported_as_failed(
                 os.kill(process.pid, number)
 
         acme.server.faults.add(Fault("on_page", "/api/v2/persons", on_page=stop))
-        # A shell that starts a program in the background has it ignore Ctrl+C; this one is in front.
+        # A shell makes background programs ignore Ctrl+C; this one runs in the foreground.
         process = subprocess.Popen(
             [PROGRAM, "sync", acme.name, "--full"],
             stdout=subprocess.PIPE,

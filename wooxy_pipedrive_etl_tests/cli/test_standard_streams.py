@@ -1,4 +1,4 @@
-"""`-` as a file, files that hold people's data, and what is printed under an odd locale."""
+"""`-` as a file, files with personal data, and output under unusual locales."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_version(program: CommandLine) -> None:
         f"wooxy-pipedrive {version('wooxy-pipedrive-etl')}\n",
         "",
     )
-    # It asks nothing of the database or the folder.
+    # It needs neither the database nor the folder.
     assert not program.home.exists()
 
 
@@ -34,7 +34,7 @@ def test_a_matching_can_be_piped_between_programs(program: CommandLine) -> None:
     exported = program("match", "acme", "--export", "-", "--suggest", "--show")
     assert exported.code == 0
     assert yaml.safe_load(exported.out)["variables"]
-    # What is for people does not get into the file.
+    # Messages for the user stay out of the file.
     assert "suggestions used" in exported.err
     assert "Empty values are ignored." in exported.err
     assert "Wrote the matching" not in exported.out + exported.err
@@ -95,7 +95,7 @@ def test_an_ascii_locale_does_not_garble_errors(accented: CommandLine) -> None:
 
 @pytest.fixture(scope="module")
 def accented(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """A list with a contact that ASCII can't name. Tests only look at it."""
+    """A list with a contact whose name is not ASCII. Tests must not change it."""
     home = tmp_path_factory.mktemp("accented")
     account = small_account(1)
     account.edit_person(1, name="Ünal 見本")

@@ -1,4 +1,4 @@
-"""What a command loads: whoever asks for help or for the status does not wait until what a run needs is there."""
+"""What a command imports: help and status load nothing that only a run needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEAVY = {
     ),
     *("psycopg", "starlette", "tenacity", "uvicorn", "yaml"),
 }
-# Runs the command, and then tells what of HEAVY is loaded.
+# Runs the command, then reports which modules of HEAVY are loaded.
 _PROGRAM = """
 import json, sys
 from wooxy_pipedrive_etl.cli import main

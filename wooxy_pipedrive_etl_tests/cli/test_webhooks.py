@@ -1,4 +1,4 @@
-"""Registering, checking and removing a webhook, and the program that receives it."""
+"""Registering, checking and removing a webhook, and the program that receives its events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WEBHOOKS = "/api/v1/webhooks"
 
 @contextmanager
 def _serving(program: CommandLine) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`wooxy-pipedrive serve` as a process of its own, once it listens: its URL and the process."""
+    """Runs `wooxy-pipedrive serve` in a separate process until it listens; gives its URL and the process."""
     environment = {**program.environment, "WOOXY_PIPEDRIVE_ADMIN_PASSWORD": "a password of the tests"}
     with running(
         [PROGRAM, "serve", "--port", "0"],
@@ -36,13 +36,13 @@ def _serving(program: CommandLine) -> Iterator[tuple[str, subprocess.Popen[str]]
 
 @pytest.fixture
 def public_url() -> Iterator[str]:
-    """Something that listens: nobody looks at what it answers."""
+    """A URL where something listens; the answer does not matter."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_from_connecting_to_disconnecting(program: CommandLine) -> None:
-    """With the receiver in a process of its own, as in production."""
+    """With the receiver in a separate process, as in production."""
     account, webhooks = program.server.account, program.server.webhooks
     with _serving(program) as (url, process):
         ended = program.connect("acme", "--webhook-url", url)

@@ -1,1 +1,2 @@
-"""The invariants of the whole: what holds after any sync, whatever came before it, and whenever it was killed."""
+"""The invariants of the whole program: what holds after every sync, whatever came before it and whenever it was
+killed."""

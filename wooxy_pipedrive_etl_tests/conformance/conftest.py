@@ -21,7 +21,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
-    """Each test that takes this runs on both databases."""
+    """Tests that use this run on both databases."""
     if request.param == "sqlite":
         return SqliteDatabases(tmp_path)
     return PostgresDatabases(request.getfixturevalue("postgres_server"))
@@ -29,7 +29,7 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
 
 @pytest.fixture
 def new_database(request: pytest.FixtureRequest, databases: Databases) -> NewDatabase:
-    """Gives the URL of a fresh database, brought up to date, for as long as the context lasts."""
+    """Gives the URL of a fresh, migrated database for as long as the context lasts."""
     prepared = "prepared_sqlite" if databases.name == "SQLite" else "prepared_postgres"
     template: str = request.getfixturevalue(prepared)
     return lambda: copied(databases, template)

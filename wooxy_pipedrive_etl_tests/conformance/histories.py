@@ -1,8 +1,9 @@
-"""Random histories for as long as one likes, beyond the few that the suite plays:
+"""Random histories for as long as you like, beyond the few that the suite plays:
+
 python -m wooxy_pipedrive_etl_tests.conformance.histories [--seconds 60] [--seed 1] [--steps 40] [--shrink] [--postgres]
 
-Prints how many histories, steps and runs there were; the first one that does not end as the oracle says is shown.
-Brings its own sandbox and, if asked for, its own PostgreSQL.
+Prints the number of histories, steps and runs, and shows the first history that does not end as the oracle says. Starts
+its own sandbox and, if asked, its own PostgreSQL.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..postgres import started_postgres
 from ..scenario import isolate
 from .history import History
 
-# Between two looks at the clock.
+# Between two checks of the clock.
 _AT_ONCE = 20
 
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--shrink", action="store_true", help="make what fails small, which takes minutes")
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL; else on SQLite")
     chosen = parser.parse_args()
-    # The sandbox goes wrong on purpose.
+    # The sandbox fails on purpose.
     logging.disable(logging.WARNING)
     made: Counter[str] = Counter()
     began = time.monotonic()

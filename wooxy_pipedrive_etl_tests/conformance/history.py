@@ -1,7 +1,7 @@
-"""A random history: an account, a list and the oracle, side by side, through edits of all sorts and syncs between them.
+"""A random history: an account, a list and the oracle, side by side, through edits of all kinds and syncs between them.
 
-The account is small and has few addresses and numbers, so that persons meet: as duplicates, as next in line, as
-conflicts, and with contacts that were in the list before. Pages are short, so that it still has several.
+The account is small and has few addresses and numbers, so that persons collide: as duplicates, as next in line, as
+conflicts, and with contacts that existed before. Pages are short, so even this account has several.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from wooxy_pipedrive_etl.sync.selection import Kind
 
 from ..scenario import Connected, connected, empty_account
 from .oracle import IDENTIFIERS, Key, Link, Oracle, Outcome
-from .sync_process import telling
+from .sync_process import reporting
 
 CANDIDATES = {
     "name": ("name",),
@@ -56,10 +56,10 @@ _CHANNELS = [name for name in _FLAGS if name != "active"]
 _PAGE = 5
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _WRITTEN_OR_LISTED = ("created", "updated", "unchanged", "rejected", "duplicates", "conflicts")
-# What a history is about is not whether a person allows it.
+# Histories do not test permissions, so they allow everything.
 _ALLOWED = Permissions(deletions=1_000_000, lost_fields=True)
 _UNTOUCHED = "2001-01-01 00:00:00"
-# The one field that nobody ever matches, and what its values have in common.
+# The one field that is never matched, and what its values have in common.
 UNMATCHED, SECRET = "secret", "nobody may see"
 
 ADDRESSES = (
@@ -135,12 +135,12 @@ CONTACT = st.fixed_dictionaries(
 
 
 class Killed(BaseException):
-    """What the program does not live to see."""
+    """Raised to end the program before a statement or commit."""
 
 
 class History(RuleBasedStateMachine):
-    """`new_database` is set before the machine is run: a context with the URL of a fresh database. `made` counts what
-    was done, in all histories together."""
+    """Set `new_database` before the machine runs: a context that gives the URL of a fresh database. `made` counts what
+    was done in all histories together."""
 
     new_database: Callable[[], AbstractContextManager[str]]
     made: ClassVar[Counter[str]] = Counter()
@@ -150,13 +150,13 @@ class History(RuleBasedStateMachine):
         self.resources = ExitStack()
         self.now = 0
         self.used_ids = {0}
-        # Events of webhooks that nobody has got yet, all that have arrived, and those that no run has looked after.
+        # Webhook events on their way, all that have arrived, and those that no run has processed yet.
         self.under_way: list[tuple[int, bool]] = []
         self.arrived: list[tuple[int, bool]] = []
         self.hints: dict[int, bool] = {}
-        # Keys whose values a connection that has not seen what was deleted could not tell.
+        # Keys whose values are unknown to a connection that has not seen what was deleted.
         self.last_known: set[str] = set()
-        # Whether nobody but the sync has written to the list.
+        # Whether only the sync has written to the list.
         self.alone = True
 
     @initialize(
@@ -224,18 +224,18 @@ class History(RuleBasedStateMachine):
         account.observers.append(self.hear)
         self.oracle = Oracle(consent, on_delete, _BUILT_IN)
         self.oracle.read_catalogue(self._catalogue())
-        # Connecting looks at some persons, so that there is something to preview.
+        # Connecting reads some persons for the previews.
         self.oracle.know(self._visible(), None)
         for contact in prior:
             self.contact_by_hand(contact)
-        # Without identifiers nobody would be in the list.
+        # Without identifiers the list would be empty.
         matching = {key: CANDIDATES[key][0] for key in matched | {"emails"}}
         self._import(matching, ignore_empty)
         self.sync("full", again=False)
 
     def teardown(self) -> None:
         if hasattr(self, "oracle"):
-            # Such as are there still.
+            # Only what still exists.
             self._import(self.oracle.matching, self.oracle.ignore_empty)
             self.sync("full", again=True)
             self.compare_with_fresh_list()
@@ -250,7 +250,7 @@ class History(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([61, 600, 3_600]))
     def let_time_pass(self, seconds: int) -> None:
-        """So long that what was written before is out of a run's sight."""
+        """Enough time that earlier writes are outside a run's overlap."""
         self.now += seconds
 
     @rule(person=PERSON, later=st.booleans())
@@ -260,7 +260,7 @@ class History(RuleBasedStateMachine):
 
     @rule(person=PERSON, time=st.sampled_from(["none", "future", "past"]), new=st.booleans(), which=_FEW)
     def give_odd_time(self, person: dict[str, Any], time: str, new: bool, which: int) -> None:
-        """Written by whatever does not keep to what Pipedrive does: only hints and full runs find all of these."""
+        """Sets a time that Pipedrive itself would not write: only webhook hints and full runs find all such changes."""
         record = self._record(person) | {"update_time": _ODD_TIMES[time]}
         if new:
             self.account.create_person(**record)
@@ -313,7 +313,7 @@ class History(RuleBasedStateMachine):
         which=_FEW,
     )
     def change_catalogue(self, act: str, which: int) -> None:
-        """A new field is never imported by itself: its name, as its values, must not show up in the list."""
+        """A new field is never imported automatically: neither its name nor its values may appear in the list."""
         account, fields = self.account, self.account.custom_fields
         plain = [code for code in ("member", "note", "since") if code in fields]
         with_options = ("colour", "tags")[which % 2]
@@ -338,7 +338,7 @@ class History(RuleBasedStateMachine):
         name=st.sampled_from(NAMES),
     )
     def change_names(self, act: str, which: int, name: str) -> None:
-        """None of the persons that show the name is touched."""
+        """Changes names without touching the persons that show them."""
         if act == "rename user":
             users = sorted(self.account.users)
             self.account.rename_user(users[which % len(users)], name)
@@ -352,7 +352,7 @@ class History(RuleBasedStateMachine):
             self.account.delete_organization(organization_id)
             self.last_known.add("org_id")
 
-    # What people do on our side
+    # What users do on our side
 
     @rule(key=st.sampled_from(sorted(CANDIDATES)), which=_FEW)
     def change_matching(self, key: str, which: int) -> None:
@@ -405,7 +405,7 @@ class History(RuleBasedStateMachine):
 
     @rule(fate=st.sampled_from(_FATES))
     def events(self, fate: str) -> None:
-        """What becomes of the events since the last ones."""
+        """Decides what happens to the events since the last ones."""
         if fate == "are late":
             return
         events, self.under_way = self.under_way, []
@@ -449,7 +449,7 @@ class History(RuleBasedStateMachine):
 
     @rule(persons=st.lists(PERSON, min_size=2, max_size=3), edited=_FEW)
     def changes_run_for_newcomers(self, persons: list[dict[str, Any]], edited: int) -> None:
-        """Where new persons have no update_time, one of them has by now."""
+        """Where new persons have no update_time, one of them has it by now."""
         for person in persons:
             self.create_person(person, later=True)
         newest = max(i for i in range(1, 100) if self.account.has_person(i))
@@ -458,25 +458,25 @@ class History(RuleBasedStateMachine):
 
     @rule(kind=_KINDS, fault=_FAULT, then=st.none() | _KINDS)
     def run_with_fault(self, kind: Kind, fault: Fault, then: Kind | None) -> None:
-        """Pipedrive fails in the middle, and goes on failing."""
+        """Pipedrive fails in the middle of the run, and keeps failing."""
         self.sync(kind, again=False, breaks=ApiError, trouble=self._fault(fault))
         if then is not None:
             self.sync(then, again=False)
 
     @rule(kind=_KINDS, moment=st.integers(0, 200), then=st.none() | _KINDS)
     def killed_run(self, kind: Kind, moment: int, then: Kind | None) -> None:
-        """The program dies before a statement or a commit: none comes after it."""
+        """The program dies before a statement or a commit: none follows."""
         told = 0
 
         def die(statement: str) -> None:
             nonlocal told
             told += 1
-            # The session that holds PostgreSQL's lock would die as well.
+            # The session that holds PostgreSQL's lock would die too.
             if told > moment and "pg_advisory_unlock" not in statement:
                 raise Killed
 
         engine = self.acme.store.engine
-        trouble = telling(engine.url.render_as_string(hide_password=False), die)
+        trouble = reporting(engine.url.render_as_string(hide_password=False), die)
         self.sync(kind, again=False, breaks=Killed, trouble=trouble)
         if then is not None:
             self.sync(then, again=False)
@@ -489,8 +489,8 @@ class History(RuleBasedStateMachine):
         breaks: type[BaseException] | None = None,
         trouble: AbstractContextManager[None] | None = None,
     ) -> None:
-        """A sync, and everything that holds after it. `again`: another one, which has nothing to do. `breaks`: what it
-        may end in, in `trouble`."""
+        """A sync, and everything that must hold after it. `again`: sync once more, with nothing to do. `breaks`: how
+        the sync may end in `trouble`."""
         self._sql(f"UPDATE {{list}} SET \"updatedAt\" = '{_UNTOUCHED}'")  # noqa: S608
         before = self._stored()
         self.made[f"{kind} runs"] += 1
@@ -498,7 +498,7 @@ class History(RuleBasedStateMachine):
         walked = self._walked() if kind == "full" else None
         former, former_hints = copy.deepcopy(self.oracle), dict(self.hints)
         read = self._read(kind)
-        refused = self._identifier_is_gone()
+        refused = self._identifier_is_missing()
         expected = (*((breaks,) if breaks else ()), *((SyncError,) if refused else ()))
         counts = None
         with trouble or nullcontext():
@@ -513,14 +513,14 @@ class History(RuleBasedStateMachine):
             return
         assert not refused
         if counts is None:
-            # It had committed; nobody has settled the hints.
+            # It had committed, but the hints were not settled.
             counts = self.acme.last_run().counts
             self.hints = self._waiting()
             assert self.hints.items() <= former_hints.items()
-        if walked is not None and self._walked_anew():
+        if walked is not None and self._walk_restarted():
             walked = None
         if walked is not None:
-            self._know_what_was_walked_before(walked)
+            self._learn_from_interrupted_walk(walked)
         outcome = self.oracle.sync()
         after = self._stored()
         self._know_new_contacts(outcome)
@@ -530,7 +530,7 @@ class History(RuleBasedStateMachine):
         self._check_names_and_secrets(after)
         self._check_what_is_known()
         if walked is not None:
-            # This one reads everybody, and up to now.
+            # This run reads everyone, up to now.
             self.sync("full", again=again)
         elif again:
             dump = self.acme.dump()
@@ -540,7 +540,7 @@ class History(RuleBasedStateMachine):
             self._check_what_is_known()
 
     def _read(self, kind: Kind) -> set[int] | None:
-        """Lets the oracle know what such a run may; returns whom a run of changes reads."""
+        """Tells the oracle what such a run may know; returns whom a run of changes reads."""
         self.oracle.read_catalogue(self._catalogue())
         self.oracle.names = self._names()
         read = None
@@ -558,14 +558,14 @@ class History(RuleBasedStateMachine):
             self.hints = {}
         return read
 
-    def _identifier_is_gone(self) -> bool:
-        """Then a run that would empty it in all contacts refuses to."""
+    def _identifier_is_missing(self) -> bool:
+        """Whether an identifier's field is deleted and a run would empty it in all contacts: such a run is refused."""
         gone = [key for key, variable in self.oracle.matching.items() if variable in IDENTIFIERS]
         known = _SYSTEM_KEYS | self.oracle.present_fields
         return not self.oracle.ignore_empty and not set(gone) <= known
 
     def _learn_from_broken_run(self, before: dict[int, dict[str, Any]]) -> None:
-        """The list is as it was, but what was read by then may be known, as Pipedrive has it now."""
+        """The list is unchanged, but persons read before the failure may be known in their current version."""
         assert self._stored() == before
         visible = {person["id"]: person for person in self._visible()}
         known = {person["id"]: person for person in self.oracle.snapshot}
@@ -573,12 +573,12 @@ class History(RuleBasedStateMachine):
         assert known.keys() <= landed.keys()
         for person_id, row in landed.items():
             if row["gone"]:
-                # Who was gone before may have come back, and this run need not have come to that.
+                # A person deleted earlier may have come back, and this run may not have reached them.
                 assert person_id not in known or person_id not in visible
                 known.pop(person_id, None)
-            elif person_id not in known or not _tells(row["raw"], known[person_id]):
+            elif person_id not in known or not _describes(row["raw"], known[person_id]):
                 known[person_id] = visible[person_id]
-                assert _tells(row["raw"], visible[person_id])
+                assert _describes(row["raw"], visible[person_id])
         self.oracle.know(list(known.values()), None)
         with reading(self.acme.store.engine) as db:
             fields = read_fields(db, self.acme.record().id)
@@ -592,27 +592,27 @@ class History(RuleBasedStateMachine):
             self.oracle.read_catalogue(self._catalogue())
         self._check_what_is_known()
 
-    def _know_what_was_walked_before(self, walked: UnfinishedWalk) -> None:
-        """A full run that goes on where another broke off does not read again what that one has read."""
+    def _learn_from_interrupted_walk(self, walked: UnfinishedWalk) -> None:
+        """A resumed full run does not read again what the interrupted one has read."""
         seen = {int(person_id) for page in walked.seen for person_id in page}
         visible = {person["id"]: person for person in self._visible()}
         known = []
         for row in self.acme.rows(tables.snapshot):
             person = visible.get(row["person_id"])
-            if person is None or not _tells(row["raw"], person):
+            if person is None or not _describes(row["raw"], person):
                 assert row["person_id"] in seen
                 person = json.loads(row["raw"])
             known.append(person)
         self.oracle.know(known, datetime.fromtimestamp(walked.began / 1e6, UTC))
 
     def _walked(self) -> UnfinishedWalk | None:
-        """What a full run goes on with, if another one broke off."""
+        """The walk that a full run resumes, if one was interrupted."""
         with reading(self.acme.store.engine) as db:
             return walks.unfinished_walk(db, self.acme.record().id)
 
-    def _walked_anew(self) -> bool:
-        """Where windows turn out not to show everybody, or Pipedrive does not know the cursor any more, a full run that
-        went on with another one's walk starts it anew, page after page: then it has read everybody itself."""
+    def _walk_restarted(self) -> bool:
+        """If windows turn out not to show everyone, or Pipedrive no longer knows the cursor, a resumed full run starts
+        the walk again, page by page: then it has read everyone itself."""
         return self.acme.record().sync_state.plain_walk_began == self.clock().timestamp() * 1e6
 
     def _successes(self) -> int:
@@ -623,7 +623,7 @@ class History(RuleBasedStateMachine):
         return {person_id: person_id in hints.deleted for person_id in hints.changed}
 
     def _check_what_is_known(self) -> None:
-        """Everybody whom the oracle knows, and nobody else; and nothing is forgotten or asked for twice."""
+        """The program knows exactly whom the oracle knows; nothing is forgotten or requested twice."""
         live = [row["person_id"] for row in self.acme.rows(tables.snapshot) if not row["gone"]]
         assert sorted(live) == sorted(person["id"] for person in self.oracle.snapshot)
         watermark = self.acme.record().sync_state.watermark
@@ -640,7 +640,7 @@ class History(RuleBasedStateMachine):
             self.acme.server.faults.clear()
 
     def _know_new_contacts(self, outcome: Outcome) -> None:
-        """A new contact has a number that no contact ever had; from now on the oracle knows it by that."""
+        """A new contact has a number no contact ever had; from now on the oracle uses that number."""
         linked = {row["person_id"]: row["contact_id"] for row in self.acme.rows(tables.links)}
         known: dict[Key, int] = {}
         highest = max(self.used_ids)
@@ -660,9 +660,9 @@ class History(RuleBasedStateMachine):
         assert links == self.oracle.links
 
     def _check_counts(self, counts: dict[str, int], outcome: Outcome, read: set[int] | None) -> None:
-        """Nothing silent: the counts add up, and who was not written is listed with the reason.
+        """Nothing silent: the counts add up, and every person not written is listed with the reason.
 
-        A run of changes counts whom it `read`, whose contact it wrote, and may count others that it looked at.
+        A run of changes counts the persons it `read` and those whose contact it wrote, and may count others it checked.
         """
         assert counts["fetched"] == sum(counts[name] for name in _WRITTEN_OR_LISTED)
         if read is None:
@@ -689,7 +689,7 @@ class History(RuleBasedStateMachine):
                 assert f"person {outcome.duplicate_of[person]}," in listed[person]["message"]
 
     def _check_list(self, after: dict[int, dict[str, Any]], outcome: Outcome) -> None:
-        """The list is what the oracle says, and no other row was touched."""
+        """The list matches the oracle, and no other row was touched."""
         clocks = ("createdAt", "updatedAt")
         assert {
             contact_id: {name: value for name, value in row.items() if name not in clocks}
@@ -708,7 +708,7 @@ class History(RuleBasedStateMachine):
                 assert before[contact_id][channel] is not False or after[contact_id][channel] is False
 
     def _check_names_and_secrets(self, after: dict[int, dict[str, Any]]) -> None:
-        """Only what was named is in the list, and no table is left over."""
+        """The list contains only what was matched, and no table is left over."""
         for row in after.values():
             assert set(row) == {*_BUILT_IN, *self.oracle.custom_variables}
         assert SECRET not in str(after)
@@ -717,8 +717,8 @@ class History(RuleBasedStateMachine):
         assert left_over == []
 
     def compare_with_fresh_list(self) -> None:
-        """Convergence, by itself: where nothing but this account's persons ever made the list, a fresh connection to
-        the same account comes to the same contacts, whatever happened before."""
+        """Convergence without a user: if only this account's persons made the list, a fresh connection to the same
+        account ends with the same contacts, whatever happened before."""
         if not self.alone or self.oracle.ignore_empty or self.oracle.on_delete != "delete":
             return
         fresh = Connected(
@@ -745,11 +745,11 @@ class History(RuleBasedStateMachine):
         return _BEGAN + timedelta(seconds=self.now)
 
     def _pass_time(self, later: bool) -> None:
-        """Times of Pipedrive are whole seconds: many edits share one."""
+        """Times in Pipedrive are whole seconds, so many edits share one."""
         self.now += later
 
     def _record(self, person: dict[str, Any]) -> dict[str, Any]:
-        """Values as the sandbox takes them; options by their place among those that are left."""
+        """Values as the sandbox takes them; options by their position among the remaining ones."""
         record = {key: value for key, value in person.items() if key in _SYSTEM_KEYS}
         custom: dict[str, Any] = {}
         for code in person.keys() & self.account.custom_fields.keys():
@@ -766,7 +766,7 @@ class History(RuleBasedStateMachine):
         return record | {"custom_fields": custom}
 
     def _pick(self, which: int, wanted: Callable[[dict[str, Any]], bool]) -> list[int]:
-        """One of the persons that are as wanted, if there is any."""
+        """One of the persons that match, if any."""
         ids = [
             i for i in range(1, 100) if self.account.has_person(i) and wanted(self.account.person_state(i))
         ]
@@ -794,7 +794,7 @@ class History(RuleBasedStateMachine):
         }
 
     def _names(self) -> dict[str, dict[int, str]]:
-        """Of whom Pipedrive tells, as it tells; of others, as the program has seen them last, if it has."""
+        """Names as Pipedrive reports them, else as the program last saw them."""
         with reading(self.acme.store.engine) as db:
             seen = read_names(db, self.acme.record().id)
         listed = {
@@ -831,7 +831,7 @@ class History(RuleBasedStateMachine):
         self.acme.execute(sql)
 
     def _stored(self) -> dict[int, dict[str, Any]]:
-        """The list by contact_id: None, bool for a flag, else text."""
+        """The list by contact_id, with values of None, bool for a flag, or text."""
         with reading(self.acme.store.engine) as db:
             rows = db.exec_driver_sql(f"SELECT * FROM {self.acme.list_table()}").mappings().all()  # noqa: S608
         stored = {}
@@ -846,14 +846,14 @@ class History(RuleBasedStateMachine):
         return stored
 
 
-def _tells(raw: str, person: Mapping[str, Any]) -> bool:
-    """Whether that text says the same of the person."""
+def _describes(raw: str, person: Mapping[str, Any]) -> bool:
+    """Whether this JSON describes the person in the same way."""
     told = json.loads(raw)
     return all(told.get(key) == value for key, value in person.items())
 
 
 def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
-    """An empty text and no text are the same."""
+    """Treats empty text as no text."""
     return {name: None if value == "" else value for name, value in values.items()}
 
 

@@ -1,7 +1,7 @@
-"""Syncs that are killed in the middle, and what the next one must make of it: the same end as if nothing had happened.
+"""Syncs killed in the middle, and the next sync, which must end as if nothing had happened.
 
 Four situations, each made once and copied for every kill: a connection before its first run, one whose matching has
-just changed, and one whose account has changed since its last run, which a full run or one of changes looks at.
+just changed, and one whose account has changed since its last run, checked by a full run or by one of changes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
 from ..databases import Databases, copied
 from ..scenario import DOMAIN, NAME, Connected
-from .sync_process import sync, telling, writing
+from .sync_process import reporting, sync, writing
 
 SITUATIONS = ("first run", "re-map", "second run", "changes")
-# Between the moment that a process tells and its death: enough to die in the middle of a statement.
+# The time between a process's report and its death: enough to die in the middle of a statement.
 _LONGEST_DELAY = 0.02
 _PLAIN = re.compile(r"[A-Za-z.]+@[a-z.]+")
 _LONG_AGO = "2001-01-01 00:00:00"
@@ -46,7 +46,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class End(NamedTuple):
-    """How things stand: the list by contact_id, everything else that a sync keeps, and the last run's report."""
+    """The final state: the list by contact_id, everything else that a sync stores, and the last run's report."""
 
     contacts: dict[int, dict[str, Any]]
     kept: dict[str, Any]
@@ -55,8 +55,8 @@ class End(NamedTuple):
 
 @dataclass
 class Situation:
-    """`url`: a database to copy; `before` and `expected`: how a copy stands before and after an undisturbed sync, which
-    told `moments`."""
+    """`url`: a database to copy; `before` and `expected`: the state of a copy before and after an undisturbed sync,
+    which reported `moments`."""
 
     name: str
     databases: Databases
@@ -73,8 +73,8 @@ class Situation:
 
 
 class Kill(NamedTuple):
-    """What a kill hit: the moment that was told last (None: the sync was quicker), whether the list was being written,
-    whether it was committed, and the seconds that the dead process's session lived on."""
+    """What a kill hit: the last moment reported (None: the sync finished first), whether the list was being written,
+    whether it was committed, and how many seconds the dead process's session survived."""
 
     moment: str | None
     writing: bool
@@ -86,7 +86,7 @@ class Kill(NamedTuple):
 def situations(
     databases: Databases, make_account: Callable[[], Account], way: str = "steps"
 ) -> Iterator[list[Situation]]:
-    """All of them, on one kind of database. `make_account` gives the same account each time, but for its token."""
+    """All situations on one kind of database. `make_account` gives the same account each time, except for its token."""
     limits = Limits(burst_per_2s=100_000, daily_tokens=None)
     with (
         SandboxServer(make_account(), limits=limits) as server,
@@ -113,8 +113,8 @@ def situations(
 
 
 def kill_and_repair(situation: Situation, rng: random.Random, within: range) -> Kill:
-    """Kills a sync at a random one of these moments, then runs the next one, and raises AssertionError if anything
-    differs from an undisturbed sync."""
+    """Kills a sync at a random one of these moments, then runs the next one; raises AssertionError if anything differs
+    from an undisturbed sync."""
     moment = rng.choice(within)
     with copied(situation.databases, situation.url) as url:
         told = _killed_process(situation, url, moment, rng.uniform(0, _LONGEST_DELAY))
@@ -163,12 +163,12 @@ def look(url: str, server: SandboxServer) -> End:
 
 
 def prepared(databases: Databases, server: SandboxServer) -> str:
-    """A database with a connection before its first run: everything is matched, three contacts were there before."""
+    """A database with a connection before its first run: everything is matched, and three contacts exist already."""
     url = databases.new()
     store = Store.open(url)
     acme = Connected(server.account, server, store, NAME, DOMAIN, {"default_region": "FI"})
     acme.connect()
-    # In the list by other means: two to adopt, one to leave alone.
+    # In the list before the sync: two to adopt, one to leave alone.
     for email in ("PERSON@other.example", *_addresses(server.account)[:2]):
         acme.execute(f"INSERT INTO {{list}} (email) VALUES ('{email}')")  # noqa: S608
     acme.import_all()
@@ -184,7 +184,7 @@ def _addresses(account: Account) -> list[str]:
 
 
 def _age(url: str, server: SandboxServer) -> None:
-    """Makes the contacts old, so that one that is touched from now on can be told; some opt out."""
+    """Makes the contacts old, so that any touched from now on can be recognized; some opt out."""
     store = Store.open(url)
     acme = Connected(server.account, server, store, NAME, DOMAIN)
     acme.execute(f"""UPDATE {{list}} SET "createdAt" = '{_LONG_AGO}', "updatedAt" = '{_LONG_AGO}'""")  # noqa: S608
@@ -193,7 +193,7 @@ def _age(url: str, server: SandboxServer) -> None:
 
 
 def _change_matching(url: str) -> None:
-    """Two columns get other names, two are fed by each other's row, and a row goes to none."""
+    """Renames two columns, swaps the rows that feed two others, and unmatches a row."""
     store = Store.open(url)
     content = yaml.safe_load(view.export_matching(store, NAME))
     rows = {row["pipedrive"]: row for row in content["variables"]}
@@ -206,7 +206,7 @@ def _change_matching(url: str) -> None:
 
 
 def _edit(account: Account) -> None:
-    """All that can happen to persons between two runs; fewer are deleted than would need a person's word."""
+    """Everything that can happen to persons between two runs; few enough are deleted to need no permission."""
     ids = account.visible_person_ids()
     for person_id in ids[::5]:
         account.edit_person(person_id, name=f"Renamed {person_id}")
@@ -223,7 +223,7 @@ def _edit(account: Account) -> None:
 
 
 def _hint(url: str, server: SandboxServer) -> None:
-    """A webhook tells of some who are gone, and wrongly so of some who are not."""
+    """Webhook events report some deleted persons, and wrongly report others as deleted."""
     store = Store.open(url)
     acme = Connected(server.account, server, store, NAME, DOMAIN)
     for person_id in acme.snapshot_ids()[10:20]:
@@ -245,7 +245,7 @@ def _situation(name: str, databases: Databases, server: SandboxServer, url: str,
     moments: list[str] = []
     before = look(url, server)
     with copied(databases, url) as copy:
-        with _environment(copy), telling(copy, moments.append):
+        with _environment(copy), reporting(copy, moments.append):
             sync(copy, NAME, kind, way)
         expected = look(copy, server)
     if name == "changes":
@@ -255,8 +255,8 @@ def _situation(name: str, databases: Databases, server: SandboxServer, url: str,
 
 
 def _killed_process(situation: Situation, url: str, moment: int, delay: float) -> str | None:
-    """Starts a sync, waits until it tells its n-th moment, and kills it a little later; returns what it told last, or
-    None if it was quicker."""
+    """Starts a sync, waits for its n-th moment, and kills it a little later; returns the last moment reported, or None
+    if the sync finished first."""
     with started(url, situation.kind, situation.way) as process:
         assert process.stdout is not None
         told = [line.strip() for line in islice(process.stdout, moment + 1)]
@@ -269,13 +269,13 @@ def _killed_process(situation: Situation, url: str, moment: int, delay: float) -
 
 @contextmanager
 def started(url: str, kind: Kind, way: str, errors: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A sync in a process of its own, which tells its moments on its output, a line each, and has ended when the
-    context has. `errors`: the file for what it says if it breaks off."""
+    """A sync in a separate process that prints its moments, one a line, and has ended when the context has. `errors`:
+    the file for its error output."""
     command = [sys.executable, "-m", _PROGRAM, url, NAME, kind, way]
     with _environment(url):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=_ROOT, text=True)
     assert process.stdout is not None
-    # Should it ever hang, the test must not.
+    # If it ever hangs, the test must not.
     watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
     watchdog.start()
     try:
@@ -291,7 +291,7 @@ def started(url: str, kind: Kind, way: str, errors: IO[str] | None = None) -> It
 
 @contextmanager
 def _environment(url: str) -> Iterator[None]:
-    """Dagster's job finds its database by the environment."""
+    """Dagster's job finds its database through the environment."""
     name = "WOOXY_PIPEDRIVE_DATABASE_URL"
     before = os.environ.get(name)
     os.environ[name] = url
@@ -305,7 +305,7 @@ def _environment(url: str) -> Iterator[None]:
 
 
 def _check_all_or_nothing(situation: Situation, url: str) -> bool:
-    """The list is as it was, or as it shall be, and nothing in between; True: it is as it shall be."""
+    """The list is in its old state or in its new one, never in between; True: it is in the new one."""
     end = look(url, situation.server)
     committed = end.last_run is not None and end.last_run != situation.before.last_run
     wanted = situation.expected if committed else situation.before
@@ -320,7 +320,7 @@ def _check_end(situation: Situation, end: End, committed: bool) -> None:
         assert end.kept[part] == expected.kept[part], part
     assert end.last_run is not None
     assert expected.last_run is not None
-    # A run of changes counts what it looks at, and need not look again at all that the dead one has.
+    # A run of changes counts what it checks, and need not check again everything that the dead run did.
     counts = ("fetched", "rejected", "duplicates", "conflicts", "dropped_values", "unchanged")
     compared = () if situation.kind == "changes" else counts
     for name in ("kind", "state", "message", *compared[:-1]):
@@ -335,8 +335,8 @@ def _check_end(situation: Situation, end: End, committed: bool) -> None:
 
 
 def _comparable(end: End, situation: Situation) -> tuple[Any, ...]:
-    """The list and its links, but for the numbers of contacts made since `before` (a sync that was rolled back may have
-    used some up) and for when exactly a contact was touched."""
+    """The list and its links without what may differ: the numbers of contacts made since `before` (a rolled-back sync
+    may have used some) and the exact times contacts were touched."""
     known = situation.before.contacts
 
     def plain(contact_id: int, contact: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What a list must look like after a sync, worked out with plain dictionaries, one person after another.
 
-Written from the rules of the product and deliberately naive: nothing here knows of SQL, dataframes or the program's
-code, and nothing is fast. It is handed persons as Pipedrive's JSON has them, and remembers which of them it was shown,
-the list, who owns which contact, and who opted out.
+Written from the product rules and deliberately naive: nothing here uses SQL, dataframes or the program's code, and
+nothing is fast. It receives persons as Pipedrive's JSON, and remembers which of them it was shown, the list, who owns
+which contact, and who opted out.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 IDENTIFIERS = ("userId", "email", "phoneNumber")
 REMEMBERED_CHANNELS = ("smsSubscribe", "viberSubscribe", "emailSubscribe")
 
-# Of whose name a person's field is the id.
+# The kinds of name that person fields refer to by id.
 NAMED = {"org_id": "org", "owner_id": "user"}
 
 Row = dict[str, Any]
 Person = Mapping[str, Any]
-# A contact that is there already goes by its number, a new one by the person that it was made for.
+# An existing contact is identified by its number, a new one by the person it was made for.
 Key = int | str
 
 
@@ -35,7 +35,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A person as the matching maps it: the identifiers that it has are among `values`."""
+    """A person as the matching maps it; its identifiers are among `values`."""
 
     id: int
     version: datetime
@@ -53,7 +53,7 @@ class Mapped:
 
 @dataclass
 class Outcome:
-    """`fates`: what became of each person; `touched`: contacts that were changed or made."""
+    """`fates`: the result for each person; `touched`: contacts changed or created."""
 
     fates: dict[int, str] = field(default_factory=dict)
     duplicate_of: dict[int, int] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Outcome:
         return self.counts_of(self.fates) | {"deleted": self.deleted, "dropped_values": self.dropped_values}
 
     def counts_of(self, persons: Iterable[int]) -> dict[str, int]:
-        """What became of these alone."""
+        """The results of these persons only."""
         fates = [self.fates[person] for person in persons]
         names = {
             "created": "created",
@@ -80,7 +80,7 @@ class Outcome:
 
 
 class Oracle:
-    """One connection and the list that it feeds; `built_in`: the variables that every list has."""
+    """One connection and the list it feeds; `built_in`: the variables that every list has."""
 
     def __init__(self, consent: str, on_delete: str, built_in: Sequence[str]) -> None:
         self.built_in = built_in
@@ -93,19 +93,19 @@ class Oracle:
         self.links: dict[int, Link] = {}
         self.opted_out: set[tuple[str, str]] = set()
         self.snapshot: list[Person] = []
-        # Up to when everything was read, and how far the run that is under way has.
+        # The time up to which everything was read, and how far the current run has read.
         self.watermark: datetime | None = None
         self.read_until: datetime | None = None
         self.highest_id = 0
         self.names: dict[str, dict[int, str]] = {"org": {}, "user": {}}
-        # Field code -> option id -> label, in the order of the catalogue; those that are gone at the end.
+        # Field code -> option id -> label, in the order of the catalogue, deleted options last.
         self.options: dict[str, dict[int, str]] = {}
         self.present_fields: set[str] = set()
 
-    # What people do
+    # What users do
 
     def import_matching(self, matching: Mapping[str, str], custom: Iterable[str], ignore_empty: bool) -> None:
-        """`matching`: field -> variable, for fields that feed one; `custom`: those of the variables that are custom."""
+        """`matching`: field -> variable, for fields that feed one; `custom`: which of the variables are custom."""
         custom = set(custom)
         moves = [
             (self.matching[key], new)
@@ -126,7 +126,7 @@ class Oracle:
         self.ignore_empty = ignore_empty
 
     def read_catalogue(self, fields: Mapping[str, Sequence[tuple[int, str]]]) -> None:
-        """`fields`: the custom fields that there are, with their options in order."""
+        """`fields`: the existing custom fields, with their options in order."""
         self.present_fields = set(fields)
         for code, options in fields.items():
             before = self.options.get(code, {})
@@ -137,7 +137,7 @@ class Oracle:
     # What a run reads
 
     def know(self, persons: Sequence[Person], read_until: datetime | None) -> None:
-        """These and no others. `read_until`: the moment when the reading began, None if there was none."""
+        """Knows exactly these persons. `read_until`: the moment when the reading began, None if there was none."""
         self.snapshot = copy.deepcopy(list(persons))
         self.highest_id = max([self.highest_id, *(person["id"] for person in persons)])
         self.read_until = read_until
@@ -151,10 +151,10 @@ class Oracle:
         dateless_too: bool,
         new_too: bool,
     ) -> set[int]:
-        """A run of changes at that moment: what it may know of the persons that are visible now; returns whom it reads.
+        """A run of changes at that moment: learns what it may know of the visible persons; returns whom it reads.
 
-        `hints`: whom webhooks named, and whether one said that the person is deleted. `dateless_too`: Pipedrive tells
-        of persons without update_time. `new_too`: new persons are asked for by their ids as well.
+        `hints`: the persons webhooks reported, and whether as deleted. `dateless_too`: Pipedrive lists persons without
+        update_time. `new_too`: new persons are also requested by id.
         """
         assert self.watermark is not None
         since = min(self.watermark, now) - timedelta(seconds=60)
@@ -180,32 +180,31 @@ class Oracle:
     # A sync
 
     def sync(self) -> Outcome:
-        """Of the persons that are known now."""
+        """Syncs the persons known now."""
         outcome = Outcome()
         mapped = [self._map(person, outcome) for person in self.snapshot]
         before = copy.deepcopy(self.rows)
-        self._bring_memory_in_step(mapped)
+        self._update_memory(mapped)
         self._write(mapped, outcome)
         outcome.touched = {key for key, row in self.rows.items() if before.get(key) != row}
         outcome.deleted += len(before.keys() - self.rows.keys())
         if self.read_until is not None:
-            # Nobody has changed later than now: a time in the future is none up to which anything is known.
+            # Nobody was changed later than now; the watermark never moves into the future.
             times = [_time(person) for person in self.snapshot]
             self.watermark = max((time for time in times if time <= self.read_until), default=self.read_until)
             self.read_until = None
         return outcome
 
-    def _bring_memory_in_step(self, mapped: list[Mapped]) -> None:
-        """As long as a contact has a number, its own flags say who is written to there; the memory is for numbers that
-        come back. So where the run itself takes a number away, it looks at the flags that go with it: one that is true
-        takes the opt-out back. What people take away by hand between two runs no run has seen: nothing is forgotten.
-        """
+    def _update_memory(self, mapped: list[Mapped]) -> None:
+        """While a contact has a number, its own flags decide; the memory is for numbers that come back. So when the run
+        itself removes a number, it checks the number's flags, and a true flag withdraws the opt-out. Changes that users
+        make by hand between two runs are seen by no run, so nothing is forgotten."""
         rehearsal = copy.deepcopy(self)
         rehearsal._write(mapped, Outcome())
         for key, row in self.rows.items():
             if key not in rehearsal.rows or rehearsal.rows[key]["phoneNumber"] != row["phoneNumber"]:
                 self.opted_out -= {(row["phoneNumber"], channel) for channel in self._flags(row, True)}
-        # Whoever still says no, says no.
+        # Current opt-outs stay.
         for row in self.rows.values():
             if row["phoneNumber"]:
                 self.opted_out |= {(row["phoneNumber"], channel) for channel in self._flags(row, False)}
@@ -215,8 +214,8 @@ class Oracle:
         return [channel for channel in REMEMBERED_CHANNELS if row[channel] is flag]
 
     def _write(self, mapped: list[Mapped], outcome: Outcome) -> None:
-        # A person that is in the way of another may be out of it once it is written: so until all is quiet, and only
-        # then is it known which contacts nobody has any more.
+        # A person that blocks another may stop blocking once it is written, so repeat until nothing changes; only then
+        # is it known which contacts are orphaned.
         while True:
             quiet = copy.deepcopy((self.rows, self.links))
             fates, kept = self._pass(mapped, outcome)
@@ -228,10 +227,10 @@ class Oracle:
                 break
         for person_id, link in list(self.links.items()):
             if link.contact not in kept:
-                self._leave(person_id, link, outcome)
+                self._orphan(person_id, link, outcome)
 
     def _pass(self, persons: list[Mapped], outcome: Outcome) -> tuple[dict[int, str], set[Key]]:
-        """What becomes of each person, and the contacts that have one."""
+        """The result for each person, and the contacts that have an owner."""
         fates: dict[int, str] = {}
         self.links = {p: link for p, link in self.links.items() if link.contact in self.rows}
         taking_part = []
@@ -262,7 +261,7 @@ class Oracle:
         return fates, kept
 
     def _settle(self, taking_part: list[Mapped]) -> tuple[dict[int, Key], set[int]]:
-        """Which contact each person has, if it isn't to be a new one; and who is in conflict."""
+        """Which contact each person has, unless it gets a new one, and who is in conflict."""
         by_id = {person.id: person for person in taking_part}
         holder = {link.contact: person for person, link in self.links.items() if person in by_id}
         left_behind = {
@@ -370,8 +369,8 @@ class Oracle:
             if (row["phoneNumber"], channel) in self.opted_out:
                 row[channel] = False
 
-    def _leave(self, person_id: int, link: Link, outcome: Outcome) -> None:
-        """A contact that lost its person."""
+    def _orphan(self, person_id: int, link: Link, outcome: Outcome) -> None:
+        """Handles a contact that lost its person."""
         row = self.rows[link.contact]
         if link.adopted:
             del self.links[person_id]
@@ -409,7 +408,7 @@ class Oracle:
         return _text(self.names[kind].get(entity_id))
 
     def _point(self, points: list[Any], read: Callable[[str], str | None], outcome: Outcome) -> str | None:
-        """The primary one and then the others in order: the first that is valid."""
+        """The first valid one, starting with the primary and then in order."""
         ordered = [p for p in points if p["primary"]] + [p for p in points if not p["primary"]]
         texts = [text for text in (_text(point["value"]) for point in ordered) if text]
         valid = [value for value in map(read, texts) if value]

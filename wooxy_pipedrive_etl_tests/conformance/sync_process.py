@@ -1,4 +1,4 @@
-"""One sync in a process of its own that tells each of its moments before it comes, so that it can be killed at any:
+"""One sync in a separate process that reports each of its moments in advance, so that it can be killed at any of them:
 
 python -m wooxy_pipedrive_etl_tests.conformance.sync_process DATABASE_URL CONNECTION changes|full|re-map steps|dagster
 """
@@ -21,25 +21,25 @@ from wooxy_pipedrive_etl.sync.selection import Kind, Selection
 
 
 @contextmanager
-def telling(url: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """`tell` gets each statement and each commit in that database before it comes, and each progress.
+def reporting(url: str, report: Callable[[str], None]) -> Iterator[None]:
+    """`report` receives each statement and commit in that database before it happens, and all progress.
 
-    Only the first words of a statement: people's values may follow.
+    Only the first words of a statement, because personal values may follow.
     """
-    # Whoever opens an engine: Dagster's job does so by itself, and has another one for its own storage.
+    # On every engine: Dagster's job opens its own, and has another for its own storage.
     database = sa.make_url(url).database
 
     def statement(db: sa.Connection, _cursor: Any, text: str, *_: Any) -> None:
         if db.engine.url.database == database:
-            tell(" ".join(text.split()[:4]))
+            report(" ".join(text.split()[:4]))
 
     def commit(db: sa.Connection) -> None:
         if db.engine.url.database == database:
-            tell("COMMIT")
+            report("COMMIT")
 
     sa.event.listen(sa.Engine, "before_cursor_execute", statement)
     sa.event.listen(sa.Engine, "commit", commit)
-    progress.watch(lambda what, done, _total: tell(f"{what}: {done}"))
+    progress.watch(lambda what, done, _total: report(f"{what}: {done}"))
     try:
         yield
     finally:
@@ -49,8 +49,8 @@ def telling(url: str, tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def writing(moments: Sequence[str]) -> range:
-    """Which moments are those of the last step, the one that writes the list: from its look whether it still may, to
-    its commit. Empty if it has not begun."""
+    """Which moments belong to the last step, the one that writes the list: from the check whether it still may to the
+    commit. Empty if the step has not begun."""
     planned = [number for number, moment in enumerate(moments) if _makes_plan(moment)]
     begun = [number for number in _checks(moments) if planned and number > planned[-1]]
     if not begun:
@@ -64,7 +64,7 @@ def _makes_plan(moment: str) -> bool:
 
 
 def _checks(moments: Sequence[str]) -> list[int]:
-    """Every step that writes anything looks first whether no other run has come."""
+    """Every step that writes first checks that no other run has started."""
     return [number for number, moment in enumerate(moments) if moment.startswith("SELECT sync_runs.run_id")]
 
 
@@ -93,6 +93,6 @@ def _say(moment: str) -> None:
 
 
 if __name__ == "__main__":
-    with telling(sys.argv[1], _say):
+    with reporting(sys.argv[1], _say):
         url, name, kind, way = sys.argv[1:]
         sync(url, name, cast(Kind, kind), way)

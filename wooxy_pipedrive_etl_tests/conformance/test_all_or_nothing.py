@@ -1,4 +1,4 @@
-"""A reader of the list sees all of a sync or nothing of it, whenever it looks and wherever the sync breaks."""
+"""A reader of the list sees all of a sync or nothing of it, whenever it reads and wherever the sync fails."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 from ..databases import Databases
 from ..scenario import Connected, add_person, connected, email, small_account
 from .conftest import NewDatabase
-from .sync_process import telling, writing
+from .sync_process import reporting, writing
 
 Rows = list[tuple[Any, ...]]
 
 
 class Broken(Exception):
-    """What a test makes a statement raise."""
+    """Raised by the test from within a statement."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def acme(new_database: NewDatabase) -> Iterator[Connected]:
             acme.account.edit_person(person_id, custom_fields={"note": "second"})
         for person_id in (10, 11):
             acme.account.delete_person(person_id)
-        # Takes over the contact of the person that goes.
+        # Takes over the contact of the deleted person.
         add_person(acme.account, 20, emails=[email("person10@example.com")])
         add_person(acme.account, 21)
         yield acme
@@ -40,7 +40,7 @@ def acme(new_database: NewDatabase) -> Iterator[Connected]:
 
 @pytest.fixture
 def another_session(acme: Connected, databases: Databases) -> Iterator[Callable[[], Rows]]:
-    """Reads the whole list in a session of its own."""
+    """Reads the whole list in a separate session."""
     url = acme.store.engine.url
     query = f"SELECT * FROM {acme.list_table()} ORDER BY contact_id"  # noqa: S608
     if databases.name == "PostgreSQL":
@@ -53,7 +53,7 @@ def another_session(acme: Connected, databases: Databases) -> Iterator[Callable[
 
 
 def test_a_reader_never_sees_half_a_sync(acme: Connected, another_session: Callable[[], Rows]) -> None:
-    """It looks before each statement and each commit of the sync, in the middle of its transactions."""
+    """It reads before each statement and each commit of the sync, in the middle of its transactions."""
     seen: list[Rows] = []
     moments: list[str] = []
 
@@ -62,12 +62,12 @@ def test_a_reader_never_sees_half_a_sync(acme: Connected, another_session: Calla
         seen.append(another_session())
 
     before = another_session()
-    with telling(_url(acme), look):
+    with reporting(_url(acme), look):
         counts = acme.sync()
     after = another_session()
     assert (counts["created"], counts["updated"], counts["deleted"]) == (1, 10, 1)
     assert [rows for rows in seen if rows not in (before, after)] == []
-    # It was old until the commit of the step that writes, and new from then on.
+    # Old until the commit of the writing step, and new from then on.
     until = writing(moments).stop
     assert len(writing(moments)) > 20
     assert seen == [before] * until + [after] * (len(seen) - until)
@@ -78,7 +78,7 @@ def test_a_reader_never_sees_half_a_sync(acme: Connected, another_session: Calla
 def test_a_sync_failing_mid_write_changes_nothing(
     acme: Connected, another_session: Callable[[], Rows], place: int | str
 ) -> None:
-    """Broken off before a statement of the step that writes, or before its commit; repaired by the next sync."""
+    """The sync fails before a statement of the writing step, or before its commit; the next sync repairs it."""
     moments: list[str] = []
 
     def break_off(moment: str) -> None:
@@ -87,7 +87,7 @@ def test_a_sync_failing_mid_write_changes_nothing(
             raise Broken
 
     before = another_session()
-    with telling(_url(acme), break_off), pytest.raises(Broken):
+    with reporting(_url(acme), break_off), pytest.raises(Broken):
         acme.sync()
     assert another_session() == before
     assert acme.sync()["updated"] == 10

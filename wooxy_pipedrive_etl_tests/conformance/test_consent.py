@@ -1,4 +1,4 @@
-"""A channel that someone opted out of stays off, by whatever way its number comes back."""
+"""A channel that someone opted out of stays off, however the number comes back."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_opt_out_survives_unmatching_the_phone(acme: Connected) -> None:
 
 
 def test_a_returning_number_is_not_a_first_number(new_database: NewDatabase) -> None:
-    """The channels' one moment is over, even where nobody was subscribed in it."""
+    """The channels' one moment has passed, even if nobody was subscribed then."""
     with new_database() as url, connected(url, small_account(1), consent="require") as acme:
         acme.account.marketing = True
         acme.account.edit_person(1, marketing_status="unsubscribed")

@@ -1,4 +1,4 @@
-"""After any sync of any history the list is what the naive oracle says (product rules: what always holds)."""
+"""After every sync of any history the list is what the naive oracle says (product rules: what always holds)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..scenario import email
 from .conftest import NewDatabase
 from .history import History
 
-# A few; `histories.py` plays any number.
+# A few; `histories.py` plays as many as you like.
 _EXAMPLES = {"SQLite": 3, "PostgreSQL": 1}
 
 
@@ -46,7 +46,7 @@ MAIJA = {
 
 @pytest.fixture
 def history(new_database: NewDatabase) -> Iterator[History]:
-    """One person with an e-mail address and a number, synced; to be gone on with by hand."""
+    """One person with an e-mail address and a number, synced; tests continue by hand."""
     history = type("ByHand", (History,), {"new_database": staticmethod(new_database)})()
     history.begin(
         persons=[MAIJA],
@@ -67,7 +67,7 @@ def sms(history: History) -> list[Any]:
 
 
 def test_an_opt_out_withdrawn_unseen_still_counts(history: History) -> None:
-    """No run has seen it. The program and the oracle say so, whether the contact goes too or not."""
+    """No run has seen it. The program and the oracle agree, whether the contact is deleted too or not."""
     ways: list[Callable[[], object]] = [
         lambda: history.edit_contact_by_hand(which=0, contact={**NOBODY_ELSE, "phoneNumber": None}),
         lambda: history.delete_contact_by_hand(which=0),
@@ -82,7 +82,7 @@ def test_an_opt_out_withdrawn_unseen_still_counts(history: History) -> None:
 
 
 def test_an_opt_out_of_another_contact_counts(history: History) -> None:
-    """The first one's flag was true all the time: nobody has taken anything back."""
+    """The first contact's flag was true all along, so nobody has withdrawn anything."""
     history.contact_by_hand({**NOBODY_ELSE, "phoneNumber": "+358401000001", "smsSubscribe": False})
     history.full_run(again=True)
     history.delete_contact_by_hand(which=1)

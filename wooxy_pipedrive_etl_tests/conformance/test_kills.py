@@ -1,6 +1,6 @@
-"""A sync that is killed at any moment, and run again, ends in the same list (product rules: kinds of run).
+"""A sync that is killed at any moment and run again ends with the same list (product rules: kinds of run).
 
-A few kills: `benchmarks/kill_runs.py` does the same many times over, through Dagster's job.
+Only a few kills: `benchmarks/kill_runs.py` makes many more, through Dagster's job.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lost visibility, a wrong account or a broken walk never empties the list, nor changes it at all."""
+"""Lost visibility, a wrong account or an interrupted walk never empties the list, and does not change it at all."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_hidden_persons_are_not_mass_deleted_without_permission(acme: Connected)
     with pytest.raises(Refused, match="30 of the 40 contacts would be deleted"):
         acme.sync()
     assert acme.dump() == before
-    # A re-map after it finds no other way in.
+    # A re-map afterwards does not bypass the refusal.
     with pytest.raises(Refused):
         acme.remap()
     assert acme.dump() == before
@@ -77,7 +77,7 @@ def test_an_interrupted_walk_deletes_nobody(new_database: NewDatabase) -> None:
         acme.sync()
         before = acme.dump()
         for kind in BREAKS:
-            # The first page, then the second one; then the second one again, where the walk goes on by now.
+            # The first page, then the second, then the second again, where the walk now resumes.
             for passed in (0, 1, 0):
                 acme.server.faults.clear()
                 acme.server.clear_requests()
@@ -86,10 +86,10 @@ def test_an_interrupted_walk_deletes_nobody(new_database: NewDatabase) -> None:
                     acme.sync(allowed=ANY_DELETIONS)
                 assert acme.dump() == before, (kind, passed)
             acme.server.faults.clear()
-            # What went on where another one broke off has seen everybody.
+            # The resumed walk has seen everyone.
             counts = acme.sync(allowed=ANY_DELETIONS)
             assert (counts["fetched"], counts["unchanged"], counts["deleted"]) == (510, 510, 0)
             assert acme.dump() == before
-        # What was read before a break is no reason to delete the rest either.
+        # Nor does what was read before the failure justify deleting the rest.
         assert acme.remap()["deleted"] == 0
         assert acme.dump() == before

@@ -1,4 +1,4 @@
-"""Each person that Pipedrive sent is accounted for, in whatever shape it came and whatever kind of run looked at it."""
+"""Every person that Pipedrive sent is accounted for, whatever its shape and whichever kind of run read it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WRITTEN_OR_LISTED = ("created", "updated", "unchanged", "rejected", "duplicates"
 
 @pytest.fixture
 def acme(new_database: NewDatabase) -> Iterator[Connected]:
-    """Two persons, an element of the list that is none, one with nothing to be known by, and a duplicate."""
+    """Two persons, a malformed record, one without identifiers, and a duplicate."""
     account = small_account(2)
     account.put_raw_person(3, '{"name": "no id"}')
     account.create_person(name="No identifier")

@@ -1,4 +1,4 @@
-"""A person's contact is the same row through whatever happens to it; only a deletion ends it."""
+"""A person's contact stays the same row whatever happens to it; only deletion ends it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_contact_keeps_its_id_through_all_changes(
         acme.import_rows(ROWS | {"note": "remark", "phones": None})
         acme.remap()
         assert _contact_id(acme, "new@example.com") == contact_id
-        # Somebody else with that address was there all along, and is next in line.
+        # Another person had that address all along and is next in line.
         long_ago = datetime(2020, 1, 1, tzinfo=UTC)
         acme.account.create_person(name="Heir", emails=[email("new@example.com")], add_time=long_ago)
         assert acme.sync()["duplicates"] == 1
@@ -49,7 +49,7 @@ def test_a_restored_person_gets_its_deactivated_contact_back(new_database: NewDa
             acme.account.restore_person(1)
             assert acme.sync()["updated"] == 1
             assert acme.contact(contact_id=contact_id)["active"] is True
-        # Only what the sync switched off does it switch on.
+        # The sync switches on only what it switched off itself.
         acme.execute(f"UPDATE {{list}} SET active = false WHERE contact_id = {contact_id}")  # noqa: S608
         acme.account.edit_person(1, name="Touched")
         assert acme.sync()["updated"] == 1

@@ -1,4 +1,4 @@
-"""Connecting, letting go and taking up again; one run at a time; a database that goes away in the middle of a run."""
+"""Connecting, disconnecting and reconnecting; one run at a time; a database that disappears in the middle of a run."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_forgetting_keeps_only_the_list_and_opt_outs(database_url: str) -> None:
             *("sync_domains", "sync_created_variables"),
             *("sync_opt_outs", "sync_keys"),
         }
-        # The list is as it was, and a new connection of the domain adopts it.
+        # The list is unchanged, and a new connection of the domain adopts it.
         acme.connect()
         assert acme.status().state == "draft"
         assert acme.export() == before
@@ -171,7 +171,7 @@ def test_a_run_without_requests_counts_as_failed(sqlite_url: str) -> None:
 
 
 def _end_sessions(acme: Connected) -> None:
-    """As an administrator, or a restart of PostgreSQL, does: the session that holds the lock goes as well."""
+    """Ends all sessions, as an administrator or a restart of PostgreSQL does, including the one that holds the lock."""
     aside = sa.create_engine(acme.store.engine.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with aside.connect() as db:
         db.exec_driver_sql(

@@ -1,4 +1,5 @@
-"""OAuth's tokens over the life of a connection: renewed in time and once refused, by one for all; lost, and told so."""
+"""OAuth tokens over the life of a connection: renewed in time, renewed once for all processes, and lost with a
+report."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ REVOKED = (
     r"^The connection acme lost access to Pipedrive, because access .*: Integrations > acme > Reconnect\.$"
 )
 
-# Another program that asks Pipedrive with the connection's credentials, once it is told to.
+# Another program that calls Pipedrive with the connection's credentials when told to.
 _ASK = """
 import sys
 from wooxy_pipedrive_etl.store import Store
@@ -45,8 +46,8 @@ from wooxy_pipedrive_etl.store.connections import get_connection
 from wooxy_pipedrive_etl.store.database import reading
 from wooxy_pipedrive_etl.connections.credentials import pipedrive_client
 store = Store.open(sys.argv[1])
-with reading(store.engine) as connection:
-    record = get_connection(connection, "acme")
+with reading(store.engine) as db:
+    record = get_connection(db, "acme")
 with pipedrive_client(store, record) as client:
     print("ready", flush=True)
     input()
@@ -72,7 +73,7 @@ def change(acme: ByOAuth, **values: Any) -> None:
 
 
 def end_in(acme: ByOAuth, left: timedelta) -> None:
-    """Makes the access token known to live for so long."""
+    """Sets how long the access token lives."""
     change(acme, oauth_expires_at=(datetime.now(UTC) + left).replace(tzinfo=None))
 
 
@@ -172,12 +173,12 @@ def test_two_programs_renew_once(database_url: str, monkeypatch: pytest.MonkeyPa
 def test_a_renewal_does_not_wait_for_sqlites_writer(acme: ByOAuth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "STORING_SECONDS", 0.05)
     end_in(acme, timedelta())
-    # The writer may be a run in another program, or the very thread that asks.
+    # The writer may be a run in another program, or the very thread that makes the request.
     with (
         pipedrive_client(acme.store, acme.record()) as client,
-        acme.store.engine.begin() as writer,
+        acme.store.engine.begin() as db,
     ):
-        change_stored(writer, acme.record().id, watermark=1)
+        change_stored(db, acme.record().id, watermark=1)
         assert client.account().company_id == 777
         assert client.account().company_id == 777
     assert acme.token_requests() == 1

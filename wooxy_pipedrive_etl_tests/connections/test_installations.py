@@ -1,4 +1,4 @@
-"""From Allow and Install to a connection, and what may become of that consent: given again, given back, taken away."""
+"""From Allow and Install to a connection, and what can happen to the consent: repeated, returned, revoked."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def reconnect(acme: ByOAuth) -> None:
 
 
 def second(acme: ByOAuth) -> None:
-    """Another connection of the same user of Pipedrive."""
+    """Another connection of the same Pipedrive user."""
     acme.choose_domain(acme.install(), name="bolt", domain="news.example.com")
 
 
@@ -127,7 +127,7 @@ def test_an_api_token_waits_for_its_domain_too(acme: ByOAuth) -> None:
     acme.install()
     waiting = installations.install_with_api_token(acme.store, acme.server.url + "/", acme.account.token)
     assert (waiting.api_url, waiting.access, waiting.scopes) == (acme.server.url, "api token", None)
-    # OAuth's consent is another thing to wait with.
+    # The OAuth consent is a separate installation, also waiting.
     assert (ids(acme)[0], len(ids(acme)), waiting.connected_to) == (waiting.id, 2, [])
     record = acme.choose_domain(waiting, name="bolt", domain="news.example.com")
     assert status_of(acme, record.name).access == "api token"
@@ -145,7 +145,7 @@ def test_waiting_installations_hide_secrets_and_expire(acme: ByOAuth) -> None:
     assert stored.access_token not in shown
     assert stored.refresh_token not in shown
     assert first.tokens.encrypted not in repr(first)
-    # The same consent once more takes the place of the first.
+    # A repeated consent replaces the first.
     again = acme.install()
     assert ids(acme) == [again.id]
     with acme.store.engine.begin() as db:

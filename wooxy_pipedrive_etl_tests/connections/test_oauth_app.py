@@ -1,4 +1,4 @@
-"""The OAuth app of the environment: none, half of one, and one that can't be used."""
+"""The OAuth app from the environment: missing, incomplete or invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that a person asks for: when they are due, and which run has done what was asked for."""
+"""Runs that users request: when they are due, and which run fulfils the request."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_requested_run_is_due_first(database_url: str) -> None:
         first = _request(acme, "re-map")
         due = sensing.due(acme)
         assert isinstance(due, Due)
-        # Nothing has been read yet that could be mapped.
+        # Nothing that could be mapped has been read yet.
         assert (due.kind, due.key, due.dry_run) == ("full", first.key, False)
         acme.sync()
         assert sensing.due(acme) is None
@@ -124,7 +124,7 @@ ONLY_FIELDS = Selection(frozenset(["person_fields"]))
         (("full", {"permissions": OF_A}), "full", {"allowed": replace(OF_A, deletions_of="b")}, False),
         (("full", {"permissions": OF_A}), "full", {"allowed": ANY_DELETIONS}, False),
         (("re-map", DRY), "re-map", {}, False),
-        # What is in force is not what a person has drafted.
+        # The matching in force differs from the draft.
         (("re-map", DRY), "re-map", DRY, False),
         (("re-map", DRY), "full", DRAFT, True),
     ],
@@ -145,7 +145,7 @@ def imported(sqlite_url: str) -> Any:
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         with acme.store.engine.begin() as db:
-            # As if there had been a run.
+            # As if a run had taken place.
             change_stored(db, acme.record().id, watermark=0, null_update_times=False)
         yield acme
 

@@ -1,4 +1,4 @@
-"""Settings that are changed on a connection that is there, and its pauses."""
+"""Changing the settings of an existing connection, and pausing it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_invalid_settings_change_nothing(sqlite_url: str) -> None:
         for wrong in ({"default_region": "XX"}, {"consent": "perhaps"}, {"on_delete": "burn"}):
             with pytest.raises(InvalidSetting):
                 _change(acme, **{"default_region": "FI"} | wrong)
-        # The run would end as if the list had followed.
+        # The run would end as if the list were up to date.
         with (
             begin(acme.store, acme.name, "run"),
             pytest.raises(ConnectionBusy, match="Another run of the connection acme is at work"),
@@ -99,6 +99,6 @@ def test_nothing_starts_automatically_while_paused(sqlite_url: str) -> None:
         due = sensing.due(acme)
         assert isinstance(due, Due)
         assert due.reason == "Webhooks named 1 persons."
-        # The command line runs all the same.
+        # The command line runs it all the same.
         settings.pause(acme.store, acme.name)
         assert acme.sync("changes")["updated"] == 1

@@ -1,4 +1,4 @@
-"""The tokens of the day: what a run is expected to cost, what is kept back, and what happens when they are gone."""
+"""The daily tokens: what a run is expected to cost, what is reserved, and what happens when they run out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _estimate(acme: Connected, kind: Kind) -> int:
 
 
 def _spend_down_to(acme: Connected, left: int) -> None:
-    """What the customer's other integrations do."""
+    """Simulates the customer's other integrations."""
     assert acme.server.limits.daily_tokens is not None
     acme.server.gateway.budget.tokens_used = acme.server.limits.daily_tokens - left
 
@@ -57,14 +57,14 @@ def test_a_run_costs_what_was_estimated(
         acme.sync(kind)
         last = acme.last_run()
         assert last.estimated_tokens == expected
-        # No person was missing, so a full run has no second look.
+        # No person was missing, so the full run needed no second lookup.
         assert last.tokens_used == expected - (10 if kind == "full" else 0)
         assert last.tokens_left == acme.status().budget.left == 150_000 - acme.server.tokens_used
 
 
 def test_estimates_grow_with_known_persons_and_shown_names(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(3)) as acme:
-        # Account, fields, persons; the newest by id of a run of changes, and the second look of a full one.
+        # Account, fields, persons; a run of changes also asks for the newest ids, a full run for the missing persons.
         assert {kind: _estimate(acme, kind) for kind in ("re-map", "changes", "full")} == {
             "re-map": 12,
             "changes": 32,
@@ -121,7 +121,7 @@ def test_a_run_may_use_the_reserve_if_allowed(sqlite_url: str) -> None:
 
 
 def test_a_refused_dry_run_is_retried_as_one(sqlite_url: str) -> None:
-    """Whoever allows it the reserve has not allowed it to write."""
+    """Permission to use the reserve is not permission to write."""
     with connected(sqlite_url, small_account(), limits=SMALLEST) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -159,7 +159,7 @@ def test_an_invalid_reserve_setting_is_refused(setting: str, monkeypatch: pytest
 
 
 def test_a_run_that_never_fits_is_not_postponed(sqlite_url: str) -> None:
-    """Waiting for midnight would help nobody whose account is too large for what the reserve leaves."""
+    """Waiting for midnight would not help an account too large for what the reserve leaves."""
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.server.limits = Limits(daily_tokens=35)
@@ -184,7 +184,7 @@ def test_no_run_is_refused_when_budget_is_unknown(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
 def test_a_budget_spent_mid_run_ends_it_cleanly(database_url: str, told: bool) -> None:
-    """And the next day's run goes on."""
+    """The next day's run resumes."""
     now = [datetime(2026, 3, 2, 12, tzinfo=UTC)]
     account = small_account(1_200)
     account.clock = lambda: now[0]

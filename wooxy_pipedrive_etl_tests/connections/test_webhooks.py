@@ -1,4 +1,4 @@
-"""A connection's webhook: registered once, looked after, let go, and what Pipedrive may do about it meanwhile."""
+"""A connection's webhook: registered once, verified, removed, and what Pipedrive may do to it meanwhile."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WEBHOOKS = "/api/v1/webhooks"
 
 @pytest.fixture
 def state_url(request: pytest.FixtureRequest) -> str:
-    """SQLite, but for tests that are about what the databases keep."""
+    """SQLite, except for tests of what the databases store."""
     url: str = request.getfixturevalue(getattr(request, "param", "sqlite_url"))
     return url
 
@@ -88,7 +88,7 @@ def statuses(acme: Connected) -> set[int | None]:
 
 
 def foreign(acme: Connected, url: str, **values: Any) -> int:
-    """A webhook that somebody else made; returns its id."""
+    """A webhook created by someone else; returns its id."""
     asked = Subscription(
         **{
             "subscription_url": url,
@@ -247,7 +247,7 @@ def test_the_limit_of_webhooks(acme: Connected, receiver: str) -> None:
     assert "remove unused webhooks" in state.message
     assert acme.status().webhook == Webhook(f"{receiver}/webhooks/pipedrive/acme", registered=False)
     assert acme.record().webhook.encrypted_password is None
-    # It stays wished for, and the next look gets it.
+    # It is still wanted, and the next check registers it.
     acme.server.webhooks.remove(others[0])
     assert look_after(acme).state == "registered"
     assert acme.status().webhook.registered
@@ -255,7 +255,7 @@ def test_the_limit_of_webhooks(acme: Connected, receiver: str) -> None:
 
 
 def test_a_lost_answer_creates_no_second_webhook(acme: Connected, receiver: str) -> None:
-    """The POST is done, its answer can't be read: a look finds the webhook, and nothing is asked for again."""
+    """The POST succeeded but its answer is unreadable: a check finds the webhook instead of creating another."""
     acme.server.faults.add(Fault("truncated_json", WEBHOOKS, after=1))
     assert register(acme, receiver).state == "registered"
     assert [each.method for each in acme.server.requests if each.path == WEBHOOKS] == ["GET", "POST", "GET"]
@@ -274,14 +274,14 @@ def test_a_failed_registration_is_retried_after_a_check(acme: Connected, receive
 
 
 def test_a_webhook_from_an_interrupted_registration_is_found(acme: Connected, receiver: str) -> None:
-    """All that follows the POST fails, so that nobody knows; then Pipedrive is back."""
+    """Everything after the POST fails, so the result is unknown; then Pipedrive recovers."""
     acme.server.faults.add(Fault("truncated_json", WEBHOOKS, after=1))
     acme.server.faults.add(Fault("status", WEBHOOKS, after=1, status=503, times=None))
     with pytest.raises(ServerError):
         register(acme, receiver)
     (webhook,) = listed(acme)
     assert acme.status().webhook.registered is False
-    # Its events are noted even so.
+    # Its events are recorded even so.
     acme.account.edit_person(1, name="Renamed")
     assert statuses(acme) == {200}
     acme.server.faults.clear()
@@ -422,7 +422,7 @@ def test_events_after_disconnecting_are_refused(acme: Connected) -> None:
 
 @on_both_databases
 def test_a_reused_connection_id_has_no_pending_changes(acme: Connected) -> None:
-    """SQLite gives it to the next connection, and a late call may have left something."""
+    """SQLite gives the id to the next connection, and a late call may have left something behind."""
     connection_id = acme.record().id
     accounts.disconnect(acme.store, acme.name, forget=True)
     add_event(acme.store.inbox, connection_id, 1, deleted=True)
@@ -431,7 +431,7 @@ def test_a_reused_connection_id_has_no_pending_changes(acme: Connected) -> None:
 
 
 def test_wrong_accounts_are_refused_and_keep_their_webhooks(acme: Connected, receiver: str) -> None:
-    """Even one that has the number of ours."""
+    """Even a webhook with the same id as ours."""
     register(acme, receiver)
     before = listed(acme)
     acme.account.company_id = 778
@@ -517,7 +517,7 @@ def test_a_full_run_verifies_the_webhook(acme: Connected, receiver: str) -> None
     assert listed(acme) == [], "a run of changes spares the question"
     acme.sync()
     assert len(listed(acme)) == 1
-    # From the edit to the list, over HTTP all the way.
+    # From the edit to the list, all over HTTP.
     acme.account.delete_person(1)
     acme.server.webhooks.wait_until_delivered()
     assert acme.sync("changes")["deleted"] == 1

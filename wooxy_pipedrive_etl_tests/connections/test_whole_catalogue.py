@@ -1,4 +1,4 @@
-"""A catalogue that comes back empty or half is read again, and then refused: no row turns red, nothing is emptied."""
+"""An empty or incomplete catalogue is read again, then refused: no row turns red, and nothing is emptied."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXTRA = 22
 
 
 def _wide_account() -> Account:
-    """60 fields: 35 of Pipedrive's own, the small account's 3, and these."""
+    """60 fields: Pipedrive's 35, the small account's 3, and these."""
     account = small_account()
     for number in range(EXTRA):
         account.add_field(f"Extra {number}", "varchar", code=f"extra{number}")
@@ -41,13 +41,13 @@ def _wide_account() -> Account:
 
 
 def _delete_fields(account: Account, count: int) -> None:
-    """`city`, which is matched, is the first to go."""
+    """`city`, which is matched, is deleted first."""
     for code in ["city", *(f"extra{number}" for number in range(EXTRA))][:count]:
         account.delete_field(code)
 
 
 def _state(acme: Connected) -> tuple[Any, ...]:
-    """What a catalogue that is not used must leave as it is."""
+    """What a rejected catalogue must leave unchanged."""
     table, _ = view.show_matching(acme.store, acme.name)
     status = acme.status()
     return (
@@ -86,10 +86,10 @@ def test_many_fields_missing_at_once_stop_the_run(database_url: str, kind: Kind)
         assert len(acme.requests(FIELDS)) == 2
         assert acme.requests("/api/v2/persons") == []
         assert _state(acme) == before
-        # To allow deletions is another thing.
+        # Allowing deletions does not cover this.
         with pytest.raises(BrokenCatalogue):
             acme.sync(kind, allowed=ANY_DELETIONS)
-        # A person says that it is so.
+        # A user confirms that the fields were deleted.
         towns = acme.column("town")
         assert acme.sync(kind, allowed=Permissions(lost_fields=True))["updated"] == 0
         assert acme.column("town") == towns
@@ -100,7 +100,7 @@ def test_many_fields_missing_at_once_stop_the_run(database_url: str, kind: Kind)
 
 @pytest.mark.parametrize("count", [5, 12])
 def test_a_few_missing_fields_count_as_deleted(sqlite_url: str, count: int) -> None:
-    """Five are never many; twelve of sixty are not more than 20 %."""
+    """Five are never too many; twelve of sixty are not more than 20 %."""
     with _imported(sqlite_url, _wide_account()) as acme:
         _delete_fields(acme.account, count)
         acme.sync()
@@ -130,7 +130,7 @@ def test_a_second_read_recovers_missing_fields(database_url: str) -> None:
 
 
 def test_fields_deleted_earlier_do_not_count_again(sqlite_url: str) -> None:
-    """Only what was there at the last reading counts, on either side."""
+    """Only fields present at the last reading count, on either side."""
     with _imported(sqlite_url, _wide_account()) as acme:
         for number in range(EXTRA):
             acme.account.delete_field(f"extra{number}")
@@ -172,7 +172,7 @@ def test_a_new_connection_has_no_field_changes(sqlite_url: str) -> None:
 
 
 class _Catalogues:
-    """A host that shows the account's catalogue with the entries that a test makes of it, reading by reading."""
+    """A host that shows the account's catalogue with entries that the test changes, reading by reading."""
 
     def __init__(self, acme: Connected) -> None:
         with http_client(headers={"x-api-token": acme.account.token}) as client:
@@ -214,7 +214,7 @@ def test_a_missing_field_may_be_a_malformed_entry(database_url: str) -> None:
             pipedrive.store(acme)
         assert pipedrive.read == 2
         assert _state(acme) == before
-        # Really gone, and something odd beside it: a person has to know.
+        # Really deleted, with a malformed entry beside it: a user has to decide.
         changes = pipedrive.store(acme, allow_lost_fields=True)
         assert [(change.kind, change.field_code) for change in changes] == [("gone_field", "city")]
         assert pipedrive.store(acme) == []
@@ -227,7 +227,7 @@ def test_malformed_entries_alone_do_no_harm(sqlite_url: str) -> None:
         cases: list[list[list[Any]]] = [
             [[*pipedrive.entries, None, "city"]],
             [[*pipedrive.without("city"), {}], pipedrive.entries],
-            # An entry that does not tell its type has not changed it.
+            # An entry without a type has not changed its type.
             [[{**each, "field_type": None} for each in pipedrive.entries]],
         ]
         for readings in cases:
@@ -251,7 +251,7 @@ def test_an_empty_catalogue_is_never_used(database_url: str, allowed: bool) -> N
         assert _state(acme) == before
 
 
-# Outside of a run ------------------------------------------------------------------------------------------
+# Outside a run ---------------------------------------------------------------------------------------------
 
 
 def test_the_catalogue_is_stored_even_during_a_run(database_url: str) -> None:

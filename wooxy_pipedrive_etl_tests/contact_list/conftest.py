@@ -36,7 +36,7 @@ def engine(request: pytest.FixtureRequest) -> sa.Engine:
 
 @pytest.fixture
 def desk(engine: sa.Engine) -> Desk:
-    """An empty list with nothing but the built-in variables."""
+    """An empty list with only the built-in variables."""
     if engine not in _DESKS:
         _DESKS[engine] = Desk(engine)
     _DESKS[engine].clear()
@@ -49,7 +49,7 @@ def own_desk(engine: sa.Engine) -> Desk:
     return Desk(engine)
 
 
-# One a database: making a list costs more than most tests.
+# One per database: making a list costs more than most tests.
 _DESKS: dict[sa.Engine, Desk] = {}
 
 

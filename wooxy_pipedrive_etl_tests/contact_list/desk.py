@@ -1,4 +1,4 @@
-"""A list with a connection to it, for tests: put contacts in, sync persons, look at what came of it."""
+"""A list with a connection, for tests: add contacts, sync persons, inspect the result."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def person(person_id: int, at: int = 0, marketing: str | None = None, **values: 
 
 @dataclass
 class Desk:
-    """One fresh list and connection in a database that others use too."""
+    """A fresh list and connection in a database that others use too."""
 
     engine: sa.Engine
     domain: str = field(default_factory=lambda: f"shop{next(_numbers)}.example.com")
@@ -73,7 +73,7 @@ class Desk:
             self.hash_key = HashKey(db.execute(key).scalar_one(), hash_phone)
 
     def refresh(self) -> None:
-        """After the list got other columns."""
+        """Call it after the list's columns change."""
         with self.engine.begin() as db:
             self.table = self.list.table(self.list.stored(db))
 
@@ -84,7 +84,7 @@ class Desk:
         self.refresh()
 
     def put(self, **values: Any) -> int:
-        """A contact by other means."""
+        """Adds a contact without the sync."""
         with self.engine.begin() as db:
             rows = db.execute(self.table.insert().values(**values).returning(self.table.c.contact_id))
             return int(rows.scalar_one())
@@ -124,7 +124,7 @@ class Desk:
     def sync(
         self, *persons: dict[str, Any], now: datetime = FIRST, fed: tuple[str, ...] = FED, **settings: Any
     ) -> PlanSummary:
-        """A whole run; leaves nothing of the stage behind."""
+        """A whole run; leaves nothing in the stage."""
         self.stage(*persons, fed=fed)
         summary = self.plan(**settings)
         assert summary.staged == len(persons)
@@ -154,7 +154,7 @@ class Desk:
         return next(row for row in self.rows() if row["contact_id"] == contact_id)
 
     def only(self) -> dict[str, Any]:
-        """The one contact that the list has."""
+        """The list's only contact."""
         (row,) = self.rows()
         return row
 

@@ -1,5 +1,5 @@
-"""The rules of identity told once more, as plainly as can be and without a database: what the real thing is compared
-with. A world is small, and each contact's values are simply looked at."""
+"""The rules of identity again, as plain as possible and without a database, to compare the real implementation with.
+Worlds are small, and each contact's values are simply compared."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _settle(
         now = dict(holders)
 
         def in_the_way(person: int, mine: int | None, now: dict[int, int] = now) -> list[int]:
-            """Contacts that will have one of the person's identifiers when all is written."""
+            """Contacts that will have one of the person's identifiers when everything is written."""
             found = []
             for number, values in contacts.items():
                 if number == mine or (number not in now and number not in foreign):
@@ -134,7 +134,7 @@ def _written(world: World, values: Values, person: int) -> Values:
     return {kind: identifiers[kind] or (values[kind] if world.ignore_empty else None) for kind in KINDS}
 
 
-# Few values, so that much is shared.
+# Few values, so that many are shared.
 _PERSON_VALUES = st.fixed_dictionaries(
     {
         "userId": st.sampled_from([None, None, None, "u0", "u1"]),
@@ -156,7 +156,7 @@ def worlds(draw: st.DrawFn) -> World:
     ids = draw(st.lists(st.integers(1, 9), unique=True, max_size=6))
     persons = {person: (draw(st.integers(0, 2)), draw(_PERSON_VALUES)) for person in ids}
     contacts = {number: draw(_CONTACT_VALUES) for number in range(1, draw(st.integers(0, 5)) + 1)}
-    # Each contact may be linked to a person: a live one, or one that is gone.
+    # Each contact may be linked to a person, live or deleted.
     candidates = draw(st.permutations([*ids, 20, 21, 22]))
     links = {
         person: (number, draw(st.booleans()))

@@ -1,4 +1,4 @@
-"""Lays out the SQL that SQLAlchemy makes, for people to read."""
+"""Formats SQLAlchemy's SQL for human readers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 _WIDTH = 110
-# What a clause begins with, and where it may be broken.
+# Where clauses begin, and where they may be broken.
 _CLAUSES = {
     "INSERT INTO": None,
     "UNION": None,
@@ -40,7 +40,7 @@ def _query(sql: str, indent: str) -> list[str]:
 
 
 def _filled(columns: list[str], width: int) -> list[str]:
-    """Several of them in a line, as far as they have room."""
+    """Puts as many columns on a line as fit."""
     lines = columns[:1]
     for column in columns[1:]:
         together = f"{lines[-1]} {column}"
@@ -52,7 +52,7 @@ def _filled(columns: list[str], width: int) -> list[str]:
 
 
 def _expression(text: str, indent: str) -> list[str]:
-    """One line if it fits; else what is in parentheses or in a case has lines of its own."""
+    """One line if it fits; otherwise the contents of parentheses or of a CASE get their own lines."""
     if len(indent + text) <= _WIDTH:
         return [indent + text]
     deeper = indent + "    "
@@ -73,7 +73,7 @@ def _expression(text: str, indent: str) -> list[str]:
 
 
 def _split(text: str, breaks: str) -> list[str]:
-    """At these places, but not within quotes, parentheses or a case."""
+    """Splits at these places, but not within quotes, parentheses or a CASE."""
     depths = _depths(text)
     cuts = [
         found.start() for found in re.finditer(breaks, text) if found.start() and not depths[found.start()]
@@ -82,13 +82,13 @@ def _split(text: str, breaks: str) -> list[str]:
 
 
 def _end(text: str, opened: int) -> int:
-    """Where the parenthesis or the case is closed that is opened there."""
+    """Where the parenthesis or CASE opened there is closed."""
     depths = _depths(text)
     return next(place for place in range(opened + 1, len(text)) if depths[place] == depths[opened])
 
 
 def _depths(text: str) -> list[int]:
-    """How deep each character stands. What opens and what closes stands as deep as what is around them."""
+    """The depth of each character. Opening and closing tokens have the depth of their surroundings."""
     depths: list[int] = []
     depth = 0
     for token in re.findall(r"'[^']*'|\"[^\"]*\"|\bCASE\b|\bEND\b|.", text):

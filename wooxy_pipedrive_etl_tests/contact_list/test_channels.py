@@ -1,4 +1,4 @@
-"""Section 4 of the specification, channels: the moments at which a flag may change by itself, and the memory."""
+"""Section 4 of the specification, channels: when a flag may change automatically, and the memory of opt-outs."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_consent(desk: Desk, consent: str, subscribed: dict[str | None, bool | N
     desk.sync(*(one | {"phoneNumber": f"+49{one['person_id']}"} for one in people), consent=consent)
     expected = [(flag, flag, None) for flag in subscribed.values()]
     assert [flags(row) for row in desk.rows()] == expected
-    # That was its one moment, whatever is said later.
+    # That was its one moment; later statuses do not count.
     later = {"marketing_status": "subscribed"}
     desk.sync(*(one | later | {"phoneNumber": f"+48{one['person_id']}"} for one in people), consent=consent)
     assert [flags(row) for row in desk.rows()] == expected
@@ -237,7 +237,7 @@ def test_email_channel_later_only_turns_false(desk: Desk, adopted: bool, ignore_
 
 
 def lose_memory(desk: Desk) -> None:
-    """An opt-out of a key that is lost."""
+    """Leaves an opt-out that was stored with a lost key."""
     row = {"domain_id": desk.list.domain_id, "phone_hash": "unreadable", "channel": "smsSubscribe"}
     with desk.engine.begin() as db:
         db.execute(tables.opt_outs.insert().values(row))

@@ -1,4 +1,4 @@
-"""The table: where it lies, its variables, what it takes and gives back."""
+"""The table: its location, its variables, what it accepts and returns."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_an_always_generated_id_is_refused(postgres_engine: sa.Engine) -> None:
 
 
 def test_a_later_required_column_does_not_block_reading(own_desk: Desk) -> None:
-    """Or pages and `status` would show nothing but that."""
+    """Otherwise pages and `status` would show nothing but that error."""
     with own_desk.engine.begin() as db:
         db.exec_driver_sql(f"DROP TABLE {own_desk.list.qualified_name}")
         db.exec_driver_sql(
@@ -231,14 +231,14 @@ def _place(domain: str, engine: sa.Engine) -> str:
 
 
 def _make(db: sa.Connection, domain: str, what: str, statement: str = "CREATE TABLE {} ({})") -> None:
-    """By other means, where the list of the domain is looked for."""
+    """Creates it without the program, where the domain's list is expected."""
     if db.dialect.name == "postgresql":
         db.exec_driver_sql(f"CREATE SCHEMA {domain.replace('.', '_')}")
     db.exec_driver_sql(statement.format(_place(domain, db.engine), what))
 
 
 def _indexes(db: sa.Connection, domain: str) -> set[str]:
-    """What indexes a domain's list has, but that of its key, in SQL."""
+    """The indexes of a domain's list, except its key's, in SQL."""
     slug = domain.replace(".", "_")
     query = (
         f"SELECT indexdef FROM pg_indexes WHERE schemaname = '{slug}' AND indexname LIKE 'ix%%'"  # noqa: S608
@@ -318,7 +318,7 @@ def test_refused_names(own_desk: Desk, name: str, reason: str) -> None:
 
 
 def test_too_many_columns(engine: sa.Engine) -> None:
-    """A list as wide as it may be works; one more is refused."""
+    """The widest list allowed works; one more column is refused."""
     custom = [f"c{number}" for number in range(MAX_COLUMNS - 1 - len(BUILT_IN))]
     columns = ", ".join(["contact_id INTEGER PRIMARY KEY", *(f"{name} TEXT" for name in custom)])
     postgres = engine.dialect.name == "postgresql"

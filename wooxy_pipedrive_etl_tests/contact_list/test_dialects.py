@@ -1,4 +1,4 @@
-"""PostgreSQL's own catalogue is asked for columns; its answer must be that of the SQL standard's view."""
+"""Columns are read from PostgreSQL's own catalogue; the answer must match the SQL standard's view."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _SHORT = {
 
 @pytest.fixture
 def db(postgres_engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Nothing of it stays."""
+    """Rolled back afterwards."""
     with postgres_engine.connect() as db:
         db.exec_driver_sql(_ODD_TABLE)
         yield db

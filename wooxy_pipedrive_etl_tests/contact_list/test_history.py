@@ -1,4 +1,4 @@
-"""The history of contacts: which event is noted when, and that names of variables are all that it tells."""
+"""The history of contacts: which event is recorded when, and that it contains only names of variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .desk import FED, FIRST, LATER, RUN, Desk, person
 
 
 def events(desk: Desk, contact_id: int = 1) -> list[tuple[Any, ...]]:
-    """(action, person, changed variables) of a contact, the oldest first."""
+    """(action, person, changed variables) of a contact, oldest first."""
     with desk.engine.begin() as db:
         found = history_of(db, desk.connection_id, contact_id)
     return [(event.action, event.person_id, ",".join(event.variables)) for event in reversed(found)]
@@ -51,7 +51,7 @@ def test_unchanged_contacts_leave_no_history(desk: Desk) -> None:
     desk.put(email="other@x.com")
     before = count(desk)
     desk.sync(*persons, now=LATER)
-    # An empty value that is ignored, and what someone put right between plan and apply.
+    # An ignored empty value, and a value corrected by someone between plan and apply.
     desk.stage(person(1, email="a@x.com", name="A"))
     desk.plan()
     desk.edit(1, name="A")
@@ -96,7 +96,7 @@ def test_deactivated_and_reactivated(desk: Desk) -> None:
     assert events(desk)[1:] == [("deactivated", 1, "")]
     desk.sync(person(1, email="a@x.com"), on_delete="deactivate")
     assert events(desk)[2:] == [("updated", 1, "active")]
-    # Somebody is quicker, before the plan or after it.
+    # Someone else acts first, before the plan or after it.
     desk.edit(1, active=False)
     desk.sync(on_delete="deactivate")
     desk.edit(1, active=True)

@@ -1,4 +1,4 @@
-"""The pure functions of identity, against the naive telling of the rules."""
+"""The pure functions of identity, against the naive version of the rules."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_resolves_as_the_rules_say(world: World) -> None:
 
 
 def test_an_orphaned_contact_goes_to_a_resolved_conflict() -> None:
-    """It is still there, as nothing is written before all are settled: one row, one life."""
+    """It still exists, because nothing is written until everything is resolved: one row, one life."""
     late = Person(5, 5, None, frozenset(KINDS))
     first, second = Person(4, 4, None, frozenset(KINDS)), Person(3, 3, None, frozenset(KINDS))
     identifier_matches = [
@@ -72,7 +72,7 @@ def test_an_orphaned_contact_goes_to_a_resolved_conflict() -> None:
 
 
 def test_a_conflicting_new_owner_does_not_block_others() -> None:
-    """Person 10 matches contact 4 only as long as 16, who is in conflict himself, is taken for its new owner."""
+    """Person 10 matches contact 4 only while 16, who is in conflict himself, counts as its new owner."""
     persons = [
         Person(16, 9, None, frozenset({"email", "phoneNumber", "userId"})),
         Person(10, 1, None, frozenset({"email"})),

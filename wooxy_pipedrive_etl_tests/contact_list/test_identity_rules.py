@@ -1,4 +1,4 @@
-"""Section 4 of the specification, who is who: ownership, duplicates, adoption, conflicts, leaving."""
+"""Section 4 of the specification, identity: ownership, duplicates, adoption, conflicts, orphaned contacts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_second_run_touches_no_row(desk: Desk) -> None:
 
 
 def _with_row_versions(desk: Desk) -> list[tuple[object, ...]]:
-    """The table, on PostgreSQL with what shows that a row was written again with the same values."""
+    """The table, on PostgreSQL with a column that shows when a row was rewritten with the same values."""
     version = ["xmin::text"] if desk.engine.dialect.name == "postgresql" else []
     query = sa.select(desk.table, *(sa.literal_column(name) for name in version)).order_by(
         desk.table.c.contact_id
@@ -190,7 +190,7 @@ def test_an_orphaned_contact_without_claimants_is_deleted(desk: Desk) -> None:
     assert desk.links() == {1: 1}
 
 
-# In the list before --------------------------------------------------------------------------------------
+# In the list before the first sync -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,8 @@ def test_a_conflict_keeps_its_identifiers_from_others(desk: Desk) -> None:
 
 
 def test_a_conflict_can_clear_within_the_run(desk: Desk) -> None:
-    """Person 2 takes the first contact and gives it another address, so the address leads person 1 to one only."""
+    """Person 2 takes the first contact and gives it another address, so the address leads person 1 to only one
+    contact."""
     first = desk.put(email="a@x.com", phoneNumber="+491")
     second = desk.put(userId="u")
     persons = [
@@ -315,7 +316,7 @@ def test_several_want_one_contact(desk: Desk) -> None:
     assert desk.last_issues == {1: "conflict"}
 
 
-# Leaving and coming back ---------------------------------------------------------------------------------
+# Deleted and restored --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

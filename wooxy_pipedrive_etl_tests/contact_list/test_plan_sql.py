@@ -1,6 +1,6 @@
 """`docs/plan.sql` shows the statements of a plan as PostgreSQL gets them.
 
-After a change, `pytest wooxy_pipedrive_etl_tests/contact_list/test_plan_sql.py --write-plan-sql` writes it again.
+After a change, run `pytest wooxy_pipedrive_etl_tests/contact_list/test_plan_sql.py --write-plan-sql` to write it again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_the_statements_of_a_plan(postgres_engine: sa.Engine, pytestconfig: pyte
 
 
 def _plan_sql(engine: sa.Engine) -> str:
-    """Nothing stays of the list that it plans for."""
+    """Rolls back the list that it plans for."""
     connection_id, settings = 1, ListSettings()
     with engine.connect() as db:
         view = ContactList.of_domain(db, "acme.example.com").view(db)

@@ -1,4 +1,4 @@
-"""Looking through the list: what is found, page by page, and one contact with all that it has."""
+"""Searching the list: what is found, page by page, and one contact with everything it has."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_pages_of_search_results(desk: Desk) -> None:
 @given(st.text())
 def test_folding_is_idempotent_and_ignores_case(text: str) -> None:
     folded = folded_text(text)
-    # An iota below its letter is written beside it in capitals.
+    # In capitals, a subscript iota is written beside its letter.
     if "\u0345" not in unicodedata.normalize("NFD", text):
         assert folded_text(text.upper()) == folded_text(text.lower())
     assert folded_text(folded) == folded

@@ -1,4 +1,4 @@
-"""The record that the statements of a run are made from."""
+"""The record from which the statements of a run are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random accounts and lists through the real thing, compared with the naive telling of the rules."""
+"""Random accounts and lists through the real implementation, compared with the naive version of the rules."""
 
 from __future__ import annotations
 

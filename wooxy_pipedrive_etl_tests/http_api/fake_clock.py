@@ -1,4 +1,4 @@
-"""A clock that no test waits for."""
+"""A clock that makes waiting instant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wooxy_pipedrive_etl.http_api.clock import Clock, Stopped
 
 
 class FakeClock(Clock):
-    """Time that passes only by waiting, and all of it at once."""
+    """Time that passes only by waiting, and then at once."""
 
     def __init__(self) -> None:
         self.time = 1000.0

@@ -1,4 +1,4 @@
-"""A host on loopback that answers exactly what a test scripted, for answers that the sandbox never gives."""
+"""A host on loopback that answers exactly as scripted, for answers that the sandbox never gives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """``body``: anything but bytes is sent as JSON. ``cut``: bytes that are announced and never sent."""
+    """``body``: anything but bytes is sent as JSON. ``cut``: the number of bytes announced but never sent."""
 
     body: Any = b""
     status: int = 200
@@ -44,13 +44,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that went away are part of the tests."""
+        """Clients that disconnect are part of the tests."""
 
 
 @contextmanager
 def host(answer: Callable[[Request, int], Reply] | list[Reply]) -> Iterator[Host]:
-    """Serves the list's replies in order (the last one again and again), or what the function makes of a request
-    and of its number from 0."""
+    """Serves the list's replies in order (repeating the last), or what the function returns for a request and its
+    number from 0."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

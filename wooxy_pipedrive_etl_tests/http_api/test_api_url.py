@@ -1,4 +1,4 @@
-"""Which URLs are allowed, and that a refusal tells no secret."""
+"""Which URLs are allowed, and that refusing one reveals no secret."""
 
 import httpx
 import pytest

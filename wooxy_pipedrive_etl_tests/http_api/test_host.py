@@ -1,4 +1,4 @@
-"""One exchange: what is sent, what comes back, and what an attempt fails with."""
+"""One exchange: what is sent, what comes back, and how an attempt fails."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_cut_answer_may_be_carried_out() -> None:
 
 def test_an_endlessly_slow_answer_is_abandoned() -> None:
     class Hurried(FakeClock):
-        """An hour passes with every look, so that the body always comes too late."""
+        """An hour passes with every look at the clock, so the body always comes too late."""
 
         def now(self) -> float:
             self.time += 3600.0

@@ -1,4 +1,5 @@
-"""The window: no request is refused where an answer, or the limit assumed before one, could tell. And the pauses."""
+"""Pacing: no request is refused if an answer, or the limit assumed before one, could have prevented it. And the
+pauses."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ WINDOW = 2.0
 
 
 class Gateway:
-    """Takes so many requests in a rolling window, and tells how many remain."""
+    """Allows so many requests in a rolling window, and reports how many remain."""
 
     def __init__(self, clock: FakeClock, limit: int) -> None:
         self.clock, self.limit = clock, limit
@@ -69,7 +70,7 @@ def test_pending_requests_keep_their_place() -> None:
     clock = FakeClock()
     pace = Pace(clock, 20, WINDOW)
     with pace.turn(NEVER), pace.turn(NEVER) as place:
-        # The server's 2 may not know of the other request that is under way.
+        # The 2 reported by the server may not include the other request in flight.
         pace.learn(place, 80, 2, 2.0)
         with pace.turn(NEVER):
             assert clock.waits == []
@@ -86,7 +87,7 @@ def test_readings_include_requests_answered_before() -> None:
         with pace.turn(NEVER):
             pass
         pace.learn(place, 80, 2, 2.0)
-    # Of the 2 that are left, one was taken later, and answered earlier.
+    # Of the 2 that remain, one was used later and answered earlier.
     with pace.turn(NEVER):
         assert clock.waits == []
     with pace.turn(NEVER):
@@ -114,7 +115,7 @@ def test_an_answer_with_more_room_ends_waiting() -> None:
 
 
 def test_threads_share_the_window() -> None:
-    """Eight real threads, one credential: never more in the window than the limit."""
+    """Eight real threads share one credential and never exceed the window's limit."""
     clock = FakeClock()
     pace = Pace(clock, 20, WINDOW)
     lock = threading.Lock()
@@ -149,7 +150,7 @@ def test_each_refusal_makes_everybody_wait_longer() -> None:
 def test_a_block_stops_everybody_for_its_time() -> None:
     clock = FakeClock()
     pace = Pace(clock, 1, WINDOW)
-    # Whoever waits for a place is stopped too.
+    # Threads that wait for a place stop too.
     clock.at_next_wait = lambda: pace.block(PermanentError, "No more.", 60.0)
     with pace.turn(NEVER), pytest.raises(PermanentError, match=r"No more\."), pace.turn(NEVER):
         pass

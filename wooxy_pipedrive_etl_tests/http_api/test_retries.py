@@ -1,4 +1,4 @@
-"""How often an attempt is repeated, and what comes out in the end."""
+"""How often an attempt is repeated, and how it ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .fake_clock import FakeClock
 
 
 class Attempts:
-    """Fails as told, then succeeds."""
+    """Fails as scripted, then succeeds."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from wooxy_pipedrive_etl.contact_list.contact_list import ListVariable
 
-# The same examples in every run, however busy the machine is.
+# The same examples in every run, however busy the machine.
 STEADY = settings(max_examples=40, deadline=None, derandomize=True)
 
 BUILT_INS = [

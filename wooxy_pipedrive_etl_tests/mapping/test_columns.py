@@ -1,4 +1,4 @@
-"""A column comes out as its values do one by one, however plain or odd they are and whatever they stand beside."""
+"""A column converts exactly like its single values, however plain or odd they are and whatever surrounds them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wooxy_pipedrive_etl_tests.mapping.helpers import STEADY, persons, records
 from wooxy_pipedrive_etl_tests.mapping.test_transform import BOTH_FORMATS, CODES, EVERYTHING
 from wooxy_pipedrive_etl_tests.mapping.value_cases import CASES, COLOURS, CUSTOM_CODES, NAMES
 
-# Kinds, and the parts whose reader is another one.
+# Kinds, and the parts with a different reader.
 READERS = {
     f"{kind}/{part}" if part else kind: reader(KINDS[kind], part, COLOURS, NAMES, "FI")
     for kind, part in [
@@ -56,7 +56,7 @@ NUMBERS = [
     *map(Decimal, ("31.0", "9001.0", "0.0")),
     *(0, 1, 31, 9001, -7, 10**400, True, False),
 ]
-# Each column is mostly of one sort.
+# Each column is mostly of one kind.
 SORTS: list[list[Any]] = [
     TEXTS,
     DATES,
@@ -97,7 +97,7 @@ def raw_columns(draw: st.DrawFn) -> list[Any]:
 
 
 def _exact(values: Any) -> list[tuple[type, Any]]:
-    """True is not 1 here."""
+    """Here True is not equal to 1."""
     return [(type(value), value) for value in values]
 
 
@@ -113,7 +113,7 @@ def test_a_column_converts_like_its_single_values(
     name: str, column_type: str, first: list[Any], second: list[Any]
 ) -> None:
     rule = Rule(READERS[name], column_type, "FI")
-    # The third time, it has seen them all.
+    # The third time, it has seen all values.
     for raws in (first, second, first):
         values, dropped = rule.of_column(raws)
         assert (_exact(values), dropped) == _one_by_one(rule, raws)
@@ -132,7 +132,7 @@ PLAIN: list[list[Any]] = [
 
 @pytest.mark.parametrize("column_type", sorted(FORMATS))
 def test_a_plain_column_converts_like_its_single_values(column_type: str) -> None:
-    """Whatever has a way of its own, with every type of column."""
+    """Every value with a fast path, with every column type."""
     for name, read in READERS.items():
         for raws in PLAIN:
             rule = Rule(read, column_type, "FI")
@@ -211,7 +211,7 @@ RAWS = [case.raw for case in CASES]
 @settings(STEADY, max_examples=25)
 @given(st.lists(st.lists(st.sampled_from(RAWS), min_size=12, max_size=12), min_size=2, max_size=5), st.data())
 def test_a_person_maps_the_same_in_any_batch(values: list[list[str]], data: st.DataObject) -> None:
-    """Of shapes of all kinds in fields of all kinds."""
+    """Shapes of all kinds in fields of all kinds."""
     codes = data.draw(st.permutations([*CODES, *CUSTOM_CODES.values(), "ims", "currency"]))
     custom = set(CUSTOM_CODES.values())
     raws = []
@@ -233,7 +233,7 @@ def _mapped(plan: FeedPlan, *raws: str, first_id: int = 1) -> tuple[list[Any], s
 
 
 def test_persons_keep_their_order_in_long_batches() -> None:
-    """Longer than what is decoded at once, with odd ones at its ends."""
+    """Longer than what is decoded at once, with odd persons at the ends."""
     raws = [json.dumps({"name": f"Person {i}", "birthday": "2026-01-31"}) for i in range(600)]
     odd = {0: "nonsense", 249: '{"name":"249","custom_fields":7}', 250: '{"name":"\\ud800"}', 599: "[]"}
     for i, raw in odd.items():
@@ -250,7 +250,7 @@ def test_persons_keep_their_order_in_long_batches() -> None:
     "raw", ["7.25", '{"value":7.25,"route":"Road"}', '[{"value":"a"}]', '{"value":{"a":1.50}}']
 )
 def test_a_malformed_object_does_not_affect_others(raw: str) -> None:
-    """Where msgspec refuses one, all others of the batch still have all of their digits and parts."""
+    """If msgspec refuses one, the others in the batch keep all their digits and parts."""
     address, number, money = (CUSTOM_CODES[each] for each in ("address", "double", "monetary"))
     sound = (
         f'{{"custom_fields":{{"{address}":{{"value":"Here","route":"There"}},"{number}":0.10,'

@@ -1,4 +1,4 @@
-"""What each type of column takes out of a text, and what it refuses."""
+"""What each column type accepts from a text, and what it refuses."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_phone_without_a_default_region(text: str, phone: str | None) -> None:
         ("040 111 2233 x4", "FI", None),
         ("040 111 2233; 040 111 2234", "FI", "+358401112233"),
         ("040 1112233/040 1112234", "FI", "+358401112233"),
-        # An area code and the rest, of which neither is a number alone.
+        # An area code and the rest; neither alone is a number.
         ("030/1234567", "DE", None),
         ("tel:7042;phone-context=+1-914-555", "US", None),
     ],

@@ -1,4 +1,4 @@
-"""The table of kinds does not contradict itself, nor what the store keeps by kind."""
+"""The table of kinds contradicts neither itself nor what the store keeps by kind."""
 
 from __future__ import annotations
 

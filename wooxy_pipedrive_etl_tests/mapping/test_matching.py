@@ -1,4 +1,4 @@
-"""The Match variables table: dots and reasons, auto-match, suggestions, and what is fed."""
+"""The Match variables table: dots and reasons, auto-match, suggestions, and what feeds the list."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def test_suggestions_are_valid_unique_and_always_the_same(
 
 
 def _retyped(code: str, field_type: str) -> list[Variable]:
-    """The variables when a field has another type."""
+    """The variables after a field has changed its type."""
     fields = [*SYSTEM, *CUSTOM]
     return pipedrive_variables(
         [each._replace(field_type=field_type) if each.field_code == code else each for each in fields]
@@ -336,11 +336,11 @@ def test_a_retyped_field_is_red_and_feeds_nothing() -> None:
         "accept the new type."
     )
     assert list(retyped_rows(now, matching)) == ["contractStart"]
-    # It holds no Import up, and the Import is what accepts it.
+    # It does not block an Import; the Import accepts it.
     assert check_matching(now, matching, LIST) == []
     accepted = accept_types(now, matching)
     assert [feed.wooxy for feed in feed_plan(now, accepted, LIST).feeds] == ["contractStart", "name"]
-    # The old type again, without another Import.
+    # The old type is back, without another Import.
     assert [feed.wooxy for feed in feed_plan(VARIABLES, matching, LIST).feeds] == ["contractStart", "name"]
 
 
@@ -353,14 +353,14 @@ def test_unmatched_rows_are_never_red() -> None:
     matching = accept_types(VARIABLES, _matching((START, None), (BUDGET, None)))
     table = _by_key(match_table(_retyped(START, "varchar"), matching, LIST, in_force=matching))
     assert table[START].status == "gray"
-    # Nor when they are then set to their suggestion, which no Import has agreed upon yet.
+    # Nor when set to their suggestion, which no Import has accepted yet.
     suggested = use_all_suggestions(_retyped(START, "varchar"), matching, LIST)
     table = _by_key(match_table(_retyped(START, "varchar"), suggested, LIST, in_force=None))
     assert table[START].status == "green"
 
 
 def test_system_fields_read_by_shape_ignore_type_changes() -> None:
-    """The catalogue's types of these are not settled (API facts, section 11); their values do not depend on them."""
+    """The catalogue's types of these are unsettled (API facts, section 11); their values do not depend on them."""
     matching = accept_types(
         VARIABLES, _matching(("phones", "phoneNumber"), ("birthday", "contactBirthday", "DateTime"))
     )
@@ -381,7 +381,7 @@ def test_a_deleted_field_keeps_its_type() -> None:
     away = accept_types(without, matching)
     assert [row.field_type for row in away.rows] == ["date", "monetary"]
     table = _by_key(match_table(_retyped(BUDGET, "double"), away, LIST, in_force=matching))
-    # A part that its field no longer has is not gone: its field has another type.
+    # The part is not deleted; its field has another type, which lacks it.
     assert "from monetary to double" in str(table[f"{BUDGET}/currency"].reason)
     assert table[START].reason is None
 

@@ -1,4 +1,4 @@
-"""Matching files: what is written can be read, and every error of a bad file is told at once, by row."""
+"""Matching files: what is written can be read, and every error in a bad file is reported at once, by row."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ BOMB = "a: &a [x]\n" + "\n".join(
     ids=["aliases", "lists", "dashes", "maps", "size", "keys", "tags"],
 )
 def test_yaml_bombs_are_refused(text: str) -> None:
-    """Else this would not end before the machine has no memory left."""
+    """Otherwise parsing would use up all memory."""
     assert len(_errors(text)) == 1
 
 

@@ -1,4 +1,4 @@
-"""Batches: the shape of contacts and issues, odd persons among sound ones, and nothing that raises."""
+"""Batches: the shape of contacts and issues, malformed persons among valid ones, and nothing that raises."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_malformed_custom_fields_do_not_affect_other_fields(custom: str) -> None
 
 
 def test_digits_survive_beside_lone_surrogates() -> None:
-    """Half a character makes the fast decoder give up: the slow one must keep the digits as well."""
+    """A lone surrogate makes the fast decoder fail; the slow one must keep the digits too."""
     plan = _plan((CUSTOM_CODES["double"], "number"), ("name", "name"))
     contacts, _ = _run(
         plan, f'{{"name":"\\ud800","custom_fields":{{"{CUSTOM_CODES["double"]}":0.30000000000000004}}}}'

@@ -54,7 +54,7 @@ def test_a_missing_key_is_empty() -> None:
 
 
 def _documented() -> list[tuple[tuple[str, ...], str, str]]:
-    """Field types, value and what is stored, of each row of the table in docs/matching.md; of the last, no types."""
+    """Field types, value and stored result of each row of the table in docs/matching.md; the last has no types."""
     text = (Path(__file__).parents[2] / "docs" / "matching.md").read_text(encoding="utf-8")
     table = text[text.index("| Pipedrive's field type |") :].partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]

@@ -30,7 +30,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class ValueCase:
-    """A field as the catalogue has it, one value of it as JSON text, and what each format of one part stores.
+    """A field as the catalogue has it, one of its values as JSON text, and what each format of one part stores.
 
     `record_key` is where the record has the value: a key of `custom_fields`, or of the record itself.
     """
@@ -54,7 +54,7 @@ def field(
     return PersonField(code, name, field_type, custom, False, options)
 
 
-# The sixteen that can be created, and some that only system fields have today.
+# The sixteen that users can create, and some that only system fields have today.
 CREATABLE_TYPES = [
     *("varchar", "varchar_auto", "text", "phone", "double", "monetary", "date", "daterange"),
     *("time", "timerange", "enum", "set", "user", "org", "people", "address"),
@@ -75,7 +75,7 @@ def custom(
     datetime: str | None = None,
     options: Any = None,
 ) -> ValueCase:
-    """A case of a custom field. A text that is no date is dropped by DateTime, and so nothing is said of it here."""
+    """A case of a custom field. DateTime drops any text that is not a date, so cases need not say so."""
     if options is None and field_type in ("enum", "set"):
         options = COLOURS
     return ValueCase(
@@ -101,7 +101,7 @@ def system(
     datetime: str | None = None,
     options: Any = None,
 ) -> ValueCase:
-    """A case of a system field; `key` where the record spells it in another way than the catalogue."""
+    """A case of a system field; `key` if the record spells it differently from the catalogue."""
     return ValueCase(
         name=f"{catalogue_code}{'/' + part if part else ''}: {raw if len(raw) < 60 else raw[:60] + '…'}",
         field=field(catalogue_code, field_type, custom=False, options=options),
@@ -145,7 +145,7 @@ _PHONES = (
 EMPTIES = ("null", '""', '"  \\t\\n "', "[]", "{}", '"0000-00-00"', '"-0001-11-30"')
 
 CASES: list[ValueCase] = [
-    # Empty in all its spellings, for every type that can be created, and for those that only the system has.
+    # Every spelling of empty, for every type that users can create and for those only the system has.
     *(
         custom(field_type, raw, None, part=part)
         for field_type in CUSTOM_TYPES
@@ -309,7 +309,7 @@ CASES: list[ValueCase] = [
     custom("address", '["x"]', None, part="country", reason="odd_shape"),
     custom("address", "[]", None, part="country"),
     custom("address", "7.25", "7.25"),
-    # Types that nobody has heard of
+    # Unknown types
     custom("billing_frequency", '{"every": 1.0, "unit": "month"}', '{"every":1.0,"unit":"month"}'),
     custom("billing_frequency", '"monthly"', "monthly"),
     custom("billing_frequency", "12", "12"),

@@ -1,4 +1,4 @@
-"""Before the first Import, and what a change of Pipedrive's fields does to a matching that is in force."""
+"""Before the first Import, and what changes to Pipedrive's fields do to a matching in force."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_draft_writes_nothing(database_url: str) -> None:
         assert acme.requests() == []
         assert acme.dump() == columns == []
         assert _row(acme, "city")["wooxy"] == "city"
-        # A suggestion is no column yet.
+        # A suggestion is not a column yet.
         report = view.import_matching(acme.store, acme.name, view.export_matching(acme.store, acme.name))
         assert "city" in report.added
         assert acme.status().state == "active"
@@ -62,7 +62,7 @@ def test_a_new_field_waits_for_import(database_url: str) -> None:
         acme.sync()
         columns = set(acme.contacts()[0])
         acme.account.add_field("Size", "varchar", code="size")
-        # It would be matched by itself, with a variable of the list that nothing feeds.
+        # It would match automatically, to a variable of the list that nothing feeds.
         acme.account.add_field("Source name", "varchar", code="source")
         acme.account.edit_person(1, custom_fields={"size": "XL", "source": "Fair"})
         acme.sync()

@@ -1,4 +1,4 @@
-"""The Match variables page without its looks: what it shows, what is saved of what was typed, and who comes first."""
+"""The Match variables page without its HTML: what it shows, what is saved of the input, and who saves first."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _in_force(acme: Connected) -> list[dict[str, Any]]:
 
 
 def _by_key(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """What rows in force say, in no order; the format of a row of none says nothing."""
+    """What the rows in force say, unordered; the format of an unmatched row does not matter."""
     return {
         row["pipedrive"]: (row["wooxy"], row["wooxy"] and row["format"], row["field_type"]) for row in rows
     }
@@ -153,7 +153,7 @@ def test_drafts_keep_invalid_names_but_not_empty_ones(sqlite_url: str) -> None:
 
 
 def test_a_draft_contains_only_changes(sqlite_url: str) -> None:
-    """A variable that is matched by itself and set to none is a change; one that was left unmatched is none."""
+    """Setting an automatically matched variable to none is a change; leaving an unmatched one is not."""
     with connected(sqlite_url, small_account(1)) as acme:
         acme.import_rows(ROWS)
         acme.account.add_field("Source name", "varchar", code="source")
@@ -177,13 +177,13 @@ def test_a_double_names_both_rows(sqlite_url: str) -> None:
 def test_a_partial_form_keeps_the_other_rows(sqlite_url: str) -> None:
     with connected(sqlite_url, small_account(1)) as acme:
         _save(acme, city=_new("place"))
-        # Before the first Import, what is matched by itself belongs to it.
+        # Before the first Import, automatic matches are part of it.
         assert _stored(acme)["emails"] == ("email", "String")
         version = _save(acme, note=_new("remark"), ignore_empty=False)
         assert (_stored(acme)["city"], _stored(acme)["note"]) == (("place", "String"), ("remark", "String"))
         assert not _page(acme).ignore_empty_values
         assert version == _page(acme).version
-        # Nothing is changed: no new draft, no other version.
+        # Nothing changed: no new draft, no new version.
         assert _save(acme, ignore_empty=False) == version
         report = _import(acme)
         assert set(report.added) == {"place", "remark"}
@@ -212,7 +212,7 @@ def test_an_unseen_new_field_is_not_imported(sqlite_url: str) -> None:
 
 
 def test_importing_a_form_equals_importing_a_file(database_url: str) -> None:
-    """The same rows in force, and the same columns: a row's own column goes along to its new name."""
+    """The same rows in force and the same columns: a row's own column gets its new name."""
     with connected(database_url, small_account(2)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -277,7 +277,7 @@ def test_unknown_variables_are_refused(sqlite_url: str) -> None:
             with pytest.raises(InvalidMatching):
                 _save(acme, typed)
         assert _stored(acme) == before
-        # What was typed for them is passed over where it is only shown.
+        # Input for rows that are only displayed is ignored.
         assert "no such key" not in _rows(_page(acme, {"no such key": NONE}))
         row = _rows(_page(acme))["city"]
         assert (row.status, row.choice, row.wooxy, row.refused) == ("red", "existing", "town", False)
@@ -337,7 +337,7 @@ def test_the_sample_is_reused_until_persons_change(database_url: str) -> None:
         acme.sync()
         first = _rows(_page(acme, samples=samples))
         assert _rows(_page(acme, samples=samples)) == first
-        # Fed another way, a variable is looked up for the same persons.
+        # Mapped differently, a variable is previewed for the same persons.
         typed = _rows(_page(acme, samples=samples, city=_existing("contactScore"), colour=_new("tint")))
         assert typed["city"].preview.filled == 0
         assert typed["colour"].preview == first["colour"].preview
@@ -396,7 +396,7 @@ def test_only_the_marketing_status_feeds_email_consent(sqlite_url: str) -> None:
     with connected(sqlite_url, account) as acme:
         rows = _rows(_page(acme, city=_new("emailSubscribe"), marketing_status=_existing("emailSubscribe")))
         assert [key for key, row in rows.items() if row.own_targets] == ["marketing_status"]
-        # The wrong one is red, and the right one is not.
+        # The wrong row is red, and the right one is not.
         assert rows["city"].reason == "“emailSubscribe” is fed from marketing_status only."
         assert rows["marketing_status"].status == "green"
 
@@ -420,7 +420,7 @@ def test_some_values_that_do_not_fit_are_counted(sqlite_url: str) -> None:
         assert (row.status, row.preview.filled, row.preview.skipped) == ("green", 1, 2)
         assert row.reason is not None
         assert "Of your 3 persons, 2 values do not fit and will be skipped: “City" in row.reason
-        # Once it is a String, nothing is wrong any more.
+        # As a String, it is valid again.
         assert _rows(_page(acme, city=_new("visited")))["city"].preview.skipped == 0
 
 

@@ -1,4 +1,4 @@
-"""A matching that is edited after its first Import, and the re-map that follows."""
+"""Editing a matching after its first Import, and the re-map that follows."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ BEFORE: dict[str, Target] = {**IDENTITY, "colour": "shade", "city": "town"}
 
 
 def _fresh(acme: Connected) -> Connected:
-    """Another connection of the same account, that never knew another matching."""
+    """Another connection of the same account, which never had another matching."""
     fresh = replace(acme, name="fresh", domain="fresh.example.com")
     fresh.connect()
     return fresh
 
 
 def _values(connection: Connected, *without: str) -> list[dict[str, Any]]:
-    """The contacts, but for what is each list's own."""
+    """The contacts without what is specific to each list."""
     own = {"contact_id", "createdAt", "updatedAt", *without}
     rows = [{key: value for key, value in each.items() if key not in own} for each in connection.contacts()]
     return sorted(rows, key=lambda row: str(row["email"]))
 
 
-# What the matching becomes, and the columns that a fresh list would not have.
+# The new matching, and the columns that a fresh list would not have.
 EDITS: dict[str, tuple[dict[str, Target], set[str]]] = {
     "A is renamed to B, and a row is new": (
         {**BEFORE, "colour": "tint", "add_time": ("personCreated", "DateTime")},
@@ -155,7 +155,7 @@ def test_a_draft_leaves_the_empty_values_setting_alone(database_url: str, drafte
         assert acme.contact(email="person1@example.com")["town"] is None
         _, latest = view.show_matching(acme.store, acme.name)
         assert (latest.ignore_empty_values, "remark" in {row.wooxy for row in latest.rows}) == (False, True)
-        # Nothing follows from what is so already.
+        # Setting what is already so has no effect.
         assert not view.set_ignore_empty_values(acme.store, acme.name, False)
 
 
@@ -186,8 +186,8 @@ def test_an_invalid_matching_names_rows_and_changes_nothing(database_url: str) -
 
 def test_the_version_depends_only_on_the_users_choices(sqlite_url: str) -> None:
     def version(connection: Connected) -> str:
-        with reading(connection.store.engine) as database:
-            stored = latest_matching(database, connection.record().id)
+        with reading(connection.store.engine) as db:
+            stored = latest_matching(db, connection.record().id)
         assert stored is not None
         return version_of(Matching(stored.ignore_empty_values, stored.rows))
 

@@ -1,5 +1,5 @@
-"""What a user can press in Dagster's UI, one function a case. Each does it in a world and returns what came out and
-what is wrong with that; the tests take some of them, `benchmarks.materialize` all."""
+"""What a user can press in Dagster's UI, one function a case. Each acts in a world and returns the result and what is
+wrong with it; the tests use some of the cases, `benchmarks.materialize` all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .world import World
 
 LIST: Product = "default_contact_list"
 _PERSONS = "/api/v2/persons"
-# A run that is terminated waits for the answer that is under way.
+# A terminated run waits for the answer in flight.
 _LATE = 5.0
 # For 50 runs, four at a time.
 _LONG = 900.0
@@ -30,7 +30,7 @@ _LONG = 900.0
 
 @dataclass
 class Outcome:
-    """`came_out`: in a few words. `wrong`: every disagreement."""
+    """`came_out`: the result in a few words. `wrong`: every disagreement."""
 
     came_out: str
     wrong: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ def selected(world: World, name: str, products: Sequence[Product]) -> Outcome:
 
 
 def reexecuted(world: World, name: str) -> Outcome:
-    """A good run again, after an edit."""
+    """A successful run, re-executed after an edit."""
     with world.by_hand(name):
         first = world.ui.ended(world.materialize(name, PRODUCTS))
         world.edit(name)
@@ -52,7 +52,7 @@ def reexecuted(world: World, name: str) -> Outcome:
 
 
 def reexecuted_from_failure(world: World, name: str) -> Outcome:
-    """A run that Pipedrive refused for once."""
+    """A run that Pipedrive refused once."""
     with world.by_hand(name):
         world.edit(name)
         before = world.connections[name].dump()
@@ -64,7 +64,7 @@ def reexecuted_from_failure(world: World, name: str) -> Outcome:
 
 
 def refused_and_reexecuted(world: World, name: str) -> Outcome:
-    """A run that would have deleted too many; they come back, and it is run again from its failure."""
+    """A run that would have deleted too many persons; they come back, and it is re-executed from its failure."""
     account = world.connections[name].account
     many = account.visible_person_ids()[5:]
     with world.by_hand(name):
@@ -82,10 +82,10 @@ def refused_and_reexecuted(world: World, name: str) -> Outcome:
 
 
 def followed_without_a_webhook(world: World, name: str) -> Outcome:
-    """An edit of which the webhook's call is lost: Pipedrive is asked now and then."""
+    """An edit whose webhook call is lost; polls find it."""
     world.connections[name].server.webhooks.lose(1)
     began = time.monotonic()
-    world.arrives_by_itself(name)
+    world.syncs_automatically(name)
     return Outcome(f"in the list within {time.monotonic() - began:.0f} s")
 
 
@@ -144,7 +144,7 @@ def backfilled_twice_at_once(world: World, name: str) -> Outcome:
         for each in ended:
             run = world.ui.ended(each.run_ids[name])
             found = world.disagreements(name, run, PRODUCTS, [])
-            # Of the two runs, status shows the one that came last.
+            # Of the two runs, status shows the later one.
             wrong += [
                 one
                 for one in found
@@ -154,7 +154,7 @@ def backfilled_twice_at_once(world: World, name: str) -> Outcome:
 
 
 def with_a_downstream_asset(world: World, name: str, location: str) -> Outcome:
-    """The list, and then, of what is in it, an asset in another code location."""
+    """The list, then an asset in another code location that depends on it."""
     run, wrong = world.tried(name, [LIST])
     after = world.ui.ended(world.ui.materialize(location, [["audience"]], name))
     if after.numbers.get("audience") != {"people": len(world.contacts(name))}:
@@ -174,21 +174,21 @@ def backfilled_with_a_downstream_asset(world: World) -> Outcome:
 
 
 def of_two_locations(world: World, name: str) -> Outcome:
-    """One run for assets of two code locations: Dagster refuses it."""
+    """One run for assets of two code locations, which Dagster refuses."""
     return _refused(
         world, name, lambda: world.ui.materialize(world.location, [world.key(LIST), ["audience"]], name)
     )
 
 
 def configured(world: World, name: str, config: Mapping[str, Any], words: str) -> Outcome:
-    """Launchpad configuration that makes no sense: refused at once, or by the run; `words` are in the sentence."""
+    """Invalid Launchpad configuration, refused at once or by the run; `words` are in the sentence."""
     run_config = {"ops": {STEP: {"config": dict(config)}}}
     with world.by_hand(name):
         return _refused(world, name, lambda: world.materialize(name, PRODUCTS, run_config=run_config), words)
 
 
 def for_an_unknown_partition(world: World) -> Outcome:
-    """A connection that nobody has made."""
+    """A connection that does not exist."""
     return _fails(world, "nobody", "nobody")
 
 
@@ -205,7 +205,7 @@ def for_a_disconnected_one(world: World) -> Outcome:
 
 
 def for_a_forgotten_one(world: World) -> Outcome:
-    """A connection that is gone before its run starts."""
+    """A connection that is deleted before its run starts."""
     _connect(world, "gone")
     world.wait_for_partition("gone")
     accounts.disconnect(world.store, "gone", forget=True)
@@ -213,12 +213,12 @@ def for_a_forgotten_one(world: World) -> Outcome:
 
 
 def without_a_partition(world: World) -> Outcome:
-    """All assets, and no connection chosen."""
+    """All assets with no connection chosen."""
     return _fails(world, None, "connection")
 
 
 def for_a_range(world: World) -> Outcome:
-    """All connections in one run, as Dagster offers it for other assets."""
+    """All connections in one run, as Dagster offers for other assets."""
     names = sorted(world.connections)
     tags = {
         "dagster/asset_partition_range_start": names[0],
@@ -228,10 +228,10 @@ def for_a_range(world: World) -> Outcome:
 
 
 def backfilled_while_many_go(world: World, drafts: int = 47, forgotten: int = 20) -> Outcome:
-    """A backfill over the connections and so many drafts, some of which are forgotten once it is launched.
+    """A backfill over the connections and several drafts, some of which are deleted after it is launched.
 
-    Dagster gives up such a backfill, and names all that are gone. What has started by then ends as it should, each run
-    with its sentence, and a backfill over what is left is possible at once.
+    Dagster fails such a backfill and names every missing partition. Runs that have started end normally, each with its
+    sentence, and another backfill of the rest is possible at once.
     """
     names = [f"draft-{number:02}" for number in range(drafts)]
     for name in names:
@@ -258,7 +258,7 @@ def backfilled_while_many_go(world: World, drafts: int = 47, forgotten: int = 20
             if name in world.connections:
                 wrong += world.disagreements(name, run, PRODUCTS, [])
             elif (run.status, backfill.status) == ("CANCELED", "FAILED") and "cancel" in run.said:
-                # Dagster cancels what it had launched of a backfill that it gives up, and says so.
+                # Dagster cancels what a failed backfill had launched, and says so.
                 continue
             elif run.status == "SUCCESS" or name not in run.said:
                 wrong.append(f"{name}: {run.status}, {run.said}")
@@ -270,12 +270,12 @@ def backfilled_while_many_go(world: World, drafts: int = 47, forgotten: int = 20
 
 
 def _again(world: World, name: str, run: Run) -> list[str]:
-    """What is wrong with a run from a failure, which makes everything once more."""
+    """What is wrong with a run re-executed from a failure, which must make everything once more."""
     return world.disagreements(name, run, PRODUCTS, [])
 
 
 def _refused(world: World, name: str, launch: Callable[[], str], words: str = "") -> Outcome:
-    """What Dagster does not launch, or the run refuses; the list stays as it is."""
+    """Dagster does not launch it, or the run refuses it; the list is unchanged."""
     before = world.connections[name].dump()
     try:
         run = world.ui.ended(launch())
@@ -287,7 +287,7 @@ def _refused(world: World, name: str, launch: Callable[[], str], words: str = ""
 
 
 def _fails(world: World, partition: str | None, words: str, tags: Mapping[str, str] | None = None) -> Outcome:
-    """What ends in a sentence with `words`, from Dagster or from us, and leaves every list as it is."""
+    """Ends in a sentence with `words`, from Dagster or from us, and leaves every list unchanged."""
     with world.all_by_hand():
         before = {name: each.dump() for name, each in world.connections.items()}
         try:
@@ -306,7 +306,7 @@ def _fails(world: World, partition: str | None, words: str, tags: Mapping[str, s
 
 
 def _connect(world: World, name: str) -> None:
-    """A connection to the first account, not imported."""
+    """Adds a connection to the first account, without an Import."""
     with reading(world.store.engine) as db:
         if name in {each.name for each in connections.list_connections(db)}:
             return
@@ -322,7 +322,8 @@ def _connect(world: World, name: str) -> None:
 
 @contextmanager
 def _slow(world: World, name: str) -> Iterator[Callable[[], bool]]:
-    """Pipedrive answers calls for persons late, and never well; gives what tells that it was asked."""
+    """Makes Pipedrive answer requests for persons late and with errors; gives a function that tells whether it was
+    asked."""
     faults = world.connections[name].server.faults
     faults.add(Fault("timeout", _PERSONS, seconds=_LATE))
     faults.add(Fault("timeout", _PERSONS, seconds=_LATE, times=None))
@@ -338,7 +339,7 @@ def _state(world: World, name: str, run: Run) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The sentence, without what Dagster says around it."""
+    """The sentence without Dagster's text around it."""
     lines = [line for line in text.splitlines() if line.strip()]
     best = next((line for line in lines if "Failure:" in line or "Error" in line), lines[0] if lines else "")
     return best[:160]

@@ -1,4 +1,4 @@
-"""One world for a module's tests: starting Dagster's services takes longer than most of what is done with them."""
+"""One world per module: starting Dagster's services takes longer than most of the tests."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    """No longer than its test: Playwright has an event loop in this thread."""
+    """Lives only as long as its test, because Playwright has an event loop in this thread."""
     yield from launched()

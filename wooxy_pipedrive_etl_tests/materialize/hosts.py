@@ -1,4 +1,4 @@
-"""Projects of other people: one that embeds the product, and one that only uses its list."""
+"""Other people's projects: one that embeds the product, and one that only uses its list."""
 
 from __future__ import annotations
 
@@ -60,14 +60,15 @@ defs = dg.Definitions(assets=[audience])
 
 
 def write_host(folder: Path, *, key_prefix: str | None = None) -> str:
-    """A module with the multiprocess executor; returns its name."""
+    """Writes a module with the multiprocess executor; returns its name."""
     arguments = "" if not key_prefix else f'key_prefix=["{key_prefix}"]'
     (folder / "host_project.py").write_text(_HOST.replace("{arguments}", arguments), encoding="utf-8")
     return "host_project"
 
 
 def write_audience(folder: Path, key: Sequence[str] = ("default_contact_list",)) -> str:
-    """A module with `audience`, which depends on the list, whose asset key is `key`, by partition; returns its name."""
+    """Writes a module with `audience`, a partitioned asset that depends on the list, whose asset key is `key`; returns
+    its name."""
     text = _AUDIENCE.replace("{key}", repr(list(key)))
     (folder / "audience_project.py").write_text(text, encoding="utf-8")
     return "audience_project"

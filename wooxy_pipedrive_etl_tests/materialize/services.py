@@ -1,5 +1,5 @@
-"""Dagster as it runs for a user: a real webserver and a real daemon, each a process of its own with the default
-launcher, in a DAGSTER_HOME that is theirs alone. Sensors and schedules run at their own intervals."""
+"""Dagster as a user runs it: a real webserver and a real daemon, each a separate process with the default launcher, in
+their own DAGSTER_HOME. Sensors and schedules run at their usual intervals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import httpx
 import yaml
 
 _ROOT = Path(__file__).parents[2]
-# On a busy machine a process that is asked to start or to end takes its time.
+# On a busy machine, processes start and end slowly.
 PATIENCE = 180.0
 _PAUSE = 0.2
 _POSTGRES_STORAGE = "\nstorage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_POSTGRES_URL\n"
@@ -28,7 +28,7 @@ _POSTGRES_STORAGE = "\nstorage:\n  postgres:\n    postgres_url:\n      env: DAGS
 
 @dataclass(frozen=True)
 class Services:
-    """`url`: of the webserver. `environment`: that of both services, and so of every run."""
+    """`url`: the webserver's. `environment`: that of both services, and so of every run."""
 
     folder: Path
     url: str
@@ -36,8 +36,8 @@ class Services:
     processes: Mapping[str, subprocess.Popen[bytes]]
 
     def wait_until(self, is_so: Callable[[], bool], otherwise: str, seconds: float = PATIENCE) -> None:
-        """Looks again and again. Raises AssertionError, with the logs' last lines, when the time is over or a service
-        has ended."""
+        """Checks again and again. Raises AssertionError, with the logs' last lines, on a timeout or if a service has
+        ended."""
         deadline = time.monotonic() + seconds
         while not is_so():
             ended = [name for name, process in self.processes.items() if process.poll() is not None]
@@ -48,7 +48,7 @@ class Services:
             time.sleep(_PAUSE)
 
     def log(self, lines: int = 60) -> str:
-        """The last lines of both services, without the events of runs that went well."""
+        """The last log lines of both services, without the events of successful runs."""
         told = []
         for name in self.processes:
             said = _log(self.folder, name).read_text("utf-8", "replace").splitlines()
@@ -64,10 +64,10 @@ def running_services(
     *,
     storage_url: str | None = None,
 ) -> Iterator[Services]:
-    """Until the end of the block; then nothing of them is left.
+    """Runs the services until the end of the block; nothing of them is left afterwards.
 
-    `modules`: the code locations, each a module that is installed or lies in `folder`. `environment`: beside that of
-    this process. `storage_url`: of a PostgreSQL database for Dagster's own storage, which else is SQLite.
+    `modules`: the code locations, each a module that is installed or in `folder`. `environment`: added to this
+    process's. `storage_url`: a PostgreSQL database for Dagster's own storage, which is otherwise SQLite.
     """
     home = folder / "dagster"
     home.mkdir()
@@ -79,7 +79,7 @@ def running_services(
         with (home / "dagster.yaml").open("a", encoding="utf-8") as settings:
             settings.write(_POSTGRES_STORAGE)
     full = {**os.environ, **environment, **own}
-    # Two services that make it at once break it.
+    # Two services creating it at once would break it.
     subprocess.run(
         [sys.executable, "-c", "import dagster as dg; dg.DagsterInstance.get().dispose()"],
         env=full,
@@ -114,7 +114,7 @@ def _running(
     folder: Path, name: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     with _log(folder, name).open("wb") as log:
-        # A session of its own, so that it can be ended with all that it started.
+        # A session of its own, so that it can be ended with everything it started.
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=folder,

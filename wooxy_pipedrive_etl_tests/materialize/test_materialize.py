@@ -1,5 +1,6 @@
-"""What a user presses in Dagster's UI, through the real webserver, daemon and launcher: a few of the cases of
-`benchmarks.materialize`, which has them all, and on PostgreSQL, with processes and keys of a host's own as well."""
+"""What a user presses in Dagster's UI, through the real webserver, daemon and launcher: a few cases of
+`benchmarks.materialize`, which has them all, and also runs on PostgreSQL, with separate processes and a host's own
+keys."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from . import cases
 from .cases import LIST, Outcome
 from .world import World
 
-# Milliseconds, for a page on a busy machine, and for the run that it follows.
+# Milliseconds, for a page on a busy machine and for the run it follows.
 _BROWSER_PATIENCE = 120_000
 
 
@@ -22,9 +23,9 @@ def test_re_executing_from_failure_repeats_the_whole_run(world: World) -> None:
 
 
 def test_a_terminated_run_leaves_nothing_half_done(world: World) -> None:
-    """And the next run starts by itself when something changes."""
+    """And the next run starts automatically when something changes."""
     _right(cases.terminated(world, "acme"))
-    world.arrives_by_itself("acme")
+    world.syncs_automatically("acme")
 
 
 def test_an_unknown_connection_is_explained_in_a_sentence(world: World) -> None:
@@ -32,7 +33,7 @@ def test_an_unknown_connection_is_explained_in_a_sentence(world: World) -> None:
 
 
 def test_the_materialize_button_works(world: World, browser: Browser) -> None:
-    """In Chromium: the graph of the assets, *Materialize all*, one connection, *Launch 1 run*; then the run's page."""
+    """In Chromium: the asset graph, *Materialize all*, one connection, *Launch 1 run*, then the run's page."""
     name = "bolt"
     with world.by_hand(name):
         before = world.connections[name].dump()

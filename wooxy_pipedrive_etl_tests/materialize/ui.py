@@ -1,4 +1,4 @@
-"""What Dagster's UI asks of its webserver, in the UI's own requests: launch, backfill, re-execute, terminate, look."""
+"""Sends the requests that Dagster's UI sends to its webserver: launch, backfill, re-execute, terminate, look."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ class LaunchRefused(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended, as the UI shows it. `materialized`: the keys, with slashes; `checks`: passed, by their
-    names; `said`: the messages of failures; `numbers`: the numbers in the materializations' metadata, by key."""
+    """A finished run, as the UI shows it. `materialized`: the keys, with slashes; `checks`: passed or not, by name;
+    `said`: the failure messages; `numbers`: the numbers in the materializations' metadata, by key."""
 
     run_id: str
     status: str
@@ -144,8 +144,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Backfill:
-    """A backfill that has ended. `runs` and `run_ids`: the status and the id of each partition's last run; `count`:
-    of all its runs."""
+    """A finished backfill. `runs` and `run_ids`: the status and id of each partition's last run; `count`: how many runs
+    it had."""
 
     backfill_id: str
     status: str
@@ -156,8 +156,8 @@ class Backfill:
 
 
 class DagsterUI:
-    """One user in front of the webserver; a context manager. Every wait has a generous deadline and ends in an
-    AssertionError with the services' logs."""
+    """A user of the webserver; a context manager. Every wait has a generous deadline and fails with an AssertionError
+    and the services' logs."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -172,10 +172,10 @@ class DagsterUI:
     ) -> None:
         self._client.close()
 
-    # What is there
+    # What exists
 
     def wait_for_code(self, locations: Sequence[str]) -> None:
-        """Until each of the code locations is loaded. Raises AssertionError with Dagster's words if one can't be."""
+        """Waits until every code location is loaded. Raises AssertionError with Dagster's message if one fails."""
 
         def is_loaded() -> bool:
             found = {}
@@ -262,7 +262,7 @@ class DagsterUI:
     # What a user sees
 
     def ended(self, run_id: str, seconds: float = PATIENCE) -> Run:
-        """The run, as soon as it has ended."""
+        """Waits for the run to end."""
         shown: dict[str, Any] = {}
 
         def has_ended() -> bool:
@@ -273,7 +273,7 @@ class DagsterUI:
         return _run(shown)
 
     def backfill_ended(self, backfill_id: str, seconds: float = PATIENCE) -> Backfill:
-        """The backfill, as soon as it has ended, and its runs."""
+        """Waits for the backfill and its runs to end."""
         shown: dict[str, Any] = {}
 
         def has_ended() -> bool:
@@ -283,7 +283,7 @@ class DagsterUI:
 
         self._services.wait_until(has_ended, f"The backfill {backfill_id} has not ended", seconds)
         runs = self._runs({"tags": [{"key": "dagster/backfill", "value": backfill_id}]})
-        # Newest first: of a partition with several runs, the one that came last stays.
+        # Newest first: for a partition with several runs, the latest stays.
         by_partition = {_tag(run, "dagster/partition"): run for run in reversed(runs)}
         return Backfill(
             backfill_id,
@@ -295,17 +295,17 @@ class DagsterUI:
         )
 
     def partitions(self, key: Sequence[str]) -> list[str]:
-        """Those of an asset."""
+        """An asset's partitions."""
         node = self._ask(_PARTITIONS, {"assetKey": {"path": list(key)}})["assetNodeOrError"]
         return list(node["partitionKeys"])
 
     def under_way(self, partition: str) -> list[str]:
-        """The ids of the partition's runs that are queued or at work."""
+        """The ids of the partition's queued or running runs."""
         tags = [{"key": "dagster/partition", "value": partition}]
         return [run["runId"] for run in self._runs({"tags": tags}) if run["status"] not in _ENDED]
 
     def run_ids(self, partition: str) -> list[str]:
-        """Of all runs of the partition, the newest first."""
+        """The ids of all runs of the partition, newest first."""
         tags = [{"key": "dagster/partition", "value": partition}]
         return [run["runId"] for run in self._runs({"tags": tags})]
 

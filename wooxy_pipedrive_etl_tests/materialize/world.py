@@ -1,4 +1,4 @@
-"""Connections whose lists Dagster's services keep, and what must be true of them after whatever a user pressed."""
+"""Connections whose lists Dagster's services sync, and what must be true after whatever a user pressed."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["PRODUCTS", "LaunchRefused", "World", "running_world"]
 
 ROWS: dict[str, Target] = {"emails": "email", "name": "name", "phones": "phoneNumber"}
 NAMES = ("acme", "bolt", "cord")
-# A large company's budget, so that Pipedrive is asked as often as it ever is.
+# A large company's budget, so that polls are as frequent as they ever are.
 _LIMITS = Limits(daily_tokens=1_500_000, burst_per_2s=100_000)
 _edits = itertools.count(1)
 
-# Names by e-mail addresses.
+# Names by e-mail address.
 People = Mapping[str, str]
 
 
@@ -57,13 +57,13 @@ class World:
         return self.ui.materialize(self.location, [self.key(each) for each in products], partition, **options)
 
     def edit(self, name: str) -> None:
-        """Somebody gives the first person in Pipedrive another name."""
+        """Renames the first person in Pipedrive."""
         account = self.connections[name].account
         account.edit_person(account.visible_person_ids()[0], name=f"Renamed {next(_edits)}")
 
     @contextmanager
     def by_hand(self, name: str) -> Iterator[None]:
-        """Nothing of the connection starts by itself until the end of the block."""
+        """No runs of the connection start automatically until the end of the block."""
         settings.pause(self.store, name)
         try:
             self.wait_until_idle(name)
@@ -78,10 +78,10 @@ class World:
                 stack.enter_context(self.by_hand(name))
             yield
 
-    # What is there
+    # What exists
 
     def people(self, name: str) -> People:
-        """As Pipedrive has them."""
+        """The persons in Pipedrive."""
         account = self.connections[name].account
         found = [
             json.loads(account.person_state(each)["person"].text) for each in account.visible_person_ids()
@@ -89,7 +89,7 @@ class World:
         return {person["emails"][0]["value"]: person["name"] for person in found}
 
     def contacts(self, name: str) -> People:
-        """As the list has them."""
+        """The contacts in the list."""
         return cast(dict[str, str], self.connections[name].column("name"))
 
     def report(self, name: str, run_id: str) -> RunReport | None:
@@ -97,7 +97,7 @@ class World:
             return runs.get_run(db, self.connections[name].record().id, run_id)
 
     def last_run(self, name: str) -> RunReport | None:
-        """That of `status --json`."""
+        """The last run, from `status --json`."""
         return self.connections[name].status().last_run
 
     # What must be true
@@ -106,13 +106,13 @@ class World:
         self.services.wait_until(lambda: not self.ui.under_way(name), f"A run of {name} is still under way")
 
     def wait_for_partition(self, name: str) -> None:
-        """Until the sensors have told Dagster of a connection."""
+        """Waits until the sensors have added the connection's partition."""
         self.services.wait_until(
             lambda: name in self.ui.partitions(self.key("default_contact_list")), f"{name} is no partition"
         )
 
-    def arrives_by_itself(self, name: str) -> None:
-        """An edit in Pipedrive is in the list soon, without a person. Raises AssertionError with the logs."""
+    def syncs_automatically(self, name: str) -> None:
+        """An edit in Pipedrive soon reaches the list without a user. Raises AssertionError with the logs."""
         self.edit(name)
         self.services.wait_until(
             lambda: self.contacts(name) == self.people(name),
@@ -122,7 +122,7 @@ class World:
         self.snapshots[name] = self.people(name)
 
     def tried(self, name: str, products: Sequence[Product], **options: Any) -> tuple[Run, list[str]]:
-        """Materializes these products by hand, after an edit in Pipedrive, and says what is not as it should be."""
+        """Materializes these products by hand, after an edit in Pipedrive, and returns the run and what is wrong."""
         with self.by_hand(name):
             self.edit(name)
             before = self.connections[name].dump()
@@ -132,7 +132,7 @@ class World:
     def disagreements(
         self, name: str, run: Run, products: Sequence[Product], before: Sequence[object]
     ) -> list[str]:
-        """Between Dagster, the run's report and the list, after a run that nothing should have kept from its end.
+        """Compares Dagster, the run's report and the list after a run that should have succeeded.
 
         `before`: the list's rows when it began.
         """
@@ -162,7 +162,7 @@ class World:
         return [*found, run.said] if found and run.said else found
 
     def failed_in_order(self, name: str, run: Run, words: str, before: Sequence[object]) -> list[str]:
-        """What is not as it should be after a run that had to fail, with `words` in its sentence."""
+        """What is wrong after a run that had to fail, with `words` in its sentence."""
         report = self.report(name, run.run_id)
         wrong = [
             _differ("Dagster's status", run.status, "FAILURE"),
@@ -187,7 +187,8 @@ def running_world(
     names: Sequence[str] = NAMES,
     storage_url: str | None = None,
 ) -> Iterator[World]:
-    """Connections that are imported and synced once by themselves. `beside`: other code locations of the workspace.
+    """Connections that are imported and have synced once automatically. `beside`: other code locations of the
+    workspace.
 
     The webhooks are registered, so that an edit arrives within seconds.
     """

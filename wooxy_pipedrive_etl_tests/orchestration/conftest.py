@@ -1,4 +1,4 @@
-"""Keeps the tests of this folder off the user's own files, and runs jobs in an instance that is kept in memory."""
+"""Keeps the tests of this folder off the user's own files, and runs jobs in an in-memory instance."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def home(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The database that sensors and runs open, as the environment names it."""
+    """The database that sensors and runs open, set through the environment."""
     monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", database_url)
     return database_url

@@ -1,4 +1,4 @@
-"""Dagster's folder, made by whoever comes first."""
+"""Dagster's folder, made by whichever process comes first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wooxy_pipedrive_etl_tests.patience import PATIENCE_SECONDS
 
-# Loads everything first, so that all of them come to a folder that is not there at the same moment.
+# Imports everything first, so that all processes find the folder missing at the same moment.
 _AT_ONCE = """
 import os, sys
 from wooxy_pipedrive_etl.orchestration.dagster_home import open_dagster
@@ -44,8 +44,8 @@ def test_programs_starting_together_create_one_storage(tmp_path: Path) -> None:
     assert (folder / "dagster.yaml").read_text() == Path("dagster.yaml").read_text()
     databases = [folder / "schedules" / "schedules.db", folder / "history" / "runs.db"]
     for path in databases:
-        with closing(sqlite3.connect(path)) as database:
-            assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,), path
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,), path
 
 
 def test_prepare_keeps_existing_files(tmp_path: Path) -> None:

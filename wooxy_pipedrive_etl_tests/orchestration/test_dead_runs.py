@@ -1,5 +1,4 @@
-"""Runs whose process died, on this machine or on another: they are noticed, and started again once. Live ones are left
-alone."""
+"""Runs whose process died, on this machine or another, are noticed and restarted once. Live runs are left alone."""
 
 from __future__ import annotations
 
@@ -50,14 +49,14 @@ def postgres_home(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def dagster() -> Iterator[dg.DagsterInstance]:
-    """With retries, and runs that wait in the queue, as in the shipped settings."""
+    """With retries and queued runs, as in the shipped settings."""
     with dg.instance_for_test(overrides={**_RETRYING, **_QUEUED}) as instance:
         yield instance
 
 
 @contextmanager
 def _daemon(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]:
-    """What Dagster's daemon knows of the code, without its process."""
+    """What Dagster's daemon knows of the code, without the daemon's process."""
     origin = InProcessCodeLocationOrigin(
         LoadableTargetOrigin(executable_path=sys.executable, module_name="wooxy_pipedrive_etl.definitions")
     )
@@ -66,7 +65,7 @@ def _daemon(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]:
 
 
 def _started(workspace: WorkspaceProcessContext) -> dg.DagsterRun:
-    """A full run, as the daemon makes it for a worker."""
+    """A full run, as the daemon creates it for a worker."""
     (location,) = workspace.create_request_context().code_locations
     (repository,) = location.get_repositories().values()
     job = repository.get_full_job("full_sync")
@@ -79,7 +78,7 @@ def _started(workspace: WorkspaceProcessContext) -> dg.DagsterRun:
 
 
 def _killed_while_it_reads_persons(acme: Connected, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
-    """In a process of its own, as a worker runs it."""
+    """Killed in a separate process, as a worker runs it."""
     assert run.job_code_origin is not None
     arguments = ExecuteRunArgs(run.job_code_origin, run.run_id, instance.get_ref())
     with running(
@@ -103,12 +102,12 @@ def _status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunSt
     return found.status
 
 
-# Dagster says it to itself, where it describes the schedule to the daemon.
+# Dagster causes this warning itself when it describes the schedule to the daemon.
 @pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`:DeprecationWarning")
 def test_a_killed_run_is_restarted_once(
     postgres_home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By Dagster, and all of it: a run is one step."""
+    """Dagster restarts the whole run, because a run is one step."""
     with connected(postgres_home, small_account()) as acme, _daemon(dagster) as workspace:
         acme.import_rows(ROWS)
         dagster.add_dynamic_partitions("connection", ["acme"])
@@ -118,7 +117,7 @@ def test_a_killed_run_is_restarted_once(
         assert tick(matching_sensor, dagster) == ([], UNDER_WAY)
 
         monkeypatch.setattr(sensors, "_LOCKED_WITHIN", timedelta(0))
-        # It ends the run, and leaves it to Dagster to start another one.
+        # The sensor ends the run and leaves the restart to Dagster.
         assert tick(matching_sensor, dagster) == ([], UNDER_WAY)
         for _ in range(2):
             list(consume_new_runs_for_automatic_reexecution(workspace, _failed(dagster), logging.getLogger()))
@@ -127,7 +126,7 @@ def test_a_killed_run_is_restarted_once(
         assert again.step_keys_to_execute == [STEP]
         assert tick(matching_sensor, dagster) == ([], UNDER_WAY)
 
-        # Whatever becomes of that one, the connection is free after it.
+        # Whatever happens to that run, the connection is free after it.
         dagster.report_run_canceled(again)
         _, why = tick(matching_sensor, dagster)
         assert str(why).startswith("acme: The last run failed; the next one starts automatically at ")
@@ -136,7 +135,7 @@ def test_a_killed_run_is_restarted_once(
 def test_a_finished_run_is_not_declared_dead(
     home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between its last breath in our database and its last word to Dagster nobody holds the connection."""
+    """Between the last write to our database and the last event to Dagster, nobody holds the connection's lock."""
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         run = dagster.create_run_for_job(
@@ -151,7 +150,7 @@ def test_a_finished_run_is_not_declared_dead(
         _close_report(acme, now + timedelta(hours=1))
         assert tick(matching_sensor, dagster) == ([], UNDER_WAY)
         assert _status(dagster, run) is dg.DagsterRunStatus.STARTED
-        # Dagster never heard of it.
+        # Dagster never learned that it ended.
         _close_report(acme, now - timedelta(hours=1))
         tick(matching_sensor, dagster)
         assert _status(dagster, run) is dg.DagsterRunStatus.FAILURE

@@ -1,4 +1,4 @@
-"""Assets, jobs, schedules and sensors as they are meant to be: a changed key, edge or hour shows up in review."""
+"""Assets, jobs, schedules and sensors as intended: a changed key, dependency or hour shows up in review."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_asset_graph_is_the_expected_one() -> None:
 
 
 def test_the_definitions_load() -> None:
-    """Without a warning, since each is an error in these tests."""
+    """Without a warning, because warnings are errors in these tests."""
     dg.Definitions.validate_loadable(defs)
     dg.Definitions.validate_loadable(build_defs(key_prefix=["crm", "lists"]))
 
@@ -99,13 +99,13 @@ def test_every_asset_has_a_description() -> None:
 
 
 def test_no_asset_has_a_backfill_policy() -> None:
-    """A backfill then makes a run for each connection; `benchmarks.materialize` makes one."""
+    """Without one, a backfill makes a run for each connection; `benchmarks.materialize` makes one."""
     graph = defs.resolve_asset_graph()
     assert {graph.get(key).backfill_policy for key in graph.get_all_asset_keys()} == {None}
 
 
 def test_dagster_retries_crashes_once_but_never_failures() -> None:
-    """So the shipped settings say; that steps have no retries of their own is seen in the runs."""
+    """As the shipped settings say; the tests of runs show that steps have no retries of their own."""
     shipped = Path(dg.file_relative_path(__file__, "../../wooxy_pipedrive_etl/orchestration/dagster.yaml"))
     with dg.instance_for_test(overrides=yaml.safe_load(shipped.read_text("utf-8"))) as instance:
         assert instance.run_retries_enabled

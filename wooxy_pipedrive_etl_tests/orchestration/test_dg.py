@@ -1,4 +1,4 @@
-"""Dagster's `dg` finds the project in a checkout, and has nothing to warn of."""
+"""Dagster's `dg` finds the project in a checkout, and has no warnings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHIPPED = Path(wooxy_pipedrive_etl.orchestration.__path__[0]) / "dagster.yaml"
 
 
 def _dg(home: Path, *arguments: str) -> str:
-    """What it prints; nothing may stand on standard error."""
+    """The output of `dg`; standard error must be empty."""
     ended = subprocess.run(
         [Path(sys.executable).with_name("dg"), *arguments],
         cwd=CHECKOUT,

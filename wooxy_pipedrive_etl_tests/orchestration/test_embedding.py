@@ -1,4 +1,4 @@
-"""A project that embeds the assets: the one that docs/dagster.md shows."""
+"""A project that embeds the assets: the one shown in docs/dagster.md."""
 
 from __future__ import annotations
 

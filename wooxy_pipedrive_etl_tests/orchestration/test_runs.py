@@ -1,4 +1,4 @@
-"""Runs as Dagster sees them: what they tell the UI, what stops them, what they do not try again."""
+"""Runs as Dagster sees them: what they report to the UI, what stops them, what they do not retry."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_what_a_run_reports(database_url: str, instance: dg.DagsterInstance) -> 
 
         walk = _metadata(result, "pipedrive_persons")
         assert (walk["dagster/row_count"], walk["changed"], walk["gone"], walk["odd"]) == (4, 1, 0, 0)
-        # The account, the fields and the one page of persons.
+        # The account, the fields and the single page of persons.
         assert walk["requests"] == 3
         assert walk["tokens_used"] > 20
         assert walk["daily_tokens_left"] == acme.status().daily_tokens_left
@@ -269,7 +269,7 @@ def test_the_schedule_runs_active_connections_and_syncs_partitions(
         settings.pause(acme.store, "acme")
         assert tick() == []
         settings.resume(acme.store, "acme")
-        # The same night is launched once, whoever asks.
+        # A night's run is launched only once, whoever requests it.
         assert [each.run_key for each in tick()] == [request.run_key]
         accounts.disconnect(acme.store, "let-go", forget=True)
         tick()

@@ -1,4 +1,4 @@
-"""Sensors in a real Dagster instance: what they ask for, what they leave alone, whom they tell."""
+"""Sensors in a real Dagster instance: what they request, what they leave alone, what they report."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ROWS: dict[str, Target] = {"emails": "email", "name": "name", "colour": "shade"}
 
 @pytest.fixture
 def embedded_home(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The same on SQLite alone, for what is the same on any."""
+    """The same on SQLite only, for what does not depend on the database."""
     monkeypatch.setenv("WOOXY_PIPEDRIVE_DATABASE_URL", sqlite_url)
     return sqlite_url
 
@@ -56,7 +56,7 @@ def dagster() -> Iterator[dg.DagsterInstance]:
 
 
 def _run(acme: Connected, request: dg.RunRequest, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    """The run that a request asks for, as the daemon would start it."""
+    """The requested run, as the daemon would start it."""
     assert request.job_name is not None
     return (
         build_defs()
@@ -80,7 +80,7 @@ def _run(acme: Connected, request: dg.RunRequest, instance: dg.DagsterInstance) 
 
 
 def _let_time_pass(acme: Connected) -> None:
-    """As if everything so far had happened an hour earlier."""
+    """Moves everything so far an hour into the past."""
     for table, columns in (
         (tables.runs, ("started_at", "finished_at")),
         (tables.polls, ("persons_at", "fields_at")),
@@ -121,7 +121,7 @@ def test_a_changed_person_is_synced_automatically(home: str, dagster: dg.Dagster
         acme.sync()
         assert tick(changes_sensor, dagster) == ([], "Nothing is due.")
         acme.account.edit_person(2, name="Somebody Else")
-        # It is not time yet.
+        # Not due yet.
         assert tick(changes_sensor, dagster) == ([], "Nothing is due.")
         _let_time_pass(acme)
         (request,), _ = tick(changes_sensor, dagster)
@@ -170,7 +170,7 @@ def test_renamed_options_remap_and_new_fields_show_up(home: str, dagster: dg.Dag
         ]
         assert isinstance(table, dg.TableMetadataValue)
         assert "shoe" in [record.data["key"] for record in table.records]
-        # It is no run of the list: the last one stands, and so does the list.
+        # A dry run is not a run of the list: the last run and the list stay as they are.
         assert acme.last_run().kind == "re-map"
         assert acme.dump() == before
         _let_time_pass(acme)
@@ -193,7 +193,7 @@ def test_no_second_run_while_one_is_queued(home: str, dagster: dg.DagsterInstanc
 def test_a_run_whose_process_died_blocks_nothing(
     home: str, dagster: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dagster takes a run that was killed from outside for one that is under way."""
+    """Dagster still considers a run that was killed from outside to be in progress."""
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         run = dagster.create_run_for_job(
@@ -234,7 +234,7 @@ def test_a_requested_dry_run(home: str, dagster: dg.DagsterInstance) -> None:
         (request,), _ = tick(matching_sensor, dagster)
         acme.server.clear_requests()
         assert not _run(acme, request, dagster).success
-        # What could not be imported is told before persons are read.
+        # Problems of the Import are reported before persons are read.
         assert acme.requests("/api/v2/persons") == []
         assert "“shade” is fed by more than one row" in str(acme.last_run().message)
 
@@ -298,7 +298,7 @@ def test_a_request_whose_run_never_begins_is_dropped(
         last = acme.last_run()
         assert (last.run_id, last.state) == (result.run_id, "failed")
         assert str(last.message).startswith(told)
-        # Whoever asks again is heard.
+        # A repeated request is accepted.
         requests.request_run(acme.store, acme.name, "changes")
         (request,), _ = tick(matching_sensor, dagster)
         assert _run(acme, request, dagster).success
@@ -325,7 +325,7 @@ def test_a_request_waits_for_an_automatic_retry(embedded_home: str, dagster: dg.
 
 
 def test_connections_are_independent(home: str, dagster: dg.DagsterInstance) -> None:
-    """The trouble of one keeps no other from its turn; drafts and disconnected ones have none."""
+    """A problem of one connection does not block the others; drafts and disconnected ones are skipped."""
     with (
         connected(home, small_account(1)) as acme,
         connected(home, small_account(1), name="other", domain="other.example.com") as other,
@@ -344,11 +344,11 @@ def test_connections_are_independent(home: str, dagster: dg.DagsterInstance) -> 
         assert set(dagster.get_dynamic_partitions("connection")) == {"acme", "other", "draft", "let-go"}
 
 
-# Telling of failures
+# Reporting failures
 
 
 class _Receiver(ThreadingHTTPServer):
-    """Takes what is posted; answers with `status`."""
+    """Accepts what is posted; answers with `status`."""
 
     status = 200
 
@@ -389,8 +389,8 @@ def _serving(server: Any) -> Iterator[Any]:
         server.server_close()
 
 
-def _told_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str | None:
-    """What the failure sensor makes of a failed run: in words why it told nobody, or None."""
+def _skip_reason(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str | None:
+    """Runs the failure sensor on a failed run; returns why it reported nothing, or None if it reported."""
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
     event = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
@@ -418,7 +418,7 @@ def test_a_repeated_failure_is_reported_once(
     with connected(home, small_account()) as acme:
         acme.import_rows(ROWS)
         refused, away = Fault("unauthorized_401", times=None), Fault("status", times=None)
-        assert _told_of(_sync(acme, dagster, refused), dagster) is None
+        assert _skip_reason(_sync(acme, dagster, refused), dagster) is None
         (first,) = receiver.posted
         assert first == {
             "text": "The full run of the connection acme (shop.example.com) failed. "
@@ -427,14 +427,14 @@ def test_a_repeated_failure_is_reported_once(
         assert "give this connection a valid API token" in first["text"]
         for secret in (acme.account.token, "person1@example.com", "Person 1"):
             assert secret not in first["text"]
-        # Again: the id by which Pipedrive finds the request is another one, the failure is not.
-        assert str(_told_of(_sync(acme, dagster, refused), dagster)).startswith(
+        # Again: Pipedrive's request id differs, but the failure is the same.
+        assert str(_skip_reason(_sync(acme, dagster, refused), dagster)).startswith(
             "The previous run failed in the same"
         )
         assert len(receiver.posted) == 1
-        assert _told_of(_sync(acme, dagster, away), dagster) is None
+        assert _skip_reason(_sync(acme, dagster, away), dagster) is None
         assert _sync(acme, dagster).success
-        assert _told_of(_sync(acme, dagster, away), dagster) is None
+        assert _skip_reason(_sync(acme, dagster, away), dagster) is None
         assert len(receiver.posted) == 3
         assert all("failed 6 times" in told["text"] for told in receiver.posted[1:])
 
@@ -446,8 +446,8 @@ def test_an_early_failure_is_reported_once(
         acme.import_rows(ROWS)
         with acme.store.engine.begin() as db:
             change_stored(db, acme.record().id, encrypted_api_token="unreadable")
-        assert _told_of(_sync(acme, dagster), dagster) is None
-        assert str(_told_of(_sync(acme, dagster), dagster)).startswith(
+        assert _skip_reason(_sync(acme, dagster), dagster) is None
+        assert str(_skip_reason(_sync(acme, dagster), dagster)).startswith(
             "The previous run failed in the same way"
         )
         (told,) = receiver.posted
@@ -461,7 +461,7 @@ def test_no_alert_without_a_configured_receiver(sqlite_url: str, monkeypatch: py
     with dg.instance_for_test() as instance, connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         result = _sync(acme, instance, Fault("unauthorized_401"))
-        assert str(_told_of(result, instance)).startswith("No alert receiver is configured")
+        assert str(_skip_reason(result, instance)).startswith("No alert receiver is configured")
 
 
 @pytest.mark.parametrize("trouble", ["down", "refuses", "plain http", "no url"])

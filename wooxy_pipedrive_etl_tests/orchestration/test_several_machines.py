@@ -1,4 +1,4 @@
-"""The settings of several machines: Dagster takes them, and they say the same as those of one machine."""
+"""The settings for several machines: Dagster accepts them, and they match those for one machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_dagster_accepts_the_settings(
 
 
 def test_the_settings_match_those_of_one_machine() -> None:
-    """But for what several machines need: whoever changes one file must look at the other."""
+    """Except for what several machines need: whoever changes one file must check the other."""
     one, several = _settings("dagster.yaml"), _settings("dagster-celery.yaml")
     for name in ("storage", "run_launcher", "compute_logs"):
         del several[name]

@@ -1,4 +1,4 @@
-"""Whether a person started a run, by the tags that Dagster gives it."""
+"""Whether a user started a run, judged by the tags that Dagster gives it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ RETRY = {**AGAIN, "dagster/retry_number": "1"}
         (SENSOR, True),
         (SCHEDULE, True),
         ({"dagster/from_automation_condition": "true"}, True),
-        # What a person asked for on a page, a sensor starts.
+        # A sensor starts what a user requested on a page.
         ({**SENSOR, REQUESTED_TAG: "true"}, False),
-        # Re-execute in the UI keeps the tags of the first run; so does Dagster when it retries a dead one by itself.
+        # Re-execute in the UI keeps the tags of the first run; so does Dagster when it retries a dead one.
         ({**SCHEDULE, **AGAIN}, False),
         ({**SCHEDULE, **RETRY}, True),
         (RETRY, False),

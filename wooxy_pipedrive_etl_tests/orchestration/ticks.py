@@ -8,7 +8,7 @@ from wooxy_pipedrive_etl.definitions import defs
 
 
 def tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance) -> tuple[list[dg.RunRequest], str | None]:
-    """The requests of a tick, and in words why there is none."""
+    """The run requests of a tick, and the reason if there is none."""
     repository = defs.get_repository_def()
     with (
         dg.partition_loading_context(dynamic_partitions_store=instance),

@@ -1,4 +1,4 @@
-"""Clients that use a clock that no test waits for."""
+"""Clients with a clock on which waiting takes no time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def budgets(clock: FakeClock) -> Budgets:
 
 @pytest.fixture
 def connect(budgets: Budgets) -> Iterator[Connect]:
-    """Makes a client of the given URL that is closed after the test and shares the test's budgets."""
+    """Makes a client for the given URL that shares the test's budgets and is closed after the test."""
     with ExitStack() as stack:
 
         def make(url: str, token: str = "a-secret-token", **settings: float) -> PipedriveClient:

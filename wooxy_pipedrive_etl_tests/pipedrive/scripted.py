@@ -1,4 +1,4 @@
-"""The lists of Pipedrive's v2 endpoints, for a scripted host to answer with."""
+"""The lists of Pipedrive's v2 endpoints, for a scripted host."""
 
 from __future__ import annotations
 

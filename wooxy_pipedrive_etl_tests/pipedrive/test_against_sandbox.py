@@ -149,13 +149,13 @@ def test_updated_since_includes_the_given_moment(connect: Connect, small: Sandbo
 def test_a_walk_survives_transient_faults(connect: Connect, large: SandboxServer, fault: Fault) -> None:
     fault.after = 1
     large.faults.add(fault)
-    # Only a time-out is waited for.
+    # Only a time-out really waits.
     timeout = 0.5 if fault.kind == "timeout" else PATIENCE_SECONDS
     client = connect(large.url, large.account.token, timeout=timeout)
     assert ids(client.walk_persons()) == large.account.visible_person_ids()
     assert large.faults.pending() == []
     asked = 3 + (fault.times or 0)
-    # Another answer may take as long as that, and is asked for once more.
+    # Another answer may take that long too, and is then requested again.
     assert len(large.requests) == asked or (fault.kind == "timeout" and len(large.requests) > asked)
 
 
@@ -201,13 +201,13 @@ def test_a_daily_budget_spent_during_the_walk(connect: Connect, large: SandboxSe
 def test_clients_sharing_a_credential_are_never_refused(
     connect: Connect, clock: FakeClock, large: SandboxServer
 ) -> None:
-    # The sandbox counts its window on the same clock on which the clients wait.
+    # The sandbox's window uses the same clock as the clients' waits.
     limits = Limits(burst_per_2s=4)
     large.gateway.budget = SandboxBudget(limits, large.account.now, monotonic=clock.now)
-    # While one waits, this clock runs on for all: an answer that is under way takes hours of it.
+    # While one waits, this clock advances for all, so an answer in flight seems to take hours.
     clients = [connect(large.url, large.account.token, timeout=1e6) for _ in range(6)]
     found: list[list[int]] = []
-    # The first answer tells the limit; before it, the smallest plan's is assumed.
+    # The first answer reveals the limit; until then the smallest plan's is assumed.
     clients[0].account()
     threads = [
         threading.Thread(target=lambda c=client: found.append(ids(c.walk_persons()))) for client in clients

@@ -1,4 +1,4 @@
-"""What users type, completed; and the advice that a wrong URL gets."""
+"""Completing what users type, and the advice for a wrong URL."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the headers of an answer change, and who shares it."""
+"""What an answer's headers change, and who shares it."""
 
 from __future__ import annotations
 

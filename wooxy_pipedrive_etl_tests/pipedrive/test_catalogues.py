@@ -79,7 +79,7 @@ def test_only_accepted_optional_fields_are_requested(connect: Connect) -> None:
 
 class TestOrganizationNames:
     def organizations(self, request: Request, _: int) -> Reply:
-        """Organisations 1 to 2000; those that 7 divides are deleted."""
+        """Organisations 1 to 2000; those divisible by 7 are deleted."""
         alive = [number for number in range(1, 2001) if number % 7]
         if "ids" in request.query:
             asked = {int(text) for text in request.query["ids"].split(",")}

@@ -15,7 +15,7 @@ ME = Reply({"success": True, "data": {"id": 9, "name": "Bot", "company_id": 777,
 
 
 class Renewing:
-    """Tokens that are renewed whenever one is refused, up to the last one."""
+    """Tokens that are renewed whenever one is refused, until the last."""
 
     def __init__(self, *tokens: str) -> None:
         self.tokens = list(tokens)
@@ -56,7 +56,7 @@ def test_a_refused_access_token_is_replaced(budgets: Budgets) -> None:
     sent = [request.headers["authorization"] for request in pipedrive.requests]
     assert sent == ["Bearer first", "Bearer second", "Bearer second"]
     assert not any("x-api-token" in request.headers for request in pipedrive.requests)
-    # What was refused counts as a request and costs nothing.
+    # The refused one counts as a request and costs nothing.
     assert (usage.requests, usage.tokens_used) == (3, 4)
 
 
@@ -111,7 +111,7 @@ def test_tokens_of_one_user_share_a_larger_budget(budgets: Budgets) -> None:
 
 
 def _places(budgets: Budgets, url: str, credentials: BearerTokens | ApiToken) -> int:
-    """How many requests go out before one has to wait."""
+    """How many requests can be sent before one has to wait."""
     budget, count = budgets.of(url, credentials), 0
     while isinstance(budget.pace._take(), int):
         count += 1

@@ -28,7 +28,7 @@ def test_each_element_is_extracted_exactly_as_sent(
     texts = [_dumps(element, ascii_only) for element in elements]
     data = b'"data": [' + b" , ".join(texts) + b" ]"
     other = b'"related": {"data": [1, {"data": []}]}, "additional_data": {"next_cursor": "on"}'
-    # The lone surrogate makes msgspec refuse the page, so that both ways of reading are held to the same.
+    # The lone surrogate makes msgspec refuse the page, so both decoders are tested.
     for more in (b"", b', "odd": "\\ud800"'):
         order = (other, data) if before else (data, other)
         page = read_list(b'{"success": true, ' + b", ".join(order) + more + b"}")

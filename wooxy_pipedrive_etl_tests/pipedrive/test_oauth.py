@@ -1,4 +1,4 @@
-"""The app at Pipedrive's OAuth host: codes and refresh tokens against the sandbox, odd answers against a script."""
+"""The app at Pipedrive's OAuth host: codes and refresh tokens against the sandbox, odd answers from a script."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_each_refusal_becomes_an_error_without_secrets(
     caplog.set_level(logging.DEBUG)
     with host([reply]) as pipedrive, pytest.raises(error) as failure:
         getattr(named(pipedrive.url), ask)({"exchange": CODE, "refresh": REFRESH}[ask])
-    # A second time for a code would be taken for theft.
+    # Using a code twice would look like theft.
     tries = 3 if issubclass(error, TransientError) and ask == "refresh" else 1
     assert len(pipedrive.requests) == tries
     told = f"{failure.value!r} {failure.value.__cause__!r} {caplog.text}"

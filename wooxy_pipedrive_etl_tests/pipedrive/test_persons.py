@@ -67,7 +67,7 @@ def test_malformed_records_are_listed_without_affecting_others(connect: Connect)
         b'{"id":21,"name":"\\ud800"}',
         b'{"id":22}',
     ]
-    # The one surrogate decides how the page is read; both ways must agree on all the others.
+    # The one surrogate decides which decoder reads the page; both must agree on all other text.
     for sent in (elements, [element for element in elements if b"ud800" not in element]):
         with host([listed_raw(b",".join(sent))]) as pipedrive:
             (page,) = connect(pipedrive.url).walk_persons()
@@ -146,7 +146,7 @@ class TestReadingAhead:
             walk = connect(pipedrive.url).walk_persons()
             next(walk)
             assert asked_for_second.wait(PATIENCE_SECONDS)
-            # One page ahead and no more, however long the consumer takes.
+            # One page ahead and no more, however slow the consumer.
             assert len(pipedrive.requests) == 2
             assert len(list(walk)) == 9
         wait_for_end_of_threads("pipedrive-walk")

@@ -290,7 +290,7 @@ class TestCloudflare:
 
 
 def test_closing_the_walk_ends_a_real_wait() -> None:
-    """The real clock: a consumer that stops does not sit out the minute that a 429 asked for."""
+    """On the real clock: a consumer that stops does not sit out the minute that a 429 asked for."""
     refused = threading.Event()
     sat_out: list[float] = []
 

@@ -1,4 +1,4 @@
-"""A walk in windows against a whole account over HTTP."""
+"""A windowed walk against a whole account over HTTP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PAGE = 20
 
 @pytest.fixture
 def server() -> Iterator[SandboxServer]:
-    """60 pages, of persons of whom three in four were edited after they were added."""
+    """60 pages of persons, three in four of whom were edited after they were added."""
     account = large_account(COUNT, custom_fields=2)
     account.behaviours = Behaviours(largest_page=PAGE)
     with SandboxServer(account, limits=Limits(burst_per_2s=1_000_000)) as server:
@@ -129,7 +129,7 @@ def test_a_resumed_walk_reads_only_what_is_left(connect: Connect, server: Sandbo
         account.create_person(name="New, and without a time")
 
     server.faults.add(Fault("on_page", PERSONS, after=4, on_page=meanwhile))
-    # What it reads itself shows that persons had a time; the other part may have had some without.
+    # What this walk reads shows that its persons had a time; the part read before may have included some without.
     assert seen | ids(walk(client, unread)) == set(server.account.visible_person_ids())
     assert len(server.requests) < COUNT / PAGE * 0.8
 
@@ -212,11 +212,11 @@ def test_an_abandoned_walk_does_not_wait_for_turns(server: SandboxServer) -> Non
 def test_all_readers_respect_the_burst_limit(
     connect: Connect, server: SandboxServer, clock: FakeClock
 ) -> None:
-    """The sandbox counts on the same clock, and refuses what is too much."""
+    """The sandbox counts on the same clock and refuses excess requests."""
     limits = Limits(burst_per_2s=4)
     server.gateway.budget = SandboxBudget(limits, server.account.now, monotonic=clock.now)
     client = connect(server.url, server.account.token, timeout=1e6)
-    # Before an answer tells the limit, the pace is that of the smallest plan, which this one is below.
+    # Until an answer reveals the limit, the smallest plan's pace applies, which this one is below.
     client.account()
     assert ids(walk(client)) == set(server.account.visible_person_ids())
     assert {request.status for request in server.requests} == {200}

@@ -1,4 +1,4 @@
-"""Webhooks of an account: what is sent, what is tried again, and what an odd list does not break."""
+"""An account's webhooks: what is sent, what is retried, and which odd lists do no harm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PASSWORD = "a-secret-password"
 
 
 def element(webhook_id: int = 4710, **values: Any) -> dict[str, Any]:
-    """As the reference, section 3.3, has it."""
+    """As in section 3.3 of the reference."""
     return {
         "id": webhook_id,
         "company_id": 777,
@@ -192,7 +192,7 @@ def test_a_failed_creation_is_retried_a_few_times(connect: Connect, caplog: pyte
 
 
 def test_requests_never_processed_are_safe_to_retry(connect: Connect, clock: FakeClock) -> None:
-    """429 and a connection that never was: nothing can have come of the request."""
+    """A 429 or a connection that was never made: the request cannot have had an effect."""
     with host([Reply({"success": False}, 429, {"retry-after": "2"}), made()]) as pipedrive:
         assert create(connect(pipedrive.url)).id == 4710
     assert [each.method for each in pipedrive.requests] == ["POST", "POST"]

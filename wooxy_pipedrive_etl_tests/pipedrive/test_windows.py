@@ -1,4 +1,4 @@
-"""Which windows are asked for: whatever the persons' times are and whatever happens meanwhile, nobody is left out."""
+"""Which windows are requested: whatever the persons' times and whatever happens meanwhile, nobody is missed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wooxy_pipedrive_etl.pipedrive.windows import READERS, NotAsAsked, Reader, Span, Windows
 
 TOP = 1_000
-# Edits happen later than that.
+# Edits happen after this.
 LATER = TOP + 60
 
 
@@ -23,7 +23,7 @@ Answer = tuple[list[int], list[int | None], str | None]
 
 @dataclass
 class Pipedrive:
-    """Lists persons, by the id: update_time. `undated`: where those come that have none."""
+    """Lists persons, id: update_time. `undated`: where persons without a time are sorted."""
 
     page: int
     undated: str = "first"
@@ -74,7 +74,7 @@ class Pipedrive:
 
 @dataclass
 class Walk:
-    """Whom it has seen, and what it has left unread."""
+    """The persons it has seen, and what is still unread."""
 
     pipedrive: Pipedrive
     chance: random.Random
@@ -82,8 +82,8 @@ class Walk:
     unread: list[Span] = field(default_factory=lambda: [Span(None, None)])
 
     def go_on(self, known_times: list[int], answers: int | None = None) -> None:
-        """To the end, or as far as so many answers; they come in any order, and now and then somebody is edited,
-        deleted or added."""
+        """Reads to the end, or until it has this many answers; answers arrive in any order, and now and then a person
+        is edited, deleted or added."""
         windows = Windows(
             self.unread, TOP, len(self.pipedrive.persons), np.array(sorted(known_times), dtype=np.int64)
         )
@@ -148,7 +148,7 @@ def test_resumed_walks_read_everyone_not_edited_meanwhile(
         walk.go_on(known_times, answers)
         walk.go_on(known_times)
     except NotAsAsked:
-        # Then it is read page after page.
+        # Then it is read page by page.
         assert pipedrive.had_undated
         return
     assert walk.unread == []

@@ -1,4 +1,4 @@
-"""Accounts served for the length of a test."""
+"""Accounts served for the duration of a test."""
 
 from __future__ import annotations
 

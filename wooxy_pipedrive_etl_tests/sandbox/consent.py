@@ -1,4 +1,4 @@
-"""An app with its tokens: short ways through the OAuth of a served account, for the tests of the sandbox."""
+"""An app and its tokens: shortcuts through the OAuth of a served account, for the tests of the sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINK = {"client_id": APP.client_id, "redirect_uri": CALLBACK, "state": "s-1"}
 
 
 class Installing:
-    """The app of a served account; every call of it is as Pipedrive would get it from the browser or the app."""
+    """The app of a served account; each call looks to Pipedrive as if it came from the browser or the app."""
 
     def __init__(self, served: Served, app: OAuthApp = APP) -> None:
         self.served = served
@@ -27,12 +27,12 @@ class Installing:
         self.app = self.served.server.oauth_app = replace(self.app, scopes=scopes)
 
     def post(self, path: str, **form: str) -> httpx.Response:
-        """To a token endpoint, with the app's credentials."""
+        """Posts to a token endpoint with the app's credentials."""
         credentials = (self.app.client_id, self.app.client_secret)
         return self.served.http.post(f"{self.served.server.url}/oauth/{path}", data=form, auth=credentials)
 
     def decide(self, decision: str = "allow", **changed: str) -> httpx.Response:
-        """A button of the consent page."""
+        """Presses a button of the consent page."""
         form = {**LINK, "redirect_uri": self.app.redirect_uri, **changed, "decision": decision}
         return self.served.http.post(f"{self.served.server.url}/oauth/authorize", data=form)
 
@@ -47,14 +47,14 @@ class Installing:
         return self.post("token", grant_type="refresh_token", refresh_token=refresh_token)
 
     def tokens(self) -> dict[str, Any]:
-        """Those of a new consent."""
+        """The tokens of a new consent."""
         response = self.exchange(self.code())
         assert response.status_code == 200, response.text
         tokens: dict[str, Any] = response.json()
         return tokens
 
     def call(self, tokens: dict[str, Any], path: str, method: str = "GET", **options: Any) -> httpx.Response:
-        """A call of the API with an access token."""
+        """Calls the API with an access token."""
         headers = {"authorization": f"Bearer {tokens['access_token']}", **options.pop("headers", {})}
         return self.served.http.request(method, self.served.server.url + path, headers=headers, **options)
 

@@ -1,4 +1,4 @@
-"""A small server that receives webhooks and the word of an uninstallation, for the tests of the sandbox."""
+"""A small server that receives webhooks and uninstall callbacks, for the tests of the sandbox."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Receiver:
         self._ending = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        # Quick to stop: the default looks twice a second.
+        # Stops quickly: the default polls twice a second.
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
@@ -57,7 +57,7 @@ class Receiver:
         return [(each["action"], int(each["entity_id"]), each["attempt"]) for each in metas]
 
     def next(self) -> Received:
-        """The first that has not been taken yet; waits for it."""
+        """The first delivery not yet taken; waits for it."""
         return self.arrivals.get(timeout=PATIENCE_SECONDS)
 
     def __enter__(self) -> Receiver:

@@ -1,4 +1,4 @@
-"""A served account and short ways to call it, for the tests of the sandbox."""
+"""A served account and shortcuts to call it, for the tests of the sandbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wooxy_pipedrive_etl.sandbox.pipedrive import Account, SandboxServer
 
 
 class Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that moves only when told to."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -65,7 +65,7 @@ class Served:
             cursor = {"cursor": following}
 
     def subscribe(self, url: str, **body: Any) -> dict[str, Any]:
-        """The new webhook; of all events of persons unless told otherwise."""
+        """Creates a webhook, for all events of persons unless told otherwise; returns it."""
         asked = {"subscription_url": url, "event_action": "*", "event_object": "person", "name": "Test"}
         response = self.call("POST", "/api/v1/webhooks", json={**asked, **body})
         assert response.status_code == 201, response.text

@@ -1,4 +1,4 @@
-"""The accounts to start from: seeded, large, and the odd persons; and what creating a person accepts."""
+"""The accounts to start from: seeded, large, and with malformed persons; and what creating a person accepts."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def looks() -> list[View]:
 
 
 def test_a_generated_person_looks_the_same_once_stored() -> None:
-    """The cheap rendering of a page and the ordinary one must never part, whatever the account looks like."""
+    """A page's cheap rendering and the ordinary one must always agree, whatever the account looks like."""
     account = large_account(persons=60, custom_fields=12)
     codes = list(account.custom_fields)
     changes: list[Callable[[], Any]] = [

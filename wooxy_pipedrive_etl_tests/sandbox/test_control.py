@@ -1,4 +1,4 @@
-"""The control surface under `/sandbox`: every command over HTTP, and what wrong ones get."""
+"""The control surface under `/sandbox`: every command over HTTP, and the answers to wrong ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults at a rate, as a client that calls one after the other meets them."""
+"""Faults at a rate, as a client calling repeatedly meets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault that can be ordered, as a client meets it."""
+"""Each fault that can be ordered, as a client sees it."""
 
 from __future__ import annotations
 

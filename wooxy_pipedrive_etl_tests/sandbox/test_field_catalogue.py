@@ -1,4 +1,4 @@
-"""`personFields`: every kind of field, options, quirks, and changes that leave persons alone."""
+"""`personFields`: every kind of field, options, quirks, and changes that do not affect persons."""
 
 from __future__ import annotations
 

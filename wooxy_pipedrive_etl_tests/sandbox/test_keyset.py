@@ -1,4 +1,4 @@
-"""Rules of pages and of JSON text that hold for every input."""
+"""Rules for pages and JSON text that hold for every input."""
 
 from __future__ import annotations
 

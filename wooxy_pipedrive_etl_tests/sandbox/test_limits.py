@@ -1,4 +1,4 @@
-"""Token costs, the daily budget, the burst window, their headers, and what ignoring them leads to."""
+"""Token costs, the daily budget, the burst window, their headers, and the consequences of ignoring them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_only_the_api_token_is_locked_out(seconds: list[float]) -> None:
     behaviours = Behaviours(html_403_after=1)
     by_grant = [budget.admit(1, behaviours, 1) for _ in range(9)]
     assert by_grant == ["ok"] * 4 + ["over_limit"] * 5
-    # What others do between neither brings it on nor puts it off.
+    # Others' requests in between neither hasten nor delay it.
     verdicts = [budget.admit(1, behaviours, grant) for grant in (None, 1, None, 1, 2, None, 1)]
     assert verdicts == ["ok", *["over_limit"] * 3, "ok", "banned", "over_limit"]
 

@@ -1,4 +1,4 @@
-"""OAuth as an app and a browser meet it: consent, tokens and how they end, scopes, limits, and uninstallation."""
+"""OAuth as an app and a browser see it: consent, tokens and how they end, scopes, limits, and uninstalling."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def installing(serve: Serve, account: Account) -> Installing:
 
 
 def error(response: httpx.Response) -> tuple[int, str]:
-    """Status and code of an error of the token endpoints, which have one form."""
+    """The status and code of a token endpoint's error, which always has the same form."""
     body = response.json()
     assert body.keys() == {"success", "message", "error"}
     assert body["success"] is False
@@ -55,7 +55,7 @@ def is_unauthorized(response: httpx.Response) -> bool:
 
 
 class Page(HTMLParser):
-    """What a browser would send from the page, and all of its text."""
+    """What a browser would send from the page, and the page's full text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ def test_only_the_app_gets_or_revokes_tokens(
 ) -> None:
     refresh_token = installing.tokens()["refresh_token"]
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "token": refresh_token}
-    # Credentials in the form are no credentials.
+    # Credentials in the form are not accepted.
     form.update(client_id=APP.client_id, client_secret=APP.client_secret)
     url = f"{installing.served.server.url}/oauth/{path}"
     response = installing.served.http.post(url, data=form, headers=headers)
@@ -391,7 +391,7 @@ def test_each_grant_has_its_own_larger_burst(serve: Serve) -> None:
     assert [each.status_code for each in statuses] == [200] * 8 + [429] * 4
     assert {each.headers["x-ratelimit-limit"] for each in statuses} == {"8"}
     assert statuses[0].headers["x-ratelimit-remaining"] == "7"
-    # Who ignores it is not locked out, and neither is anybody else.
+    # Ignoring it locks out neither the caller nor anyone else.
     assert installing.status(other) == 200
     api_token = [installing.served.get(ME) for _ in range(4)]
     assert [each.status_code for each in api_token] == [200, 200, 429, 403]
@@ -516,7 +516,7 @@ def test_an_app_pipedrive_would_reject_is_refused(wrong: dict[str, Any]) -> None
         OAuthApp(**{"client_id": "a", "client_secret": "b", "redirect_uri": CALLBACK, **wrong})
 
 
-# Orders, faults and the log
+# Commands, faults and the log
 
 
 def done(served: Served, method: str, path: str, **body: Any) -> Any:
@@ -575,7 +575,7 @@ def test_the_controls_set_and_uninstall_the_app(serve: Serve, account: Account, 
 
 def test_the_uninstall_callback_may_call_the_server(serve: Serve) -> None:
     served = serve()
-    # The callback is the sandbox itself, which can only answer once the command lets it.
+    # The callback is the sandbox itself, which can answer only once the command lets it.
     done(
         served,
         "PATCH",

@@ -1,4 +1,4 @@
-"""Strict validation: what Pipedrive rejects with a 400, in its words."""
+"""Strict validation: what Pipedrive rejects with a 400, in Pipedrive's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /api/v2/persons`: what is in a page, in which order, and how pages follow each other."""
+"""`GET /api/v2/persons`: what a page contains, in which order, and how pages follow each other."""
 
 from __future__ import annotations
 

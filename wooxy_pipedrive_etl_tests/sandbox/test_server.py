@@ -59,7 +59,7 @@ def test_stopping_frees_the_port(http: httpx.Client) -> None:
 def test_only_loopback_is_served(serve: Serve) -> None:
     port = serve().server.port
     with socket.socket() as other:
-        # Another loopback address of this machine: a server on all interfaces would take the call.
+        # Another loopback address of this machine; a server on all interfaces would accept the call.
         assert other.connect_ex(("127.0.0.2", port)) != 0
 
 

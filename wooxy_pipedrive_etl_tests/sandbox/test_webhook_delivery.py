@@ -1,4 +1,4 @@
-"""How events reach a receiver: order, retries, bans, the end of a webhook, and disturbances to order."""
+"""How events reach a receiver: order, retries, bans, removing a webhook, and faults on demand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def served(serve: Serve, account: Account, receiver: Receiver) -> Served:
-    """A served account with one webhook, whose clock only moves when it is pushed on."""
+    """A served account with one webhook, on a clock that moves only when told to."""
     served = serve(account, limits=Limits(webhook_clock_speed=0))
     served.subscribe(receiver.url)
     return served
@@ -40,7 +40,7 @@ def webhooks(served: Served) -> Webhooks:
 
 
 def state(webhooks: Webhooks) -> dict[str, Any]:
-    """Of the only webhook."""
+    """The state of the only webhook."""
     (only,) = webhooks.state()["webhooks"]
     return dict(only)
 
@@ -55,7 +55,7 @@ def outcomes(webhooks: Webhooks) -> list[tuple[int, int | None, str]]:
 
 
 def fail(webhooks: Webhooks, account: Account, receiver: Receiver, events: int) -> None:
-    """So many events whose first attempt fails."""
+    """Makes the first attempt fail for this many events."""
     receiver.always = 500
     for at in range(events):
         account.create_person(name=f"Person {at}")
@@ -224,7 +224,7 @@ def test_ten_failed_events_cause_a_ban(webhooks: Webhooks, account: Account, rec
     receiver.always = 200
     account.create_person(name="Delivered")
     webhooks.wait_until_delivered()
-    # A delivery does not take back what was counted.
+    # A delivery does not undo what was counted.
     assert state(webhooks)["failed_events"] == 9
     fail(webhooks, account, receiver, 1)
     assert (state(webhooks)["failed_events"], state(webhooks)["banned_for_seconds"]) == (0, 1800)

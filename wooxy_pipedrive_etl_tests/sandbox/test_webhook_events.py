@@ -1,4 +1,4 @@
-"""Which changes of an account give an event, and what the event looks like."""
+"""Which changes of an account cause an event, and what the event looks like."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .receiver import Receiver
 from .served import Clock, Served
 
 Serve = Callable[..., Served]
-Told = Callable[[], list[dict[str, Any]]]
+NewEvents = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def told(serve: Serve, account: Account, receiver: Receiver) -> Told:
-    """Serves the account with a webhook; gives the events since the last look, of which there may be none."""
+def new_events(serve: Serve, account: Account, receiver: Receiver) -> NewEvents:
+    """Serves the account with a webhook; gives the events since the last call, possibly none."""
     served = serve(account)
     served.subscribe(receiver.url)
 
@@ -33,7 +33,7 @@ def told(serve: Serve, account: Account, receiver: Receiver) -> Told:
     return look
 
 
-def test_a_new_person(told: Told, account: Account, clock: Clock) -> None:
+def test_a_new_person(new_events: NewEvents, account: Account, clock: Clock) -> None:
     other = account.add_user("Other")
     account.add_user("Gone", active=False)
     account.add_field("Tier", "enum", ["Gold"])
@@ -42,7 +42,7 @@ def test_a_new_person(told: Told, account: Account, clock: Clock) -> None:
     person = account.create_person(
         name="Maija Virtanen", emails=["maija@example.fi"], label_ids=[label], org_id=55
     )
-    (event,) = told()
+    (event,) = new_events()
     meta = event["meta"]
     for key in ("id", "correlation_id"):
         assert uuid.UUID(meta.pop(key))
@@ -83,16 +83,16 @@ def test_a_new_person(told: Told, account: Account, clock: Clock) -> None:
 
 
 def test_an_edit_event_contains_only_changed_previous_values(
-    told: Told, account: Account, clock: Clock
+    new_events: NewEvents, account: Account, clock: Clock
 ) -> None:
     tier = account.add_field("Tier", "enum", ["Gold", "Silver"])
     note = account.add_field("Note", "text")
     kept = account.add_field("Kept", "varchar")
     person = account.create_person(name="Ann Lee", custom_fields={note: "old", kept: "same"})
-    told()
+    new_events()
     clock.tick()
     account.edit_person(person, name="Ann Li", custom_fields={tier: 2, note: None})
-    (event,) = told()
+    (event,) = new_events()
     assert (event["meta"]["action"], event["meta"]["entity_id"]) == ("change", str(person))
     assert event["data"]["name"] == "Ann Li"
     assert event["data"]["update_time"] == "2026-03-01T12:00:01Z"
@@ -150,12 +150,12 @@ def test_an_edit_event_contains_only_changed_previous_values(
     ],
 )
 def test_custom_field_values_include_their_type(
-    told: Told, account: Account, field_type: str, value: Any, shown: dict[str, Any]
+    new_events: NewEvents, account: Account, field_type: str, value: Any, shown: dict[str, Any]
 ) -> None:
     options = ("A", "B") if field_type in ("enum", "set") else ()
     code = account.add_field("Field", field_type, options)
     account.create_person(name="A", custom_fields={code: value})
-    (event,) = told()
+    (event,) = new_events()
     assert event["data"]["custom_fields"] == {code: {"type": field_type, **shown}}
 
 
@@ -185,15 +185,15 @@ def test_numbers_keep_digits_and_malformed_values_pass_through(
 
 
 def test_deletions_send_old_states_and_restorations_send_changes(
-    told: Told, account: Account, clock: Clock
+    new_events: NewEvents, account: Account, clock: Clock
 ) -> None:
     person = account.create_person(name="Ann Lee")
-    told()
+    new_events()
     clock.tick(60)
     account.delete_person(person)
     clock.tick(60)
     account.restore_person(person)
-    deleted, restored = told()
+    deleted, restored = new_events()
     assert (deleted["meta"]["action"], deleted["data"]) == ("delete", None)
     assert deleted["meta"]["timestamp"] == "2026-03-01T12:01:00.000Z"
     assert (deleted["previous"]["name"], deleted["previous"]["update_time"]) == (
@@ -207,24 +207,24 @@ def test_deletions_send_old_states_and_restorations_send_changes(
 
 @pytest.mark.parametrize(("event", "actions"), [("create", ["create"]), ("none", [])])
 def test_a_restoration_may_send_another_event(
-    told: Told, account: Account, event: Any, actions: list[str]
+    new_events: NewEvents, account: Account, event: Any, actions: list[str]
 ) -> None:
     account.behaviours = Behaviours(restored_person_event=event)
     person = account.create_person(name="A")
     account.delete_person(person)
-    told()
+    new_events()
     account.restore_person(person)
-    events = told()
+    events = new_events()
     assert [each["meta"]["action"] for each in events] == actions
     assert [each["previous"] for each in events] == [None] * len(actions)
 
 
-def test_a_merge_sends_two_linked_events(told: Told, account: Account) -> None:
+def test_a_merge_sends_two_linked_events(new_events: NewEvents, account: Account) -> None:
     winner = account.create_person(name="A", emails=["a@example.org"])
     loser = account.create_person(name="B", emails=["b@example.org"])
-    told()
+    new_events()
     account.merge_persons(winner, loser)
-    gone, changed = told()
+    gone, changed = new_events()
     assert (gone["meta"]["action"], gone["meta"]["entity_id"]) == ("delete", str(loser))
     assert gone["meta"]["merged_to_id"] == str(winner)
     assert (gone["data"], gone["previous"]["name"]) == (None, "B")
@@ -234,12 +234,12 @@ def test_a_merge_sends_two_linked_events(told: Told, account: Account) -> None:
     assert [each["value"] for each in changed["previous"]["emails"]] == ["a@example.org"]
 
 
-def test_only_persons_send_events(told: Told, account: Account) -> None:
+def test_only_persons_send_events(new_events: NewEvents, account: Account) -> None:
     tier = account.add_field("Tier", "enum", ["Gold"])
     label = account.add_label("Hot")
     organization = account.add_organization("Acme")
     account.create_person(name="A", custom_fields={tier: 1}, label_ids=[label], org_id=organization)
-    assert len(told()) == 1
+    assert len(new_events()) == 1
     account.rename_option(tier, 1, "Silver")
     account.delete_option(tier, 1)
     account.rename_field(tier, "Level")
@@ -250,27 +250,27 @@ def test_only_persons_send_events(told: Told, account: Account) -> None:
     account.delete_organization(organization)
     account.rename_user(account.token_owner_id, "Bot")
     account.contact_sync = account.marketing = True
-    assert told() == []
+    assert new_events() == []
 
 
-def test_hidden_persons_send_no_events(told: Told, account: Account) -> None:
+def test_hidden_persons_send_no_events(new_events: NewEvents, account: Account) -> None:
     person, winner = account.create_person(name="A"), account.create_person(name="B")
-    told()
+    new_events()
     account.hide_person(person)
     account.edit_person(person, name="Hidden")
     account.delete_person(person)
     account.restore_person(person)
-    assert told() == []
+    assert new_events() == []
     account.merge_persons(winner, person)
-    assert [each["meta"]["entity_id"] for each in told()] == [str(winner)]
+    assert [each["meta"]["entity_id"] for each in new_events()] == [str(winner)]
     account.hide_person(winner)
     account.show_person(winner)
-    assert told() == []
+    assert new_events() == []
 
 
-def test_refused_changes_send_no_events(told: Told, account: Account) -> None:
+def test_refused_changes_send_no_events(new_events: NewEvents, account: Account) -> None:
     person = account.create_person(name="A")
-    told()
+    new_events()
     for refused in (
         lambda: account.edit_person(person, nonsense=1),
         lambda: account.create_person(nonsense=1),
@@ -279,13 +279,13 @@ def test_refused_changes_send_no_events(told: Told, account: Account) -> None:
     ):
         with pytest.raises(Exception, match=r"\.$"):
             refused()
-    assert told() == []
+    assert new_events() == []
 
 
-def test_malformed_persons_are_sent_unchanged(told: Told, account: Account) -> None:
+def test_malformed_persons_are_sent_unchanged(new_events: NewEvents, account: Account) -> None:
     account.put_raw_person(7, '{"id":"odd"}')
     account.put_raw_person(7, "[]")
-    created, changed = told()
+    created, changed = new_events()
     assert (created["meta"]["action"], created["data"], created["previous"]) == (
         "create",
         {"id": "odd"},
@@ -294,8 +294,8 @@ def test_malformed_persons_are_sent_unchanged(told: Told, account: Account) -> N
     assert (changed["meta"]["action"], changed["data"], changed["previous"]) == ("change", [], {"id": "odd"})
     account.delete_person(7)
     account.put_raw_person(7, "1")
-    assert [(each["meta"]["action"], each["previous"]) for each in told()] == [("delete", [])]
-    assert len(add_odd_persons(account)) * 2 == len(told())
+    assert [(each["meta"]["action"], each["previous"]) for each in new_events()] == [("delete", [])]
+    assert len(add_odd_persons(account)) * 2 == len(new_events())
 
 
 def test_generated_persons_send_events_too(serve: Serve, receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""`/api/v1/webhooks`: what a webhook is created with, what is refused, and how it goes."""
+"""`/api/v1/webhooks`: creating webhooks, what is refused, and removing them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_webhook_is_created_listed_and_deleted(serve: Serve, account: Account,
     assert [(each.method, each.tokens) for each in served.server.requests] == [
         ("POST", 10), ("POST", 10), ("GET", 10), ("GET", 10), ("DELETE", 6), ("GET", 10),
     ]  # fmt: skip
-    # To make one is not to use it: nothing was sent.
+    # Creating a webhook does not call it: nothing was sent.
     assert receiver.received == []
 
 
@@ -166,7 +166,7 @@ def test_every_wrong_member_is_named_at_once(serve: Serve) -> None:
 def test_a_url_that_cannot_be_used_is_refused(serve: Serve, receiver: Receiver, url: Any) -> None:
     served = serve()
     with socket.socket() as closed:
-        # Bound, but nobody listens.
+        # Bound, but not listening.
         closed.bind(("127.0.0.1", 0))
         if isinstance(url, str):
             url = url.format(port=receiver.port, own=served.server.port, closed=closed.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The state's database, brought up to date, with one connection in it."""
+"""The migrated state database, with one connection in it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """A SQLAlchemy URL of a SQLite file that nobody has made yet."""
+    """The SQLAlchemy URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'list.db'}"
 
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
-    """A SQLAlchemy URL of an empty PostgreSQL database, dropped after the test."""
+    """The SQLAlchemy URL of an empty PostgreSQL database, dropped after the test."""
     databases = PostgresDatabases(postgres_server)
     url = databases.new()
     yield url
@@ -71,7 +71,7 @@ def shared_engine(request: pytest.FixtureRequest) -> sa.Engine:
 
 @pytest.fixture
 def engine(shared_engine: sa.Engine) -> Iterator[sa.Engine]:
-    """The state's tables, empty, to be written to in transactions of the test's own."""
+    """The state's empty tables, for tests that open their own transactions."""
     yield shared_engine
     with shared_engine.begin() as db:
         for table in reversed(tables.metadata.sorted_tables):
@@ -80,7 +80,7 @@ def engine(shared_engine: sa.Engine) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def db(shared_engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction on the state's empty tables, rolled back in the end."""
+    """A transaction on the state's empty tables, rolled back at the end."""
     with shared_engine.connect() as db:
         yield db
         db.rollback()
@@ -93,12 +93,12 @@ def url_of(engine: sa.Engine) -> str:
 
 @pytest.fixture
 def record(db: sa.Connection) -> ConnectionRecord:
-    """The connection `acme` of the domain shop.example.com, in the same transaction as `connection`."""
+    """The connection `acme` of the domain shop.example.com, in the same transaction as `db`."""
     return new_connection(db, "acme", "shop.example.com")
 
 
 def new_domain(db: sa.Connection, domain: str) -> int:
-    """A domain as `contact_list` records it; returns its id."""
+    """Adds a domain as `contact_list` records it; returns its id."""
     statement = tables.domains.insert().values(
         name=domain, list_schema=None, list_table="default_contact_list"
     )
@@ -106,7 +106,7 @@ def new_domain(db: sa.Connection, domain: str) -> int:
 
 
 def new_connection(db: sa.Connection, name: str, domain: str) -> ConnectionRecord:
-    """A connection of a domain of its own."""
+    """A connection with its own domain."""
     return add_connection(
         db,
         name=name,

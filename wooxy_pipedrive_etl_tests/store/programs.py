@@ -1,4 +1,4 @@
-"""Other programs on the same database: real processes, spoken with over pipes, so that no test waits by the clock."""
+"""Other programs on the same database: real processes driven over pipes, so that no test depends on timing."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from wooxy_pipedrive_etl_tests.patience import running
 
 @contextmanager
 def program(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Runs Python code in a process of its own, which is gone afterwards, whatever happens."""
+    """Runs Python code in a separate process, which always ends with the context."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with running([sys.executable, "-c", code, *arguments], **pipes) as process:
         yield process
 
 
 def read_line(process: subprocess.Popen[str]) -> str:
-    """Waits for a line of the program."""
+    """Waits for a line from the program."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
 def say(process: subprocess.Popen[str]) -> None:
-    """Lets the program go on from its `input()`."""
+    """Lets the program continue from its `input()`."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()

@@ -152,7 +152,7 @@ def test_options_keep_their_order_and_last_labels(db: sa.Connection, record: Con
 
 
 def test_a_retyped_field_without_options_has_none(db: sa.Connection, record: ConnectionRecord) -> None:
-    """The value "12" of a text field is no option."""
+    """The value "12" of a text field is not an option."""
     _kinds(db, record, ("c", "Colour", "enum", COLOUR))
     _kinds(db, record, ("c", "Colour", "varchar", None))
     assert _options(db, record, "c") is None

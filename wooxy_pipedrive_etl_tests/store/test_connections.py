@@ -106,7 +106,7 @@ def test_only_one_program_can_take_a_name(engine: sa.Engine) -> None:
 
 
 def test_a_name_taken_meanwhile_is_refused(postgres_url: str) -> None:
-    """The slower of two programs on PostgreSQL sees nothing of the quicker one before it inserts."""
+    """On PostgreSQL, the slower of two programs sees nothing of the quicker one before it inserts."""
     engine = Store.open(postgres_url).engine
     with engine.begin() as db:
         domains = [new_domain(db, name) for name in ("shop.example.com", "news.example.com")]

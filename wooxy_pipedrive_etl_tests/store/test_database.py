@@ -116,7 +116,7 @@ def test_the_store_can_be_read_during_other_writes(database_url: str) -> None:
 
 
 def test_writers_that_read_first_do_not_conflict(engine: sa.Engine) -> None:
-    """On SQLite a transaction that began by reading could not turn writer once another one has written."""
+    """On SQLite, a transaction that began by reading cannot start to write once another one has written."""
     with engine.begin() as db:
         db.execute(sa.text("SELECT count(*) FROM sync_domains")).scalar()
         if engine.dialect.name == "sqlite":
@@ -155,7 +155,7 @@ def test_a_refused_write_shows_no_values(db: sa.Connection, write: Callable[[sa.
 
 
 def test_both_ends_send_keepalives(postgres_url: str) -> None:
-    """Or a worker that lost its power would hold its connections for two hours."""
+    """Otherwise a worker that lost power would keep its connections open for two hours."""
     engine = open_database(f"{postgres_url}&keepalives_idle=5")
     assert {name: engine.url.query.get(name) for name in ("keepalives_idle", "keepalives_count")} == {
         "keepalives_idle": "5",
@@ -192,14 +192,14 @@ def test_store_does_not_show_its_password_or_key(postgres_url: str, monkeypatch:
 
 
 class _Interrupting:
-    """A value that a signal interrupts on its way into the database."""
+    """A value interrupted by a signal on its way into the database."""
 
     def __conform__(self, _protocol: object) -> str:
         raise KeyboardInterrupt
 
 
 def test_an_interrupted_statement_blocks_no_writer(sqlite_url: str) -> None:
-    """Also as long as the interrupt's traceback knows the cursor, as it does while the end of the run is noted."""
+    """Even while the interrupt's traceback holds the cursor, as it does while the end of the run is recorded."""
     engine = open_database(sqlite_url, sqlite_wait_seconds=0.1)
     with engine.begin() as db:
         db.exec_driver_sql("CREATE TABLE numbers (number)")

@@ -1,4 +1,4 @@
-"""The inbox: collapsed by person, settled up to what was read, bounded, and in nobody's way."""
+"""The inbox: one entry per person, settled up to what was read, limited in size, and blocking nobody."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OTHER = 2
 
 @pytest.fixture
 def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """On SQLite, writers take turns by chance, and on a busy machine one may wait long for its own."""
+    """On SQLite, writers take turns at random, and on a busy machine one may wait long."""
     monkeypatch.setattr(inbox, "_SQLITE_WAIT_SECONDS", PATIENCE_SECONDS)
     store = Store.open(database_url)
     yield store
@@ -144,12 +144,12 @@ def test_malformed_calls_are_counted(store: Store) -> None:
 
 
 def test_no_concurrent_event_is_lost_while_settling(store: Store) -> None:
-    """Whatever a run settles it has read: a deletion that no hints named would be lost."""
+    """A run settles only what it has read; otherwise a deletion in no hints would be lost."""
     seen: set[int] = set()
     ended = threading.Event()
 
-    def settle_again_and_again() -> None:
-        # A run does not settle without a pause: on SQLite, which has one writer at a time, others would starve.
+    def keep_settling() -> None:
+        # A run does not settle without pausing: SQLite has one writer at a time, so others would starve.
         while not ended.wait(0.001):
             hints = pending_hints(store.inbox, ACME)
             settle_hints(store.inbox, ACME, hints)
@@ -160,7 +160,7 @@ def test_no_concurrent_event_is_lost_while_settling(store: Store) -> None:
         add_event(store.inbox, ACME, 100 + person_id, deleted=True)
 
     with ThreadPoolExecutor(5) as pool:
-        settling = pool.submit(settle_again_and_again)
+        settling = pool.submit(keep_settling)
         try:
             list(pool.map(add, range(150)))
         finally:
@@ -172,7 +172,7 @@ def test_no_concurrent_event_is_lost_while_settling(store: Store) -> None:
 
 
 def test_postgresql_events_are_committed_in_number_order(postgres_url: str) -> None:
-    """Else a run could read up to number 2, and settle number 1, which came in later and which it has not seen."""
+    """Otherwise a run could read up to number 2 and settle number 1, which was committed later and never read."""
     store = Store.open(postgres_url)
     with ThreadPoolExecutor(1) as pool:
         with store.inbox.begin() as first:
@@ -200,8 +200,8 @@ def test_programs_starting_together_create_the_tables_once(database_url: str) ->
 
 def test_sqlite_accepts_events_while_another_program_writes(tmp_path: Path, sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
-    with store.engine.begin() as writer:
-        writer.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
+    with store.engine.begin() as db:
+        db.execute(sa.text("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')"))
         add_event(store.inbox, ACME, 1, deleted=False)
         settle_hints(store.inbox, ACME, pending_hints(store.inbox, ACME))
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("list.db*")}
@@ -233,8 +233,8 @@ _STEPS = st.lists(
 def test_pending_persons_are_those_named_since_settling(
     store: Store, steps: list[tuple[str, int, bool]]
 ) -> None:
-    """Against a log of events: a person waits as long as its newest event is newer than the hints it was settled with,
-    and is deleted if any event since it last began to wait said so."""
+    """Compared with a log of events: a person waits while its newest event is newer than the hints it was settled with,
+    and is deleted if any event since it began to wait said so."""
     forget_connection(store.inbox, ACME)
     log: list[tuple[int, int, bool]] = []
     hints = Hints([], frozenset(), 0)

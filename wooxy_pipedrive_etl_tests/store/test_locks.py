@@ -22,8 +22,8 @@ from wooxy_pipedrive_etl.store.connections import get_connection
 from wooxy_pipedrive_etl.store.database import open_database, reading
 from wooxy_pipedrive_etl.store.locks import ConnectionBusy, sole_writer
 engine = open_database(sys.argv[1])
-with reading(engine) as connection:
-    record = get_connection(connection, "acme")
+with reading(engine) as db:
+    record = get_connection(db, "acme")
 try:
     with sole_writer(engine, record):
         print("holds", flush=True)
@@ -69,11 +69,11 @@ def test_checking_the_lock_never_prevents_taking_it(engine: sa.Engine) -> None:
     assert look() == (False, False)
     over = threading.Event()
 
-    def look_on() -> None:
+    def watch() -> None:
         while not over.is_set():
             look()
 
-    watcher = threading.Thread(target=look_on)
+    watcher = threading.Thread(target=watch)
     watcher.start()
     try:
         for _ in range(50):
@@ -126,8 +126,8 @@ def test_lock_of_a_killed_program_is_free(engine: sa.Engine) -> None:
 
 
 def _wait_for_postgresql_to_notice(engine: sa.Engine) -> None:
-    """The server of a killed client learns of it from the closed socket, a moment later; waiting for the same lock
-    returns then."""
+    """The server learns of a killed client from the closed socket, a moment later; waiting for the same lock returns
+    then."""
     if engine.dialect.name != "postgresql":
         return
     with engine.connect() as db:

@@ -36,7 +36,7 @@ def test_migrations_create_the_tables_of_the_code(engine: sa.Engine) -> None:
                 "version_table": VERSION_TABLE,
                 "compare_type": True,
                 "compare_server_default": True,
-                # The database may hold other things as well.
+                # The database may contain other things too.
                 "include_name": lambda name, kind, _parents: kind != "table" or name.startswith("sync_"),
             },
         )
@@ -44,7 +44,7 @@ def test_migrations_create_the_tables_of_the_code(engine: sa.Engine) -> None:
 
 
 def test_constraints_match_those_in_the_code(engine: sa.Engine) -> None:
-    """What Alembic does not compare: primary keys, what a deletion takes along, and required columns."""
+    """What Alembic does not compare: primary keys, cascading deletes, and required columns."""
     found = sa.inspect(engine)
     for table in tables.metadata.tables.values():
         assert found.get_pk_constraint(table.name)["constrained_columns"] == [
@@ -64,7 +64,7 @@ def test_the_newest_step_is_known_without_alembic() -> None:
     config.set_main_option("path_separator", "os")
     steps = ScriptDirectory.from_config(config)
     assert newest_revision() == steps.get_current_head()
-    # The names of their files say which comes last.
+    # Their file names show which comes last.
     files = [Path(step.path).name for step in steps.walk_revisions()]
     assert files == sorted(files, reverse=True)
     assert [name.partition("_")[0] for name in files] == [step.revision for step in steps.walk_revisions()]
@@ -137,7 +137,7 @@ def _upgrade_to(engine: sa.Engine, revision: str) -> None:
 
 
 def _old_connection(db: sa.Connection, number: int, **values: object) -> int:
-    """A connection (and its domain, numbered apart) as the versions before 0010 had it; returns its id."""
+    """A connection (and its domain, numbered separately) as versions before 0010 stored it; returns its id."""
     db.execute(
         sa.text("INSERT INTO sync_domains (id, name, list_table) VALUES (:id, :name, 't')"),
         {"id": number + 10, "name": f"d{number}"},
@@ -163,7 +163,7 @@ def _old_connection(db: sa.Connection, number: int, **values: object) -> int:
 
 
 def test_guards_and_owners_move_from_sentences_to_columns(database_url: str) -> None:
-    """A database of the version in which guards and owners were in sentences alone."""
+    """A database of the version that had guards and owners in sentences only."""
     engine = open_database(database_url)
     _upgrade_to(engine, "0006")
     with engine.begin() as db:
@@ -223,7 +223,7 @@ def test_guards_and_owners_move_from_sentences_to_columns(database_url: str) -> 
         assert [tuple(row) for row in owners] == [("duplicate_of", 12), ("no_identifier", None)]
         request = requested_run(get_connection(db, "c1"))
         assert request is not None
-        # Which deletions were meant nobody knows any more.
+        # Which deletions were meant is no longer known.
         assert request.permissions == Permissions(reserve=True)
     engine.dispose()
 
@@ -249,7 +249,7 @@ def test_old_opt_outs_are_migrated_to_domains(database_url: str) -> None:
 
 
 def test_the_wide_connection_table_is_split_up(database_url: str) -> None:
-    """Nothing of the wide table is lost; of a company's budgets, the one that was told last stays."""
+    """Nothing in the wide table is lost; of a company's budgets, the latest stays."""
     engine = open_database(database_url)
     _upgrade_to(engine, "0009")
     moment = datetime(2026, 11, 1, 12, 30, 1)

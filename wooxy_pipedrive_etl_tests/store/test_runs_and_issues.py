@@ -170,7 +170,7 @@ def test_health_counts_only_runs_writing_the_list(db: sa.Connection, record: Con
     assert health(db, record.id, None) == Health(good.finished_at, None)
     run("tried", "failed", "contact_plan")
     assert health(db, record.id, None).failing_since is None
-    # It may still be at work; if it is not, it was killed.
+    # It may still be running; if not, it was killed.
     run("killed", None)
     assert health(db, record.id, "killed").failing_since is None
     assert health(db, record.id, None).failing_since == began["killed"]
@@ -242,7 +242,7 @@ def test_the_retention_of_reports_is_configurable(
 
 
 def test_new_issues_have_the_current_time(db: sa.Connection, record: ConnectionRecord) -> None:
-    """Their time is copied in as text; no zone is less than a quarter of an hour from another."""
+    """Their time is copied as text; time zones differ by at least a quarter of an hour."""
     add_pending_issues(db, record.id, _issues(REJECTED))
     found_at = db.scalar(sa.select(tables.issues.c.found_at))
     assert found_at is not None
@@ -281,7 +281,7 @@ def test_a_run_is_current_while_holding_its_connection(engine: sa.Engine) -> Non
             run = current_run(db, record.id)
             assert run is not None
             assert (run.run_id, run.state) == ("run", "started")
-            # Nobody holds the other one: its run was killed.
+            # Nobody holds the other one's lock: its run was killed.
             assert current_run(db, other.id) is None
     with engine.connect() as db:
         assert current_run(db, record.id) is None

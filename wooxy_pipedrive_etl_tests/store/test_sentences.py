@@ -1,4 +1,4 @@
-"""What people are told when a database refuses: the right party, the cause, and what to do. Provoked for real."""
+"""What users are told when a database refuses: who is responsible, the cause, and what to do. All errors are real."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERSON = "Aino Virtanen"
 
 
 def _sentence(act: Callable[[], object]) -> str:
-    """What is told of the error of `act`: one line that shows no value."""
+    """The sentence for the error that `act` raises: one line that shows no value."""
     with pytest.raises(DATABASE_ERRORS) as refused:
         act()
     sentence = database_sentence(refused.value)
@@ -34,12 +34,12 @@ def _sentence(act: Callable[[], object]) -> str:
 
 
 def _execute(engine: sa.Engine, *statements: str) -> None:
-    with engine.begin() as connection:
+    with engine.begin() as db:
         for statement in statements:
-            connection.exec_driver_sql(statement)
+            db.exec_driver_sql(statement)
 
 
-# What PostgreSQL can be made to say without breaking it: it raises the code itself.
+# What PostgreSQL can be made to say without breaking it: the test raises the code itself.
 POSTGRES = {
     "08006": ["can't be reached or ended the connection", "try again"],
     "25006": ["is read-only", "name the primary server in WOOXY_PIPEDRIVE_DATABASE_URL"],
@@ -65,7 +65,7 @@ POSTGRES = {
     "P0001": ["has a trigger that refused a change", "try again"],
     "XX001": ["damaged data or an internal error", "the server's log"],
 }
-# What only a statement of ours can be to blame for.
+# Errors that only our own statements can cause.
 DEFECTS = [
     "0A000",
     "22001",
@@ -113,10 +113,10 @@ def test_missing_table_or_column_is_our_defect(engine: sa.Engine) -> None:
 
 @pytest.fixture
 def role(postgres_url: str) -> Iterator[str]:
-    """A role that may connect to the database of `postgres_url`, and nothing else."""
+    """A role that may connect to the database of `postgres_url`, and nothing more."""
     name = f"Role {uuid.uuid4().hex[:8]}"
     owner = open_database(postgres_url)
-    # As a database of PostgreSQL 15 and later is.
+    # The default since PostgreSQL 15.
     _execute(owner, f'CREATE ROLE "{name}" LOGIN', "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     yield name
     _execute(owner, f'DROP OWNED BY "{name}" CASCADE', f'DROP ROLE "{name}"')
@@ -138,7 +138,7 @@ def restricted(postgres_url: str, role: str) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
-def _grant_told_by(sentence: str) -> str:
+def _grant_in(sentence: str) -> str:
     _, _, statement = sentence.partition("administrator run: ")
     return statement.partition(";")[0]
 
@@ -146,12 +146,12 @@ def _grant_told_by(sentence: str) -> str:
 def test_each_missing_privilege_names_the_needed_grant(
     owner: sa.Engine, restricted: sa.Engine, role: str
 ) -> None:
-    """The statements that the sentences give are all that a role needs to get from nothing to a list."""
+    """The statements in the sentences are all that a role needs to get from nothing to a list."""
 
     def connect() -> None:
         upgrade(restricted)
-        with restricted.begin() as connection:
-            ContactList.of_domain(connection, "shop.example.com")
+        with restricted.begin() as db:
+            ContactList.of_domain(db, "shop.example.com")
 
     database = owner.url.database
     told = []
@@ -159,7 +159,7 @@ def test_each_missing_privilege_names_the_needed_grant(
         sentence = _sentence(connect)
         assert "(42501)" in sentence
         assert sentence.endswith("then try again.")
-        told.append(_grant_told_by(sentence))
+        told.append(_grant_in(sentence))
         _execute(owner, told[-1])
     assert told == [
         f'GRANT USAGE, CREATE ON SCHEMA public TO "{role}"',
@@ -174,7 +174,7 @@ def test_a_role_without_a_schema_gets_instructions(
     _execute(owner, "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
     sentence = _sentence(lambda: upgrade(restricted))
     assert "has no schema for new tables" in sentence
-    statement = _grant_told_by(sentence)
+    statement = _grant_in(sentence)
     assert statement == f'CREATE SCHEMA AUTHORIZATION "{role}"'
     _execute(owner, statement)
     upgrade(restricted)
@@ -211,8 +211,8 @@ def test_the_suggested_statement_is_enough(
     quoted = f'"{role}"'
     _execute(owner, *made.format(role=quoted).split("; "))
     sentence = _sentence(lambda: _execute(restricted, asked))
-    assert _grant_told_by(sentence) == told.format(role=quoted)
-    _execute(owner, _grant_told_by(sentence))
+    assert _grant_in(sentence) == told.format(role=quoted)
+    _execute(owner, _grant_in(sentence))
     _execute(restricted, asked)
 
 
@@ -239,8 +239,8 @@ def test_another_roles_table_is_named(owner: sa.Engine, restricted: sa.Engine, r
     upgrade(restricted)
 
     def connect() -> None:
-        with restricted.begin() as connection:
-            ContactList.of_domain(connection, "shop.example.com")
+        with restricted.begin() as db:
+            ContactList.of_domain(db, "shop.example.com")
 
     statement = f'ALTER TABLE shop_example_com.default_contact_list OWNER TO "{role}"'
     assert statement in _sentence(connect)
@@ -303,10 +303,10 @@ def test_a_foreign_trigger_is_named_as_the_cause(sqlite_url: str) -> None:
 
 def test_a_lost_connection_is_explained(postgres_url: str) -> None:
     engine = open_database(postgres_url)
-    with engine.connect() as connection, engine.connect() as other:
-        victim = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+    with engine.connect() as db, engine.connect() as other:
+        victim = db.scalar(sa.text("SELECT pg_backend_pid()"))
         other.execute(sa.text("SELECT pg_terminate_backend(:victim)"), {"victim": victim})
-        sentence = _sentence(lambda: connection.execute(sa.text("SELECT 1")))
+        sentence = _sentence(lambda: db.execute(sa.text("SELECT 1")))
         assert "is shutting down, starting or restarting (57P01)" in sentence
     engine.dispose()
 
@@ -324,29 +324,29 @@ def test_a_refused_connection_gives_the_servers_reason(
 def test_a_lock_is_explained(postgres_url: str) -> None:
     engine = open_database(postgres_url)
     _execute(engine, "CREATE TABLE t (a int)")
-    with engine.begin() as connection:
-        connection.exec_driver_sql("LOCK TABLE t")
+    with engine.begin() as db:
+        db.exec_driver_sql("LOCK TABLE t")
         sentence = _sentence(lambda: _execute(engine, "SET lock_timeout = 1", "SELECT * FROM t"))
     assert "locked by another program (55P03)" in sentence
     engine.dispose()
 
 
 def test_foreign_prepared_statements_are_blamed_on_the_pooler(postgres_url: str) -> None:
-    """As behind a pooler that gives a client now this session and now that."""
+    """As behind a pooler that switches a client between sessions."""
     engine = open_database(postgres_url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PREPARE _pg3_0 AS SELECT 1")
-        sentence = _sentence(lambda: [connection.execute(sa.text("SELECT 2")) for _ in range(10)])
+    with engine.connect() as db:
+        db.exec_driver_sql("PREPARE _pg3_0 AS SELECT 1")
+        sentence = _sentence(lambda: [db.execute(sa.text("SELECT 2")) for _ in range(10)])
     assert "behind a pooler in transaction mode (42P05)" in sentence
     engine.dispose()
 
 
 def test_a_full_sqlite_disk_is_explained(sqlite_url: str) -> None:
     engine = open_database(sqlite_url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE t (a text)")
-        connection.exec_driver_sql("PRAGMA max_page_count = 2")
-        sentence = _sentence(lambda: connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))"))
+    with engine.connect() as db:
+        db.exec_driver_sql("CREATE TABLE t (a text)")
+        db.exec_driver_sql("PRAGMA max_page_count = 2")
+        sentence = _sentence(lambda: db.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))"))
     assert sentence == (
         "The list's database has no space left on its disk (SQLITE_FULL); make room, then try again."
     )
@@ -373,11 +373,9 @@ def test_read_only_sqlite_is_explained(sqlite_url: str) -> None:
 def test_damaged_and_missing_files_are_explained(tmp_path: Path) -> None:
     letter = tmp_path / "letter.db"
     letter.write_text("Dear all, " * 1_000)
-    connection = sqlite3.connect(letter)
-    assert "its file is not a database (SQLITE_NOTADB)" in _sentence(
-        lambda: connection.execute("SELECT * FROM t")
-    )
-    connection.close()
+    db = sqlite3.connect(letter)
+    assert "its file is not a database (SQLITE_NOTADB)" in _sentence(lambda: db.execute("SELECT * FROM t"))
+    db.close()
     nowhere = tmp_path / "nowhere" / "list.db"
     assert "can't be opened (SQLITE_CANTOPEN)" in _sentence(lambda: sqlite3.connect(nowhere))
 
@@ -412,7 +410,7 @@ def test_dagsters_storage_is_named_as_such(tmp_path: Path) -> None:
 
 
 def test_dagsters_storage_with_a_wrong_driver_is_explained(postgres_url: str) -> None:
-    """PostgreSQL's URL without +psycopg2, which SQLAlchemy 2.1 takes for psycopg 3."""
+    """PostgreSQL's URL without +psycopg2, which SQLAlchemy 2.1 takes to mean psycopg 3."""
 
     @dg.job
     def job() -> None: ...
@@ -428,8 +426,8 @@ def test_list_errors_within_dagster_runs_name_the_list(postgres_state: sa.Engine
 
     @dg.op
     def step() -> None:
-        with postgres_state.begin() as connection:
-            ContactList(1, "nowhere", None, "nowhere").count(connection)
+        with postgres_state.begin() as db:
+            ContactList(1, "nowhere", None, "nowhere").count(db)
 
     @dg.job
     def job() -> None:

@@ -81,7 +81,7 @@ def test_empty_page_and_empty_snapshot(db: sa.Connection, record: ConnectionReco
 
 
 def test_only_differing_rows_are_written(engine: sa.Engine) -> None:
-    """Seen on the rows themselves: an untouched row keeps its place on PostgreSQL, and triggers find no update."""
+    """Checked on the rows themselves: an untouched row keeps its place on PostgreSQL, and triggers see no update."""
     with engine.begin() as db:
         record = new_connection(db, "acme", "shop.example.com")
         land_persons(db, record.id, _numbered([1, 2, 3]))

@@ -1,4 +1,4 @@
-"""What Pipedrive may answer, and what a run makes of it: stop at once, wait, try again, or go on without."""
+"""Bad answers from Pipedrive, and how a run reacts: stop at once, wait, retry, or go on without."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROWS: dict[str, Target] = {"emails": "email", "name": "name", "city": "town"}
 def _synced(acme: Connected) -> list[tuple[object, ...]]:
     acme.import_rows(ROWS)
     acme.sync()
-    # What a later run has to do, if it can.
+    # What a later run must do, if it can.
     add_person(acme.account, 9)
     acme.server.clear_requests()
     return acme.dump()
@@ -73,7 +73,7 @@ def test_permanent_errors_fail_immediately(
         if error is not CloudflareBlocked:
             assert acme.sync()["created"] == 1
         else:
-            # No other request leaves until the block has had its time.
+            # No other request is sent until the block has expired.
             with pytest.raises(CloudflareBlocked):
                 acme.sync()
             assert len(acme.requests()) == fault.after + 1
@@ -198,7 +198,7 @@ def test_every_form_of_last_page_is_understood(sqlite_url: str, last_page: str) 
         acme.import_rows(ROWS)
         acme.server.clear_requests()
         assert acme.sync()["created"] == 501
-        # The first one tells about how many there are, to a first walk.
+        # The first one tells a first walk how many persons there are.
         assert len(acme.requests("/api/v2/persons")) == 3
 
 
@@ -228,7 +228,7 @@ def test_a_dry_run_predicts_and_writes_nothing(database_url: str) -> None:
 
 
 def _no_table_is_left_over(acme: Connected) -> bool:
-    """Of the plan of a run."""
+    """No table of a run's plan is left over."""
     inspector = sa.inspect(acme.store.engine)
     names = {
         name for name in inspector.get_table_names() if not name.startswith(("sync_", "alembic", "default_"))

@@ -1,4 +1,4 @@
-"""The run of changes: what it asks for, what it may know, and that the list is right after it."""
+"""The run of changes: what it asks for, what it may know, and that the list is right afterwards."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ROWS: dict[str, Target] = {"emails": "email", "phones": "phoneNumber", "name": "
 
 
 class Time:
-    """The account's clock, which a test moves."""
+    """The account's clock, moved by the test."""
 
     def __init__(self, account: Account) -> None:
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -52,7 +52,7 @@ class Time:
 
 @pytest.fixture
 def account() -> Account:
-    """Three persons of ten o'clock and one of eleven: the newest one is always read again."""
+    """Three persons of ten o'clock and one of eleven: the newest is always read again."""
     account = empty_account()
     account.clock = lambda: datetime(2026, 3, 1, 10, tzinfo=UTC)
     account.add_field("Colour", "enum", ["Gold", "Silver"], code="colour")
@@ -93,7 +93,7 @@ def test_only_persons_updated_since_the_watermark_are_read(
         counts = acme.sync("changes")
         assert [counts[name] for name in ("fetched", "created", "updated", "unchanged")] == [3, 1, 1, 1]
         (asked,) = _persons_asked(acme)
-        # The newest person was of eleven o'clock; inclusive, and a minute more.
+        # From the newest person's time, eleven o'clock, minus a minute, inclusive.
         assert asked["updated_since"] == "2026-03-01T10:59:00Z"
         assert (asked["sort_by"], asked["sort_direction"]) == ("update_time", "asc")
         assert acme.contact(name="Person 2")["town"] == "Elsewhere"
@@ -128,15 +128,15 @@ def test_issues_of_unread_persons_still_stand(database_url: str, account: Accoun
         time.passes(300)
         account.edit_person(4, custom_fields={"city": "Elsewhere"})
         counts = acme.sync("changes")
-        # Read again are those of the last minute before the watermark, the rejected person among them.
+        # Persons of the last minute before the watermark are read again, the rejected person among them.
         assert [counts[name] for name in ("fetched", "updated", "rejected", "duplicates")] == [4, 1, 1, 0]
         assert acme.issues() == before
-        # The dropped value is mended: its issue goes with it.
+        # The dropped value is fixed, so its issue goes too.
         time.passes(300)
         account.edit_person(3, phones=[])
         acme.sync("changes")
         assert [each for each in acme.issues() if each["person_id"] == 3] == []
-        # When the owner goes elsewhere, the one that it had pushed aside comes back, though nobody read it.
+        # When the owner changes address, the duplicate it displaced comes back, although nobody read it.
         time.passes(300)
         account.edit_person(twin, emails=[email("elsewhere@example.com")])
         counts = acme.sync("changes")
@@ -153,13 +153,13 @@ def test_persons_without_an_update_time_are_found(database_url: str, time: Time,
         time.passes(300)
         add_person(account, 6)
         add_person(account, 7)
-        # It has one by now, and would be found without asking for the new ones; the one before it would not.
+        # This one has an update_time by now and would be found anyway; the one before it would not.
         account.edit_person(7, custom_fields={"city": "Elsewhere"})
         acme.server.clear_requests()
         assert acme.sync("changes")["created"] == 2
-        # The newest ids are asked for, down to the first known one.
+        # The newest ids are requested, down to the first known one.
         assert [each["sort_by"] for each in _persons_asked(acme)] == ["id", "update_time"]
-        # Nobody is left without one: from then on that question is spared.
+        # Everyone has an update_time now, so from here on that request is skipped.
         for person_id in (new, new + 1, new + 2):
             account.edit_person(person_id, custom_fields={"city": "Elsewhere"})
         acme.sync()
@@ -178,7 +178,7 @@ def test_a_deletion_reported_by_webhook_is_verified(database_url: str, account: 
         _hint(acme, 2, deleted=True)
         _hint(acme, 3, deleted=True)  # wrongly: a replay from before it was restored, say
         _hint(acme, 4)
-        _hint(acme, 77, deleted=True)  # never heard of
+        _hint(acme, 77, deleted=True)  # unknown
         acme.server.clear_requests()
         counts = acme.sync("changes")
         assert (counts["deleted"], counts["fetched"], counts["unchanged"]) == (1, 2, 2)
@@ -239,7 +239,7 @@ def test_renamed_organisations_and_owners_are_applied_without_walking(
         first = acme.contact(name="Person 1")
         assert (first["company"], first["owner"]) == ("Acme Ltd", "Maija V.")
         assert acme.contact(name="Person 2")["company"] == "Other Oy"
-        # An organisation that is new to the list is asked for by its id.
+        # An organisation new to the list is requested by its id.
         account.clock = lambda: datetime(2026, 1, 1, tzinfo=UTC)
         old = account.add_organization("Old Oy")
         account.clock = lambda: time.now
@@ -247,7 +247,7 @@ def test_renamed_organisations_and_owners_are_applied_without_walking(
         account.edit_person(3, org_id=old)
         acme.sync("changes")
         assert acme.contact(name="Person 3")["company"] == "Old Oy"
-        # One that can't be read is not asked for again because of others.
+        # An unreadable organisation is not requested again because of others.
         account.hide_organization(other)
         account.edit_person(3, org_id=account.add_organization("Hidden Oy"))
         account.hide_organization(max(account.organizations))
@@ -316,7 +316,7 @@ def test_a_clock_set_back_loses_nobody(database_url: str, account: Account, time
 
 
 def test_edits_during_a_full_walk_are_synced_later(database_url: str, account: Account, time: Time) -> None:
-    """The walk read it before the edit, and reads others that were edited later still."""
+    """The walk read the person before the edit, and also reads others that were edited even later."""
     for number in range(5, 600):
         add_person(account, number)
 
@@ -327,7 +327,7 @@ def test_edits_during_a_full_walk_are_synced_later(database_url: str, account: A
 
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
-        # A first walk looks at the newest persons before it, which tell about how many there are.
+        # A first walk begins with the newest persons, which tell how many there are.
         acme.server.faults.add(Fault("on_page", "/api/v2/persons", after=2, on_page=edit))
         acme.sync()
         towns = acme.column("town")
@@ -391,19 +391,19 @@ def test_a_full_walk_resumes_where_it_stopped(
             acme.sync()
         assert len(acme.contacts()) == 1_201, "a broken walk is evidence of nothing"
         acme.server.faults.clear()
-        # In between: one from the part that was read, and one that it would not have seen.
+        # Meanwhile, an edit in the part already read, and a new person.
         account.edit_person(10, custom_fields={"city": "Between"})
         add_person(account, 5_000)
         acme.server.clear_requests()
         counts = acme.sync(allowed=RESERVE)
-        # 700 persons are left, which makes two pages; and the second look at those that are missing.
+        # The remaining 700 persons make two pages, followed by the second lookup of the missing ones.
         assert [("cursor" in each, "ids" in each) for each in _persons_asked(acme)] == [
             (True, False),
             (True, False),
             (False, True),
         ]
         assert (counts["deleted"], counts["created"], counts["fetched"]) == (2, 1, 1_200)
-        # What was edited in between is later than the beginning of the walk.
+        # The edit in between is later than the beginning of the walk.
         acme.sync("changes")
         assert acme.column("town")["person10@example.com"] == "Between"
         acme.server.clear_requests()
@@ -424,7 +424,7 @@ def test_a_walk_with_an_expired_cursor_restarts(sqlite_url: str, account: Accoun
         with begin(acme.store, acme.name, "started anew") as run:
             catalogue.read_catalogue(run)
             report = persons.fetch_persons(run)
-        # What the broken walk had read is read again, and counted once.
+        # What the interrupted walk had read is read again, and counted once.
         assert (report.fetched, report.resumed, report.gone) == (699, 0, 0)
         assert acme.sync()["created"] == 699
 
@@ -448,7 +448,7 @@ def test_missing_persons_named_by_webhooks_are_requested_once(
 def test_a_cleared_stage_is_mapped_again(
     postgres_url: str, account: Account, time: Time, cleared: str
 ) -> None:
-    """A crash of PostgreSQL empties tables that are not logged."""
+    """A crash of PostgreSQL empties unlogged tables."""
     acme_oy = account.add_organization("Acme Oy")
     account.edit_person(1, org_id=acme_oy)
     account.edit_person(3, phones=[{"value": "call me", "primary": True, "label": "work"}])
@@ -520,7 +520,7 @@ def test_left_out_fields_return_with_a_full_walk(database_url: str, account: Acc
         acme.sync()
         acme.execute("UPDATE sync_states SET left_out_fields = 'marketing_status'")
         acme.sync("changes")
-        # Persons that were read meanwhile lack it, however well it is given again.
+        # Persons read meanwhile lack it, even though it is available again.
         assert acme.record().sync_state.left_out_fields == "marketing_status"
         acme.sync()
         assert acme.record().sync_state.left_out_fields == ""
@@ -571,7 +571,7 @@ def test_the_issue_of_a_repaired_person_disappears(database_url: str, account: A
 def test_later_contacts_ignore_opt_outs_withdrawn_since(
     database_url: str, account: Account, time: Time
 ) -> None:
-    """The stage outlives the run, and what it was marked with for one run must not count in the next."""
+    """The stage outlives the run; its marks for one run must not count in the next."""
 
     with connected(database_url, account) as acme:
         acme.import_rows(ROWS)
@@ -581,7 +581,7 @@ def test_later_contacts_ignore_opt_outs_withdrawn_since(
         acme.execute("""DELETE FROM {list} WHERE "name" = 'Person 1'""")
         acme.sync()
         assert acme.contact(name="Person 1")["smsSubscribe"] is False, "an opt-out outlives the contact"
-        # Somebody opts in again, by hand; then the contact goes, because another person claims its address.
+        # Someone opts in again by hand; then the contact is deleted, because another person claims its address.
         acme.execute("""UPDATE {list} SET "smsSubscribe" = true WHERE "name" = 'Person 1'""")
         time.passes(300)
         account.edit_person(2, emails=[email("person1@example.com")])

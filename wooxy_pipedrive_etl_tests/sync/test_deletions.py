@@ -1,4 +1,4 @@
-"""Who is taken for gone by a full run, and what becomes of the contact."""
+"""Whom a full run considers deleted, and what happens to the contact."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_verified_deletion_leaves_only_a_tombstone(database_url: str) -> None:
         assert acme.snapshot_ids() == [1, 3]
         assert [row["person_id"] for row in acme.rows(tables.tombstones)] == [2]
         assert {row["person_id"] for row in acme.rows(tables.links)} == {1, 3}
-        # Of the person itself nothing is left in any table: the opt-out is a keyed hash.
+        # No table keeps anything of the person: the opt-out is a keyed hash.
         assert len(acme.rows(tables.opt_outs)) == 1
         kept = str([acme.rows(each) for each in tables.metadata.sorted_tables if "connection_id" in each.c])
         for trace in ("Person 2", "person2@", "100002"):
@@ -69,7 +69,7 @@ def test_only_the_winner_of_a_merge_stays(sqlite_url: str) -> None:
 
 
 def test_a_person_missed_only_by_the_walk_stays(sqlite_url: str) -> None:
-    """The second look finds who slipped through the pages."""
+    """The second lookup finds persons who slipped through the pages."""
     with connected(sqlite_url, small_account(3)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -87,7 +87,7 @@ def test_many_deletions_at_once_need_permission(database_url: str) -> None:
         acme.sync()
         for person_id in range(1, 22):
             acme.account.hide_person(person_id)
-        # Neither the deletions nor anything else of that plan is written.
+        # Neither the deletions nor anything else in that plan is written.
         add_person(acme.account, 41)
         before = acme.dump()
         with pytest.raises(
@@ -97,12 +97,12 @@ def test_many_deletions_at_once_need_permission(database_url: str) -> None:
         assert acme.dump() == before
         last = acme.last_run()
         assert (last.state, last.deleted, last.refused_by) == ("failed", 21, "mass_delete")
-        # A re-map does not get round it, nor does a dry run.
+        # Neither a re-map nor a dry run bypasses the refusal.
         with pytest.raises(Refused):
             acme.remap()
         with pytest.raises(Refused):
             acme.sync(dry_run=True)
-        # Nor does the permission for something else, or for fewer.
+        # Nor does permission for something else, or for fewer.
         with pytest.raises(Refused, match="deleted at once, so nothing"):
             acme.sync(allowed=Permissions(lost_fields=True, reserve=True))
         with pytest.raises(Refused, match="deleted at once, and 20 were allowed, so nothing was written"):
@@ -125,7 +125,7 @@ def test_only_the_listed_persons_are_deleted(database_url: str) -> None:
         refused = listed(acme)
         assert refused == {of_person[person_id] for person_id in range(1, 26)}
         allowed = Permissions(deletions_of=acme.newest_run().run_id)
-        # Others vanish after the list was looked at.
+        # More persons disappear after the list was shown.
         for person_id in range(40, 51):
             acme.account.hide_person(person_id)
         before = acme.dump()
@@ -135,7 +135,7 @@ def test_only_the_listed_persons_are_deleted(database_url: str) -> None:
             acme.sync(allowed=allowed)
         assert acme.dump() == before
         assert listed(acme) == refused | {of_person[person_id] for person_id in range(40, 51)}
-        # As many as were shown, but one of them is somebody else.
+        # As many as were shown, but one of them is a different person.
         for person_id in range(40, 51):
             acme.account.show_person(person_id)
         with pytest.raises(Refused, match=r"^25 of the 80"):
@@ -145,7 +145,7 @@ def test_only_the_listed_persons_are_deleted(database_url: str) -> None:
         acme.account.hide_person(60)
         with pytest.raises(Refused, match=r"^25 of the 80 .* 1 of which were not on the list"):
             acme.sync(allowed=allowed)
-        # Fewer of them are no other ones.
+        # Fewer persons, all of whom were on the list.
         acme.account.show_person(60)
         acme.account.show_person(2)
         with pytest.raises(Refused):
@@ -176,7 +176,7 @@ def test_another_refused_run_keeps_the_allowed_list(sqlite_url: str) -> None:
         refused = acme.newest_run().run_id
         request = allow_once(acme.store, acme.name, "mass_delete", refused)
         assert request is not None
-        # One that started by itself comes first, and has a list of its own.
+        # An automatic run comes first, and has its own list.
         with pytest.raises(Refused):
             acme.sync("changes", automatic=True)
         assert {row["run_id"] for row in acme.rows(tables.planned_deletions)} == {
@@ -202,7 +202,7 @@ def test_persons_visible_again_after_a_refusal_stay(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize("at_once", [20, 21])
 def test_few_deletions_need_no_permission(sqlite_url: str, at_once: int) -> None:
-    """20 of 40 are not many, and 21 of 230 are less than a tenth."""
+    """20 of 40 are few, and 21 of 230 are less than a tenth."""
     with connected(sqlite_url, small_account(40 if at_once == 20 else 230)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -212,7 +212,7 @@ def test_few_deletions_need_no_permission(sqlite_url: str, at_once: int) -> None
 
 
 def test_an_element_without_id_prevents_all_deletions(database_url: str) -> None:
-    """It may be any person, also one that a second look by its id does not find."""
+    """It may be any person, including one that a lookup by id does not find."""
     with connected(database_url, small_account(3)) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -248,7 +248,7 @@ def test_an_interrupted_walk_deletes_nobody(sqlite_url: str) -> None:
         with pytest.raises(TransientError):
             acme.sync()
         assert acme.dump() == before
-        # Neither does a re-map of what that walk had landed.
+        # Nor does a re-map of what that walk stored.
         assert acme.remap()["deleted"] == 0
         acme.server.faults.clear()
         assert acme.sync()["deleted"] == 1

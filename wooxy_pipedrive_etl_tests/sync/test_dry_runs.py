@@ -1,4 +1,4 @@
-"""Dry runs of a draft: what they tell is what the Import and its run then do, and until then nothing is done."""
+"""Dry runs of a draft: what they report is what the Import and its run then do, and until then nothing happens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wooxy_pipedrive_etl_tests.scenario import Connected, Target, connected, ema
 
 PLANNED = ["fetched", *runs.PLANNED_COUNTS]
 ANOTHER_FORMAT = "another format, and another field for a variable"
-# What the matching becomes, and how many of the seven contacts then differ.
+# The new matching, and how many of the seven contacts then differ.
 DRAFTS: dict[str, tuple[dict[str, Target], int]] = {
     "A is renamed to B, and its values stay": ({**BEFORE, "colour": "tint"}, 0),
     "one takes the name of another, which takes a new one": (
@@ -42,7 +42,7 @@ def _columns(acme: Connected) -> list[str]:
 
 
 def _untouched(acme: Connected) -> list[Any]:
-    """What no dry run writes."""
+    """What a dry run never writes."""
     record = acme.record()
     return [
         acme.dump(),
@@ -118,7 +118,7 @@ def test_a_dry_run_before_the_first_import(database_url: str) -> None:
         acme.import_rows(BEFORE)
         done = acme.sync()
         assert {name: done[name] for name in PLANNED} == told
-        # A run that writes looks at what is in force.
+        # A run that writes uses the matching in force.
         assert acme.newest_run().matching_version is None
 
 
@@ -140,7 +140,7 @@ def test_a_draft_is_tried_with_the_new_types(sqlite_url: str) -> None:
         acme.sync()
         acme.account.custom_field("city").field_type = "text"
         acme.account.edit_person(1, custom_fields={"city": "Elsewhere"})
-        # As long as nobody has accepted the new type, what is stored stays.
+        # Until someone accepts the new type, stored values stay.
         assert acme.sync("changes", dry_run=True)["updated"] == 0
         assert acme.sync("changes", dry_run=True, draft=True)["updated"] == 1
 
@@ -155,7 +155,7 @@ def test_what_trying_a_draft_requires(sqlite_url: str) -> None:
             begin(acme.store, "acme", "run", draft=True),
         ):
             pass
-        # The dry run of the command line keeps to what is in force.
+        # The command line's dry run uses the matching in force.
         with pytest.raises(NotImported):
             acme.sync(dry_run=True)
 

@@ -1,4 +1,4 @@
-"""The key is lost while the database stays: whoever has opted out stays opted out, whichever way people go on."""
+"""The key is lost but the database remains: everyone who opted out stays opted out, however the user continues."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def database(acme: Connected) -> str:
 
 
 def reopen(acme: Connected) -> None:
-    """What the next command does."""
+    """Opens the store as the next command does."""
     url = database(acme)
     acme.store.close()
     acme.store = Store.open(url)
 
 
 def accept(acme: Connected, *, forget: bool = False) -> int:
-    """What `key accept` does."""
+    """Does what `key accept` does."""
     count = keys.accept(acme.store.engine, open_secret_box(home), forget_opt_outs=forget)
     reopen(acme)
     return count
@@ -66,7 +66,7 @@ def reconnect(acme: Connected, *, forget: bool = False) -> None:
 
 
 def opt_out_and_leave(acme: Connected) -> None:
-    """Person 1 opts out and is deleted in Pipedrive; a run sees both, and deletes the contact."""
+    """Person 1 opts out and is deleted in Pipedrive; a run sees both and deletes the contact."""
     acme.import_rows(ROWS)
     acme.sync()
     acme.execute(f"UPDATE {{list}} SET \"smsSubscribe\" = false WHERE email = '{OPTED_OUT}'")  # noqa: S608
@@ -84,7 +84,7 @@ def acme(database_url: str) -> Iterator[Connected]:
 
 
 def returns(acme: Connected) -> bool | None:
-    """Person 1 is in Pipedrive again; whether that subscribes to SMS."""
+    """Restores person 1 in Pipedrive; returns whether that subscribes them to SMS."""
     add_person(acme.account, 1)
     acme.sync()
     flag: bool | None = acme.contact(email=OPTED_OUT)["smsSubscribe"]
@@ -92,7 +92,7 @@ def returns(acme: Connected) -> bool | None:
 
 
 def stored_flag(acme: Connected, address: str = OPTED_OUT) -> bool | None:
-    """As the table has it, where empty is not false."""
+    """As stored in the table, where empty differs from false."""
     sql = f"SELECT \"smsSubscribe\" FROM {acme.list_table()} WHERE email = '{address}'"  # noqa: S608
     with reading(acme.store.engine) as db:
         flag = db.exec_driver_sql(sql).scalar_one()
@@ -126,7 +126,7 @@ def test_opt_outs_hold_with_new_numbers_opted_out(acme: Connected, forget: bool)
     reconnect(acme, forget=forget)
     assert acme.status().new_numbers_opted_out
     assert returns(acme) is False
-    # Nobody has said no, as far as this key knows.
+    # As far as this key knows, nobody has opted out.
     assert stored_flag(acme) is None
     assert acme.column("smsSubscribe")["person2@example.com"] is True
 
@@ -150,7 +150,7 @@ def test_forgetting_opt_outs_lets_new_contacts_subscribe(acme: Connected) -> Non
     add_person(acme.account, 4)
     acme.sync()
     assert stored_flag(acme, "person4@example.com") is True
-    # Its one moment was before.
+    # Its one moment has passed.
     assert stored_flag(acme, "person3@example.com") is None
 
 
@@ -162,7 +162,7 @@ def test_a_recreated_connection_remembers_opt_outs(acme: Connected, forget: bool
 
 @pytest.mark.parametrize("forget", [False, True])
 def test_disconnecting_does_not_bypass_the_refusal(acme: Connected, forget: bool) -> None:
-    """Whoever disconnected before the key was lost has no credentials left that would tell."""
+    """A disconnected connection has no credentials left that would reveal the lost key."""
     accounts.disconnect(acme.store, acme.name, forget=forget)
     key_file().write_text(new_key())
     with pytest.raises(keys.OtherKey):
@@ -178,7 +178,7 @@ def test_opt_outs_return_with_the_old_key(acme: Connected) -> None:
     key_file().write_text(new_key())
     accept(acme)
     reconnect(acme)
-    # Somebody opts out and leaves while the old key is away.
+    # Someone opts out and is deleted while the old key is away.
     acme.execute("UPDATE {list} SET \"smsSubscribe\" = false WHERE email = 'person2@example.com'")
     acme.sync()
     acme.account.delete_person(2)
@@ -297,7 +297,7 @@ def test_unproven_old_opt_outs_require_accepting_the_key(acme: Connected, what: 
 
 
 def test_a_key_without_opt_outs_proves_nothing(database_url: str) -> None:
-    """Another key that was there first is refused like any other once there are opt-outs."""
+    """A different key that came first is refused like any other once there are opt-outs."""
     with connected(database_url, small_account(2)) as acme:
         old_key, another = key_file().read_text(), new_key()
         key_file().write_text(another)

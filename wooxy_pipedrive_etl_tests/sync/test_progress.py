@@ -1,4 +1,4 @@
-"""How far a run is, as another process sees it: here a store of its own."""
+"""How far a run is, as another process sees it (here through a separate store)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _another_process(acme: Connected) -> Iterator[Store]:
 
 
 def _watched(acme: Connected) -> list[tuple[str, int, int | None]]:
-    """What a watcher in this process is told from now on."""
+    """The progress reported to a watcher in this process from now on."""
     told: list[tuple[str, int, int | None]] = []
     progress.watch(lambda what, done, total: told.append((what, done, total)))
     return told
@@ -54,7 +54,7 @@ def test_another_process_can_see_a_runs_progress(acme: Connected) -> None:
         assert read_progress(other, acme.record()) is None
         with begin(acme.store, acme.name, "run"):
             assert read_progress(other, acme.record()) is None
-            # A step may hold SQLite's only writer for long.
+            # A step may occupy SQLite's only writer for long.
             with acme.store.engine.begin():
                 progress.report("Reading persons", 500, 2_000)
                 seen = read_progress(other, acme.record())
@@ -70,11 +70,11 @@ def test_another_process_can_see_a_runs_progress(acme: Connected) -> None:
             seen = read_progress(other, acme.record())
             assert seen is not None
             assert seen.done == 2_000
-            # From where the step began, and not from nothing.
+            # From where the step began, not from zero.
             assert seen.rate == 1_500 / (seen.noted_at - seen.began_at).total_seconds()
             assert seen.seconds_left == 0
         assert read_progress(other, acme.record()) is None
-    # The run is over, and nobody notes for it any more.
+    # The run is over, so no progress is stored for it.
     progress.report("Writing the list", 0)
     assert _rows(acme) == []
     assert [done for _, done, _ in told] == [500, 2_000, 0]
@@ -92,7 +92,7 @@ def test_time_left_is_estimated_when_possible(acme: Connected) -> None:
         seen = note(250, 1_000)
         assert seen.rate is not None
         assert seen.seconds_left == pytest.approx(750 / seen.rate)
-        # More than were expected.
+        # More than expected.
         assert note(1_001, 1_000).seconds_left is None
         assert note(2_000, None).seconds_left is None
 
@@ -102,7 +102,7 @@ def test_progress_of_a_killed_run_is_not_shown(acme: Connected) -> None:
     assert read_progress(acme.store, acme.record()) is None
     with begin(acme.store, acme.name, "run"):
         assert read_progress(acme.store, acme.record()) is None
-    # It goes with the connection.
+    # It is deleted with the connection.
     accounts.disconnect(acme.store, acme.name, forget=True)
     assert _rows(acme) == []
 
@@ -119,7 +119,7 @@ def test_progress_is_written_rarely_and_may_fail(acme: Connected) -> None:
         for done in range(1_000):
             progress.report("Reading persons", done, 1_000)
         progress.report("Reading persons", 1_000, 1_000)
-    # At the end the row goes.
+    # The row is deleted at the end.
     assert writes[:3] == ["UPDATE", "DELETE", "INSERT"]
     assert writes[-2:] == ["UPDATE", "DELETE"]
     assert len(writes) < 10
@@ -132,7 +132,7 @@ def test_each_step_reports_its_progress(acme: Connected) -> None:
     told = _watched(acme)
     acme.sync()
     assert told == [
-        # Before the first walk nobody knows how many there are.
+        # Before the first walk the total is unknown.
         ("Reading persons", 0, None),
         ("Reading persons", 3, None),
         ("Mapping persons", 0, 3),

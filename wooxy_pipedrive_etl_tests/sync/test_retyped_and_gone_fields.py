@@ -1,4 +1,4 @@
-"""A field that changes its type, goes, or comes back under a matching in force: what it fed is never emptied."""
+"""A field that changes type, is deleted or comes back under a matching in force: what it fed is never emptied."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_retyped_field_is_red_and_feeds_nothing(database_url: str, kind: Kind,
         acme.import_rows(ROWS, ignore_empty=ignore_empty)
         acme.sync()
         before = acme.dump()
-        # As an amount, a text is an odd value, and empty.
+        # As an amount, text is malformed and would be empty.
         _retype(acme, "city", "monetary")
         assert acme.sync(kind)["updated"] == 0
         assert acme.dump() == before
@@ -48,7 +48,7 @@ def test_a_retyped_field_is_red_and_feeds_nothing(database_url: str, kind: Kind,
         assert (row["status"], row["wooxy"]) == ("red", "town")
         assert "changed its type from varchar to monetary" in row["reason"]
         assert _kinds(acme) == ["retyped_field"]
-        # It stays so, and a new person has none of its values either.
+        # It stays that way, and a new person has none of its values either.
         add_person(acme.account, 4, custom_fields={"city": {"value": 5, "currency": "EUR"}})
         assert acme.sync()["created"] == 1
         assert acme.column("town")["person4@example.com"] is None
@@ -69,7 +69,7 @@ def test_importing_again_accepts_the_new_type(database_url: str) -> None:
         assert _row(acme, "city")["status"] == "green"
         assert acme.remap()["updated"] == 1
         assert acme.column("town")["person1@example.com"] == "Elsewhere"
-        # And once is enough.
+        # Once is enough.
         assert not acme.import_rows(ROWS).changed
         assert acme.status().matching_applied
 
@@ -137,7 +137,7 @@ def test_only_an_import_accepts_a_new_type(
         assert acme.column("town") == towns
         assert _row(acme, "city")["status"] == "red"
         acme.import_rows(ROWS)
-        # Matched again; what is stored of the persons is no amount yet.
+        # Matched again; the persons stored have no amount yet.
         assert _row(acme, "city")["status"] == "amber"
 
 
@@ -145,7 +145,7 @@ def test_changing_empty_values_does_not_import_new_fields(database_url: str) -> 
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
-        # It would be matched by itself, with a variable of the list that nothing feeds.
+        # It would match automatically, to a variable of the list that nothing feeds.
         acme.account.add_field("Source name", "varchar", code="source")
         acme.account.edit_person(1, custom_fields={"source": "Fair"})
         acme.sync()
@@ -189,7 +189,7 @@ def test_a_field_restored_with_another_type_stays_red(database_url: str) -> None
 
 
 def _members() -> tuple[Account, dict[str, Target]]:
-    """Persons that a custom field identifies and nothing else, and a matching that says so."""
+    """Persons identified only by a custom field, and a matching for it."""
     account = small_account()
     account.add_field("Member", "varchar", code="member")
     for person_id in (1, 2, 3):
@@ -209,7 +209,7 @@ def test_a_retyped_identifier_stops_runs_that_could_delete(database_url: str) ->
                 acme.sync(kind)
         assert acme.dump() == before
         assert acme.status().red_rows[0].pipedrive == "member"
-        # With "ignore empty" a contact keeps the identifiers that it has.
+        # With "ignore empty", a contact keeps its identifiers.
         view.set_ignore_empty_values(acme.store, acme.name, True)
         assert acme.sync()["deleted"] == 0
         assert acme.dump() == before
@@ -230,7 +230,7 @@ def test_a_deleted_identifier_stops_runs_that_could_delete(database_url: str) ->
             ):
                 acme.sync(kind)
         assert acme.dump() == before
-        # A person who imports a matching without it has decided.
+        # A user who imports a matching without it has decided.
         del rows["member"]
         acme.import_rows(rows, ignore_empty=False)
         assert acme.sync()["deleted"] == 3

@@ -1,4 +1,4 @@
-"""What keeps a run, or the end of a connection, from doing harm that nobody would see."""
+"""What keeps a run, or removing a connection, from doing unnoticed harm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS = {"name": "name", "emails": "email", "phones": "phoneNumber"}
 
 
 def test_another_key_stops_a_re_map_without_changes(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A re-map needs no credentials, but with another key no hash of the memory would be found any more."""
+    """A re-map needs no credentials, but with another key no hash in the opt-out memory would be found."""
     with connected(sqlite_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()
@@ -65,7 +65,7 @@ def test_an_extremely_long_user_id_is_accepted(database_url: str) -> None:
 
 
 def test_a_plan_writing_a_contact_twice_is_refused(database_url: str) -> None:
-    """No way is known to come to such a plan, so this one is made by hand."""
+    """No known input leads to such a plan, so the test makes one by hand."""
     with connected(database_url, small_account()) as acme:
         acme.import_rows(ROWS)
         acme.sync()

@@ -1,4 +1,4 @@
-"""Every selection of products means something: what it reads, what it writes, and what it leaves alone."""
+"""Every selection of products has a meaning: what it reads, what it writes, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 
 
 def _run(acme: Connected, products: list[Product], **options: Any) -> list[str]:
-    """The products that were made, in their order."""
+    """The products that were made, in order."""
     with begin(
         acme.store, acme.name, f"selected-{next(_numbers)}", Selection(frozenset(products)), **options
     ) as run:
@@ -54,7 +54,7 @@ def acme(database_url: str) -> Iterator[Connected]:
 
 
 def _edit_everything(acme: Connected) -> None:
-    """A person, a new one, and a name that persons show; what was read before is in the list already."""
+    """Edits a person, adds one, and changes a name that persons show; the list already has what was read before."""
     acme.account.edit_person(2, name="Second", org_id=acme.account.add_organization("Second Ltd"))
     add_person(acme.account, 4)
     acme.server.clear_requests()
@@ -66,7 +66,7 @@ def test_selection(acme: Connected, products: list[Product]) -> None:
     before = acme.dump()
     made = _run(acme, products)
     assert set(made) == set(products)
-    # Everybody is read, or nobody.
+    # Everyone is read, or nobody.
     assert bool(acme.requests("/api/v2/persons")) == ("pipedrive_persons" in products)
     assert bool(acme.requests("/api/v2/personFields")) == ("person_fields" in products)
     if LIST not in products:
@@ -74,7 +74,7 @@ def test_selection(acme: Connected, products: list[Product]) -> None:
         assert _state(acme) == ("dry_run" if "contact_plan" in products else "partial")
     elif "pipedrive_persons" in products:
         assert _state(acme) == "success"
-        # With the names of what was read, whether these were selected or not.
+        # With the names for the persons read, whether or not names were selected.
         assert acme.column("company") == {
             "person1@example.com": "Acme",
             "person2@example.com": "Second Ltd",
@@ -84,7 +84,7 @@ def test_selection(acme: Connected, products: list[Product]) -> None:
     else:
         assert _state(acme) == "success"
         assert acme.dump() == before
-    # Whatever was selected, the next run of changes ends where a full one does.
+    # Whatever was selected, the next run of changes ends like a full one.
     acme.sync("changes")
     after = acme.dump()
     assert acme.column("name")["person2@example.com"] == "Second"
@@ -98,13 +98,13 @@ def test_a_list_alone_uses_stored_persons(acme: Connected) -> None:
     acme.server.clear_requests()
     assert _run(acme, [LIST]) == [LIST]
     assert acme.requests("/api/v2/persons") == []
-    # A name that was never read is asked for, where an empty value would be wrong.
+    # A name never read is requested if an empty value would be wrong.
     assert acme.column("company")["person2@example.com"] == "Second Ltd"
     assert acme.column("name")["person4@example.com"] == "Person 4"
 
 
 def test_nothing_is_requested_when_everything_is_stored(acme: Connected) -> None:
-    """Nor is the name of an organisation that nobody could read when it was asked for."""
+    """Nor the name of an organisation that could not be read when requested."""
     acme.account.edit_person(3, org_id=(lost := acme.account.add_organization("Lost")))
     acme.account.delete_organization(lost)
     acme.sync()

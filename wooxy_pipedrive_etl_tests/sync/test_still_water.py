@@ -1,4 +1,4 @@
-"""A second run of an account that did not change."""
+"""A second run of an unchanged account."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_second_run_touches_nothing(database_url: str, re_map: bool) -> None
 
 
 def test_new_links_are_analyzed_on_postgresql(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With statistics from before it came, PostgreSQL would join its next run row by row."""
+    """With statistics older than the new link, PostgreSQL would join its next run row by row."""
     monkeypatch.setattr(contacts, "MANY_CREATED", 3)
     with connected(postgres_url, small_account()) as acme:
         acme.import_all()

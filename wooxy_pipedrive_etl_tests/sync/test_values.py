@@ -1,4 +1,4 @@
-"""The table of all field types and values, from the wire into both databases, in both formats."""
+"""The table of all field types and values, from the wire to both databases, in both formats."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from wooxy_pipedrive_etl_tests.scenario import (
     small_account,
 )
 
-# Persons of the cases have ids of their own, beyond those that values refer to.
+# Persons of the cases have their own ids, beyond those that values refer to.
 FIRST_ID = 1001
 
 
 def _served(case: ValueCase) -> bool:
-    """Whether an account's catalogue can have the field so; the unit test has the other types and options."""
+    """Whether an account's catalogue can contain the field; the unit test covers the other types and options."""
     options = case.field.options or []
     if any(option.get("gone") for option in options):
         return False
@@ -53,7 +53,7 @@ def _account() -> Account:
 
 
 def _field_code(case: ValueCase) -> str:
-    """A field of its own for each list of options."""
+    """A separate field for each list of options."""
     return hashlib.sha1(f"{case.record_key} {case.field.options}".encode()).hexdigest()
 
 
@@ -63,14 +63,14 @@ def _key(case: ValueCase) -> str:
 
 
 def _fill(account: Account, cases: list[ValueCase]) -> dict[int, ValueCase]:
-    """A person for each case, who has that value and no other."""
+    """Adds a person for each case, with only that value."""
     persons = {}
     for person_id, case in enumerate(cases, start=FIRST_ID):
         persons[person_id] = case
         if case.field.is_custom_field:
             code = _field_code(case)
             options = [Option(option["id"], option["label"]) for option in case.field.options or []]
-            # Straight into the account, since types that can't be created any more still exist.
+            # Directly into the account, because it still has types that can no longer be created.
             account.custom_fields[code] = CustomField(person_id, code, code, case.field.field_type, options)
             raw = f'{{"id":{person_id},"custom_fields":{{"{code}":{case.raw}}}}}'
         else:
@@ -124,12 +124,12 @@ def _instant(stored: str | None) -> str | None:
 
 
 def test_nearly_every_case_can_be_served() -> None:
-    """So that a change of the table or of the sandbox does not empty the test above unseen."""
+    """So that a change to the table or the sandbox cannot silently empty the test above."""
     assert sum(map(_served, CASES)) >= 0.9 * len(CASES)
 
 
 def test_a_respelled_contact_keeps_its_row_and_flags(database_url: str) -> None:
-    """Earlier versions stored a domain as it was written; a newer one maps everybody again by itself."""
+    """Earlier versions stored a domain as written; a newer one re-maps everyone automatically."""
     with connected(database_url, small_account(0)) as acme:
         add_person(acme.account, 1, emails=[email("Name@Пример.РФ")])
         acme.import_rows({"emails": "email", "phones": "phoneNumber"})

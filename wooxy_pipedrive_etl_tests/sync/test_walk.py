@@ -1,4 +1,4 @@
-"""How a full walk goes: in windows or page after page, on from where it broke off, and what either costs nobody."""
+"""How a full walk proceeds: in windows or sequentially, resumed where it was interrupted, without missing anyone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COUNT = 120
 
 
 class Time:
-    """The account's clock, which a test moves."""
+    """The account's clock, moved by the test."""
 
     def __init__(self, account: Account, now: datetime) -> None:
         self.now = now
@@ -43,7 +43,7 @@ class Time:
 
 @pytest.fixture
 def account() -> Account:
-    """12 pages, a person an hour."""
+    """12 pages, one person an hour."""
     account = empty_account()
     account.behaviours = Behaviours(largest_page=PAGE)
     account.add_field("Colour", "enum", ["Gold", "Silver"], code="colour")
@@ -65,7 +65,7 @@ def time(account: Account) -> Time:
 def acme(
     database_url: str, account: Account, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Connected]:
-    """A connection whose walks are read in windows from a page on."""
+    """A connection whose walks are windowed from one page on."""
     monkeypatch.setenv(WINDOWS_FROM_VARIABLE, str(PAGE))
     with connected(database_url, account, behaviours=account.behaviours) as acme:
         acme.import_rows(ROWS)
@@ -89,7 +89,7 @@ def full(acme: Connected) -> dict[str, int]:
 def test_large_accounts_get_a_weekly_sequential_walk(acme: Connected, time: Time) -> None:
     assert full(acme)["created"] == COUNT
     assert in_windows(acme)
-    # Whom windows left out nobody could know: the second walk is without them.
+    # Nobody could know who is missing from windows, so the second walk does without them.
     time.passes(days=1)
     assert full(acme)["unchanged"] == COUNT
     assert not in_windows(acme)
@@ -164,12 +164,12 @@ def test_a_broken_windowed_walk_is_resumed(acme: Connected, account: Account, ti
     account.edit_person(COUNT, custom_fields={"city": "In between"})
     counts = full(acme)
     bounds = {"updated_since", "updated_until", "ids", "cursor"}
-    # The newest ids before and behind the windows. Nobody reads again from the first time on, nor from the last.
+    # The newest ids before and after the windows. No reader starts again at the first time or the last.
     unbounded = [
         (each["sort_by"], each["sort_direction"]) for each in asked(acme) if not bounds & each.keys()
     ]
     assert unbounded == [("id", "desc")] * 2
-    # Who was read before the deletion is missing by the next walk.
+    # A person read before the deletion is missing from the next walk.
     assert counts["fetched"] in (COUNT - 1, COUNT)
     assert acme.column("town")["person1@example.com"] == "In between"
     assert acme.column("town")[f"person{COUNT}@example.com"] == "In between"
@@ -184,7 +184,7 @@ def test_an_unsuitable_account_is_read_sequentially_for_weeks(
     acme: Connected, account: Account, time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(1_000, 1_020):
-        # They come between others where lists are sorted by another time of theirs.
+        # Where lists are sorted by another time of theirs, they appear between others.
         person_id = add_person(account, number)
         account.edit_person(person_id, update_time=None if number % 2 else time.now)
         time.passes(minutes=1)
@@ -213,9 +213,9 @@ def test_undated_new_persons_are_found_after_the_windows(
     def meanwhile(account: Account) -> None:
         add_person(account, 999)
 
-    # The readers of either end have passed where it would come.
+    # The readers from both ends have passed its place.
     acme.server.faults.add(Fault("on_page", PERSONS, after=10, on_page=meanwhile))
-    # A person who was never edited and has no time tells that new ones have none.
+    # A person who was never edited and has no update_time shows that new persons have none.
     add_person(account, 998)
     assert full(acme)["created"] == 2
     assert in_windows(acme)

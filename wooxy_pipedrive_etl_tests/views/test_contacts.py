@@ -1,4 +1,4 @@
-"""A contact as its page shows it, and what was not written, through whole runs."""
+"""A contact as its page shows it, and what was not written, after whole runs."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def test_who_owns_a_contact(database_url: str) -> None:
         assert owner is not None
         assert (owner.person.person_id, owner.person.name, owner.adopted) == (newer, "Person 4", False)
         assert owner.person.url is None
-        with acme.store.engine.begin() as database:
-            change_stored(database, acme.record().id, api_url="https://acme.pipedrive.com")
+        with acme.store.engine.begin() as db:
+            change_stored(db, acme.record().id, api_url="https://acme.pipedrive.com")
         owner = view(acme).owner
         assert owner is not None
         assert owner.person.url == f"https://acme.pipedrive.com/person/{newer}"

@@ -1,4 +1,4 @@
-"""The status of a connection as JSON: programs know its keys, whatever the fields are called inside."""
+"""The status of a connection as JSON: programs rely on its keys, whatever the fields are called internally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright, and axe-core, which looks for what keeps people out of a page."""
+"""Debian's Chromium, driven by Playwright, and axe-core, which finds accessibility problems."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ARGUMENTS = [
 
 
 def launched() -> Iterator[Browser]:
-    """The browser; skips where there is none, unless `CI` is set."""
+    """The browser; skips the test if there is none, unless `CI` is set."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         if os.environ.get("CI"):
@@ -43,7 +43,7 @@ def launched() -> Iterator[Browser]:
 
 @contextmanager
 def fresh_page(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page in a fresh browser profile, which is closed afterwards. `options`: those of `Browser.new_context`."""
+    """A page in a fresh browser profile, closed afterwards. `options`: those of `Browser.new_context`."""
     context = browser.new_context(**options)
     try:
         context.set_default_timeout(PATIENCE_MILLISECONDS)
@@ -53,7 +53,7 @@ def fresh_page(browser: Browser, **options: Any) -> Iterator[Page]:
 
 
 def assert_accessible(page: Page) -> None:
-    """No violation that axe-core calls serious or critical."""
+    """Fails on violations that axe-core calls serious or critical."""
     found = Axe().run(page).response["violations"]
     serious = [
         f"{each['id']}: {each['help']}: {[node['html'][:120] for node in each['nodes'][:3]]}"

@@ -1,4 +1,4 @@
-"""A store with the connection acme in it, whose webhook has a password; the application over HTTP, and its visitors."""
+"""A store with the connection acme, whose webhook has a password; the application over HTTP, and its visitors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Receiver:
-    """The receiver and who calls it."""
+    """The receiver and its caller."""
 
     store: Store
     connection_id: int
@@ -83,7 +83,7 @@ def receiver(store: Store) -> Iterator[Receiver]:
 
 @pytest.fixture
 def forgetful_receiver(store: Store) -> Iterator[Receiver]:
-    """It looks at the connections at each call."""
+    """A receiver that reads the connections on every call."""
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
     with (
         serving(store, remember_seconds=0) as url,
@@ -108,14 +108,14 @@ def visitor(url: str) -> Iterator[Visitor]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """No longer than a module's tests need it: Playwright has an event loop in this thread, in which nobody else,
-    Dagster say, can run one."""
+    """Lives only as long as a module's tests need it: Playwright has an event loop in this thread, so nothing else,
+    such as Dagster, can run one."""
     yield from browsers.launched()
 
 
 @pytest.fixture
 def browser_page(browser: Browser) -> Iterator[Page]:
-    """A page in a fresh browser profile, in which any error of a script fails the test."""
+    """A page in a fresh browser profile; any script error fails the test."""
     errors: list[str] = []
     with browsers.fresh_page(browser) as page:
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -125,5 +125,5 @@ def browser_page(browser: Browser) -> Iterator[Page]:
 
 
 def _is_error(message: ConsoleMessage) -> bool:
-    """Chromium also tells of every page that refuses something, which is no error of a script."""
+    """Chromium also logs every refused page, which is not a script error."""
     return message.type == "error" and not re.search(r"status of (404|409|422) ", message.text)

@@ -1,4 +1,4 @@
-"""A Pipedrive account that our app is registered in, and a visitor who goes to its consent page and back."""
+"""A Pipedrive account with our app registered, and a visitor who goes to its consent page and back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLIENT_SECRET = "the-secret-of-the-app"
 
 @dataclass
 class Pipedrive:
-    """The account as the visitor meets it."""
+    """The account as the visitor sees it."""
 
     server: SandboxServer
     visitor: Visitor
@@ -39,7 +39,7 @@ class Pipedrive:
     # What the visitor does
 
     def decide(self, decision: str = "allow", start: str = "/integrations/new/allow") -> str:
-        """From our button over Pipedrive's page; returns where Pipedrive sends the browser back to."""
+        """From our button through Pipedrive's page; returns where Pipedrive redirects the browser."""
         self.visitor.get("/integrations/new")
         sent = self.visitor.post(start)
         assert sent.status_code == 303, sent.text
@@ -54,14 +54,14 @@ class Pipedrive:
         return location.removeprefix(self.visitor.url)
 
     def allow(self) -> httpx.Response:
-        """The whole way; the page on which it ends."""
+        """All the way; returns the page at the end."""
         answer = self.visitor.get(self.decide())
         while answer.status_code == 303:
             answer = self.visitor.follow(answer)
         return answer
 
     def reconnect(self, name: str = "acme") -> httpx.Response:
-        """Of a connection; the answer of the callback."""
+        """Reconnects a connection; returns the callback's answer."""
         return self.visitor.get(self.decide(start=f"/integrations/{name}/reconnect"))
 
     def connect(self, domain: str = DOMAIN, name: str = "acme") -> ConnectionRecord:
@@ -80,7 +80,7 @@ class Pipedrive:
         assert answer.headers.get("location") == f"/integrations/{name}/match", answer.text
         return self.record(name)
 
-    # What happens meanwhile, and what is there
+    # What happens meanwhile, and what is stored
 
     def set_scopes(self, *scopes: str) -> None:
         assert self.server.oauth_app is not None
@@ -91,7 +91,7 @@ class Pipedrive:
             return get_connection(db, name)
 
     def oauth_calls(self) -> list[str]:
-        """Paths of the calls by our server, since the last `clear_requests`."""
+        """Paths of our server's calls since the last `clear_requests`."""
         return [
             each.path
             for each in self.server.requests
@@ -109,7 +109,7 @@ def consenting(
 
 
 def register(server: SandboxServer, public_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our app at the account, with the callback that is served at `public_url`."""
+    """Registers our app at the account, with the callback served at `public_url`."""
     server.oauth_app = OAuthApp(CLIENT_ID, CLIENT_SECRET, public_url + CALLBACK_PATH)
     monkeypatch.setenv(OAUTH_CLIENT_ID_VARIABLE, CLIENT_ID)
     monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, CLIENT_SECRET)

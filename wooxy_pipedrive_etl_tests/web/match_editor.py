@@ -1,4 +1,4 @@
-"""Who fills in the Match variables page without a browser: the form as it was shown, and its buttons."""
+"""Fills in the Match variables page without a browser: the form as it was shown, and its buttons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATH = "/integrations/acme/match"
 
 
 class _Fields(HTMLParser):
-    """The fields that a browser would send of the form `matching`, and the rows that can be seen."""
+    """The fields a browser would send from the form `matching`, and the visible rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class _Fields(HTMLParser):
             self._select = given["name"]
         elif tag == "option" and self._select and "selected" in given:
             self.fields[self._select] = given.get("value", "")
-            # Without a value, the text is it.
+            # Without a value attribute, the text is the value.
             self._chosen = "" if "value" in given else self._select
         elif tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
             self.fields[given["name"]] = given.get("value", "on")
@@ -48,7 +48,7 @@ class _Fields(HTMLParser):
 
 @dataclass
 class Editor:
-    """Who fills in the form: fetches it, types, presses a button."""
+    """Fills in the form: fetches it, types, presses a button."""
 
     acme: Connected
     visitor: Visitor
@@ -72,7 +72,7 @@ class Editor:
 
     @property
     def seen(self) -> list[str]:
-        """The keys of the rows that are shown."""
+        """The keys of the visible rows."""
         return self._read.seen
 
     @property
@@ -81,21 +81,21 @@ class Editor:
         return text_of(self.answer)
 
     def row(self, key: str) -> str:
-        """What a row says."""
+        """The text of a row."""
         assert self.answer is not None
         found = re.search(rf'<tr [^>]*data-key="{re.escape(key)}".*?</tr>', self.answer.text, re.DOTALL)
         assert found is not None
         return text_of(found.group()).removeprefix("Skip to Import")
 
     def set(self, **changed: str) -> None:
-        """Saves the connection's settings, with these changes."""
+        """Saves the connection's settings with these changes."""
         self.visitor.get("/integrations/acme/settings")
         same = {"default_region": "", "consent": "respect", "on_delete": "delete", "ignore_empty": "on"}
         fields = {name: value for name, value in {**same, **changed}.items() if value != "off"}
         assert self.visitor.post("/integrations/acme/settings", fields).status_code == 303
 
     def confirm(self, button: str = "import", **changed: str) -> httpx.Response:
-        """Answers the question that an Import asked."""
+        """Answers the question an Import asked."""
         assert self.answer is not None
         fields = {
             unescape(name): unescape(value)

@@ -1,4 +1,4 @@
-"""The web application over HTTP, in a thread of its own, and webhook calls as Pipedrive makes them."""
+"""The web application over HTTP, in its own thread, and webhook calls as Pipedrive makes them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class _Server(uvicorn.Server):
 def serving(
     store: Store, *, remember_seconds: float = REMEMBER_SECONDS, app: Starlette | None = None, **options: Any
 ) -> Iterator[str]:
-    """The root of the application's URL, which is its public one too. With `remember_seconds` 0 it looks the passwords
-    up at each call; `app`: one that was built already; `options`: of `server_config`."""
+    """The root of the application's URL, which is also its public one. With `remember_seconds` 0 it reads the passwords
+    on every call; `app`: one built already; `options`: of `server_config`."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = server_config(
@@ -53,7 +53,7 @@ def serving(
 
 
 def event(person_id: int | str = "101", action: Any = "change", **meta: Any) -> dict[str, Any]:
-    """An event as the reference, section 3.3, has it."""
+    """An event as in section 3.3 of the reference."""
     person = {"id": 101, "name": "Maija Virtanen", "emails": [{"value": "maija@example.fi"}], "phones": []}
     return {
         "meta": {

@@ -1,4 +1,4 @@
-"""Connections that say nothing: those who have something to say are heard all the while."""
+"""Idle connections: callers with something to say are still heard."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def opened(url: str, count: int, said: bytes = b"") -> Iterator[list[socket.sock
 
 
 def closed(connections: list[socket.socket]) -> int:
-    """How many of them the server has closed, waiting for those that it will."""
+    """How many of them the server has closed, waiting for those it is about to close."""
     count = 0
     for each in connections:
         try:
@@ -80,14 +80,14 @@ def test_the_oldest_silent_connections_are_closed_first(store: Store) -> None:
             answer = client.post(f"{url}/webhooks/pipedrive/nobody", content=b"{}")
             assert answer.status_code in (401, 404)
         assert closed(silent[:10]) == 10
-        # The newest ones are still waited for.
+        # The newest ones are still kept open.
         bodiless[-1].settimeout(0.1)
         with pytest.raises(TimeoutError):
             bodiless[-1].recv(1)
 
 
 def test_slow_answers_do_not_close_the_connection(store: Store) -> None:
-    """What waits is the server, not the client."""
+    """Here the server is slow, not the client."""
     with serving(store, http=impatient(wait_seconds=0.05)) as url, visiting(url) as visitor:
         visitor.get("/sign-in")
         for number in range(3):

@@ -1,4 +1,4 @@
-"""Over Pipedrive's consent page and back: what is taken, what is not looked at, and what each end says."""
+"""Through Pipedrive's consent page and back: what is accepted, what is ignored, and what each ending says."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pipedrive(visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -
 
 
 def assert_nothing_happened(pipedrive: Pipedrive) -> None:
-    """No code was exchanged, and nothing is kept."""
+    """No code was exchanged, and nothing is stored."""
     assert pipedrive.oauth_calls() == []
     with pipedrive.store.engine.connect() as db:
         assert list_installations(db) == []
@@ -63,13 +63,13 @@ def test_a_state_that_is_missing_or_forged(pipedrive: Pipedrive) -> None:
         assert page.status_code == 400
         assert "was not started in this browser" in text_of(page)
         assert 'href="/integrations/new"' in page.text
-        # One guess is all there is.
+        # A state can be guessed only once.
         assert pipedrive.visitor.get(str(back)).status_code == 400
     assert_nothing_happened(pipedrive)
 
 
 def test_a_state_of_another_browser(pipedrive: Pipedrive) -> None:
-    """Whose code would connect their account for us."""
+    """Its code would connect someone else's account here."""
     back = pipedrive.decide()
     other = Visitor(pipedrive.visitor.url)
     with other.client:
@@ -95,7 +95,7 @@ def test_a_state_that_was_used(pipedrive: Pipedrive) -> None:
 
 
 def test_a_code_that_was_used(pipedrive: Pipedrive) -> None:
-    """With a state that is right, since it was captured on the way."""
+    """With a valid state, because it was captured on the way."""
     first = httpx.URL(pipedrive.decide())
     assert pipedrive.visitor.get(str(first)).status_code == 303
     again = httpx.URL(pipedrive.decide()).copy_set_param("code", first.params["code"])

@@ -1,4 +1,4 @@
-"""The list's pages over HTTP: search and paging, a contact's own page, what was not written; hostile texts as text."""
+"""The list's pages over HTTP: search and paging, a contact's page, what was not written; hostile text shown as text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_list_is_searched(acme: Connected, visitor: Visitor) -> None:
     assert "person2@example.com" not in found.text
     assert 'value="PERSON3@"' in found.text
     assert "0 contacts with “%”" in text_of(visitor.get("/integrations/acme/contacts?q=%25"))
-    # What is no number of a contact is not looked at.
+    # Anything but a contact's number is ignored.
     for odd in ("after=x", "before=-1", f"after={'9' * 5000}", "after=%00", "q=%00%ff"):
         assert visitor.get(f"/integrations/acme/contacts?{odd}").status_code == 200
 
@@ -74,10 +74,10 @@ def test_a_contact_says_where_its_values_came_from(acme: Connected, visitor: Vis
     shown = text_of(answer)
     assert "person2@example.com Email emails" in shown
     assert "Person 5 (person 5)" in shown
-    # The sandbox has no pages of its persons, and Pipedrive has.
+    # The sandbox has no pages for its persons, but Pipedrive does.
     assert "/person/5" not in answer.text
-    with acme.store.engine.begin() as database:
-        change_stored(database, acme.record().id, api_url="https://acme.pipedrive.com")
+    with acme.store.engine.begin() as db:
+        change_stored(db, acme.record().id, api_url="https://acme.pipedrive.com")
     answer = visitor.get(f"/integrations/acme/contacts/{owner}")
     assert 'href="https://acme.pipedrive.com/person/5"' in answer.text
     assert "Duplicates Person 2 (person 2)" in shown
@@ -102,8 +102,8 @@ def test_issues_are_shown_with_names(acme: Connected, visitor: Visitor) -> None:
     rejected = visitor.get("/integrations/acme/issues?kind=rejected&reason=no_identifier")
     assert "Person 2" not in text_of(rejected)
     assert "/person/4" not in rejected.text
-    with acme.store.engine.begin() as database:
-        change_stored(database, acme.record().id, api_url="https://acme.pipedrive.com")
+    with acme.store.engine.begin() as db:
+        change_stored(db, acme.record().id, api_url="https://acme.pipedrive.com")
     rejected = visitor.get("/integrations/acme/issues?kind=rejected&reason=no_identifier")
     assert 'href="https://acme.pipedrive.com/person/4"' in rejected.text
     assert "There is nothing of this kind." in text_of(visitor.get("/integrations/acme/issues?kind=conflict"))
@@ -133,7 +133,7 @@ def test_the_pages_are_accessible_and_fit_a_phone(url: str, browser_page: Page) 
     browser_page.fill("#q", "person2")
     browser_page.keyboard.press("Enter")
     browser_page.wait_for_url("**/contacts?q=person2")
-    # A contact is a few lines.
+    # A contact takes a few lines.
     assert browser_page.locator("tbody tr").first.evaluate("tr => tr.clientHeight") < 120
     for path in ("/contacts", "/contacts/1", "/issues"):
         browser_page.goto(f"{url}/integrations/acme{path}")

@@ -1,4 +1,4 @@
-"""Add integration without a browser: what the page says is asked for, API tokens, and the choice of the domain."""
+"""Add integration without a browser: the scopes the page names, API tokens, and the choice of domain."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def give_token(visitor: Visitor, api_url: str, api_token: str) -> httpx.Response
 
 
 def choose(visitor: Visitor, path: str, **changed: str) -> httpx.Response:
-    """Continue, on the page of the domain."""
+    """Presses Continue on the domain page."""
     fields = {
         "name": "acme",
         "domain": "shop.example.com",
@@ -65,7 +65,7 @@ def choose(visitor: Visitor, path: str, **changed: str) -> httpx.Response:
 
 
 def installed(visitor: Visitor, server: SandboxServer) -> str:
-    """The path of the page of the domain, after the account's token was given."""
+    """The path of the domain page, after the account's token was entered."""
     path: str = visitor.follow(give_token(visitor, server.url, server.account.token)).headers["location"]
     assert visitor.get(path).status_code == 200
     return path
@@ -130,7 +130,7 @@ def test_a_token_or_an_address_that_is_wrong(visitor: Visitor, server: SandboxSe
         (server.url, "", "Give both the account's address and the API token."),
         ("", "f" * 40, "Give both"),
         ("http://acme.pipedrive.com", "f" * 40, "use https://acme.pipedrive.com"),
-        # What is wrong with it is not that https is missing.
+        # The problem is not that https is missing.
         ("acme.example.com/pipeline", "f" * 40, "goes on after the host acme.example.com"),
         ("https://", "f" * 40, "no valid host name"),
         (server.url, "töken\tx", "token"),
@@ -210,7 +210,7 @@ def test_a_likely_typo_in_a_domain_needs_confirmation(
     assert "There is a list of shop.example.com, and none of shp.example.com." in text_of(answer)
     with reading(store.engine) as db:
         assert [record.name for record in list_connections(db)] == ["acme"]
-    # Another slip is another question.
+    # A different mistake gets a different question.
     again = choose(visitor, path, name="other", domain="shhop.example.com", new_list="shp.example.com")
     assert "none of shhop.example.com" in text_of(again)
     sure = choose(visitor, path, name="other", domain="shp.example.com", new_list="shp.example.com")
@@ -220,7 +220,7 @@ def test_a_likely_typo_in_a_domain_needs_confirmation(
 def test_an_existing_invalid_domain_still_works(
     visitor: Visitor, server: SandboxServer, store: Store
 ) -> None:
-    """As any word was one, once."""
+    """Any word used to be valid."""
     choose(visitor, installed(visitor, server))
     with store.engine.begin() as db:
         db.execute(tables.domains.update().values(name="public"))

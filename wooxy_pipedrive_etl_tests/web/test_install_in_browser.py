@@ -1,4 +1,4 @@
-"""Add integration in Chromium, over Pipedrive's own page and back, with the keyboard alone."""
+"""Add integration in Chromium, through Pipedrive's own page and back, with the keyboard alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture
 def pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The root of our pages; our app is registered at the account of a sandbox."""
+    """The root of our pages; our app is registered at a sandbox account."""
     with (
         serving(store) as url,
         SandboxServer(small_account(), limits=Limits(burst_per_2s=100_000)) as server,
@@ -35,7 +35,7 @@ def pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def sign_in(page: Page, url: str) -> None:
     page.goto(url)
-    # It takes the focus by itself, a moment after the page is there.
+    # It takes the focus automatically, a moment after the page loads.
     expect(page.get_by_label("Administrator's password")).to_be_focused()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
@@ -43,7 +43,7 @@ def sign_in(page: Page, url: str) -> None:
 
 
 def press(page: Page, role: str, name: str) -> None:
-    """Goes there with the Tab key, and presses Enter."""
+    """Tabs to it and presses Enter."""
     wanted = page.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type]
     expect(wanted).to_be_visible()
     for _ in range(40):
@@ -78,7 +78,7 @@ def test_add_integration_with_the_keyboard_alone(pages: str, browser_page: Page)
     press(page, "button", "Allow and Install")
     heading(page, "Select the domain")
     assert_accessible(page)
-    # The first field has the focus; what is wrong with it comes back with what was typed.
+    # The first field has the focus; invalid input comes back with its error.
     expect(page.get_by_label("Wooxy domain")).to_be_focused()
     page.keyboard.type("no_domain")
     page.keyboard.press("Tab")

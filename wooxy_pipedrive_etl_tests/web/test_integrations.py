@@ -1,4 +1,4 @@
-"""The first page: how each connection stands, in words."""
+"""The first page: the state of each connection, in words."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_standing_issues_are_shown_after_any_run(acme: Connected, account: Accou
     add_person(account, 4, emails=[], phones=[])
     acme.import_all()
     acme.sync()
-    # A run of changes that finds none, as there is one every few minutes.
+    # A run of changes that finds none, as happens every few minutes.
     acme.sync(kind="changes")
     assert "0 created, 0 updated, 0 deleted." in front(visitor)
     assert "1 rejected" in front(visitor)
@@ -123,7 +123,7 @@ def test_runs_that_fail(acme: Connected, visitor: Visitor) -> None:
     assert f"✗ Failing since {moment(first)}" in page
     assert "● Active" not in page
     assert "Pipedrive doesn’t accept the API token." in page
-    # What a developer asks for is folded away.
+    # Details for developers are folded away.
     assert (
         "<details><summary>Details</summary>Pipedrive answered GET /api/v1/users/me with 401"
         in visitor.get("/").text
@@ -134,7 +134,7 @@ def test_runs_that_fail(acme: Connected, visitor: Visitor) -> None:
     acme.account.token = token
     acme.sync()
     assert "● Active" in front(visitor)
-    # From an old page: nothing failed any more.
+    # From an old page: nothing is failing any more.
     visitor.post("/integrations/acme/progress", {"again": "1"})
     assert requested_run(acme.record()) is None
 
@@ -249,7 +249,7 @@ def test_pages_show_a_changed_key_until_accepted(acme: Connected, monkeypatch: p
     store = Store.open(acme.store.engine.url.render_as_string(hide_password=False), any_key=True)
     with serving(store) as url, visiting(url) as visitor:
         assert visitor.get("/").status_code == 303
-        # The first page already says it.
+        # The first page says so already.
         visitor.get("/sign-in")
         assert visitor.post("/sign-in", {"password": PASSWORD}).status_code == 303
         for path in (
@@ -270,7 +270,7 @@ def test_pages_show_a_changed_key_until_accepted(acme: Connected, monkeypatch: p
 
 
 def test_every_explained_failure_is_one_of_ours() -> None:
-    """A code is the name of an error; one that nobody raises any more would explain nothing."""
+    """A code is the name of an error class; one that is never raised would explain nothing."""
     codes = {code_of(each) for each in _all_errors(Exception)}
     assert FAILURES.keys() <= codes
 

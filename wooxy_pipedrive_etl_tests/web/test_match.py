@@ -1,4 +1,4 @@
-"""The Match variables page over HTTP, as a browser without scripts uses it, and what its script asks for."""
+"""The Match variables page over HTTP, as a browser without scripts uses it, and what its script requests."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_filtered_form_keeps_hidden_rows(editor: Editor) -> None:
     assert answer.request.url.query == b"q=city"
     editor.open()
     assert (editor.fields["wooxy:note"], editor.fields["wooxy:city"]) == ("remark", "place")
-    # What was typed stays in sight when something is wrong with it, whatever the filter says.
+    # Rows with a problem stay visible with what was typed, whatever the filter.
     editor.open("?show=unmatched")
     answer = editor.press("draft", new("colour", ""), "?show=unmatched")
     assert answer.status_code == 422
@@ -78,7 +78,7 @@ def test_problems_are_shown_and_input_is_kept(editor: Editor) -> None:
         assert "Give the new variable a name, or choose Don't import." in editor.row("city")
         assert "“2nd note” is not a valid name" in editor.row("note")
         assert (editor.fields["wooxy:city"], editor.fields["choice:city"]) == (" ", "new")
-        # Nothing of it was saved.
+        # None of it was saved.
         assert editor.open().fields["wooxy:note"] == ""
     assert requested_run(editor.acme.record()) is None
 
@@ -102,7 +102,7 @@ def test_import_leads_to_its_progress_page(editor: Editor) -> None:
     assert "✓ Live" in editor.open().text
     editor.press("import")
     assert "Nothing has changed since the last Import" in editor.text
-    # A draft over it, which would take the column along.
+    # A draft that would rename the column.
     editor.press("draft", new("city", "place"))
     assert "Draft: not live yet" in editor.text
     assert "Import would rename town to place." in editor.text
@@ -113,7 +113,7 @@ def test_import_leads_to_its_progress_page(editor: Editor) -> None:
 
 
 def test_an_unchanged_form_creates_no_draft(editor: Editor) -> None:
-    """A row of none shows the format that suits it, whatever is stored."""
+    """An unmatched row shows the format that suits it, whatever is stored."""
     editor.acme.import_rows({"emails": "email"})
     editor.open().press("draft")
     assert "✓ Live" in editor.text
@@ -141,7 +141,7 @@ def test_a_conflict_shows_both_versions(editor: Editor) -> None:
     assert mine.fields["wooxy:city"] == "mine"
     assert editor.open().fields["wooxy:city"] == "theirs"
     assert "ignore_empty" not in editor.fields
-    # Who has been told may save.
+    # After the warning, the user may save.
     mine.press("draft")
     assert editor.open().fields["wooxy:city"] == "mine"
 
@@ -183,7 +183,7 @@ def test_fields_can_be_refreshed(editor: Editor) -> None:
     editor.acme.account.token = "0" * 40
     editor.press("fetch", {"ignore_empty": "off"})
     assert "The fields were not refreshed. Pipedrive doesn’t accept the API token." in editor.text
-    # Somebody waits: they are told soon, and can try again themselves.
+    # A user is waiting, so the error comes soon, and they can try again.
     editor.acme.server.faults.add(Fault("status", status=503, times=None))
     editor.acme.server.clear_requests()
     editor.press("fetch", {"ignore_empty": "off"})
@@ -286,7 +286,7 @@ def test_a_name_typed_beside_do_not_import_counts(editor: Editor) -> None:
     editor.open().press("draft", {"wooxy:city": "myTown", "wooxy:note": "sourceName"})
     assert (editor.fields["choice:city"], editor.fields["wooxy:city"]) == ("new", "myTown")
     assert (editor.fields["choice:note"], editor.fields["wooxy:note"]) == ("existing", "sourceName")
-    # A row that was matched and is set to none is not imported, though its name stands beside it still.
+    # A row that was matched and is set to none is not imported, though its name is still beside it.
     editor.press("draft", {"choice:city": "none"})
     assert (editor.fields["choice:city"], editor.fields["wooxy:city"]) == ("none", "")
 
@@ -305,7 +305,7 @@ def test_a_rename_is_confirmed_once(editor: Editor) -> None:
     assert answer.headers["location"].endswith("/progress")
     assert "town" not in editor.acme.contacts()[0]
     assert "Renamed town to place." in editor.visitor.get(answer.headers["location"]).text
-    # What renames nothing asks nothing.
+    # Without a rename there is no question.
     assert editor.open().press("import", new("colour", "shade")).headers["location"].endswith("/progress")
 
 
@@ -322,7 +322,7 @@ def test_only_the_renames_shown_are_allowed(editor: Editor) -> None:
     editor.open().press("import", new("city", "town"))
     mine = Editor(editor.acme, editor.visitor).open()
     mine.press("import", new("city", "place"))
-    # Somebody else changes the matching while the question stands.
+    # Someone else changes the matching while the question is open.
     editor.open().press("draft", new("note", "remark"))
     assert mine.confirm().status_code == 409
     assert mine.press("import").status_code == 200
@@ -404,7 +404,7 @@ def test_a_variable_without_fitting_values_is_amber(editor: Editor) -> None:
     assert "1 of them has no value that fits" in editor.text
     assert editor.open("?show=unfit").seen == ["city"]
     assert "city" in editor.open("?show=matched").seen
-    # It is a warning: the matching can be imported.
+    # It is only a warning: the matching can be imported.
     assert editor.press("import").status_code == 303
 
 

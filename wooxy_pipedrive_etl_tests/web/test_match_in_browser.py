@@ -1,4 +1,4 @@
-"""The Match variables page in Chromium: with its script, by keyboard alone, without scripts, and on a phone."""
+"""The Match variables page in Chromium: with its script, with the keyboard alone, without scripts, and on a phone."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Pages:
 
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch, pages: Pages) -> None:
-    """As the module's account is: what is set for it holds for other accounts, too."""
+    """Has the scope of the module's account: what is set for it holds for other accounts too."""
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """One account for all tests of this module, which change its drafts only."""
+    """One account for all tests of this module, which change only its drafts."""
     folder = tmp_path_factory.mktemp("match")
     with pytest.MonkeyPatch.context() as patch:
         isolate(patch, folder)
@@ -78,7 +78,7 @@ def test_input_is_checked_immediately(pages: Pages, browser_page: Page) -> None:
         expect(row).to_contain_text("is fed by more than one row: “City” (city) and “Note” (note).")
     expect(_wooxy(browser_page, "City")).to_have_attribute("aria-invalid", "true")
     expect(browser_page.locator("#show option[value=problems]")).to_have_text("Problems (2)")
-    # The list decides the format of its own variables; values that do not fit are said so at once.
+    # The list decides the format of its own variables; values that do not fit are reported at once.
     _wooxy(browser_page, "Note").fill("contactBirthday")
     expect(_choice(browser_page, "Note")).to_have_value("existing")
     expect(browser_page.get_by_label("Format of Note", exact=True)).to_have_value("DateTime")
@@ -86,7 +86,7 @@ def test_input_is_checked_immediately(pages: Pages, browser_page: Page) -> None:
     expect(note).to_contain_text("▲ No value fits")
     expect(note).to_contain_text("in 6 of 8 persons, 0 fit")
     expect(city).to_contain_text("✓ Matched")
-    # Another choice wants another name.
+    # Another choice needs another name.
     _choice(browser_page, "Note").select_option("new")
     expect(_wooxy(browser_page, "Note")).not_to_have_value("contactBirthday")
     _wooxy(browser_page, "Note").fill(HOSTILE)
@@ -123,7 +123,7 @@ def test_search_filter_and_previews_need_no_loading(pages: Pages, browser_page: 
     expect(_row(browser_page, "emails")).to_be_visible()
     expect(_row(browser_page, "phones/work")).to_be_hidden()
     assert "document" not in loads
-    # A page that was loaded filtered shows the others as well, and sends what was shown once.
+    # A page loaded with a filter can show the other rows too, and sends every row that was ever shown.
     browser_page.reload()
     expect(_row(browser_page, "colour")).to_be_hidden()
     browser_page.get_by_label("Show").select_option("all")
@@ -160,12 +160,12 @@ def test_by_keyboard_alone(pages: Pages, browser_page: Page) -> None:
     keyboard.press("ControlOrMeta+a")
     keyboard.type("desk")
     expect(_row(browser_page, "phones/work")).to_contain_text("✓ Matched")
-    # Enter in a text saves nothing.
+    # Enter in a text field saves nothing.
     keyboard.press("Enter")
     expect(_wooxy(browser_page, "Phone/Work")).to_have_value("desk")
     expect(browser_page.get_by_text("Draft saved")).to_have_count(0)
     assert browser_page.get_by_role("button", name="Save and check").count() == 0
-    # From any row it is a few keys to Import.
+    # From any row, Import is a few keys away.
     expect(browser_page.get_by_role("button", name="Import")).to_be_visible()
     pressed = 0
     while browser_page.evaluate("document.activeElement.id") != "import":
@@ -184,7 +184,7 @@ def test_without_scripts_and_on_a_phone(pages: Pages, browser: Browser) -> None:
         page.get_by_role("button", name="Show").click()
         expect(_row(page, "emails/home")).to_be_visible()
         expect(_row(page, "emails")).to_be_hidden()
-        # A row is one line, until it is opened.
+        # A row is one line until it is opened.
         expect(_choice(page, "Email/Home")).to_be_hidden()
         expect(page.get_by_role("button", name="Import")).to_be_in_viewport()
         page.get_by_text("Email/Home", exact=True).click()
@@ -232,7 +232,7 @@ def test_a_rename_from_the_first_key_to_import(sqlite_url: str, browser_page: Pa
         browser_page.get_by_role("button", name="Rename and import").click()
         expect(browser_page.get_by_text("Renamed town to place.")).to_be_visible()
         assert "place" in acme.contacts()[0]
-        # It asks how far the run is, for as long as it is open, also when nobody answers any more.
+        # The page polls the run's progress as long as it is open, even when nothing answers.
         browser_page.close()
 
 

@@ -1,4 +1,4 @@
-"""The receiver over HTTP: who is let in, what is noted, what is refused, and what a flood does not do."""
+"""The receiver over HTTP: who is accepted, what is recorded, what is refused, and what a flood cannot do."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_events_are_recorded_by_person(receiver: Receiver) -> None:
         event("2", "change"),
         event("2", "change", attempt=3),
         event("3", "delete"),
-        # A merge: the one that is merged away, and the one that stays.
+        # A merge: the person merged away, and the one that stays.
         event("4", "delete", merged_to_id="5"),
         event("5", "change", merged_from_id="4"),
         event(str(LARGEST), is_bulk_edit=True),
@@ -59,12 +59,8 @@ def test_events_are_recorded_by_person(receiver: Receiver) -> None:
 
 def test_only_the_persons_id_is_stored(receiver: Receiver) -> None:
     assert receiver.call(event("1")).status_code == 200
-    with receiver.store.inbox.connect() as connection:
-        rows = [
-            tuple(row)
-            for table in inbox.metadata.sorted_tables
-            for row in connection.execute(sa.select(table))
-        ]
+    with receiver.store.inbox.connect() as db:
+        rows = [tuple(row) for table in inbox.metadata.sorted_tables for row in db.execute(sa.select(table))]
     assert len(rows) == 2
     assert "Maija" not in str(rows)
 
@@ -157,16 +153,16 @@ def test_nobody_learns_which_connections_have_a_webhook(forgetful_receiver: Rece
     assert forgetful_receiver.call(event("1"), name="unknown").status_code == 401
     assert forgetful_receiver.call(event("1"), name="ACME").status_code == 401
     for values in ({"state": "disconnected"}, {"state": "draft", "encrypted_password": None}):
-        with forgetful_receiver.store.engine.begin() as connection:
-            change_stored(connection, forgetful_receiver.connection_id, **values)
+        with forgetful_receiver.store.engine.begin() as db:
+            change_stored(db, forgetful_receiver.connection_id, **values)
         assert forgetful_receiver.call(event("1")).status_code == 401
     assert hints(forgetful_receiver).changed == []
 
 
 def test_a_draft_receives_too(receiver: Receiver) -> None:
     """Its first full run comes after the Import; until then the events wait."""
-    with receiver.store.engine.begin() as connection:
-        change_stored(connection, receiver.connection_id, state="draft")
+    with receiver.store.engine.begin() as db:
+        change_stored(db, receiver.connection_id, state="draft")
     assert receiver.call(event("1")).status_code == 200
 
 
@@ -193,7 +189,7 @@ def _raw_call(receiver: Receiver, *headers: str) -> Iterator[socket.socket]:
 
 
 def _answer(connection: socket.socket) -> bytes:
-    """All until the server closes, which resets a connection of which it has not read everything."""
+    """Everything until the server closes, which resets a connection it has not read fully."""
     answer = b""
     with suppress(ConnectionResetError):
         while chunk := connection.recv(65536):
@@ -202,7 +198,7 @@ def _answer(connection: socket.socket) -> bytes:
 
 
 def test_a_body_without_length_cannot_exceed_the_limit(receiver: Receiver) -> None:
-    """The body never ends: the answer shows that nobody waits for it to."""
+    """The body never ends: an answer shows that the server does not wait for the end."""
     chunk = b"x" * 65536
     with _raw_call(receiver, "transfer-encoding: chunked") as connection:
         for _ in range(MAX_BODY_BYTES // len(chunk) + 1):
@@ -259,9 +255,9 @@ def test_headers_of_every_answer(receiver: Receiver) -> None:
 
 HOLDS_THE_LOCK = """
 import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
-connection.execute("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')")
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+db.execute("INSERT INTO sync_domains (name, list_table) VALUES ('a', 'b')")
 print("held", flush=True)
 input()
 """
@@ -274,7 +270,7 @@ def test_it_answers_while_sqlite_is_locked(receiver: Receiver) -> None:
         for person_id in range(1, 21):
             assert receiver.call(event(str(person_id))).status_code == 200
         assert receiver.call(b"").status_code == 400
-        # The lock is held until then: who waited for it would have been refused in the end.
+        # The lock is held until here; a request that waited for it would have been refused.
         assert count_hints(receiver.store.inbox, receiver.connection_id) == 20
         say(writer)
 
@@ -301,8 +297,8 @@ def test_a_database_that_fails_and_recovers(
     receiver = forgetful_receiver
 
     def rename(old: str, new: str) -> None:
-        with receiver.store.engine.begin() as connection:
-            connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+        with receiver.store.engine.begin() as db:
+            db.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
 
     assert receiver.call(event("1")).status_code == 200
     rename("sync_connections", "sync_elsewhere")
@@ -315,10 +311,10 @@ def test_a_database_that_fails_and_recovers(
 
 
 def _looks(store: Store) -> list[str]:
-    """Grows with each look at the connections' passwords."""
+    """Grows each time the connections' passwords are read."""
     looks: list[str] = []
 
-    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def note(db: Any, cursor: Any, statement: str, *_: Any) -> None:
         if "FROM sync_connections" in statement:
             looks.append(statement)
 
@@ -353,7 +349,7 @@ def test_wrong_passwords_do_not_flood_the_database(store: Store, caplog: pytest.
         began = time.monotonic()
         with ThreadPoolExecutor(16) as pool:
             assert set(pool.map(call, range(80))) == {401}
-        # On a slow machine the calls take long, and more looks are due.
+        # On a slow machine the calls take long, and more reads are due.
         assert len(looks) <= 1 + (time.monotonic() - began) / LOOK_SECONDS
     assert caplog.text.count("without the webhook's password") == 1
     assert "guess-" not in caplog.text
@@ -365,7 +361,7 @@ def test_authorised_callers_do_not_wait_for_others(store: Store) -> None:
     connection_id = new_receiving_connection(store, "acme", "shop.example.com")
     looking, go_on = threading.Event(), threading.Event()
 
-    def hold(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def hold(db: Any, cursor: Any, statement: str, *_: Any) -> None:
         if "FROM sync_connections" in statement:
             looking.set()
             assert go_on.wait(PATIENCE_SECONDS)
@@ -391,8 +387,8 @@ def test_a_new_webhook_is_accepted_immediately(store: Store) -> None:
         assert receiver.call(event("1"), name="other").status_code == 401
         new_receiving_connection(store, "other", "other.example.com")
         assert receiver.call(event("1"), name="other").status_code == 200
-        with store.engine.begin() as connection:
-            change_stored(connection, connection_id, encrypted_password=store.secrets.encrypt("a-new-one"))
+        with store.engine.begin() as db:
+            change_stored(db, connection_id, encrypted_password=store.secrets.encrypt("a-new-one"))
         assert receiver.call(event("2"), auth=(USER, "a-new-one")).status_code == 200
         assert receiver.call(event("3")).status_code == 401
 

@@ -1,4 +1,4 @@
-"""The run that is waited for, from the request to what came of it, and the history of runs."""
+"""Waiting for a run, from the request to the result, and the history of runs."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def newest(acme: Connected) -> str:
 
 @pytest.fixture
 def refused(acme: Connected) -> str:
-    """The path of the list of 30 deletions that wait for a person."""
+    """The path of the list of 30 deletions that wait for a user's decision."""
     for number in range(4, 61):
         add_person(acme.account, number, **({"name": "=Person 4"} if number == 4 else {}))
     acme.import_rows(ROWS)
@@ -170,7 +170,7 @@ def test_deletions_are_reviewed_and_allowed_once(acme: Connected, visitor: Visit
     ):
         assert said in text_of(page)
     assert "Person 31" not in text_of(page)
-    # What is no guard, or another one, allows nothing.
+    # An unknown guard, or a different one, allows nothing.
     for guard in ("mass_delete", "lost_fields", "reserve", "nonsense"):
         after = visitor.follow(visitor.post(PROGRESS, {"guard": guard, "run": "another"}))
         assert "nothing was started" in text_of(after)
@@ -181,7 +181,7 @@ def test_deletions_are_reviewed_and_allowed_once(acme: Connected, visitor: Visit
     assert (request.kind, request.dry_run) == ("full", False)
     assert request.permissions == Permissions(deletions_of=newest(acme))
     assert acme.sync(allowed=request.permissions)["deleted"] == 30
-    # A second click, or one from an old page, asks for nothing, and there is nothing to look at.
+    # A second click, or one on an old page, requests nothing, and there is nothing to show.
     visitor.post(refused)
     assert requested_run(acme.record()) is None
     assert visitor.get(refused).status_code == 404
@@ -202,7 +202,7 @@ def test_deletions_are_downloaded(acme: Connected, visitor: Visitor, refused: st
     assert 'filename="acme-deletions.csv"' in answer.headers["content-disposition"]
     lines = list(csv.DictReader(answer.text.removeprefix("\ufeff").splitlines()))
     assert len(lines) == 30
-    # No spreadsheet runs a name, and a phone number stays one.
+    # A spreadsheet runs no name as a formula, and a phone number stays one.
     assert (lines[3]["name"], lines[3]["phone_number"]) == ("'=Person 4", "+35840100004")
     assert visitor.get(f"{refused}.exe").status_code == 404
     assert visitor.get("/integrations/acme/runs/nobody/deletions.csv").status_code == 404
@@ -233,7 +233,7 @@ def test_continuing_without_lost_fields_is_offered(acme: Connected, visitor: Vis
 def test_only_the_persons_shown_are_deleted(
     acme: Connected, url: str, browser_page: Page, refused: str
 ) -> None:
-    """The whole way in a browser, while more persons vanish."""
+    """All the way in a browser, while more persons disappear."""
     browser_page.goto(url + PROGRESS)
     browser_page.fill("#password", PASSWORD)
     browser_page.click("main button")
@@ -253,7 +253,7 @@ def test_only_the_persons_shown_are_deleted(
     assert acme.dump() == before
     expect(sentence).to_have_text("The run failed")
     expect(browser_page.get_by_text("5 of which were not on the list that was allowed")).to_be_visible()
-    # They are seen again, and the thirty are allowed once more.
+    # They are visible again, and the thirty are allowed once more.
     for number in range(31, 36):
         acme.account.show_person(number)
     browser_page.get_by_role("button", name="Try again").click()
@@ -272,7 +272,7 @@ def test_only_the_persons_shown_are_deleted(
 
 def test_the_history_of_runs(acme: Connected, visitor: Visitor) -> None:
     assert "There are no runs yet." in text_of(visitor.get("/integrations/acme/runs"))
-    # A duplicate is not written, but nobody has rejected it.
+    # A duplicate is not written, but it was not rejected.
     add_person(acme.account, 9, emails=[email("person2@example.com")])
     acme.import_rows(ROWS)
     acme.sync()

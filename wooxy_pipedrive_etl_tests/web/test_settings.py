@@ -1,4 +1,4 @@
-"""A connection's settings, and what a person does with it as a whole."""
+"""A connection's settings, and the actions on the connection as a whole."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def store(acme: Connected) -> Store:
 
 
 def act(visitor: Visitor, what: str, fields: dict[str, str] | None = None) -> httpx.Response:
-    """A button of the settings."""
+    """Presses a button of the settings."""
     visitor.get(SETTINGS)
     return visitor.post(f"/integrations/acme/{what}", fields)
 
 
-def told(visitor: Visitor, what: str, fields: dict[str, str] | None = None) -> str:
-    """What the page says after it."""
+def page_after(visitor: Visitor, what: str, fields: dict[str, str] | None = None) -> str:
+    """What the page says afterwards."""
     answer = act(visitor, what, fields)
     assert answer.headers["location"] == SETTINGS
     return text_of(visitor.follow(answer))
@@ -69,7 +69,7 @@ def test_settings_are_shown_and_saved(acme: Connected, visitor: Visitor) -> None
     assert re.search(r'value="respect"[^>]*checked', page.text)
     assert re.search(r'name="ignore_empty"[^>]*checked', page.text)
     assert "a channel that is off is never switched on again" in text_of(page)
-    assert "The settings are saved." in told(visitor, "settings", CHANGED)
+    assert "The settings are saved." in page_after(visitor, "settings", CHANGED)
     assert "starts now" not in text_of(visitor.get(SETTINGS))
     record = acme.record()
     assert (record.default_region, record.consent, record.on_delete) == ("FI", "require", "keep")
@@ -79,7 +79,7 @@ def test_settings_are_shown_and_saved(acme: Connected, visitor: Visitor) -> None
     assert re.search(r'value="require"[^>]*checked', page.text)
     assert re.search(r'value="keep"[^>]*checked', page.text)
     assert not re.search(r'name="ignore_empty"[^>]*checked', page.text)
-    told(visitor, "settings", {**CHANGED, "ignore_empty": "on", "default_region": ""})
+    page_after(visitor, "settings", {**CHANGED, "ignore_empty": "on", "default_region": ""})
     assert acme.record().default_region is None
     assert view.ignores_empty_values(acme.store, acme.name)
 
@@ -88,11 +88,11 @@ AS_IT_IS = {"default_region": "", "consent": "respect", "on_delete": "delete"}
 
 
 def test_ignore_empty_values_applies_as_shown(acme: Connected, visitor: Visitor) -> None:
-    """Also with a draft over it, whose Import does not undo what was set meanwhile."""
+    """Even with a draft over it, whose Import does not undo the setting."""
     acme.import_rows({"emails": "email", "city": "town"})
     acme.sync()
     acme.draft_rows({"emails": "email", "city": "town", "note": "remark"})
-    shown = told(visitor, "settings", AS_IT_IS)
+    shown = page_after(visitor, "settings", AS_IT_IS)
     assert "A run that brings the whole list in line with them starts now." in shown
     assert not re.search(r'name="ignore_empty"[^>]*checked', visitor.get(SETTINGS).text)
     acme.account.edit_person(8, custom_fields={"city": None})
@@ -110,22 +110,22 @@ def test_a_drafts_ignore_empty_values_waits_for_import(acme: Connected, visitor:
     page = visitor.get(SETTINGS)
     assert re.search(r'name="ignore_empty"[^>]*checked', page.text)
     assert "The draft on Match variables switches it off, which waits for Import." in text_of(page)
-    # Saving something else leaves the draft's.
-    told(visitor, "settings", {**AS_IT_IS, "ignore_empty": "on", "consent": "require"})
+    # Saving other settings keeps the draft's.
+    page_after(visitor, "settings", {**AS_IT_IS, "ignore_empty": "on", "consent": "require"})
     assert "switches it off" in text_of(visitor.get(SETTINGS))
     assert view.ignores_empty_values(acme.store, acme.name)
 
 
 def test_saving_settings_says_whether_a_run_starts(acme: Connected, visitor: Visitor) -> None:
     same = {**AS_IT_IS, "ignore_empty": "on"}
-    assert "starts now" not in told(visitor, "settings", {**same, "default_region": "DE"})
+    assert "starts now" not in page_after(visitor, "settings", {**same, "default_region": "DE"})
     acme.import_rows({"emails": "email"})
-    assert "starts now" in told(visitor, "settings", {**same, "default_region": "FI"})
-    assert "starts now" not in told(
+    assert "starts now" in page_after(visitor, "settings", {**same, "default_region": "FI"})
+    assert "starts now" not in page_after(
         visitor, "settings", {**same, "default_region": "FI", "consent": "ignore"}
     )
-    told(visitor, "pause")
-    assert "with the next run: acme is paused" in told(visitor, "settings", same)
+    page_after(visitor, "pause")
+    assert "with the next run: acme is paused" in page_after(visitor, "settings", same)
 
 
 def test_no_page_shows_a_path_of_the_server(acme: Connected, visitor: Visitor) -> None:
@@ -153,21 +153,21 @@ def test_settings_during_a_run(acme: Connected, visitor: Visitor) -> None:
         answer = act(visitor, "settings", CHANGED)
         assert answer.status_code == 409
         assert "Another run of the connection acme is at work" in text_of(answer)
-        assert "Another run" in told(visitor, "webhook", {"action": "register"})
-        assert "Another run" in told(visitor, "disconnect", {"confirm": "acme"})
+        assert "Another run" in page_after(visitor, "webhook", {"action": "register"})
+        assert "Another run" in page_after(visitor, "disconnect", {"confirm": "acme"})
     assert acme.record().state == "draft"
 
 
 def test_pause_and_resume(acme: Connected, visitor: Visitor) -> None:
     acme.import_all()
-    assert "acme is paused" in told(visitor, "pause")
+    assert "acme is paused" in page_after(visitor, "pause")
     assert acme.record().paused
-    assert "acme resumed" in told(visitor, "resume")
+    assert "acme resumed" in page_after(visitor, "resume")
     assert not acme.record().paused
 
 
 def test_sync_now(acme: Connected, visitor: Visitor) -> None:
-    assert "has not been imported yet" in told(visitor, "sync", {"kind": "full"})
+    assert "has not been imported yet" in page_after(visitor, "sync", {"kind": "full"})
     acme.import_all()
     answer = act(visitor, "sync", {"kind": "full"})
     assert answer.headers["location"] == "/integrations/acme/progress"
@@ -186,7 +186,7 @@ def test_settings_link_to_what_a_guard_refused(acme: Connected, account: Account
         acme.sync()
     for path in ("/", SETTINGS):
         assert 'href="/integrations/acme/progress">See what waits for you' in visitor.get(path).text
-    # A run that is asked for here is allowed nothing, whatever the form says.
+    # A run requested here has no permissions, whatever the form says.
     act(visitor, "sync", {"kind": "full", "allow_mass_delete": "on", "use_reserve": "on"})
     request = requested_run(acme.record())
     assert request is not None
@@ -201,11 +201,11 @@ def test_a_webhook(acme: Connected, visitor: Visitor) -> None:
     page = text_of(visitor.get(SETTINGS))
     assert "○ None: changes are found by polling" in page
     assert f"Pipedrive will send to {where}" in page
-    page = told(visitor, "webhook", {"action": "register"})
+    page = page_after(visitor, "webhook", {"action": "register"})
     assert f"Webhook registered: Pipedrive sends changes to {where}." in page
     assert "● Registered" in page
     assert [each["subscription_url"] for each in acme.server.webhooks.shown()] == [where]
-    page = told(visitor, "webhook", {"action": "remove"})
+    page = page_after(visitor, "webhook", {"action": "remove"})
     assert "○ None" in page
     assert acme.server.webhooks.shown() == []
 
@@ -216,7 +216,7 @@ def test_a_public_address_webhooks_cannot_use(acme: Connected) -> None:
         page = visitor.sign_in().get(SETTINGS)
         assert "use https://sync.example.com" in text_of(page)
         assert 'value="register"' not in page.text
-        assert "use https://sync.example.com" in told(visitor, "webhook", {"action": "register"})
+        assert "use https://sync.example.com" in page_after(visitor, "webhook", {"action": "register"})
 
 
 # Disconnect
@@ -224,7 +224,7 @@ def test_a_public_address_webhooks_cannot_use(acme: Connected) -> None:
 
 def test_disconnecting_asks_for_the_name(acme: Connected, visitor: Visitor) -> None:
     for wrong in ("", "other", "ACME"):
-        assert "type its name" in told(visitor, "disconnect", {"confirm": wrong, "forget": "on"})
+        assert "type its name" in page_after(visitor, "disconnect", {"confirm": wrong, "forget": "on"})
     assert acme.record().state == "draft"
 
 
@@ -247,7 +247,7 @@ def test_disconnect(acme: Connected, visitor: Visitor) -> None:
 
 
 def test_a_webhook_left_behind_is_reported(acme: Connected, visitor: Visitor) -> None:
-    told(visitor, "webhook", {"action": "register"})
+    page_after(visitor, "webhook", {"action": "register"})
     acme.account.token = "another"
     page = text_of(visitor.follow(act(visitor, "disconnect", {"confirm": "acme"})))
     assert f"The webhook to {visitor.url}/webhooks/pipedrive/acme may still be in Pipedrive" in page
@@ -285,7 +285,9 @@ def test_scopes_that_were_not_given(pipedrive: Pipedrive) -> None:
     assert "Pipedrive let the app in without: Users, read only" in text_of(page)
     assert "Administer account" in text_of(page)
     assert f"form-action 'self' {pipedrive.server.url};" in page.headers["content-security-policy"]
-    assert "allowed without the scope admin" in told(pipedrive.visitor, "webhook", {"action": "register"})
+    assert "allowed without the scope admin" in page_after(
+        pipedrive.visitor, "webhook", {"action": "register"}
+    )
     pipedrive.set_scopes("base", "contacts:read", "users:read", "admin")
     pipedrive.reconnect()
     assert "Pipedrive let the app in without" not in text_of(pipedrive.visitor.get(SETTINGS))
@@ -293,14 +295,14 @@ def test_scopes_that_were_not_given(pipedrive: Pipedrive) -> None:
 
 def test_a_revoked_app(pipedrive: Pipedrive) -> None:
     pipedrive.server.oauth.revoke_all()
-    page = told(pipedrive.visitor, "webhook", {"action": "register"})
+    page = page_after(pipedrive.visitor, "webhook", {"action": "register"})
     assert "reconnects" in page
     assert "✗ Access lost: access was revoked or has expired" in page
     page = pipedrive.visitor.get(SETTINGS).text
     assert 'action="/integrations/acme/reconnect"' in page
     assert 'action="/integrations/acme/sync"' not in page
     pipedrive.reconnect()
-    assert "● Registered" in told(pipedrive.visitor, "webhook", {"action": "register"})
+    assert "● Registered" in page_after(pipedrive.visitor, "webhook", {"action": "register"})
 
 
 def test_disconnecting_revokes_the_access(pipedrive: Pipedrive) -> None:
@@ -310,7 +312,7 @@ def test_disconnecting_revokes_the_access(pipedrive: Pipedrive) -> None:
 
 def test_no_page_contains_a_secret(pipedrive: Pipedrive) -> None:
     visitor = pipedrive.visitor
-    pages = [told(visitor, "webhook", {"action": "register"})]
+    pages = [page_after(visitor, "webhook", {"action": "register"})]
     back = pipedrive.decide()
     code = httpx.URL(back).params["code"]
     taken = visitor.get(back)
@@ -381,7 +383,7 @@ def test_actions_are_not_repeated_after_signing_in(acme: Connected, visitor: Vis
 
 def test_a_page_soon_reports_a_locked_database(acme: Connected) -> None:
     url = acme.store.engine.url.render_as_string(hide_password=False)
-    # As `serve` opens it, for less patience than a run has.
+    # As `serve` opens it, which waits less long than a run.
     store = Store.open(url, sqlite_wait_seconds=0.2)
     with serving(store) as pages, visiting(pages) as visitor:
         visitor.sign_in().get(SETTINGS)

@@ -1,4 +1,4 @@
-"""Who gets in: the password, its first choice, guesses, sessions, forged forms, and where one is sent on to."""
+"""Who gets in: the password, choosing it, guesses, sessions, forged forms, and the redirects afterwards."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_scripts_get_401_without_a_session(store: Store) -> None:
 
 
 def test_only_intended_pages_are_public(store: Store) -> None:
-    """A route that `page` has not made would be open to everybody."""
+    """A route not made by `page` would be open to everyone."""
     public = set()
     for_machines = set()
     for route in build_app(store).routes:
@@ -70,11 +70,11 @@ def test_only_intended_pages_are_public(store: Store) -> None:
             continue
         assert isinstance(route, Route)
         if not hasattr(route.endpoint, "is_public"):
-            # Machines sign in with each call; other tests hold that.
+            # Machines sign in on every call; other tests check that.
             for_machines.add((route.path, *sorted(route.methods or ())))
         elif route.endpoint.is_public:
             public.add(route.path)
-    # The callback looks for itself whether somebody is signed in, to say what to do if not.
+    # The callback checks the session itself, so that it can say what to do without one.
     assert public == {"/sign-in", "/welcome", CALLBACK_PATH}
     assert for_machines == {(webhooks.PATH, "POST"), (CALLBACK_PATH, "DELETE")}
 
@@ -91,7 +91,7 @@ def test_a_wrong_password(visitor: Visitor, store: Store) -> None:
 
 @pytest.fixture
 def slow(store: Store) -> Iterator[tuple[str, Attempts]]:
-    """The root of pages whose guessers wait longer than their browser does."""
+    """The root of pages that make guessers wait longer than their browser does."""
     app = build_app(store)
     attempts = app.state.attempts = Attempts(b"key", slow_seconds=2)
     with serving(store, app=app) as url:
@@ -115,7 +115,7 @@ def test_a_known_browser_does_not_wait(slow: tuple[str, Attempts]) -> None:
     with visiting(url) as known, visiting(url) as stranger:
         known.sign_in()
         known.post("/sign-out")
-        # From everywhere, and more than one address can be slow for.
+        # From everywhere, and more than can be slowed by address.
         for number in range(300):
             _guess(attempts, f"192.0.2.{number % 250}")
         known.sign_in()
@@ -123,7 +123,7 @@ def test_a_known_browser_does_not_wait(slow: tuple[str, Attempts]) -> None:
         stranger.client.timeout = httpx.Timeout(0.5)
         with pytest.raises(httpx.ReadTimeout):
             stranger.post("/sign-in", {"password": PASSWORD})
-        # What the cookie says is signed.
+        # The cookie is signed.
         name = next(name for name in known.client.cookies if name.endswith("-known"))
         stranger.client.cookies.set(name, known.client.cookies[name][:-2] + "xx")
         with pytest.raises(httpx.ReadTimeout):
@@ -172,7 +172,7 @@ def test_signing_out_ends_even_copied_sessions(store: Store) -> None:
         assert thief.get("/").status_code == 200
         visitor.post("/sign-out")
         assert thief.get("/").status_code == 303
-        # Another browser is not signed out by that.
+        # This does not sign out another browser.
         assert other.get("/").status_code == 200
 
 
@@ -182,7 +182,7 @@ def test_sessions_end_twelve_hours_after_signing_in(store: Store) -> None:
         with store.engine.begin() as db:
             (expires,) = db.scalars(sa.select(tables.sessions.c.expires_at))
             assert timedelta(hours=11, minutes=55) < expires - _now() <= timedelta(hours=12)
-            # Whatever the browser does, it does not live longer.
+            # Whatever the browser does, the session does not live longer.
             db.execute(tables.sessions.update().values(expires_at=_now() + timedelta(minutes=1)))
         assert visitor.get("/").status_code == 200
         with store.engine.begin() as db:
@@ -310,7 +310,7 @@ def test_headers_of_pages(visitor: Visitor) -> None:
 
 
 def test_pages_have_no_inline_scripts_or_styles(visitor: Visitor) -> None:
-    """The policy would not let them work; what looks like one came from somebody's data."""
+    """The policy would block them; anything that looks like one came from someone's data."""
     for path in ("/", "/sign-in"):
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|style=", visitor.get(path).text)
 
@@ -368,7 +368,7 @@ def test_signing_in_with_a_browser(store: Store, browser_page: Page) -> None:
     with serving(store) as url:
         browser_page.goto(url)
         assert_accessible(browser_page)
-        # The field takes the focus by itself, a moment after the page is there.
+        # The field takes the focus automatically, a moment after the page loads.
         expect(browser_page.get_by_label("Administrator's password")).to_be_focused()
         browser_page.keyboard.type(PASSWORD)
         browser_page.keyboard.press("Enter")

@@ -1,4 +1,4 @@
-"""What Pipedrive tells of an uninstalled app: believed with the app's secret, and what becomes of connections then."""
+"""Pipedrive's report of an uninstalled app: trusted with the app's secret, and what happens to connections then."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ def pipedrive(visitor: Visitor, store: Store, monkeypatch: pytest.MonkeyPatch) -
         yield pipedrive
 
 
-def tell(pipedrive: Pipedrive, auth: tuple[str, str] | None = APP, **changed: Any) -> httpx.Response:
-    """Pipedrive's call, without anything of a browser."""
+def report_uninstall(
+    pipedrive: Pipedrive, auth: tuple[str, str] | None = APP, **changed: Any
+) -> httpx.Response:
+    """Makes Pipedrive's call, without any of the browser's cookies."""
     account = pipedrive.server.account
     body = {
         "client_id": CLIENT_ID,
@@ -72,13 +74,13 @@ def test_callers_without_the_secret_are_refused(
     pipedrive: Pipedrive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for auth in (None, (CLIENT_ID, "wrong"), ("other", CLIENT_SECRET), ("", ""), ("ä", "ä")):
-        answer = tell(pipedrive, auth)
+        answer = report_uninstall(pipedrive, auth)
         assert answer.status_code == 401
         assert "basic" in answer.headers["www-authenticate"].lower()
-    # The session of a browser is none.
+    # The browser's session does not count.
     assert pipedrive.visitor.client.request("DELETE", CALLBACK_PATH, json={}).status_code == 401
     monkeypatch.setenv(OAUTH_CLIENT_SECRET_VARIABLE, "")
-    assert tell(pipedrive, (CLIENT_ID, "")).status_code == 401
+    assert report_uninstall(pipedrive, (CLIENT_ID, "")).status_code == 401
     assert pipedrive.record().state == "draft"
 
 
@@ -92,15 +94,17 @@ def test_malformed_uninstall_calls_are_refused(pipedrive: Pipedrive) -> None:
         ({"filling": "x" * 5000}, 413),
     ]
     for changed, status in wrong:
-        assert tell(pipedrive, **changed).status_code == status
+        assert report_uninstall(pipedrive, **changed).status_code == status
     assert pipedrive.record().state == "draft"
 
 
 def test_text_ids_work_and_unknown_users_are_ignored(pipedrive: Pipedrive) -> None:
-    assert tell(pipedrive, user_id=4711).status_code == 200
-    assert tell(pipedrive, company_id=4711).status_code == 200
+    assert report_uninstall(pipedrive, user_id=4711).status_code == 200
+    assert report_uninstall(pipedrive, company_id=4711).status_code == 200
     assert pipedrive.record().state == "draft"
     account = pipedrive.server.account
-    answer = tell(pipedrive, company_id=str(account.company_id), user_id=str(account.token_owner_id))
+    answer = report_uninstall(
+        pipedrive, company_id=str(account.company_id), user_id=str(account.token_owner_id)
+    )
     assert answer.status_code == 200
     assert pipedrive.record().state == "disconnected"

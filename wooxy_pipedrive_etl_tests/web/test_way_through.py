@@ -1,5 +1,5 @@
-"""The way through the pages, as people go it: in Chromium, against the sandbox, on both databases, with Dagster's
-sensor and jobs behind them. And the same way without scripts, and by the keyboard alone."""
+"""The way through the pages, as users go: in Chromium, against the sandbox, on both databases, with Dagster's sensor
+and jobs behind them. And the same without scripts, and with the keyboard alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .visitor import PASSWORD
 
 @dataclass
 class World:
-    """The program and the account that is connected with it."""
+    """The program and the account it is connected to."""
 
     url: str
     store: Store
@@ -55,7 +55,7 @@ def sign_in(page: Page, world: World) -> None:
 
 
 def add_integration(page: Page) -> None:
-    """From the first page over Pipedrive's consent page to the Match variables table."""
+    """From the first page through Pipedrive's consent page to the Match variables table."""
     page.get_by_role("link", name="Add integration").click()
     assert_accessible(page)
     page.get_by_role("button", name="Allow and Install").click()
@@ -75,7 +75,7 @@ def wait_for_the_run(page: Page) -> None:
 
 
 def contact(page: Page, world: World, search: str) -> None:
-    """Opens the page of the one contact that the search finds."""
+    """Opens the page of the only contact the search finds."""
     page.goto(f"{world.url}/integrations/acme/contacts")
     page.get_by_role("searchbox").fill(search)
     page.get_by_role("searchbox").press("Enter")
@@ -118,14 +118,14 @@ def test_from_adding_an_integration_to_the_list(world: World, browser_page: Page
     page.get_by_label("Wooxy variable for Shoe size").fill("shoeSize")
     page.get_by_role("button", name="Import").click()
     wait_for_the_run(page)
-    # What was read before the field was there is read again by the next run of changes.
+    # The next run of changes re-reads what was read before the field existed.
     page.goto(f"{world.url}/integrations/acme/settings")
     page.get_by_role("button", name="Sync changes now").click()
     wait_for_the_run(page)
     contact(page, world, "person2@example.com")
     expect(page.get_by_text("43", exact=True)).to_be_visible()
 
-    # A variable that is renamed takes its values along.
+    # Renaming a variable keeps its values.
     page.goto(f"{world.url}/integrations/acme/match")
     page.get_by_label("What to do with Shoe size").select_option("Create new variable")
     page.get_by_label("Wooxy variable for Shoe size").fill("sizeOfShoes")
@@ -147,7 +147,7 @@ def test_from_adding_an_integration_to_the_list(world: World, browser_page: Page
     expect(page.get_by_role("alert").first).to_contain_text("more than one row")
     assert_accessible(page)
 
-    # Whoever allows it once more is led on to what is there.
+    # Allowing it once more leads to the existing connection.
     page.goto(f"{world.url}/integrations/new")
     page.get_by_role("button", name="Allow and Install").click()
     page.get_by_role("button", name="Allow and Install").click()
@@ -175,7 +175,7 @@ def test_without_scripts(world: World, browser: Browser) -> None:
         expect(page.get_by_text("is not a valid name").first).to_be_visible()
         page.get_by_label("Wooxy variable for City").fill("town")
         page.get_by_role("button", name="Import").click()
-        # The page loads itself again until the run is over.
+        # The page reloads itself until the run is over.
         wait_for_the_run(page)
         contact(page, world, "person3@example.com")
         expect(page.get_by_text("City 3")).to_be_visible()
@@ -185,7 +185,7 @@ def test_without_scripts(world: World, browser: Browser) -> None:
 def test_by_the_keyboard_alone(world: World, browser_page: Page) -> None:
     page = browser_page
     page.goto(world.url)
-    # The browser takes the cursor there by itself, some time after the page is loaded.
+    # The browser focuses it automatically, some time after the page loads.
     page.locator("input:focus").wait_for()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
@@ -214,7 +214,7 @@ def test_by_the_keyboard_alone(world: World, browser_page: Page) -> None:
 
 
 def tab_to(page: Page, tag: str, name: str) -> None:
-    """Presses Tab until the element has the focus; every element on the way shows that it has it."""
+    """Presses Tab until the element has the focus; every element on the way shows its focus."""
     for _ in range(1_000):
         page.keyboard.press("Tab")
         found, text, visible = page.evaluate(
@@ -224,7 +224,7 @@ def tab_to(page: Page, tag: str, name: str) -> None:
                         style.outlineStyle !== "none" && style.outlineWidth !== "0px"];
             }"""
         )
-        # Between the last element and the first one the browser itself has it.
+        # Between the last element and the first, the browser itself has the focus.
         assert visible or found == "BODY", (found, text)
         if (found, text) == (tag, name):
             return

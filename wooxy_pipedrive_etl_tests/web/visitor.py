@@ -1,4 +1,4 @@
-"""A browser without a screen or scripts: httpx, which keeps cookies and sends the forms that it was shown."""
+"""A browser without a screen or scripts: httpx, which keeps cookies and sends the forms it was shown."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import httpx
 from wooxy_pipedrive_etl_tests.patience import http_client
 
 PASSWORD = "the password of the tests"
-# What a name of a person, a field or a company may be.
+# What the name of a person, field or company may be.
 HOSTILE = '<script>alert("x")</script><b>&amp;'
 
 
 class Visitor:
-    """Follows no redirect by itself, so that each answer can be looked at."""
+    """Does not follow redirects, so that tests can check each answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -36,7 +36,7 @@ class Visitor:
         csrf: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Sends the form with the token of the last page, or another one."""
+        """Sends the form with the last page's token, or another one."""
         token = self.csrf if csrf is None else csrf
         return self._seen(self.client.post(path, data={"csrf": token, **(fields or {})}, headers=headers))
 
@@ -67,7 +67,7 @@ def visiting(url: str) -> Iterator[Visitor]:
 
 
 def text_of(answer: httpx.Response | str) -> str:
-    """What a page says, without its tags, blanks folded."""
+    """The text of a page, without tags, with whitespace collapsed."""
     reader = _Text()
     reader.feed(answer if isinstance(answer, str) else answer.text)
     return " ".join("".join(reader.parts).split())
