@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Consent(StrEnum):
-    """How Pipedrive's marketing status affects the automatic subscription of a channel (product.md section 3)."""
+    """How Pipedrive's marketing status affects the automatic subscription of a channel (docs/contact-list.md)."""
 
     RESPECT = "respect"
     REQUIRE = "require"

@@ -46,7 +46,7 @@ from .waiting import (
 logger = logging.getLogger(__name__)
 
 # Shares of the day's limit that polls may cost. With the hourly check of what is left (48 tokens), all of it stays
-# under the 10 % of product.md section 5.
+# under a tenth of it.
 PERSONS_SHARE = 0.07
 FIELDS_SHARE = 0.025
 # However large the budget is, polling more often helps nobody: a run takes seconds too, and people edit fields by hand.

@@ -1,4 +1,4 @@
-"""The daily token budget of each Pipedrive company, which all of its connections share (product.md section 5)."""
+"""The daily token budget of each Pipedrive company, which all of its connections share (docs/by-itself.md)."""
 
 from __future__ import annotations
 

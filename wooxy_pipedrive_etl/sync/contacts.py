@@ -31,7 +31,7 @@ from .progress import report
 from .run import SyncRun
 from .staging import MappingReport
 
-# Above this share of the list and this number of contacts, a user must allow the deletions (product.md section 5).
+# Above this share of the list and this number of contacts, a user must allow the deletions (docs/contact-list.md).
 MASS_DELETION_SHARE = 0.10
 MASS_DELETION_COUNT = 20
 
@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def balances(self) -> bool:
-        """Whether every person is accounted for (product.md section 8)."""
+        """Whether every person is accounted for."""
         summary = self.summary
         return summary.planned == self.persons and (
             summary.staged == summary.planned or (not self.counts_all and summary.staged < summary.planned)

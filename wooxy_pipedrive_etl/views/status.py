@@ -83,7 +83,7 @@ class ConnectionStatus:
     red_rows: list[RedRow]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready, with the keys of product.md section 7 and more."""
+        """JSON-ready: what `status --json` prints."""
         return vars(self) | {
             "budget": vars(self.budget) | {"noted_at": instant(self.budget.noted_at)},
             "webhook": vars(self.webhook),

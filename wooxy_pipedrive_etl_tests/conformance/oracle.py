@@ -1,8 +1,7 @@
 """What a list must look like after a sync, worked out with plain dictionaries, one person after another.
 
-Written from the product rules and deliberately naive: nothing here uses SQL, dataframes or the program's code, and
-nothing is fast. It receives persons as Pipedrive's JSON, and remembers which of them it was shown, the list, who owns
-which contact, and who opted out.
+Deliberately naive: nothing here uses SQL, dataframes or the program's code, and nothing is fast. It receives persons
+as Pipedrive's JSON, and remembers which of them it was shown, the list, who owns which contact, and who opted out.
 """
 
 from __future__ import annotations

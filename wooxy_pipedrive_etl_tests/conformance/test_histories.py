@@ -1,4 +1,4 @@
-"""After every sync of any history the list is what the naive oracle says (product rules: what always holds)."""
+"""After every sync of any history the list is what the naive oracle says."""
 
 from __future__ import annotations
 

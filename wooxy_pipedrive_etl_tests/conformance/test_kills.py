@@ -1,4 +1,4 @@
-"""A sync that is killed at any moment and run again ends with the same list (product rules: kinds of run).
+"""A sync that is killed at any moment and run again ends with the same list.
 
 Only a few kills: `benchmarks/kill_runs.py` makes many more, through Dagster's job.
 """

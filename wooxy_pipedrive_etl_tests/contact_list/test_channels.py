@@ -1,4 +1,4 @@
-"""Section 4 of the specification, channels: when a flag may change automatically, and the memory of opt-outs."""
+"""Channels: when a flag may change automatically, and the memory of opt-outs."""
 
 from __future__ import annotations
 

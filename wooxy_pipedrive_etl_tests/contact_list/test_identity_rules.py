@@ -1,4 +1,4 @@
-"""Section 4 of the specification, identity: ownership, duplicates, adoption, conflicts, orphaned contacts."""
+"""Identity: ownership, duplicates, adoption, conflicts, orphaned contacts."""
 
 from __future__ import annotations
 

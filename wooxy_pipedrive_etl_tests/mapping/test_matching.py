@@ -360,7 +360,7 @@ def test_unmatched_rows_are_never_red() -> None:
 
 
 def test_system_fields_read_by_shape_ignore_type_changes() -> None:
-    """The catalogue's types of these are unsettled (API facts, section 11); their values do not depend on them."""
+    """The catalogue's types of these are not documented; their values do not depend on them."""
     matching = accept_types(
         VARIABLES, _matching(("phones", "phoneNumber"), ("birthday", "contactBirthday", "DateTime"))
     )
