@@ -2,8 +2,8 @@
 
 A reader takes one decoded value that is not None and returns its text, None if it is empty, or a `Dropped` with the
 reason. A reader never raises, whatever the shape: we can't rely on what Pipedrive sends. docs/matching.md shows the
-shapes that Pipedrive documents for each type. Numbers arrive as int or Decimal, so that no digit is lost; objects of the kinds in `OBJECTS` arrive part
-by part, points as `Point`, all other objects as dicts (`records.py`).
+shapes that Pipedrive documents for each type. Numbers arrive as int or Decimal, so that no digit is lost; objects of
+the kinds in `OBJECTS` arrive part by part, points as `Point`, all other objects as dicts (`records.py`).
 """
 
 from __future__ import annotations
