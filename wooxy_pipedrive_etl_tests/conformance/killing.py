@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -84,9 +84,13 @@ class Kill(NamedTuple):
 
 @contextmanager
 def situations(
-    databases: Databases, make_account: Callable[[], Account], way: str = "steps"
+    databases: Databases,
+    make_account: Callable[[], Account],
+    way: str = "steps",
+    names: Collection[str] = SITUATIONS,
 ) -> Iterator[list[Situation]]:
-    """All situations on one kind of database. `make_account` gives the same account each time, except for its token."""
+    """The situations of these names on one kind of database. `make_account` gives the same account each time, except
+    for its token."""
     limits = Limits(burst_per_2s=100_000, daily_tokens=None)
     with (
         SandboxServer(make_account(), limits=limits) as server,
@@ -107,6 +111,7 @@ def situations(
         yield [
             _situation(name, databases, account_server, url, way)
             for name, (url, account_server) in zip(SITUATIONS, made, strict=True)
+            if name in names
         ]
         for url, _ in made:
             databases.drop(url)

@@ -9,15 +9,14 @@ import random
 
 from ..databases import Databases
 from ..scenario import seeded_account
-from .killing import kill_and_repair, situations
+from .killing import SITUATIONS, kill_and_repair, situations
 from .sync_process import writing
 
 
 def test_the_next_sync_repairs_a_killed_one(databases: Databases) -> None:
     rng = random.Random(databases.name)
-    with situations(databases, lambda: seeded_account(25)) as all_situations:
-        for number, situation in enumerate(all_situations):
-            # Two of the four on each database: one dies while it writes the list, one before.
-            if number % 2 == (databases.name == "SQLite"):
-                writes = writing(situation.moments)
-                kill_and_repair(situation, rng, writes if number < 2 else range(writes.start))
+    # Two of the four on each database: one dies while it writes the list, one before.
+    names = SITUATIONS[databases.name == "SQLite" :: 2]
+    with situations(databases, lambda: seeded_account(25), names=names) as (while_writing, before):
+        kill_and_repair(while_writing, rng, writing(while_writing.moments))
+        kill_and_repair(before, rng, range(writing(before.moments).start))
