@@ -45,7 +45,10 @@ def main() -> None:
         f"{'database':<12}{'killed':<12}{'times':>6}{'while writing':>15}{'committed':>11}{'longest session':>17}"
     )
     with tempfile.TemporaryDirectory(prefix="kill-runs-") as folder, _postgres(Path(folder)) as postgres:
-        os.environ |= {"WOOXY_PIPEDRIVE_HOME": folder, "DAGSTER_HOME": str(Path(folder) / "dagster")}
+        os.environ |= {
+            "WOOXY_PIPEDRIVE_HOME": str(Path(folder) / "home"),
+            "DAGSTER_HOME": str(Path(folder) / "dagster"),
+        }
         for databases in (SqliteDatabases(Path(folder)), postgres):
             with situations(databases, lambda: _account(chosen.persons, chosen.seed), "dagster") as made:
                 for situation in made:
